@@ -1,0 +1,96 @@
+"""Canonical MessagePack: the only place where bytes become objects (spec W1).
+
+Records are frozen, array-like ``msgspec.Struct`` classes. A byte string is accepted only if it
+decodes to the exact types and encoding the result gives the same bytes again, so that one value
+has one encoding and nobody can smuggle a second form of it past a hash.
+"""
+
+from functools import cache
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+FEN_MAX = 2**53 - 1
+"""Largest amount in fen: every JSON client reads it exactly."""
+UINT64_MAX = 2**64 - 1
+TEXT_BYTES_MAX = 256
+"""Longest text in UTF-8 bytes (W1.4)."""
+
+Fen = Annotated[int, Meta(ge=0, le=FEN_MAX)]
+"""One hundredth of a yuan. Never a float: every replica must agree."""
+Delta = Annotated[int, Meta(ge=-FEN_MAX, le=FEN_MAX)]
+"""A signed difference of fen."""
+Natural = Annotated[int, Meta(ge=0, le=FEN_MAX)]
+"""A count, a height, a sequence number or a time in milliseconds."""
+BasisPoints = Annotated[int, Meta(ge=0, le=10_000)]
+Slug = Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\Z")]
+"""An identifier part: ASCII, at most 32 characters."""
+ProgrammeId = Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\.[a-z0-9][a-z0-9-]{0,31}\Z")]
+"""``city.slug``."""
+SerialId = Annotated[
+    str,
+    Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}(\.[a-z0-9][a-z0-9-]{0,31})?\.[0-9]{9}\Z"),
+]
+"""A programme or party, a dot and nine digits: ``shanghai.compute.000000042``."""
+Text = Annotated[str, Meta(max_length=TEXT_BYTES_MAX)]
+Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
+PublicKey = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
+
+
+class NotCanonical(ValueError):
+    """The bytes are not the one canonical encoding of the expected type."""
+
+
+class Record(
+    msgspec.Struct,
+    frozen=True,
+    array_like=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+):
+    """Base of everything that has bytes: a fixed-position array with exact types."""
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+@cache
+def _decoder(type_: Any) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(type_)
+
+
+def encode(value: Any) -> bytes:
+    """Return the canonical bytes of a record."""
+    return _ENCODER.encode(value)
+
+
+def decode(type_: Any, data: bytes, limit: int) -> Any:
+    """Return the value that ``data`` canonically encodes.
+
+    ``limit`` is the largest accepted length in bytes; it is checked before anything is decoded.
+    Raises NotCanonical with a sentence that names what was expected and what came.
+    """
+    if len(data) > limit:
+        raise NotCanonical(f"expected at most {limit} bytes, got {len(data)}")
+    try:
+        value = _decoder(type_).decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise NotCanonical(str(error)) from None
+    except UnicodeDecodeError as error:
+        # msgspec does not wrap this one, and a peer can cause it at will.
+        raise NotCanonical(f"text is not UTF-8: {error.reason}") from None
+    if _ENCODER.encode(value) != data:
+        raise NotCanonical("not the shortest encoding of its value")
+    return value
+
+
+def check_texts(*texts: str) -> None:
+    """Raise NotCanonical if a text is longer than TEXT_BYTES_MAX bytes in UTF-8.
+
+    The type bounds characters; this bounds bytes, which is what the specification says (W1.4).
+    """
+    for text in texts:
+        if len(text.encode()) > TEXT_BYTES_MAX:
+            raise NotCanonical(f"text of more than {TEXT_BYTES_MAX} bytes")

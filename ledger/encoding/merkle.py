@@ -1,0 +1,136 @@
+"""RFC 6962 Merkle trees: roots, the append-only frontier, and proof checks (spec W4)."""
+
+import hashlib
+from collections.abc import Sequence
+
+EMPTY_ROOT = hashlib.sha256(b"").digest()
+"""Root of the tree without leaves."""
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    """Return SHA-256(0x00 ‖ entry)."""
+    return hashlib.sha256(b"\x00" + entry).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Return SHA-256(0x01 ‖ left ‖ right)."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+class Frontier:
+    """The roots of the perfect subtrees of an append-only tree, largest first.
+
+    Appending costs one hash amortised. ``size`` and ``peaks`` are the whole state, so that they
+    can be stored and taken up again.
+    """
+
+    def __init__(self, size: int = 0, peaks: Sequence[bytes] = ()) -> None:
+        assert len(peaks) == size.bit_count()
+        self.size = size
+        self.peaks = list(peaks)
+
+    def copy(self) -> "Frontier":
+        """Return an independent frontier with the same leaves."""
+        return Frontier(self.size, self.peaks)
+
+    def append(self, leaf: bytes) -> None:
+        """Add a leaf hash."""
+        carry = leaf
+        size = self.size
+        while size & 1:
+            carry = node_hash(self.peaks.pop(), carry)
+            size >>= 1
+        self.peaks.append(carry)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """Return the RFC 6962 root over all leaves so far."""
+        if not self.peaks:
+            return EMPTY_ROOT
+        accumulated = self.peaks[-1]
+        for peak in reversed(self.peaks[:-1]):
+            accumulated = node_hash(peak, accumulated)
+        return accumulated
+
+
+def root(entries: Sequence[bytes]) -> bytes:
+    """Return the RFC 6962 root over entries (not yet hashed)."""
+    frontier = Frontier()
+    for entry in entries:
+        frontier.append(leaf_hash(entry))
+    return frontier.root()
+
+
+def verify_inclusion(
+    *, leaf: bytes, index: int, size: int, proof: Sequence[bytes], expected_root: bytes
+) -> bool:
+    """Return whether ``proof`` shows the leaf hash at ``index`` of a tree of ``size`` leaves."""
+    if not 0 <= index < size or len(leaf) != 32:
+        return False
+    inner = (index ^ (size - 1)).bit_length()
+    border = (index >> inner).bit_count()
+    if len(proof) != inner + border:
+        return False
+    accumulated = leaf
+    for level, sibling in enumerate(proof):
+        if level < inner and not (index >> level) & 1:
+            accumulated = node_hash(accumulated, sibling)
+        else:
+            accumulated = node_hash(sibling, accumulated)
+    return accumulated == expected_root
+
+
+def verify_consistency(
+    *, size1: int, size2: int, root1: bytes, root2: bytes, proof: Sequence[bytes]
+) -> bool:
+    """Return whether ``proof`` shows that the tree of ``size1`` is a prefix of that of ``size2``.
+
+    A first size of 0 is refused here: the caller decides what an empty old tree means.
+    """
+    if size1 < 1 or size2 < size1:
+        return False
+    if size1 == size2:
+        return not proof and root1 == root2
+    if not proof:
+        return False
+    # The part of the old tree below its lowest complete right edge is shared as it is.
+    shift = (size1 & -size1).bit_length() - 1
+    inner = ((size1 - 1) ^ (size2 - 1)).bit_length() - shift
+    border = ((size1 - 1) >> (inner + shift)).bit_count()
+    if size1 == 1 << shift:
+        seed, path = root1, list(proof)
+    else:
+        seed, path = proof[0], list(proof[1:])
+    if len(path) != inner + border:
+        return False
+    mask = (size1 - 1) >> shift
+    old = new = seed
+    for level, sibling in enumerate(path):
+        if level >= inner or (mask >> level) & 1:
+            old = node_hash(sibling, old)
+            new = node_hash(sibling, new)
+        else:
+            new = node_hash(new, sibling)
+    return old == root1 and new == root2
+
+
+def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
+    """Return the audit path of a leaf, leaf side first, from all leaf hashes."""
+    assert 0 <= index < len(leaves)
+    if len(leaves) == 1:
+        return []
+    split = 1 << ((len(leaves) - 1).bit_length() - 1)
+    if index < split:
+        return [*inclusion_proof(leaves[:split], index), subtree_root(leaves[split:])]
+    return [
+        *inclusion_proof(leaves[split:], index - split),
+        subtree_root(leaves[:split]),
+    ]
+
+
+def subtree_root(leaves: Sequence[bytes]) -> bytes:
+    """Return the root over leaf hashes."""
+    frontier = Frontier()
+    for leaf in leaves:
+        frontier.append(leaf)
+    return frontier.root()

@@ -1,0 +1,379 @@
+"""Execution: a block's input becomes its record, results and writes (spec B3).
+
+Pure over committed state and repeatable: executing twice gives the same bytes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ledger import entries
+from ledger.blocks import (
+    BLOCK_BYTES_MAX,
+    RULES_VERSION,
+    BlockInput,
+    BlockRecord,
+    BlockRefused,
+    record_hash,
+)
+from ledger.encoding import codec, merkle
+from ledger.encoding.codec import NotCanonical, Record
+from ledger.encoding.crypto import sha256
+from ledger.genesis import (
+    PARAMETERS,
+    VALIDATORS,
+    Parameters,
+    ValidatorSchedule,
+    parameters_hash,
+    validators_at,
+    validators_hash,
+)
+from ledger.invariants import check_changes
+from ledger.rules.authority import Signers, registered
+from ledger.rules.base import Context, Outcome, Posting
+from ledger.rules.lapses import apply_lapses
+from ledger.rules.refusals import TransactionRefused
+from ledger.transactions import RULES, Transaction, parse, signing_bytes
+from ledger.view import Draft, Put, StateView, must
+
+VALIDATOR_LAG = 2
+"""A change of validators in block H acts at H + 2."""
+
+Verify = Callable[[bytes, bytes, bytes], bool]
+"""(public key, message, signature) → verdict."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """Where the ledger stands after its last durable commit."""
+
+    log_id: bytes
+    height: int
+    time_ms: int
+    app_hash: bytes
+    """Hash of the last block record; the log id before the first."""
+    log_size: int
+    log_peaks: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of one transaction of a block."""
+
+    id: bytes
+    sequence: int
+    expires_at: int
+    refusal: TransactionRefused | None
+    postings: tuple[Posting, ...]
+
+    @property
+    def code(self) -> int:
+        """Return 0 or the refusal's number."""
+        return 0 if self.refusal is None else self.refusal.number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """One version of a record: what the current and the history table store."""
+
+    key: bytes
+    sequence: int
+    value: bytes
+    """Sequence number as u64be, then the record's canonical bytes."""
+    record: Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """Everything that a block does, ready to be committed."""
+
+    parent: Head
+    block: BlockInput
+    record: BlockRecord | None
+    """None for a block that changes nothing: it leaves no log entry."""
+    head: Head
+    entries: tuple[bytes, ...]
+    writes: tuple[Write, ...]
+    results: tuple[Result, ...]
+
+
+def stored_value(sequence: int, record: Record) -> bytes:
+    """Return a record as it is stored and hashed."""
+    return sequence.to_bytes(8, "big") + codec.encode(record)
+
+
+class Inadmissible(Exception):
+    """A transaction cannot stand in a block at all: it is answered, but never logged."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+        """``wrong_log``, ``expired``, ``expires_too_far``, ``already_logged``, ``key_unknown``,
+        ``bad_signature`` or ``not_canonical``."""
+
+
+def check_form(transaction: Transaction, head: Head, parameters: Parameters, time_ms: int) -> None:
+    """Raise Inadmissible unless a transaction can stand in a block at ``time_ms`` (B3.2)."""
+    body = transaction.body
+    if body.log_id != head.log_id:
+        raise Inadmissible(
+            "wrong_log", f"signed for log {body.log_id.hex()}, this is {head.log_id.hex()}"
+        )
+    if body.expires_at <= time_ms:
+        raise Inadmissible("expired", f"expired at {body.expires_at}, block time is {time_ms}")
+    ahead = parameters.expiry_ahead_max_ms
+    if body.expires_at > time_ms + ahead:
+        raise Inadmissible(
+            "expires_too_far",
+            f"expires at {body.expires_at}, at most {ahead} ms ahead of {time_ms} is allowed",
+        )
+
+
+def signers_of(view: StateView, transaction: Transaction) -> Signers:
+    """Return who signed, by committed keys; raise Inadmissible if a key is not registered."""
+    keys = []
+    for key, _ in transaction.signatures:
+        found = registered(view, key)
+        if found is None:
+            raise Inadmissible("key_unknown", f"key {key.hex()} is not registered")
+        keys.append(found)
+    return Signers(keys=tuple(keys))
+
+
+def signatures_hold(transaction: Transaction, verify: Verify) -> bool:
+    """Return whether every signature of a transaction verifies."""
+    message = signing_bytes(transaction.body_bytes)
+    return all(verify(key, message, signature) for key, signature in transaction.signatures)
+
+
+def apply_transaction(
+    view: StateView,
+    transaction: Transaction,
+    *,
+    signers: Signers,
+    time_ms: int,
+    sequence: int,
+    previous_record_hash: bytes,
+) -> Outcome:
+    """Return what a transaction causes on ``view``; raise TransactionRefused."""
+    context = Context(
+        time_ms=time_ms,
+        sequence=sequence,
+        previous_record_hash=previous_record_hash,
+        transaction_id=transaction.id,
+        signers=signers,
+    )
+    operation = transaction.body.operation
+    return RULES[type(operation)](view, operation, context)
+
+
+class BlockBuilder:
+    """Applies a block step by step; proposers and validators share it.
+
+    Lapses come first, then each transaction in order; ``finish`` closes the block.
+    """
+
+    def __init__(self, view: StateView, head: Head, *, height: int, time_ms: int) -> None:
+        if height <= head.height:
+            raise BlockRefused(f"height {height} is not above {head.height}")
+        if time_ms <= head.time_ms:
+            raise BlockRefused(f"time {time_ms} is not after the parent's {head.time_ms}")
+        self._view = view
+        self._head = head
+        self._height = height
+        self._time_ms = time_ms
+        self._parameters = must(view, PARAMETERS, "all")
+        self._draft = Draft(view)
+        self._entries: list[bytes] = []
+        self._writes: list[Write] = []
+        self._results: list[Result] = []
+        self._raws: list[bytes] = []
+        self.bytes = 0
+        self.rows = 0
+        lapses = apply_lapses(view, time_ms=time_ms, limit=self._parameters.block_lapses_max)
+        if lapses.postings:
+            self._write(lapses.changes)
+            self._entries.append(
+                entries.encode_entry(
+                    entries.AutomaticEntry(signed=b"", code=0, postings=lapses.postings)
+                )
+            )
+
+    @property
+    def parameters(self) -> Parameters:
+        """Return the parameters in force."""
+        return self._parameters
+
+    @property
+    def _sequence(self) -> int:
+        """Return the log position of the next entry."""
+        return self._head.log_size + len(self._entries)
+
+    def apply(self, transaction: Transaction, signers: Signers) -> TransactionRefused | None:
+        """Apply one transaction and log it, refused or not; return the refusal."""
+        sequence = self._sequence
+        refusal, outcome = self._attempt(transaction, signers, sequence)
+        self._write(outcome.changes)
+        self._log(transaction, refusal, outcome.postings, sequence)
+        return refusal
+
+    def apply_if_it_holds(
+        self, transaction: Transaction, signers: Signers
+    ) -> TransactionRefused | None:
+        """Apply one transaction only if no rule refuses it; return the refusal otherwise."""
+        sequence = self._sequence
+        refusal, outcome = self._attempt(transaction, signers, sequence)
+        if refusal is None:
+            self._write(outcome.changes)
+            self._log(transaction, None, outcome.postings, sequence)
+        return refusal
+
+    def _attempt(
+        self, transaction: Transaction, signers: Signers, sequence: int
+    ) -> tuple[TransactionRefused | None, Outcome]:
+        try:
+            outcome = apply_transaction(
+                self._draft,
+                transaction,
+                signers=signers,
+                time_ms=self._time_ms,
+                sequence=sequence,
+                previous_record_hash=self._head.app_hash,
+            )
+        except TransactionRefused as refusal:
+            return refusal, Outcome(changes=())
+        return None, outcome
+
+    def _write(self, changes: tuple[Put, ...]) -> None:
+        sequence = self._sequence
+        self._draft.apply(changes)
+        for key, record in changes:
+            value = stored_value(sequence, record)
+            self._writes.append(Write(key=key, sequence=sequence, value=value, record=record))
+
+    def _log(
+        self,
+        transaction: Transaction,
+        refusal: TransactionRefused | None,
+        postings: tuple[Posting, ...],
+        sequence: int,
+    ) -> None:
+        code = 0 if refusal is None else refusal.number
+        self._entries.append(
+            entries.encode_entry(
+                entries.TransactionEntry(signed=transaction.raw, code=code, postings=postings)
+            )
+        )
+        self._results.append(
+            Result(
+                id=transaction.id,
+                sequence=sequence,
+                expires_at=transaction.body.expires_at,
+                refusal=refusal,
+                postings=postings,
+            )
+        )
+        self._raws.append(transaction.raw)
+        self.bytes += len(transaction.raw)
+        self.rows += transaction.rows
+
+    def finish(self, block: BlockInput) -> Execution:
+        """Close the block and return its execution."""
+        last: dict[bytes, Write] = {write.key: write for write in self._writes}
+        check_changes(self._view, {key: write.record for key, write in last.items()})
+        frontier = merkle.Frontier(self._head.log_size, self._head.log_peaks)
+        for entry in self._entries:
+            frontier.append(merkle.leaf_hash(entry))
+        record = None
+        app_hash = self._head.app_hash
+        if self._entries or block.faults:
+            record = self._record(block, last, frontier)
+            app_hash = record_hash(record)
+            closing = entries.encode_entry(entries.ClosingEntry(record=record))
+            self._entries.append(closing)
+            frontier.append(merkle.leaf_hash(closing))
+        head = Head(
+            log_id=self._head.log_id,
+            height=block.height,
+            time_ms=block.time_ms,
+            app_hash=app_hash,
+            log_size=frontier.size,
+            log_peaks=tuple(frontier.peaks),
+        )
+        return Execution(
+            parent=self._head,
+            block=block,
+            record=record,
+            head=head,
+            entries=tuple(self._entries),
+            writes=tuple(self._writes),
+            results=tuple(self._results),
+        )
+
+    def _record(
+        self, block: BlockInput, last: dict[bytes, Write], frontier: merkle.Frontier
+    ) -> BlockRecord:
+        schedule: ValidatorSchedule = must(self._draft, VALIDATORS, "all")
+        parameters = must(self._draft, PARAMETERS, "all")
+        return BlockRecord(
+            version=1,
+            log_id=self._head.log_id,
+            height=block.height,
+            time_ms=block.time_ms,
+            previous=self._head.app_hash,
+            transactions_root=merkle.root(self._raws),
+            changes_root=changes_root({key: write.value for key, write in last.items()}),
+            state_root=(),
+            log_size=frontier.size,
+            log_root=frontier.root(),
+            validators_hash=validators_hash(validators_at(schedule, block.height + VALIDATOR_LAG)),
+            parameters_hash=parameters_hash(parameters),
+            rules_version=RULES_VERSION,
+            faults=block.faults,
+        )
+
+
+def changes_root(values: dict[bytes, bytes]) -> bytes:
+    """Return the RFC 6962 root over ``u16be len ‖ key ‖ SHA-256(value)``, sorted by key (B4)."""
+    return merkle.root(
+        [len(key).to_bytes(2, "big") + key + sha256(values[key]) for key in sorted(values)]
+    )
+
+
+def execute(
+    view: StateView,
+    head: Head,
+    block: BlockInput,
+    *,
+    is_logged: Callable[[Transaction], bool],
+    load: Callable[[bytes], Transaction] = parse,
+    signatures_valid: Callable[[Transaction], bool],
+) -> Execution:
+    """Return what a block does to committed state; raise BlockRefused if it must not stand.
+
+    The checks run in the order of B3. ``is_logged`` tells whether an id was spent before.
+    """
+    builder = BlockBuilder(view, head, height=block.height, time_ms=block.time_ms)
+    parameters = builder.parameters
+    if len(block.transactions) > parameters.block_transactions_max:
+        raise BlockRefused(f"{len(block.transactions)} transactions")
+    if sum(map(len, block.transactions)) > min(parameters.block_bytes_max, BLOCK_BYTES_MAX):
+        raise BlockRefused("too many bytes")
+    if block.faults:
+        raise BlockRefused("faults are not supported by this rules version")
+    seen: dict[bytes, None] = {}
+    for position, raw in enumerate(block.transactions):
+        try:
+            transaction = load(raw)
+            check_form(transaction, head, parameters, block.time_ms)
+            if transaction.id in seen or is_logged(transaction):
+                raise Inadmissible("already_logged", f"{transaction.id.hex()} is logged already")
+            signers = signers_of(view, transaction)
+            if not signatures_valid(transaction):
+                raise Inadmissible("bad_signature", "a signature does not verify")
+        except (NotCanonical, Inadmissible) as error:
+            raise BlockRefused(f"transaction {position}: {error}") from None
+        seen[transaction.id] = None
+        if builder.rows + transaction.rows > parameters.block_rows_max:
+            raise BlockRefused("too many rows")
+        builder.apply(transaction, signers)
+    return builder.finish(block)

@@ -1,0 +1,64 @@
+"""What must hold after every block; a broken one stops the node (spec I)."""
+
+from collections.abc import Mapping
+
+from ledger.encoding.codec import FEN_MAX, Record
+from ledger.rules.programmes import TOTALS, Budget, Totals
+from ledger.rules.settlement import Payable
+from ledger.rules.vouchers import Voucher
+from ledger.view import StateView
+
+PARTS = ("available", "reserved", "claimed", "redeemed", "expired", "revoked")
+"""Where a voucher's value can be."""
+
+
+class InvariantBroken(AssertionError):
+    """The ledger contradicts itself: stop, never go on."""
+
+
+def check_changes(before: StateView, after: Mapping[bytes, Record]) -> None:
+    """Raise InvariantBroken if a block's writes break an invariant.
+
+    ``before`` is the committed state, ``after`` the last write of each key. Costs a few reads
+    per changed voucher: the totals of a programme must move by what its vouchers moved.
+    """
+    moved: dict[str, dict[str, int]] = {}
+    for key, record in after.items():
+        if isinstance(record, Voucher):
+            _check_parts(key, record, "face")
+            old = before.read(key, Voucher)
+            sums = moved.setdefault(record.programme, dict.fromkeys(PARTS, 0))
+            for part in PARTS:
+                sums[part] += getattr(record, part) - (0 if old is None else getattr(old, part))
+        elif isinstance(record, Totals):
+            _check_parts(key, record, "minted")
+        elif isinstance(record, Budget):
+            _check_range(key, "committed", record.committed)
+            _check_range(key, "appropriated", record.appropriated)
+            if record.committed > record.appropriated:
+                raise InvariantBroken(f"{key!r}: committed above appropriated")
+        elif isinstance(record, Payable):
+            _check_range(key, "amount", record.amount)
+            if record.paid > record.amount:
+                raise InvariantBroken(f"{key!r}: paid above due")
+    for programme, sums in moved.items():
+        key = TOTALS.key(programme)
+        old_totals = before.read(key, Totals)
+        new_totals = after.get(key, old_totals)
+        assert isinstance(new_totals, Totals) and isinstance(old_totals, Totals | None)
+        for part in PARTS:
+            was = 0 if old_totals is None else getattr(old_totals, part)
+            if getattr(new_totals, part) - was != sums[part]:
+                raise InvariantBroken(f"{programme}: {part} of the total is not its vouchers'")
+
+
+def _check_parts(key: bytes, record: Voucher | Totals, whole: str) -> None:
+    for part in PARTS:
+        _check_range(key, part, getattr(record, part))
+    if sum(getattr(record, part) for part in PARTS) != getattr(record, whole):
+        raise InvariantBroken(f"{key!r}: parts do not add up to {whole}")
+
+
+def _check_range(key: bytes, name: str, amount: int) -> None:
+    if not 0 <= amount <= FEN_MAX:
+        raise InvariantBroken(f"{key!r}: {name} is {amount}")

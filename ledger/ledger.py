@@ -1,0 +1,289 @@
+"""The seam: what any engine asks of the ledger (spec B2).
+
+An engine calls ``begin`` once, then ``check``, ``propose``, ``execute`` and ``commit``. Executing
+changes nothing; committing is one durable transaction of the store.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from ledger import entries, execute, genesis
+from ledger.blocks import BLOCK_BYTES_MAX, BlockInput, Limits
+from ledger.encoding import crypto, merkle
+from ledger.encoding.codec import Record
+from ledger.execute import (
+    BlockBuilder,
+    Execution,
+    Head,
+    Inadmissible,
+    Verify,
+    Write,
+    check_form,
+    signatures_hold,
+    signers_of,
+    stored_value,
+)
+from ledger.genesis import PARAMETERS, VALIDATORS, Parameters, ValidatorSetRecord
+from ledger.rules.base import Outcome
+from ledger.transactions import Transaction, parse
+from ledger.view import Draft, Reads, must
+
+R = TypeVar("R", bound=Record)
+
+KNOWN_MAX = 40_000
+"""Decoded transactions kept between admission and commit."""
+VERIFIED_MAX = 60_000
+"""Signature verdicts kept: each envelope is verified once per node."""
+EXECUTIONS_MAX = 8
+"""Executions kept: proposer and validator of one block run it once."""
+
+
+class Storage(Protocol):
+    """What the ledger needs of a store; committed state only."""
+
+    def read(self, key: bytes, record: type[R]) -> R | None:
+        """Return a committed record."""
+
+    def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
+        """Return due vouchers, as StateView says."""
+
+    def head(self) -> Head | None:
+        """Return where the last commit ended, or None in a new store."""
+
+    def genesis(self) -> bytes | None:
+        """Return the genesis bytes, or None in a new store."""
+
+    def begin(self, data: bytes, head: Head, entry: bytes, writes: tuple[Write, ...]) -> None:
+        """Write genesis, durably."""
+
+    def sequence_of(self, transaction_id: bytes, expires_at: int) -> int | None:
+        """Return where an id was logged, or None."""
+
+    def commit(self, execution: Execution, certificate: bytes) -> None:
+        """Write everything of a block in one durable transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A transaction that holds on committed state, and the keys that this verdict rests on."""
+
+    transaction: Transaction
+    reads: tuple[bytes, ...]
+
+
+class Ledger:
+    """Deterministic state machine over a store."""
+
+    def __init__(self, storage: Storage, *, verify: Verify = crypto.verify) -> None:
+        self._storage = storage
+        self._verify = verify
+        self._known: dict[bytes, Transaction] = {}
+        self._verified: dict[bytes, None] = {}
+        self._executions: dict[tuple[int, int, tuple[bytes, ...]], Execution] = {}
+        self._head = storage.head()
+
+    def begin(self, data: bytes) -> Head:
+        """Start a new store with a genesis, or check that the store has this one; idempotent.
+
+        Raises GenesisInvalid or NotCanonical on a genesis that cannot start a ledger.
+        """
+        parsed = genesis.parse_genesis(data)
+        if self._head is not None:
+            if self._storage.genesis() != data:
+                raise genesis.GenesisInvalid("the store belongs to another genesis")
+            return self._head
+        log_id = genesis.log_id_of(data)
+        entry = entries.encode_entry(entries.GenesisEntry(genesis=data))
+        frontier = merkle.Frontier()
+        frontier.append(merkle.leaf_hash(entry))
+        head = Head(
+            log_id=log_id,
+            height=0,
+            time_ms=parsed.time_ms,
+            app_hash=log_id,
+            log_size=frontier.size,
+            log_peaks=tuple(frontier.peaks),
+        )
+        writes = tuple(
+            Write(key=key, sequence=0, value=stored_value(0, record), record=record)
+            for key, record in genesis.genesis_changes(parsed)
+        )
+        self._storage.begin(data, head, entry, writes)
+        self._head = head
+        return head
+
+    def last(self) -> Head:
+        """Return height, time and app hash of the last durable commit."""
+        assert self._head is not None, "begin() comes first"
+        return self._head
+
+    def parameters(self) -> Parameters:
+        """Return the parameters in force."""
+        return must(self._storage, PARAMETERS, "all")
+
+    def validators(self, height: int) -> ValidatorSetRecord:
+        """Return the set that acts at a height, at most two above the last commit."""
+        return genesis.validators_at(must(self._storage, VALIDATORS, "all"), height)
+
+    def load(self, raw: bytes) -> Transaction:
+        """Return a decoded envelope, remembered until it commits; raise NotCanonical."""
+        found = self._known.get(raw)
+        if found is None:
+            found = parse(raw)
+            _bounded(self._known, KNOWN_MAX)
+            self._known[raw] = found
+        return found
+
+    def remember_verified(self, transaction: Transaction) -> None:
+        """Note that every signature of this envelope verified, in whatever thread."""
+        _bounded(self._verified, VERIFIED_MAX)
+        self._verified[transaction.digest] = None
+
+    def signatures_valid(self, transaction: Transaction) -> bool:
+        """Return whether all signatures verify; a verdict is remembered."""
+        if transaction.digest in self._verified:
+            return True
+        if not signatures_hold(transaction, self._verify):
+            return False
+        self.remember_verified(transaction)
+        return True
+
+    def is_logged(self, transaction: Transaction) -> bool:
+        """Return whether this id was spent."""
+        found = self._storage.sequence_of(transaction.id, transaction.body.expires_at)
+        return found is not None
+
+    def check(self, raw: bytes, *, time_ms: int | None = None) -> Checked:
+        """Return a transaction that would hold now; change nothing.
+
+        ``time_ms`` is the caller's guess of the next block time, by default just after the last.
+        Raises NotCanonical, Inadmissible, or the TransactionRefused that a block would give.
+        """
+        head = self.last()
+        now = max(head.time_ms + 1, 0 if time_ms is None else time_ms)
+        transaction = self.load(raw)
+        self.admit(transaction, now)
+        return self.recheck(transaction, time_ms=now)
+
+    def admit(self, transaction: Transaction, time_ms: int) -> None:
+        """Raise Inadmissible unless the transaction could be logged at ``time_ms``."""
+        check_form(transaction, self.last(), self.parameters(), time_ms)
+        if self.is_logged(transaction):
+            raise Inadmissible("already_logged", f"{transaction.id.hex()} is logged already")
+        signers_of(self._storage, transaction)
+        if not self.signatures_valid(transaction):
+            raise Inadmissible("bad_signature", "a signature does not verify")
+
+    def recheck(self, transaction: Transaction, *, time_ms: int) -> Checked:
+        """Return the verdict on an admitted transaction; raise TransactionRefused."""
+        head = self.last()
+        view = Reads(self._storage)
+        execute.apply_transaction(
+            view,
+            transaction,
+            signers=signers_of(self._storage, transaction),
+            time_ms=max(time_ms, head.time_ms + 1),
+            sequence=head.log_size,
+            previous_record_hash=head.app_hash,
+        )
+        return Checked(transaction=transaction, reads=tuple(view.keys))
+
+    def simulate(self, raw: bytes, *, time_ms: int) -> Outcome:
+        """Return what a transaction would cause now, signatures unchecked."""
+        head = self.last()
+        transaction = self.load(raw)
+        return execute.apply_transaction(
+            Draft(self._storage),
+            transaction,
+            signers=signers_of(self._storage, transaction),
+            time_ms=max(time_ms, head.time_ms + 1),
+            sequence=head.log_size,
+            previous_record_hash=head.app_hash,
+        )
+
+    def has_due(self, time_ms: int) -> bool:
+        """Return whether a block at ``time_ms`` would have something to do by itself."""
+        return bool(self._storage.due(time_ms, 1))
+
+    def propose(
+        self, pending: Iterable[Transaction], *, height: int, time_ms: int, limits: Limits
+    ) -> tuple[bytes, ...]:
+        """Return envelopes that apply in this order within limits, as a block at ``time_ms``."""
+        head = self.last()
+        builder = BlockBuilder(self._storage, head, height=height, time_ms=time_ms)
+        parameters = builder.parameters
+        bytes_max = min(limits.bytes_max, parameters.block_bytes_max, BLOCK_BYTES_MAX)
+        rows_max = min(limits.rows_max, parameters.block_rows_max)
+        chosen: list[bytes] = []
+        chosen_ids: dict[bytes, None] = {}
+        for transaction in self._admissible(pending, time_ms):
+            if len(chosen) >= min(limits.transactions_max, parameters.block_transactions_max):
+                break
+            if transaction.id in chosen_ids:
+                continue
+            if builder.bytes + len(transaction.raw) > bytes_max:
+                continue
+            if builder.rows + transaction.rows > rows_max:
+                continue
+            signers = signers_of(self._storage, transaction)
+            if builder.apply_if_it_holds(transaction, signers) is None:
+                chosen.append(transaction.raw)
+                chosen_ids[transaction.id] = None
+        block = BlockInput(height=height, time_ms=time_ms, transactions=tuple(chosen))
+        self._keep(builder.finish(block))
+        return block.transactions
+
+    def _admissible(self, pending: Iterable[Transaction], time_ms: int) -> Iterator[Transaction]:
+        for transaction in pending:
+            try:
+                self.admit(transaction, time_ms)
+            except Inadmissible:
+                continue
+            yield transaction
+
+    def execute(self, block: BlockInput) -> Execution:
+        """Return what a block does; repeatable. Raises BlockRefused."""
+        found = self._executions.get(_execution_key(block))
+        if found is not None and found.parent == self.last() and found.block == block:
+            return found
+        execution = execute.execute(
+            self._storage,
+            self.last(),
+            block,
+            is_logged=self.is_logged,
+            load=self.load,
+            signatures_valid=self.signatures_valid,
+        )
+        self._keep(execution)
+        return execution
+
+    def _keep(self, execution: Execution) -> None:
+        _bounded(self._executions, EXECUTIONS_MAX)
+        self._executions[_execution_key(execution.block)] = execution
+
+    def commit(self, execution: Execution, certificate: bytes) -> Head:
+        """Make a block durable together with its engine's certificate; return the new head."""
+        assert execution.parent == self.last(), "executed on another parent"
+        self._storage.commit(execution, certificate)
+        self._head = execution.head
+        self._executions.clear()
+        for raw in execution.block.transactions:
+            known = self._known.pop(raw, None)
+            if known is not None:
+                self._verified.pop(known.digest, None)
+        return execution.head
+
+
+def _execution_key(block: BlockInput) -> tuple[int, int, tuple[bytes, ...]]:
+    return block.height, block.time_ms, block.transactions
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def _bounded(table: dict[K, V], maximum: int) -> None:
+    """Make room for one more: the oldest goes."""
+    if len(table) >= maximum:
+        del table[next(iter(table))]

@@ -1,0 +1,59 @@
+"""Who must have signed: four eyes at treasuries, thresholds elsewhere (spec R3)."""
+
+from dataclasses import dataclass
+
+from ledger.encoding.codec import PublicKey, Record, Slug
+from ledger.rules.refusals import FourEyesMissing, SignatureMissing
+from ledger.view import StateView, Table, get
+
+FOUR_EYES = 2
+"""Distinct persons that a treasury's act needs."""
+TREASURY_ROLES = ("bank", "budget", "mint", "pay", "registrar", "review")
+CONFLICTING_ROLES = (("budget", "mint"), ("pay", "review"))
+"""Pairs that one person must not hold together."""
+
+
+class RegisteredKey(Record, frozen=True):
+    """Who signs with a key. A key belongs to one person of one party, for ever."""
+
+    party: Slug
+    person: Slug
+    """The person's tag within the party; that two tags are two people is the party's word."""
+    roles: tuple[str, ...]
+
+
+KEYS = Table("key", RegisteredKey)
+"""By the key in lower-case hex."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signers:
+    """The registered keys whose signatures a transaction carries."""
+
+    keys: tuple[RegisteredKey, ...]
+
+    def persons(self, party: str, role: str | None = None) -> tuple[str, ...]:
+        """Return the distinct persons of a party, holding a role if one is named."""
+        found: dict[str, None] = {}
+        for key in self.keys:
+            if key.party == party and (role is None or role in key.roles):
+                found[key.person] = None
+        return tuple(found)
+
+    def require_officers(self, party: str, role: str) -> tuple[str, ...]:
+        """Return the persons who signed in a role; raise FourEyesMissing if fewer than two."""
+        persons = self.persons(party, role)
+        if len(persons) < FOUR_EYES:
+            raise FourEyesMissing(party=party, role=role, needed=FOUR_EYES, signed=len(persons))
+        return persons
+
+    def require_threshold(self, party: str, threshold: int) -> None:
+        """Raise SignatureMissing unless enough keys of a party signed."""
+        signed = sum(1 for key in self.keys if key.party == party)
+        if signed < threshold:
+            raise SignatureMissing(party=party, needed=threshold, signed=signed)
+
+
+def registered(view: StateView, key: PublicKey) -> RegisteredKey | None:
+    """Return who signs with a key, or None if nobody does."""
+    return get(view, KEYS, key.hex())

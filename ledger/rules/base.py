@@ -1,0 +1,48 @@
+"""What every rule is given and what it returns."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ledger.encoding.codec import Natural, Record
+from ledger.rules.authority import Signers
+from ledger.view import Put
+
+
+class Posting(Record, frozen=True):
+    """One movement of value: the log is the record of these.
+
+    ``mint`` and ``transfer`` name the first voucher and how many; accounts are party ids or the
+    parts of a voucher (``available``, ``claimed``, ``redeemed``, ``expired``).
+    """
+
+    kind: Literal["mint", "transfer", "burn", "move"]
+    programme: str
+    serial: Natural
+    """Serial of the first voucher; a transfer names the child."""
+    count: Natural
+    amount: Natural
+    """Sum in fen."""
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a rule may know besides state: all of it comes from signed or logged bytes."""
+
+    time_ms: int
+    """Block time."""
+    sequence: int
+    """Log position of this transaction."""
+    previous_record_hash: bytes
+    """Hash of the last block record; it draws the sample of claims for review."""
+    transaction_id: bytes
+    signers: Signers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The writes and postings of a transaction that holds."""
+
+    changes: tuple[Put, ...]
+    postings: tuple[Posting, ...] = ()

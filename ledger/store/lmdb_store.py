@@ -1,0 +1,344 @@
+"""The ledger in LMDB: one durable transaction a block (spec S).
+
+Databases: ``state`` (key → value), ``history`` (key NUL u64be sequence → value), ``log``
+(u64be sequence → entry), ``blocks`` and ``commits`` (u64be height), ``ids`` (u32be expiry hour,
+id → u64be sequence), ``due`` (u64be expiry, voucher id), ``parties`` (party NUL key), ``meta``.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import lmdb
+
+from ledger.encoding import codec
+from ledger.encoding.codec import UINT64_MAX, Record
+from ledger.execute import Execution, Head, Write
+from ledger.rules.vouchers import Voucher
+from ledger.store.rows import BlockRow, HeadRow, due_key, id_key, is_due, party_rows
+
+R = TypeVar("R", bound=Record)
+
+MAP_BYTES = 64 * 1024**3
+"""Size of the sparse map; only what is used takes space."""
+READERS_MAX = 126
+_NAMES = ("state", "history", "log", "blocks", "commits", "ids", "due", "parties", "meta")
+
+
+class StoreFull(Exception):
+    """The store has no room for the block."""
+
+
+def _u64(number: int) -> bytes:
+    return number.to_bytes(8, "big")
+
+
+def _environment(path: Path, *, readonly: bool, map_bytes: int) -> lmdb.Environment:
+    # lib_version is passed so that no environment variable can pick another file format.
+    return lmdb.open(
+        str(path),
+        map_size=map_bytes,
+        max_dbs=len(_NAMES),
+        max_readers=READERS_MAX,
+        readonly=readonly,
+        create=not readonly,
+        lock=True,
+        sync=True,
+        metasync=True,
+        writemap=False,
+        meminit=False,
+        lib_version=0,
+    )
+
+
+class Snapshot:
+    """A consistent look at the store inside one short read transaction."""
+
+    def __init__(self, transaction: lmdb.Transaction, databases: dict[str, lmdb._Database]) -> None:
+        self._transaction = transaction
+        self._databases = databases
+
+    def _get(self, database: str, key: bytes) -> bytes | None:
+        found = self._transaction.get(key, db=self._databases[database])
+        assert found is None or isinstance(found, bytes)
+        return found
+
+    def scan(
+        self, database: str, *, prefix: bytes, start: bytes = b"", limit: int, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield up to ``limit`` rows under a key prefix, from ``start`` on (inclusive)."""
+        with self._transaction.cursor(db=self._databases[database]) as cursor:
+            if reverse:
+                found = cursor.set_range(start or prefix + b"\xff" * 16)
+                found = cursor.last() if not found else cursor.prev()
+                step = cursor.prev
+            else:
+                found = cursor.set_range(max(start, prefix))
+                step = cursor.next
+            while found and limit > 0:
+                key = bytes(cursor.key())
+                if not key.startswith(prefix):
+                    return
+                yield key, bytes(cursor.value())
+                limit -= 1
+                found = step()
+
+    def value(self, key: bytes) -> bytes | None:
+        """Return a stored value: u64be sequence of its last change, then the record."""
+        return self._get("state", key)
+
+    def read(self, key: bytes, record: type[R]) -> R | None:
+        """Return the current version of a record."""
+        value = self._get("state", key)
+        if value is None:
+            return None
+        decoded: R = codec.decode(record, value[8:], UINT64_MAX)
+        return decoded
+
+    def read_at(self, key: bytes, record: type[R], log_size: int) -> R | None:
+        """Return a record as it was when the log had ``log_size`` entries."""
+        newest = None
+        for _, value in self.versions(key):
+            if int.from_bytes(value[:8], "big") >= log_size:
+                break
+            newest = value
+        if newest is None:
+            return None
+        decoded: R = codec.decode(record, newest[8:], UINT64_MAX)
+        return decoded
+
+    def versions(self, key: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield (sequence, value) of every version of a record, oldest first."""
+        for row, value in self.scan("history", prefix=key + b"\0", limit=UINT64_MAX):
+            yield int.from_bytes(row[-8:], "big"), value
+
+    def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
+        """Return due vouchers by (expiry, id)."""
+        found = []
+        for key, _ in self.scan("due", prefix=b"", limit=limit):
+            if int.from_bytes(key[:8], "big") > until_ms:
+                break
+            found.append(key[8:].decode("ascii"))
+        return tuple(found)
+
+    def head(self) -> Head | None:
+        """Return where the last commit ended."""
+        row = self._get("meta", b"head")
+        if row is None:
+            return None
+        decoded: HeadRow = codec.decode(HeadRow, row, UINT64_MAX)
+        return decoded.head()
+
+    def genesis(self) -> bytes | None:
+        """Return the genesis bytes."""
+        return self._get("meta", b"genesis")
+
+    def sequence_of(self, transaction_id: bytes, expires_at: int) -> int | None:
+        """Return where an id with this expiry was logged, or None."""
+        found = self._get("ids", id_key(transaction_id, expires_at))
+        return None if found is None else int.from_bytes(found, "big")
+
+    def find(self, transaction_id: bytes) -> int | None:
+        """Return where an id was logged, its expiry unknown: one look per hour in the index."""
+        with self._transaction.cursor(db=self._databases["ids"]) as cursor:
+            found = cursor.last()
+            while found:
+                hour = bytes(cursor.key()[:4])
+                if cursor.set_key(hour + transaction_id):
+                    return int.from_bytes(cursor.value(), "big")
+                found = cursor.set_range(hour) and cursor.prev()
+        return None
+
+    def block_row(self, height: int) -> BlockRow | None:
+        """Return where a block lies in the log, or None."""
+        row = self._get("blocks", _u64(height))
+        if row is None:
+            return None
+        decoded: BlockRow = codec.decode(BlockRow, row, UINT64_MAX)
+        return decoded
+
+    def certificate(self, height: int) -> bytes | None:
+        """Return what the engine stored with a block: opaque here."""
+        return self._get("commits", _u64(height))
+
+    def entries(self, first: int, last: int) -> tuple[bytes, ...]:
+        """Return log entries first … last − 1."""
+        rows = self.scan("log", prefix=b"", start=_u64(first), limit=max(0, last - first))
+        return tuple(value for _, value in rows)
+
+    def keys_of_party(
+        self, party: str, table_prefix: bytes, start: bytes, limit: int
+    ) -> list[bytes]:
+        """Return keys of records that name a party, from ``start`` on."""
+        prefix = party.encode("ascii") + b"\0"
+        rows = self.scan("parties", prefix=prefix + table_prefix, start=prefix + start, limit=limit)
+        return [key[len(prefix) :] for key, _ in rows]
+
+
+class LmdbStore:
+    """The writing end: exactly one per environment, used by exactly one thread."""
+
+    def __init__(self, path: Path, *, map_bytes: int = MAP_BYTES) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self._environment = _environment(path, readonly=False, map_bytes=map_bytes)
+        self._databases = {name: self._environment.open_db(name.encode("ascii")) for name in _NAMES}
+        self._thread = threading.get_ident()
+        self._process = os.getpid()
+        self._reading = self._environment.begin()
+        self.snapshot = Snapshot(self._reading, self._databases)
+
+    def read(self, key: bytes, record: type[R]) -> R | None:
+        """Return a committed record."""
+        return self.snapshot.read(key, record)
+
+    def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
+        """Return due vouchers by (expiry, id)."""
+        return self.snapshot.due(until_ms, limit)
+
+    def head(self) -> Head | None:
+        """Return where the last commit ended."""
+        return self.snapshot.head()
+
+    def genesis(self) -> bytes | None:
+        """Return the genesis bytes."""
+        return self.snapshot.genesis()
+
+    def sequence_of(self, transaction_id: bytes, expires_at: int) -> int | None:
+        """Return where an id was logged."""
+        return self.snapshot.sequence_of(transaction_id, expires_at)
+
+    def block_row(self, height: int) -> BlockRow | None:
+        """Return where a block lies in the log."""
+        return self.snapshot.block_row(height)
+
+    def certificate(self, height: int) -> bytes | None:
+        """Return what the engine stored with a block."""
+        return self.snapshot.certificate(height)
+
+    def entries(self, first: int, last: int) -> tuple[bytes, ...]:
+        """Return log entries first … last − 1."""
+        return self.snapshot.entries(first, last)
+
+    def begin(self, data: bytes, head: Head, entry: bytes, writes: tuple[Write, ...]) -> None:
+        """Write genesis, durably."""
+        with self._write() as transaction:
+            self._put(transaction, "meta", b"genesis", data)
+            self._put(transaction, "log", _u64(0), entry)
+            self._put_records(transaction, writes)
+            self._put_head(transaction, head, first_sequence=0)
+
+    def commit(self, execution: Execution, certificate: bytes) -> None:
+        """Write a block in one durable transaction; raise StoreFull if there is no room."""
+        first = execution.parent.log_size
+        try:
+            with self._write() as transaction:
+                self._put_records(transaction, execution.writes)
+                for offset, entry in enumerate(execution.entries):
+                    self._put(transaction, "log", _u64(first + offset), entry)
+                for result in execution.results:
+                    key = id_key(result.id, result.expires_at)
+                    self._put(transaction, "ids", key, _u64(result.sequence))
+                self._put(transaction, "commits", _u64(execution.head.height), certificate)
+                self._put_head(transaction, execution.head, first_sequence=first)
+        except lmdb.MapFullError as error:
+            raise StoreFull(str(error)) from None
+
+    def used_share_percent(self) -> int:
+        """Return how much of the map is in use, in percent."""
+        info = self._environment.info()
+        page = self._environment.stat()["psize"]
+        return int(info["last_pgno"] + 1) * int(page) * 100 // int(info["map_size"])
+
+    def check_readers(self) -> int:
+        """Free the slots of readers that died; return how many there were."""
+        return int(self._environment.reader_check())
+
+    def close(self) -> None:
+        """Close the environment."""
+        self._reading.abort()
+        self._environment.close()
+
+    @contextmanager
+    def _write(self) -> Iterator[lmdb.Transaction]:
+        """Yield a write transaction; commit it, or abort on any error."""
+        # LMDB accepts writes from other threads and forked children silently (measured).
+        assert threading.get_ident() == self._thread, "a second thread writes"
+        assert os.getpid() == self._process, "a forked process writes"
+        with self._environment.begin(write=True) as transaction:
+            yield transaction
+        # The old look would pin every page it can see; take a new one at once.
+        self._reading.abort()
+        self._reading = self._environment.begin()
+        self.snapshot = Snapshot(self._reading, self._databases)
+
+    def _put(self, transaction: lmdb.Transaction, name: str, key: bytes, value: bytes) -> None:
+        transaction.put(key, value, db=self._databases[name])
+
+    def _put_head(self, transaction: lmdb.Transaction, head: Head, *, first_sequence: int) -> None:
+        row = BlockRow(
+            height=head.height,
+            time_ms=head.time_ms,
+            app_hash=head.app_hash,
+            first_sequence=first_sequence,
+            log_size=head.log_size,
+        )
+        self._put(transaction, "blocks", _u64(head.height), codec.encode(row))
+        self._put(transaction, "meta", b"head", codec.encode(HeadRow.of(head)))
+
+    def _put_records(self, transaction: lmdb.Transaction, writes: tuple[Write, ...]) -> None:
+        last: dict[bytes, Write] = {}
+        for write in writes:
+            last[write.key] = write
+        for key in sorted(last):
+            write = last[key]
+            self._index(transaction, write)
+            self._put(transaction, "state", key, write.value)
+        for write in sorted(writes, key=lambda one: one.key):
+            self._put(transaction, "history", write.key + b"\0" + _u64(write.sequence), write.value)
+
+    def _index(self, transaction: lmdb.Transaction, write: Write) -> None:
+        """Keep the due index and the index by party in step with a record."""
+        record = write.record
+        if isinstance(record, Voucher):
+            old = self.read(write.key, Voucher)
+            if is_due(old) and not is_due(record):
+                transaction.delete(due_key(record), db=self._databases["due"])
+            elif is_due(record) and not is_due(old):
+                self._put(transaction, "due", due_key(record), b"")
+            if old is not None:
+                return
+        for row in party_rows(record):
+            self._put(transaction, "parties", row, b"")
+
+
+class LmdbReader:
+    """A reading end for another process; each look is one short read transaction."""
+
+    def __init__(self, path: Path, *, map_bytes: int = MAP_BYTES) -> None:
+        self._environment = _environment(path, readonly=True, map_bytes=map_bytes)
+        self._databases = {
+            name: self._environment.open_db(name.encode("ascii"), create=False) for name in _NAMES
+        }
+
+    def begin(self) -> "_Look":
+        """Return a context manager that yields a Snapshot; keep it short."""
+        return _Look(self._environment, self._databases)
+
+    def close(self) -> None:
+        """Close the environment."""
+        self._environment.close()
+
+
+class _Look:
+    def __init__(self, environment: lmdb.Environment, databases: dict[str, lmdb._Database]) -> None:
+        self._transaction = environment.begin(buffers=False)
+        self._databases = databases
+
+    def __enter__(self) -> Snapshot:
+        return Snapshot(self._transaction, self._databases)
+
+    def __exit__(self, *_: object) -> None:
+        self._transaction.abort()

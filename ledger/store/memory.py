@@ -1,0 +1,101 @@
+"""A store in plain dictionaries: the naive twin of the LMDB store, for tests and simulation."""
+
+from typing import TypeVar
+
+from ledger.encoding import codec
+from ledger.encoding.codec import UINT64_MAX, Record
+from ledger.execute import Execution, Head, Write
+from ledger.rules.vouchers import VOUCHERS, Voucher
+from ledger.store.rows import BlockRow, is_due
+
+R = TypeVar("R", bound=Record)
+
+
+class MemoryStore:
+    """Everything in dictionaries; due vouchers are found by looking at all of them."""
+
+    def __init__(self) -> None:
+        self._head: Head | None = None
+        self._genesis: bytes | None = None
+        self.state: dict[bytes, bytes] = {}
+        self.history: dict[tuple[bytes, int], bytes] = {}
+        self.log: list[bytes] = []
+        self.blocks: dict[int, BlockRow] = {}
+        self.certificates: dict[int, bytes] = {}
+        self._ids: dict[bytes, int] = {}
+
+    def read(self, key: bytes, record: type[R]) -> R | None:
+        """Return a committed record."""
+        value = self.state.get(key)
+        if value is None:
+            return None
+        decoded: R = codec.decode(record, value[8:], UINT64_MAX)
+        return decoded
+
+    def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
+        """Return due vouchers by (expiry, id)."""
+        found = []
+        for key in sorted(self.state):
+            if key.startswith(VOUCHERS.prefix):
+                voucher = self.read(key, Voucher)
+                if voucher is not None and is_due(voucher) and voucher.expires_at_ms <= until_ms:
+                    found.append((voucher.expires_at_ms, voucher.id))
+        return tuple(voucher_id for _, voucher_id in sorted(found)[:limit])
+
+    def head(self) -> Head | None:
+        """Return the head."""
+        return self._head
+
+    def genesis(self) -> bytes | None:
+        """Return the genesis bytes."""
+        return self._genesis
+
+    def begin(self, data: bytes, head: Head, entry: bytes, writes: tuple[Write, ...]) -> None:
+        """Write genesis."""
+        self._genesis = data
+        self._write(writes)
+        self.log.append(entry)
+        self._head = head
+
+    def sequence_of(self, transaction_id: bytes, expires_at: int) -> int | None:
+        """Return where an id was logged."""
+        return self._ids.get(transaction_id)
+
+    def commit(self, execution: Execution, certificate: bytes) -> None:
+        """Write a block."""
+        assert execution.parent == self._head
+        self._write(execution.writes)
+        first = len(self.log)
+        self.log.extend(execution.entries)
+        for result in execution.results:
+            self._ids[result.id] = result.sequence
+        head = execution.head
+        self.blocks[head.height] = BlockRow(
+            height=head.height,
+            time_ms=head.time_ms,
+            app_hash=head.app_hash,
+            first_sequence=first,
+            log_size=len(self.log),
+        )
+        self.certificates[head.height] = certificate
+        self._head = head
+
+    def block_row(self, height: int) -> BlockRow | None:
+        """Return where a block lies."""
+        return self.blocks.get(height)
+
+    def certificate(self, height: int) -> bytes | None:
+        """Return what the engine stored with a block."""
+        return self.certificates.get(height)
+
+    def entries(self, first: int, last: int) -> tuple[bytes, ...]:
+        """Return log entries first … last − 1."""
+        return tuple(self.log[first:last])
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to close."""
+
+    def _write(self, writes: tuple[Write, ...]) -> None:
+        for write in writes:
+            self.state[write.key] = write.value
+            self.history[write.key, write.sequence] = write.value

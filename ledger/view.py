@@ -1,0 +1,106 @@
+"""What rules read and what they return: tables, views and changes."""
+
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from ledger.encoding.codec import Record
+
+R = TypeVar("R", bound=Record)
+
+
+class Table(Generic[R]):
+    """A named family of records; the key is ``name/part/part`` in ASCII, readable on disk."""
+
+    def __init__(self, name: str, record: type[R]) -> None:
+        self.name = name
+        self.record = record
+        self.prefix = name.encode("ascii") + b"/"
+
+    def key(self, *parts: str) -> bytes:
+        """Return the storage key of the record with these key parts."""
+        return self.prefix + "/".join(parts).encode("ascii")
+
+
+class Put(NamedTuple):
+    """Write one record. Nothing is ever deleted."""
+
+    key: bytes
+    record: Record
+
+
+class StateView(Protocol):
+    """A consistent, read-only state."""
+
+    def read(self, key: bytes, record: type[R]) -> R | None:
+        """Return the record under a key, or None."""
+
+    def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
+        """Return ids of vouchers with value available whose expiry is at or before ``until_ms``.
+
+        Ordered by (expiry, id), at most ``limit``.
+        """
+
+
+def get(view: StateView, table: Table[R], *parts: str) -> R | None:
+    """Return a record of ``table``, or None."""
+    return view.read(table.key(*parts), table.record)
+
+
+def must(view: StateView, table: Table[R], *parts: str) -> R:
+    """Return a record that an invariant promises to exist."""
+    record = get(view, table, *parts)
+    assert record is not None, f"{table.name}/{'/'.join(parts)} must exist"
+    return record
+
+
+class Draft:
+    """A view with writes on top: a rule's own, a block's, or a whole proposal's.
+
+    Reading sees the writes; the base is never changed.
+    """
+
+    def __init__(self, base: StateView) -> None:
+        self._base = base
+        self._writes: dict[bytes, Record] = {}
+
+    def read(self, key: bytes, record: type[R]) -> R | None:
+        """Return the newest record under a key, or None."""
+        written = self._writes.get(key)
+        if written is None:
+            return self._base.read(key, record)
+        assert isinstance(written, record)
+        return written
+
+    def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
+        """Return the base's due vouchers: lapses run before anything is written in a block."""
+        assert not self._writes, "due() is asked before the block writes"
+        return self._base.due(until_ms, limit)
+
+    def put(self, table: Table[R], record: R, *parts: str) -> None:
+        """Write a record."""
+        self._writes[table.key(*parts)] = record
+
+    def apply(self, changes: tuple[Put, ...]) -> None:
+        """Write the changes that a rule returned."""
+        for key, record in changes:
+            self._writes[key] = record
+
+    def changes(self) -> tuple[Put, ...]:
+        """Return the writes in the order in which each key was first written."""
+        return tuple(Put(key, record) for key, record in self._writes.items())
+
+
+class Reads:
+    """A view that remembers which keys were read, so that a pool knows when to look again."""
+
+    def __init__(self, base: StateView) -> None:
+        self._base = base
+        self.keys: dict[bytes, None] = {}
+
+    def read(self, key: bytes, record: type[R]) -> R | None:
+        """Return a record and remember its key."""
+        self.keys[key] = None
+        return self._base.read(key, record)
+
+    def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
+        """Return the base's due vouchers."""
+        return self._base.due(until_ms, limit)
