@@ -4,7 +4,7 @@ An engine calls ``begin`` once, then ``check``, ``propose``, ``execute`` and ``c
 changes nothing; committing is one durable transaction of the store.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -25,9 +25,12 @@ from ledger.execute import (
     stored_value,
 )
 from ledger.genesis import PARAMETERS, VALIDATORS, Parameters, ValidatorSetRecord
+from ledger.rules.authority import KEYS
 from ledger.rules.base import Outcome
+from ledger.rules.parties import PARTIES, Party
+from ledger.rules.refusals import TransactionRefused
 from ledger.transactions import Transaction, parse
-from ledger.view import Draft, Reads, must
+from ledger.view import Draft, Reads, StateView, must
 
 R = TypeVar("R", bound=Record)
 
@@ -66,9 +69,10 @@ class Storage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A transaction that holds on committed state, and the keys that this verdict rests on."""
+    """What the rules say of an admitted transaction now, and the keys that this rests on."""
 
     transaction: Transaction
+    refusal: TransactionRefused | None
     reads: tuple[bytes, ...]
 
 
@@ -135,6 +139,12 @@ class Ledger:
             self._known[raw] = found
         return found
 
+    def adopt(self, transaction: Transaction) -> None:
+        """Take in a transaction that another thread decoded and verified."""
+        _bounded(self._known, KNOWN_MAX)
+        self._known[transaction.raw] = transaction
+        self.remember_verified(transaction)
+
     def remember_verified(self, transaction: Transaction) -> None:
         """Note that every signature of this envelope verified, in whatever thread."""
         _bounded(self._verified, VERIFIED_MAX)
@@ -155,13 +165,12 @@ class Ledger:
         return found is not None
 
     def check(self, raw: bytes, *, time_ms: int | None = None) -> Checked:
-        """Return a transaction that would hold now; change nothing.
+        """Return what the rules say of an envelope now; change nothing.
 
         ``time_ms`` is the caller's guess of the next block time, by default just after the last.
-        Raises NotCanonical, Inadmissible, or the TransactionRefused that a block would give.
+        Raises NotCanonical or Inadmissible; what a rule refuses is in the answer.
         """
-        head = self.last()
-        now = max(head.time_ms + 1, 0 if time_ms is None else time_ms)
+        now = max(self.last().time_ms + 1, 0 if time_ms is None else time_ms)
         transaction = self.load(raw)
         self.admit(transaction, now)
         return self.recheck(transaction, time_ms=now)
@@ -176,10 +185,18 @@ class Ledger:
             raise Inadmissible("bad_signature", "a signature does not verify")
 
     def recheck(self, transaction: Transaction, *, time_ms: int) -> Checked:
-        """Return the verdict on an admitted transaction; raise TransactionRefused."""
-        head = self.last()
+        """Return what the rules say of an admitted transaction."""
         view = Reads(self._storage)
-        execute.apply_transaction(
+        refusal = None
+        try:
+            self._apply(view, transaction, time_ms)
+        except TransactionRefused as error:
+            refusal = error
+        return Checked(transaction=transaction, refusal=refusal, reads=tuple(view.keys))
+
+    def _apply(self, view: StateView, transaction: Transaction, time_ms: int) -> Outcome:
+        head = self.last()
+        return execute.apply_transaction(
             view,
             transaction,
             signers=signers_of(self._storage, transaction),
@@ -187,29 +204,36 @@ class Ledger:
             sequence=head.log_size,
             previous_record_hash=head.app_hash,
         )
-        return Checked(transaction=transaction, reads=tuple(view.keys))
+
+    def sender(self, transaction: Transaction) -> Party:
+        """Return the party of an admitted transaction's first key."""
+        key = must(self._storage, KEYS, transaction.signatures[0][0].hex())
+        return must(self._storage, PARTIES, key.party)
 
     def simulate(self, raw: bytes, *, time_ms: int) -> Outcome:
-        """Return what a transaction would cause now, signatures unchecked."""
-        head = self.last()
-        transaction = self.load(raw)
-        return execute.apply_transaction(
-            Draft(self._storage),
-            transaction,
-            signers=signers_of(self._storage, transaction),
-            time_ms=max(time_ms, head.time_ms + 1),
-            sequence=head.log_size,
-            previous_record_hash=head.app_hash,
-        )
+        """Return what an envelope would cause now, its signatures unchecked.
+
+        Raises NotCanonical, Inadmissible or TransactionRefused.
+        """
+        return self._apply(Draft(self._storage), self.load(raw), time_ms)
 
     def has_due(self, time_ms: int) -> bool:
         """Return whether a block at ``time_ms`` would have something to do by itself."""
         return bool(self._storage.due(time_ms, 1))
 
     def propose(
-        self, pending: Iterable[Transaction], *, height: int, time_ms: int, limits: Limits
+        self,
+        pending: Iterable[Transaction],
+        *,
+        height: int,
+        time_ms: int,
+        limits: Limits,
+        on_refused: Callable[[Transaction, TransactionRefused], None] | None = None,
     ) -> tuple[bytes, ...]:
-        """Return envelopes that apply in this order within limits, as a block at ``time_ms``."""
+        """Return envelopes that apply in this order within limits, as a block at ``time_ms``.
+
+        ``on_refused`` is told what a rule refused on the way.
+        """
         head = self.last()
         builder = BlockBuilder(self._storage, head, height=height, time_ms=time_ms)
         parameters = builder.parameters
@@ -227,9 +251,12 @@ class Ledger:
             if builder.rows + transaction.rows > rows_max:
                 continue
             signers = signers_of(self._storage, transaction)
-            if builder.apply_if_it_holds(transaction, signers) is None:
+            refusal = builder.apply_if_it_holds(transaction, signers)
+            if refusal is None:
                 chosen.append(transaction.raw)
                 chosen_ids[transaction.id] = None
+            elif on_refused is not None:
+                on_refused(transaction, refusal)
         block = BlockInput(height=height, time_ms=time_ms, transactions=tuple(chosen))
         self._keep(builder.finish(block))
         return block.transactions

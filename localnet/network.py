@@ -1,0 +1,393 @@
+"""Networks on one machine: real node and API processes on loopback, for trying things out.
+
+Everything of a network lies in one folder: ``network.json``, the dev seed, and a folder per
+validator with its configuration, keys, genesis, store and output.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ledger import genesis as genesis_module
+from ledger.devkeys import derive
+from ledger.encoding import codec, crypto
+from ledger.genesis import Genesis, Member, Parameters, ValidatorKeys, log_id_of
+from ledger.rules.calendar import DAY_MS
+from ledger.rules.parties import PartyClass, PartyKey, PartyKind
+from node.build import KEY_NAMES
+from node.config import NodeConfig, PeerConfig, config_text
+from node.p2p.link import wall_clock_ms
+
+HOST = "127.0.0.1"
+START_S = 30
+STOP_S = 5
+MAP_BYTES = 16 * 1024**3
+ROOT = Path(__file__).resolve().parent.parent
+
+OFFICERS: dict[str, tuple[str, ...]] = {
+    "officer-1": ("budget", "registrar", "review"),
+    "officer-2": ("budget", "registrar", "review"),
+    "officer-3": ("bank", "mint", "pay"),
+    "officer-4": ("bank", "mint", "pay"),
+}
+"""Four officers suffice: nobody holds budget and mint, nor review and pay."""
+
+
+class NetworkProblem(Exception):
+    """A local network cannot do what was asked; the sentence says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A member to be: genesis gets its derived keys."""
+
+    party: str
+    kind: PartyKind
+    party_class: PartyClass
+    name: str
+    region: str
+
+
+@dataclass(slots=True, kw_only=True)
+class NodePlace:
+    """Where a validator's two processes are."""
+
+    party: str
+    link_port: int = 0
+    api_port: int = 0
+    node_pid: int = 0
+    api_pid: int = 0
+
+    @property
+    def url(self) -> str:
+        """Return the address of its API."""
+        return f"http://{HOST}:{self.api_port}"
+
+
+def officer_seed(network: str, master: bytes, party: str, person: str) -> bytes:
+    """Return the key seed of a person on a dev network."""
+    return derive(network, master, party, person)
+
+
+def node_seed(network: str, master: bytes, party: str, name: str) -> bytes:
+    """Return one of a validating node's four key seeds on a dev network."""
+    return derive(network, master, party, "node", name)
+
+
+def make_member(network: str, master: bytes, plan: Plan, *, validates: bool) -> Member:
+    """Return a member with four officers, and a node's keys if it validates."""
+    keys = []
+    for person, roles in OFFICERS.items():
+        public = crypto.public_key(officer_seed(network, master, plan.party, person))
+        own_roles = roles if plan.kind == "treasury" else ()
+        keys.append(PartyKey(key=public, person=person, roles=own_roles))
+    validator: tuple[ValidatorKeys, ...] = ()
+    if validates:
+        seeds = {name: node_seed(network, master, plan.party, name) for name in KEY_NAMES}
+        public_keys = {name: crypto.public_key(seed) for name, seed in seeds.items()}
+        validator = (ValidatorKeys(power=1, **public_keys),)
+    return Member(
+        id=plan.party,
+        kind=plan.kind,
+        party_class=plan.party_class,
+        name=plan.name,
+        region=plan.region,
+        control_group="",
+        keys=tuple(keys),
+        threshold=2 if plan.kind == "treasury" else 1,
+        validator=validator,
+    )
+
+
+class LocalNetwork:
+    """One network's folder and processes."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take up an existing network; raise NetworkProblem if there is none."""
+        self.folder = folder
+        try:
+            values = json.loads((folder / "network.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise NetworkProblem(f"no network in {folder}") from None
+        self.name: str = values["name"]
+        self.log_id = bytes.fromhex(values["log_id"])
+        self.places = {place["party"]: NodePlace(**place) for place in values["places"]}
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        *,
+        name: str,
+        plans: Iterable[Plan],
+        validators: Sequence[str],
+        heartbeat_ms: int = 60_000,
+    ) -> "LocalNetwork":
+        """Make a network's folder: genesis, keys, configurations; nothing is started."""
+        master = secrets.token_bytes(32)
+        members = tuple(
+            make_member(name, master, plan, validates=plan.party in validators) for plan in plans
+        )
+        data = codec.encode(
+            Genesis(
+                version=1,
+                network=name,
+                time_ms=wall_clock_ms(),
+                members=members,
+                parameters=Parameters(
+                    expiry_ahead_max_ms=7 * DAY_MS,
+                    heartbeat_ms=heartbeat_ms,
+                    block_bytes_max=2 * 1024 * 1024,
+                    block_transactions_max=4_000,
+                    block_rows_max=8_000,
+                    block_lapses_max=256,
+                ),
+            )
+        )
+        genesis_module.parse_genesis(data)
+        folder.mkdir(parents=True, mode=0o700)
+        _write_secret(folder / "dev-seed", master.hex())
+        for party in validators:
+            own = folder / party
+            own.mkdir(mode=0o700)
+            (own / "genesis.bin").write_bytes(data)
+            seeds = {key: node_seed(name, master, party, key).hex() for key in KEY_NAMES}
+            _write_secret(own / "node-keys.json", json.dumps(seeds))
+        places = [NodePlace(party=party) for party in validators]
+        _save(folder, name, log_id_of(data), places)
+        return cls(folder)
+
+    @property
+    def master(self) -> bytes:
+        """Return the seed that every key of this network comes from."""
+        return bytes.fromhex(str((self.folder / "dev-seed").read_text(encoding="ascii")))
+
+    @property
+    def genesis(self) -> bytes:
+        """Return the genesis bytes."""
+        party = next(iter(self.places))
+        return bytes((self.folder / party / "genesis.bin").read_bytes())
+
+    def up(self, *, api: bool = True) -> None:
+        """Start every process that does not run; return when all of them answer."""
+        running = [place for place in self.places.values() if _is_ours(place.node_pid, "node")]
+        if not running:
+            self._choose_ports()
+        for place in self.places.values():
+            self.start(place.party, api=api, wait=False)
+        for place in self.places.values():
+            self.wait_ready(place.party, api=api)
+
+    def _choose_ports(self) -> None:
+        """Take ports that are free now; whatever occupies others does not matter."""
+        ports = _free_ports(2 * len(self.places))
+        for place in self.places.values():
+            place.link_port, place.api_port = ports.pop(), ports.pop()
+        peers = tuple(
+            PeerConfig(party=place.party, host=HOST, port=place.link_port)
+            for place in self.places.values()
+        )
+        for place in self.places.values():
+            config = NodeConfig(
+                party=place.party,
+                folder=self.folder / place.party,
+                listen_host=HOST,
+                listen_port=place.link_port,
+                peers=tuple(peer for peer in peers if peer.party != place.party),
+                links_per_address_max=4 * len(self.places) + 16,
+                map_bytes=MAP_BYTES,
+            )
+            (config.folder / "node.toml").write_text(config_text(config), encoding="utf-8")
+        self.save()
+
+    def start(self, party: str, *, api: bool = True, wait: bool = True) -> None:
+        """Start a validator's processes where they do not run."""
+        place = self.places[party]
+        own = self.folder / party
+        if not _is_ours(place.node_pid, "node"):
+            (own / "port.sock").unlink(missing_ok=True)
+            place.node_pid = self._spawn(own, "node.out", ["node", "--config", "node.toml"])
+        if api and not _is_ours(place.api_pid, "api.serve"):
+            place.api_pid = self._spawn(
+                own,
+                "api.out",
+                [
+                    "api.serve",
+                    *("--store", "store", "--port-socket", "port.sock"),
+                    *("--host", HOST, "--listen-port", str(place.api_port)),
+                    *("--network", self.name),
+                ],
+            )
+        self.save()
+        if wait:
+            self.wait_ready(party, api=api)
+
+    def _spawn(self, folder: Path, output: str, arguments: list[str]) -> int:
+        """Start ``python -m …`` in a session of its own, so that Ctrl-C reaches only us."""
+        environment = dict(os.environ)
+        environment["PYTHONPATH"] = str(ROOT)
+        with (folder / output).open("ab") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        _CHILDREN[process.pid] = process
+        return process.pid
+
+    def wait_ready(self, party: str, *, api: bool = True) -> None:
+        """Return when a validator answers; raise NetworkProblem if it ends or takes too long."""
+        place = self.places[party]
+        deadline = time.monotonic() + START_S
+        waiting = ["node"] + (["api"] if api else [])
+        while waiting:
+            for name in list(waiting):
+                pid = place.node_pid if name == "node" else place.api_pid
+                if not _is_alive(pid):
+                    raise NetworkProblem(f"{party}: its {name} process ended; {self.tail(party)}")
+                if (name == "node" and (self.folder / party / "port.sock").exists()) or (
+                    name == "api" and _accepts(place.api_port)
+                ):
+                    waiting.remove(name)
+            if time.monotonic() > deadline:
+                raise NetworkProblem(f"{party} did not answer within {START_S} s")
+            time.sleep(0.01)
+
+    def tail(self, party: str, lines: int = 5) -> str:
+        """Return the last lines of a validator's output."""
+        text = ""
+        for name in ("node.out", "api.out"):
+            path = self.folder / party / name
+            if path.exists():
+                kept = path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+                text += "\n".join([f"{name}:", *kept, ""])
+        return text
+
+    def kill(self, party: str, number: int = signal.SIGKILL, *, api: bool = False) -> None:
+        """Send a signal to a validator's node process (and its API process)."""
+        place = self.places[party]
+        if _is_ours(place.node_pid, "node"):
+            os.kill(place.node_pid, number)
+            if number == signal.SIGKILL:
+                _wait_gone([place.node_pid], STOP_S)
+        if api and _is_ours(place.api_pid, "api.serve"):
+            os.kill(place.api_pid, number)
+
+    def down(self) -> None:
+        """Stop every process; one that does not within five seconds is killed."""
+        pids = []
+        for place in self.places.values():
+            for pid, module in ((place.api_pid, "api.serve"), (place.node_pid, "node")):
+                if _is_ours(pid, module):
+                    os.kill(pid, signal.SIGTERM)
+                    os.kill(pid, signal.SIGCONT)
+                    pids.append(pid)
+        for pid in _wait_gone(pids, STOP_S):
+            os.kill(pid, signal.SIGKILL)
+        _wait_gone(pids, STOP_S)
+        for place in self.places.values():
+            place.node_pid = place.api_pid = 0
+        self.save()
+
+    def is_up(self) -> bool:
+        """Return whether any of its processes runs."""
+        return any(
+            _is_ours(place.node_pid, "node") or _is_ours(place.api_pid, "api.serve")
+            for place in self.places.values()
+        )
+
+    def remove(self) -> None:
+        """Stop the network and delete its folder."""
+        self.down()
+        shutil.rmtree(self.folder)
+
+    def save(self) -> None:
+        """Write down ports and process ids."""
+        _save(self.folder, self.name, self.log_id, list(self.places.values()))
+
+
+_CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
+"""Processes that this one started: they must be waited for, or they stay as zombies."""
+
+
+def state_folder() -> Path:
+    """Return the folder that holds local networks."""
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "tallystick" / "networks"
+
+
+def _save(folder: Path, name: str, log_id: bytes, places: list[NodePlace]) -> None:
+    values = {
+        "name": name,
+        "log_id": log_id.hex(),
+        "places": [
+            {field: getattr(place, field) for field in NodePlace.__slots__} for place in places
+        ],
+    }
+    draft = folder / "network.json.new"
+    draft.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    draft.replace(folder / "network.json")
+
+
+def _write_secret(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind((HOST, 0))
+    ports = [int(one.getsockname()[1]) for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _is_alive(pid: int) -> bool:
+    child = _CHILDREN.get(pid)
+    if child is not None:
+        return child.poll() is None
+    return pid > 0 and Path(f"/proc/{pid}").exists()
+
+
+def _is_ours(pid: int, module: str) -> bool:
+    """Return whether a process id still belongs to the module that we started under it."""
+    if not _is_alive(pid):
+        return False
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return pid in _CHILDREN
+    return b"-m" in words and module.encode() in words
+
+
+def _wait_gone(pids: Iterable[int], timeout_s: float) -> list[int]:
+    """Wait for processes to end; return those that did not."""
+    deadline = time.monotonic() + timeout_s
+    left = list(pids)
+    while left and time.monotonic() < deadline:
+        left = [pid for pid in left if _is_alive(pid)]
+        if left:
+            time.sleep(0.01)
+    return left

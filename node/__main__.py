@@ -1,0 +1,53 @@
+"""``python -m node --config FILE``: one node process, until SIGTERM or SIGINT."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from node.build import start_node
+from node.config import load_config
+
+SWITCH_INTERVAL_S = 0.001
+"""The loop must get its turn soon while the host thread executes a block."""
+_LOGGER = logging.getLogger("node")
+
+
+async def run(config: Path) -> None:
+    """Run a node until it is told to stop; raise whatever stops it otherwise."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    node = await start_node(load_config(config))
+    print("ready", flush=True)
+    node.finished.add_done_callback(lambda _: stop.set())
+    await stop.wait()
+    await node.stop()
+    if node.finished.done():
+        node.finished.result()
+
+
+def main() -> int:
+    """Return the process's exit status."""
+    assert __debug__, "never run with -O: assertions guard the ledger"
+    parser = argparse.ArgumentParser(prog="python -m node", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True)
+    arguments = parser.parse_args()
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    try:
+        asyncio.run(run(arguments.config))
+    except Exception:
+        # The one broad handler: whatever broke, the node stops, and says so.
+        _LOGGER.critical("the node stops", exc_info=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,944 @@
+"""The host: the one loop that performs the effects of consensus (spec N).
+
+A synchronous state machine over ports. The node runs it in one thread; the simulator runs the very
+same code on virtual time. Order is the contract: log before sign, sign before send, one durable
+commit a block. An invariant that breaks raises and stops the node.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from consensus.certificate import Certificate, CertificateInvalid, verify_certificate
+from consensus.driver import Driver
+from consensus.effects import (
+    BuildProposal,
+    Decide,
+    Effect,
+    Equivocation,
+    Log,
+    Repropose,
+    ScheduleTimeout,
+    SignVote,
+    StopVoting,
+)
+from consensus.inputs import (
+    Input,
+    ProposalReceived,
+    TimeoutExpired,
+    TimeoutKind,
+    VoteReceived,
+    WorkArrived,
+)
+from consensus.messages import (
+    BlockId,
+    Proposal,
+    ValidatorKey,
+    Vote,
+    VoteKind,
+    proposal_sign_bytes,
+    vote_sign_bytes,
+)
+from consensus.timeouts import TimeoutPolicy
+from consensus.validators import Validator, ValidatorSet
+from ledger import entries
+from ledger.blocks import BlockInput, BlockRefused, Limits
+from ledger.encoding import codec, crypto
+from ledger.encoding.codec import NotCanonical
+from ledger.execute import Execution, Verify
+from ledger.ledger import Ledger
+from ledger.store.rows import BlockRow
+from ledger.transactions import Transaction
+from node import messages
+from node.catchup import Catchup
+from node.mempool import Mempool
+from node.messages import (
+    Ask,
+    Assembly,
+    Batch,
+    Blocks,
+    Body,
+    Chunk,
+    DecidedBlock,
+    Header,
+    Here,
+    LoggedInput,
+    ProposalMessage,
+    StoredCommit,
+    VoteMessage,
+    WantChunks,
+)
+from node.p2p.frames import Channel, PeerFault
+from node.port import Committed, SeenCommit
+from node.signer import PRECOMMIT, PREVOTE, PROPOSAL, Refused, Signer, SignRequest
+from node.wal import WriteAheadLog
+
+TICK_MS = 250
+RESEND_US = 1_000_000
+CHUNK_PATIENCE_US = 300_000
+ASSEMBLIES_MAX = 16
+FUTURE_MESSAGES_MAX = 1_024
+"""Messages for the next height kept while this one is not committed yet."""
+FUTURE_BYTES_MAX = 16 * 1024 * 1024
+OUTBOX_BYTES = 256 * 1024
+"""A batch of transactions is sent when it reaches this size, or when the host is idle."""
+TIMELY_MS = 2_000
+TIMELY_INCREMENT_MS = 500
+SEEN_VOTES_MAX = 16_384
+SEEN_COMMITS_MAX = 64
+
+
+class Network(Protocol):
+    """How the host reaches its peers, by name."""
+
+    def send(self, peer: str, channel: Channel, payload: bytes) -> None:
+        """Queue a message; it is lost if there is no link or no room."""
+
+    def broadcast(self, channel: Channel, payload: bytes) -> None:
+        """Queue a message to every peer."""
+
+    def fault(self, peer: str, reason: str) -> None:
+        """Close the link of a peer that broke the protocol."""
+
+
+class Clock(Protocol):
+    """The host's only idea of time."""
+
+    def wall_ms(self) -> int:
+        """Return Unix time in milliseconds."""
+
+    def monotonic_us(self) -> int:
+        """Return a clock that never steps, in microseconds."""
+
+
+class Timers(Protocol):
+    """Calls back later."""
+
+    def after(self, delay_ms: int, action: Callable[[], None]) -> None:
+        """Call ``action`` on the host's thread after a delay."""
+
+
+class Blockstore(Protocol):
+    """What the host reads back to help a peer that was away."""
+
+    def block_row(self, height: int) -> BlockRow | None:
+        """Return where a block lies in the log."""
+
+    def certificate(self, height: int) -> bytes | None:
+        """Return what this engine stored with a block."""
+
+    def entries(self, first: int, last: int) -> tuple[bytes, ...]:
+        """Return log entries."""
+
+
+Listener = Callable[[Committed, Execution], None]
+
+
+class StoreBehindLog(Exception):
+    """The store lost blocks that this node committed: it must not vote at those heights again."""
+
+    def __init__(self, *, store: int, log: int) -> None:
+        super().__init__(
+            f"the store ends at height {store} but the write-ahead log is at height {log}; "
+            "the store was replaced by an older one: restore the right one"
+        )
+        self.store, self.log = store, log
+
+
+class Host:
+    """One node's engine: a driver for the current height, and everything it asks for."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        blocks: Blockstore,
+        wal: WriteAheadLog,
+        signer: Signer | None,
+        network: Network,
+        clock: Clock,
+        timers: Timers,
+        timeouts: TimeoutPolicy,
+        on_commit: Listener,
+        verify: Verify = crypto.verify,
+    ) -> None:
+        self.mempool = Mempool(ledger)
+        self.stopped = ""
+        """Why this node no longer signs; empty while it may."""
+        self.seen_commits: deque[SeenCommit] = deque(maxlen=SEEN_COMMITS_MAX)
+        self.equivocations: list[Equivocation] = []
+        self.catchup = Catchup()
+        self._ledger = ledger
+        self._blocks = blocks
+        self._wal = wal
+        self._signer = signer
+        self._network = network
+        self._clock = clock
+        self._timers = timers
+        self._timeouts = timeouts
+        self._on_commit = on_commit
+        self._verify = verify
+        self._log_id = ledger.last().log_id
+        self._parent, self._previous = self._last_commit()
+        self._driver: Driver
+        self._validators: ValidatorSet
+        self._inputs: deque[tuple[Driver, Input]] = deque()
+        self._is_feeding = False
+        self._bodies: dict[BlockId, tuple[Header, bytes, Execution | None]] = {}
+        self._logged_bodies: dict[BlockId, None] = {}
+        self._assemblies: dict[BlockId, Assembly] = {}
+        self._seen_votes: dict[tuple[bytes, VoteKind, int], Vote] = {}
+        self._future: list[tuple[str, Channel, bytes]] = []
+        self._future_bytes = 0
+        self._outbox: list[bytes] = []
+        self._outbox_bytes = 0
+        self._work_arrived_at_all = False
+        self._busy_since_us: int | None = None
+        """When this node first knew of work for this height."""
+        self._resent_us = 0
+
+    # --- life ------------------------------------------------------------------------------------
+
+    @property
+    def height(self) -> int:
+        """Return the height being decided."""
+        return self._ledger.last().height + 1
+
+    @property
+    def round(self) -> int:
+        """Return the current round."""
+        return self._driver.round
+
+    @property
+    def step(self) -> str:
+        """Return the current step, or ``idle`` before the height has any work."""
+        return str(self._driver.step)
+
+    @property
+    def is_validator(self) -> bool:
+        """Return whether this node's key votes at this height."""
+        return self._own_key() is not None
+
+    def start(self) -> None:
+        """Take up the write-ahead log, then the height; call once."""
+        self._new_driver()
+        if self._wal.height is not None and self._wal.height > self.height:
+            raise StoreBehindLog(store=self.height - 1, log=self._wal.height)
+        if self._wal.height == self.height:
+            self._replay(self._wal.records)
+        else:
+            self._wal.start_height(self.height)
+        self._tick()
+
+    def _new_driver(self) -> None:
+        self._validators = self._set_at(self.height)
+        self._driver = Driver(
+            height=self.height,
+            validators=self._validators,
+            own_key=self._own_key(),
+            timeouts=self._timeouts,
+        )
+        self._work_arrived_at_all = False
+        self._busy_since_us = None
+
+    def _own_key(self) -> ValidatorKey | None:
+        if self._signer is None or self.stopped:
+            return None
+        key = ValidatorKey(self._signer.public_key)
+        return key if self._validators.power_of(key) else None
+
+    def _replay(self, records: tuple[bytes, ...]) -> None:
+        """Bring a fresh driver to where the log ends; only then do effects count again (E4).
+
+        Nothing is sent or signed during replay. Votes and timers that no logged input answers are
+        then performed: the signer gives an old signature again, or stays silent.
+        """
+        open_effects: list[Effect] = []
+        for record in records:
+            logged: LoggedInput = codec.decode(LoggedInput, record, len(record))
+            if isinstance(logged.input, ProposalReceived):
+                self._learn_logged_body(logged.input.proposal, logged.body)
+            effects = self._driver.handle(logged.input)
+            open_effects.extend(effect for effect in effects if not isinstance(effect, Log))
+        for effect in open_effects:
+            match effect:
+                case SignVote(kind=kind, round=round_):
+                    if self._driver.own_vote(round_, kind) is None:
+                        self._perform(effect)
+                case BuildProposal(round=round_) | Repropose(round=round_):
+                    if self._driver.proposal_for(round_) is None and round_ == self._driver.round:
+                        self._perform(effect)
+                case ScheduleTimeout(round=round_):
+                    if round_ == self._driver.round:
+                        self._perform(effect)
+                case Equivocation() | Decide() | StopVoting():
+                    self._perform(effect)
+        self._drain()
+
+    def _learn_logged_body(self, proposal: Proposal, body: tuple[bytes, ...]) -> None:
+        if not body:
+            return
+        header = messages.decode_header(proposal.header)
+        self._logged_bodies[proposal.block_id] = None
+        self._bodies[proposal.block_id] = (header, body[0], self._try(header, body[0]))
+
+    # --- what comes in ---------------------------------------------------------------------------
+
+    def on_message(self, peer: str, channel: Channel, payload: bytes) -> None:
+        """Take a peer's message; raise PeerFault if the peer breaks the protocol."""
+        try:
+            match channel:
+                case Channel.VOTE:
+                    vote_message: messages.OnVoteChannel = codec.decode(
+                        messages.OnVoteChannel, payload, 4096
+                    )
+                    match vote_message:
+                        case VoteMessage(vote=vote):
+                            self._on_vote(peer, vote, payload)
+                        case Here(height=height):
+                            self._on_here(peer, height)
+                case Channel.BLOCK:
+                    block_message: messages.OnBlockChannel = codec.decode(
+                        messages.OnBlockChannel, payload, 64 * 1024
+                    )
+                    match block_message:
+                        case ProposalMessage(proposal=proposal):
+                            self._on_proposal(peer, proposal, payload)
+                        case Chunk():
+                            self._on_chunk(peer, block_message, payload)
+                        case WantChunks(height=height, block_id=block):
+                            if height == self.height:
+                                self._send_chunks(peer, BlockId(block))
+                case Channel.SYNC:
+                    sync_message: messages.OnSyncChannel = codec.decode(
+                        messages.OnSyncChannel, payload, 8 * 1024 * 1024
+                    )
+                    match sync_message:
+                        case Ask(from_height=height):
+                            self._on_ask(peer, height)
+                        case Blocks(blocks=blocks):
+                            self._on_blocks(peer, blocks)
+                case _:
+                    raise PeerFault(f"channel {channel.name} is not for the host")
+        except NotCanonical as error:
+            raise PeerFault(f"malformed {channel.name.lower()} message: {error}") from None
+        self._drain()
+
+    def on_peer_up(self, peer: str) -> None:
+        """Tell a peer where we are, and hand it what its clients have not seen."""
+        self._say_here(peer)
+        batch: list[bytes] = []
+        size = 0
+        for transaction in self.mempool.own():
+            size += len(transaction.raw)
+            if size > messages.BATCH_BYTES_MAX:
+                break
+            batch.append(transaction.raw)
+        if batch:
+            payload = codec.encode(Batch(envelopes=tuple(batch)))
+            self._network.send(peer, Channel.TRANSACTIONS, payload)
+
+    def on_peer_down(self, peer: str) -> None:
+        """Forget what a peer claimed."""
+        self.catchup.gone(peer)
+
+    def on_transaction(self, transaction: Transaction, *, own: bool) -> None:
+        """Take in a transaction whose signatures were verified.
+
+        Raises Inadmissible or Busy; what a rule refuses is kept in the pool as refused for now.
+        """
+        self._ledger.adopt(transaction)
+        is_new = self.mempool.add(transaction, own=own, time_ms=self._next_time_ms())
+        if is_new and own:
+            self._outbox.append(transaction.raw)
+            self._outbox_bytes += len(transaction.raw)
+            if self._outbox_bytes > OUTBOX_BYTES:
+                self.flush()
+        if is_new and self.mempool.has_ready():
+            self._work_arrived()
+
+    def flush(self) -> None:
+        """Send on what clients handed in; call when there is nothing else to do at once."""
+        if self._outbox:
+            payload = codec.encode(Batch(envelopes=tuple(self._outbox)))
+            self._network.broadcast(Channel.TRANSACTIONS, payload)
+            self._outbox, self._outbox_bytes = [], 0
+
+    def stop_voting(self, reason: str) -> None:
+        """Sign nothing any more; go on following."""
+        if not self.stopped:
+            self.stopped = reason
+
+    # --- votes -----------------------------------------------------------------------------------
+
+    def _on_vote(self, peer: str, vote: Vote, payload: bytes) -> None:
+        if self._is_elsewhere(peer, vote.height, Channel.VOTE, payload):
+            return
+        if not self._validators.power_of(vote.validator):
+            return
+        place = (vote.validator, vote.kind, vote.round)
+        if self._seen_votes.get(place) == vote:
+            return
+        message = vote_sign_bytes(
+            self._log_id,
+            messages.ENGINE_EPOCH,
+            vote.kind,
+            vote.height,
+            vote.round,
+            vote.block_id,
+        )
+        if not self._verify(vote.validator, message, vote.signature):
+            raise PeerFault("a vote's signature does not verify")
+        if len(self._seen_votes) < SEEN_VOTES_MAX:
+            self._seen_votes[place] = vote
+        self._feed(VoteReceived(vote=vote))
+
+    def _is_elsewhere(self, peer: str, height: int, channel: Channel, payload: bytes) -> bool:
+        """Return whether a message is not of this height; keep one of the next."""
+        if height == self.height:
+            return False
+        if height > self.height:
+            self.catchup.heard(peer, height)
+            room = FUTURE_BYTES_MAX - self._future_bytes
+            if (
+                height == self.height + 1
+                and len(self._future) < FUTURE_MESSAGES_MAX
+                and len(payload) <= room
+            ):
+                self._future.append((peer, channel, payload))
+                self._future_bytes += len(payload)
+        return True
+
+    def _on_here(self, peer: str, height: int) -> None:
+        self.catchup.heard(peer, height)
+        if height < self.height:
+            self._say_here(peer)  # it learns from this that we can help
+        elif height == self.height:
+            self._resend_to(peer)
+        self._ask_if_behind(patient=False)
+
+    def _say_here(self, peer: str) -> None:
+        here = codec.encode(Here(height=self.height, round=self._driver.round))
+        self._network.send(peer, Channel.VOTE, here)
+
+    def _resend_to(self, peer: str) -> None:
+        for payload_channel, payload in self._resend_messages():
+            self._network.send(peer, payload_channel, payload)
+
+    def _resend_messages(self) -> list[tuple[Channel, bytes]]:
+        out = [
+            (Channel.BLOCK, codec.encode(ProposalMessage(proposal=proposal)))
+            for proposal in self._driver.resend_proposals()
+        ]
+        out += [
+            (Channel.VOTE, codec.encode(VoteMessage(vote=vote))) for vote in self._driver.resend()
+        ]
+        return out
+
+    # --- proposals -------------------------------------------------------------------------------
+
+    def _on_proposal(self, peer: str, proposal: Proposal, payload: bytes) -> None:
+        if self._is_elsewhere(peer, proposal.height, Channel.BLOCK, payload):
+            return
+        if proposal.validator != self._validators.proposer(proposal.height, proposal.round):
+            return
+        if self._knows(proposal):
+            return
+        self._note_busy()
+        message = proposal_sign_bytes(
+            self._log_id,
+            messages.ENGINE_EPOCH,
+            proposal.height,
+            proposal.round,
+            proposal.valid_round,
+            proposal.block_id,
+        )
+        if not self._verify(proposal.validator, message, proposal.signature):
+            raise PeerFault("a proposal's signature does not verify")
+        header = messages.decode_header(proposal.header)
+        if messages.block_id(header) != proposal.block_id:
+            raise PeerFault("a proposal's header is not the block it names")
+        if messages.body_hash(proposal.chunk_hashes) != header.body_hash:
+            raise PeerFault("a proposal's chunks are not what its header names")
+        if proposal.block_id in self._bodies:
+            self._judge(proposal, header, self._clock.wall_ms())
+            return
+        started = self._assemblies.get(proposal.block_id)
+        if started is not None:
+            started.proposals.append(proposal)
+            return
+        if len(self._assemblies) >= ASSEMBLIES_MAX:
+            del self._assemblies[next(iter(self._assemblies))]
+        self._assemblies[proposal.block_id] = Assembly(
+            proposals=[proposal],
+            header=header,
+            received_ms=self._clock.wall_ms(),
+            chunks={},
+            asked_us=self._clock.monotonic_us(),
+        )
+
+    def _knows(self, proposal: Proposal) -> bool:
+        assembly = self._assemblies.get(proposal.block_id)
+        if assembly is not None and proposal in assembly.proposals:
+            return True
+        return any(known == proposal for known in self._driver.proposals_of(proposal.block_id))
+
+    def _on_chunk(self, peer: str, chunk: Chunk, payload: bytes) -> None:
+        if self._is_elsewhere(peer, chunk.height, Channel.BLOCK, payload):
+            return
+        assembly = self._assemblies.get(BlockId(chunk.block_id))
+        if assembly is None:
+            return
+        if not assembly.add(chunk.index, chunk.data):
+            raise PeerFault("a chunk is not the one that its proposal names")
+        body = assembly.body()
+        if body is not None:
+            del self._assemblies[assembly.block_id]
+            execution = self._try(assembly.header, body)
+            self._bodies[assembly.block_id] = (assembly.header, body, execution)
+            for proposal in assembly.proposals:
+                self._judge(proposal, assembly.header, assembly.received_ms)
+
+    def _judge(self, proposal: Proposal, header: Header, received_ms: int) -> None:
+        """Give a complete proposal to the driver with both verdicts."""
+        _, _, execution = self._bodies[proposal.block_id]
+        valid = execution is not None
+        timely = True
+        if not proposal.valid_round:
+            valid = valid and header.proposer == proposal.validator
+            bound_ms = TIMELY_MS + TIMELY_INCREMENT_MS * proposal.round
+            timely = abs(header.time_ms - received_ms) <= bound_ms
+        self._feed(ProposalReceived(proposal=proposal, valid=valid, timely=timely))
+
+    def _try(self, header: Header, data: bytes) -> Execution | None:
+        """Return what a proposed block does, or None if it must not stand."""
+        head = self._ledger.last()
+        if (header.log_id, header.epoch) != (self._log_id, messages.ENGINE_EPOCH):
+            return None
+        if header.height != head.height + 1 or header.parent != self._parent:
+            return None
+        if not self._validators.power_of(ValidatorKey(header.proposer)):
+            return None
+        try:
+            body = messages.decode_body(data)
+            self._check_previous(body, header.height)
+            execution = self._ledger.execute(self._block_input(header, body))
+        except (NotCanonical, CertificateInvalid, BlockRefused):
+            return None
+        return execution if execution.head.app_hash == header.record_hash else None
+
+    def _block_input(self, header: Header, body: Body) -> BlockInput:
+        return BlockInput(
+            height=header.height,
+            time_ms=header.time_ms,
+            transactions=body.transactions,
+            faults=body.faults,
+        )
+
+    def _check_previous(self, body: Body, height: int) -> None:
+        """Raise CertificateInvalid unless a body carries the certificate of its parent."""
+        if not self._previous:
+            if body.previous:
+                raise CertificateInvalid("the first block has no parent to certify")
+            return
+        if not body.previous or body.previous[0].block_id != self._parent:
+            raise CertificateInvalid("a block carries the certificate of its parent")
+        if body.previous == self._previous:
+            return
+        if body.previous[0].height != height - 1:
+            raise CertificateInvalid("a certificate of another height")
+        verify_certificate(
+            body.previous[0],
+            self._set_at(height - 1),
+            self._log_id,
+            messages.ENGINE_EPOCH,
+            self._verify,
+        )
+
+    def _set_at(self, height: int) -> ValidatorSet:
+        record = self._ledger.validators(height)
+        return ValidatorSet(
+            validators=tuple(
+                sorted(
+                    (
+                        Validator(key=ValidatorKey(one.keys.consensus), power=one.keys.power)
+                        for one in record.validators
+                    ),
+                    key=lambda validator: validator.key,
+                )
+            )
+        )
+
+    def _send_chunks(self, peer: str | None, block: BlockId) -> None:
+        known = self._bodies.get(block)
+        if known is None:
+            return
+        header, body, _ = known
+        for index, data in enumerate(messages.chunks_of(body)):
+            chunk = Chunk(height=header.height, block_id=block, index=index, data=data)
+            if peer is None:
+                self._network.broadcast(Channel.BLOCK, codec.encode(chunk))
+            else:
+                self._network.send(peer, Channel.BLOCK, codec.encode(chunk))
+
+    # --- feeding the driver and performing what it asks ------------------------------------------
+
+    def _feed(self, input: Input) -> None:
+        self._inputs.append((self._driver, input))
+
+    def _drain(self) -> None:
+        """Feed what waits until nothing does; effects may add more."""
+        if self._is_feeding:
+            return
+        self._is_feeding = True
+        while self._inputs:
+            driver, input_ = self._inputs.popleft()
+            if driver is not self._driver:
+                continue  # of a height that is decided
+            for effect in driver.handle(input_):
+                assert driver is self._driver, "nothing follows a decision"
+                self._perform(effect)
+        self._is_feeding = False
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Log(input=input_):
+                self._log(input_)
+            case SignVote(kind=kind, round=round_, block_id=value):
+                self._sign_vote(kind, round_, value)
+            case BuildProposal(round=round_):
+                self._build(round_)
+            case Repropose(round=round_, block_id=block, valid_round=valid_round):
+                header, body, _ = self._bodies[block]
+                self._propose(round_, header, body, (valid_round,))
+            case ScheduleTimeout(kind=kind_, round=round_, after_ms=after_ms):
+                self._schedule(kind_, round_, after_ms)
+            case Decide(block_id=block, certificate=certificate):
+                self._decide(block, certificate)
+            case StopVoting(round=round_, block_id=block):
+                self.stop_voting(f"a quorum committed {block.hex()}, which is invalid here")
+            case Equivocation():
+                self.equivocations.append(effect)
+
+    def _log(self, input_: Input) -> None:
+        body: tuple[bytes, ...] = ()
+        is_own_proposal = False
+        if isinstance(input_, ProposalReceived):
+            block = input_.proposal.block_id
+            if block not in self._logged_bodies:
+                body = (self._bodies[block][1],)
+                self._logged_bodies[block] = None
+            is_own_proposal = (
+                self._signer is not None and input_.proposal.validator == self._signer.public_key
+            )
+        self._wal.append(codec.encode(LoggedInput(input=input_, body=body)))
+        if is_own_proposal:
+            assert isinstance(input_, ProposalReceived)
+            self._wal.sync()
+            proposal = codec.encode(ProposalMessage(proposal=input_.proposal))
+            self._network.broadcast(Channel.BLOCK, proposal)
+            self._send_chunks(None, input_.proposal.block_id)
+
+    def _sign_vote(self, kind: VoteKind, round_: int, value: tuple[BlockId, ...]) -> None:
+        if self._signer is None or self.stopped:
+            return
+        self._wal.sync()
+        message = vote_sign_bytes(
+            self._log_id, messages.ENGINE_EPOCH, kind, self.height, round_, value
+        )
+        signature = self._signer.sign(
+            SignRequest(
+                epoch=messages.ENGINE_EPOCH,
+                height=self.height,
+                round=round_,
+                step=PREVOTE if kind is VoteKind.PREVOTE else PRECOMMIT,
+                message=message,
+            )
+        )
+        if isinstance(signature, Refused):
+            return  # silent for this step: the signer remembers what we no longer know
+        vote = Vote(
+            kind=kind,
+            height=self.height,
+            round=round_,
+            block_id=value,
+            validator=ValidatorKey(self._signer.public_key),
+            signature=signature,
+        )
+        self._network.broadcast(Channel.VOTE, codec.encode(VoteMessage(vote=vote)))
+        self._feed(VoteReceived(vote=vote))
+
+    def _build(self, round_: int) -> None:
+        """Build, sign and feed a block of our own; it is sent once it is logged."""
+        driver, head = self._driver, self._ledger.last()
+        now_ms = self._clock.wall_ms()
+        if now_ms <= head.time_ms:
+            # Our clock is behind the parent's time: wait until it is past.
+            self._timers.after(head.time_ms + 1 - now_ms, lambda: self._build_later(driver, round_))
+            return
+        transactions = self._ledger.propose(
+            self.mempool.ready(),
+            height=self.height,
+            time_ms=now_ms,
+            limits=Limits(),
+            on_refused=self.mempool.refuse,
+        )
+        body = Body(transactions=transactions, faults=(), previous=self._previous)
+        data = codec.encode(body)
+        execution = self._ledger.execute(
+            BlockInput(height=self.height, time_ms=now_ms, transactions=transactions)
+        )
+        assert self._signer is not None
+        header = Header(
+            version=1,
+            log_id=self._log_id,
+            epoch=messages.ENGINE_EPOCH,
+            height=self.height,
+            time_ms=now_ms,
+            proposer=self._signer.public_key,
+            parent=self._parent,
+            record_hash=execution.head.app_hash,
+            body_hash=messages.body_hash(messages.chunk_hashes(messages.chunks_of(data))),
+        )
+        self._bodies[messages.block_id(header)] = (header, data, execution)
+        self._propose(round_, header, data, ())
+
+    def _build_later(self, driver: Driver, round_: int) -> None:
+        if driver is self._driver and driver.round == round_:
+            self._build(round_)
+            self._drain()
+
+    def _propose(
+        self, round_: int, header: Header, body: bytes, valid_round: tuple[int, ...]
+    ) -> None:
+        if self._signer is None or self.stopped:
+            return
+        block = messages.block_id(header)
+        message = proposal_sign_bytes(
+            self._log_id, messages.ENGINE_EPOCH, self.height, round_, valid_round, block
+        )
+        self._wal.sync()
+        signature = self._signer.sign(
+            SignRequest(
+                epoch=messages.ENGINE_EPOCH,
+                height=self.height,
+                round=round_,
+                step=PROPOSAL,
+                message=message,
+            )
+        )
+        if isinstance(signature, Refused):
+            return
+        proposal = Proposal(
+            height=self.height,
+            round=round_,
+            valid_round=valid_round,
+            block_id=block,
+            validator=ValidatorKey(self._signer.public_key),
+            header=codec.encode(header),
+            chunk_hashes=messages.chunk_hashes(messages.chunks_of(body)),
+            signature=signature,
+        )
+        self._feed(ProposalReceived(proposal=proposal, valid=True, timely=True))
+
+    def _schedule(self, kind: TimeoutKind, round_: int, after_ms: int) -> None:
+        driver = self._driver
+
+        def expired() -> None:
+            if driver is self._driver:
+                self._feed(TimeoutExpired(kind=kind, round=round_))
+                self._drain()
+                self._resend()
+
+        self._timers.after(after_ms, expired)
+
+    # --- decisions -------------------------------------------------------------------------------
+
+    def _decide(self, block: BlockId, certificate: Certificate) -> None:
+        header, data, execution = self._bodies[block]
+        assert execution is not None, "the driver decides valid blocks only"
+        self._commit(header, messages.decode_body(data), certificate, execution)
+
+    def _commit(
+        self, header: Header, body: Body, certificate: Certificate, execution: Execution
+    ) -> None:
+        """Make a decided block durable and go on to the next height."""
+        now_us = self._clock.monotonic_us()
+        since_us = now_us if self._busy_since_us is None else self._busy_since_us
+        round_ = certificate.round
+        stored = StoredCommit(header=header, certificate=certificate, previous=body.previous)
+        head = self._ledger.commit(execution, codec.encode(stored))
+        self._parent, self._previous = messages.block_id(header), (certificate,)
+        self._wal.start_height(head.height + 1)
+        self._bodies.clear()
+        self._logged_bodies.clear()
+        self._assemblies.clear()
+        self._seen_votes.clear()
+        self._inputs.clear()
+        self.mempool.committed(execution)
+        self._new_driver()
+        done_us = self._clock.monotonic_us()
+        self.seen_commits.append(
+            SeenCommit(
+                height=head.height,
+                time_ms=head.time_ms,
+                round=round_,
+                transactions=len(execution.results),
+                finality_us=done_us - since_us,
+                signers=tuple(key for key, _ in certificate.signatures),
+            )
+        )
+        event = Committed(height=head.height, time_ms=head.time_ms, log_size=head.log_size)
+        self._on_commit(event, execution)
+        future, self._future, self._future_bytes = self._future, [], 0
+        for peer, channel, payload in future:
+            try:
+                self.on_message(peer, channel, payload)
+            except PeerFault as fault:
+                self._network.fault(peer, str(fault))
+        if self.mempool.has_ready():
+            self._work_arrived()
+
+    def _last_commit(self) -> tuple[bytes, tuple[Certificate, ...]]:
+        """Return the id and certificate of the last block, from the store."""
+        height = self._ledger.last().height
+        if height == 0:
+            return messages.NO_BLOCK, ()
+        data = self._blocks.certificate(height)
+        assert data is not None, f"block {height} has no certificate"
+        commit = messages.decode_commit(data)
+        return messages.block_id(commit.header), (commit.certificate,)
+
+    # --- sync ------------------------------------------------------------------------------------
+
+    def _on_ask(self, peer: str, from_height: int) -> None:
+        blocks: list[DecidedBlock] = []
+        size = 0
+        for height in range(from_height, min(from_height + messages.SYNC_BLOCKS_MAX, self.height)):
+            block = self._decided(height)
+            if block is None:
+                break
+            size += len(block.body)
+            if blocks and size > messages.SYNC_BYTES_MAX:
+                break
+            blocks.append(block)
+        self._network.send(peer, Channel.SYNC, codec.encode(Blocks(blocks=tuple(blocks))))
+
+    def _decided(self, height: int) -> DecidedBlock | None:
+        """Return a committed block with its proof, made again from log and commit."""
+        row, data = self._blocks.block_row(height), self._blocks.certificate(height)
+        if row is None or data is None:
+            return None
+        commit = messages.decode_commit(data)
+        transactions = []
+        faults: tuple[object, ...] = ()
+        for raw in self._blocks.entries(row.first_sequence, row.log_size):
+            entry = entries.decode_entry(raw)
+            if isinstance(entry, entries.TransactionEntry):
+                transactions.append(entry.signed)
+            elif isinstance(entry, entries.ClosingEntry):
+                faults = entry.record.faults
+        body = Body(transactions=tuple(transactions), faults=faults, previous=commit.previous)  # type: ignore[arg-type]
+        return DecidedBlock(
+            header=commit.header, certificate=commit.certificate, body=codec.encode(body)
+        )
+
+    def _on_blocks(self, peer: str, blocks: tuple[DecidedBlock, ...]) -> None:
+        useful = False
+        for block in blocks:
+            if block.header.height < self.height:
+                continue
+            if block.header.height > self.height:
+                break
+            self._adopt(block)
+            useful = True
+        self.catchup.answered(peer, useful=useful)
+        self._ask_if_behind(patient=False)
+
+    def _adopt(self, block: DecidedBlock) -> None:
+        """Commit a block that others decided; raise PeerFault if its proof does not hold.
+
+        The certificate is checked in full against the set of that height. A mismatch after that
+        is not the peer's fault: then this node's own state is wrong, and it stops.
+        """
+        header, certificate = block.header, block.certificate
+        block_id = messages.block_id(header)
+        if (certificate.height, certificate.block_id) != (header.height, block_id):
+            raise PeerFault("a synced certificate is of another block")
+        if (header.log_id, header.epoch) != (self._log_id, messages.ENGINE_EPOCH):
+            raise PeerFault("a synced block is of another log")
+        hashes = messages.chunk_hashes(messages.chunks_of(block.body))
+        if messages.body_hash(hashes) != header.body_hash:
+            raise PeerFault("a synced body is not what its header names")
+        try:
+            verify_certificate(
+                certificate,
+                self._validators,
+                self._log_id,
+                messages.ENGINE_EPOCH,
+                self._verify,
+            )
+        except CertificateInvalid as error:
+            raise PeerFault(f"a synced certificate: {error}") from None
+        execution = self._try(header, block.body)
+        if execution is None:
+            raise AssertionError(f"certified block {header.height} does not hold on this state")
+        self._commit(header, messages.decode_body(block.body), certificate, execution)
+
+    def _ask_if_behind(self, *, patient: bool = True) -> None:
+        now_us = self._clock.monotonic_us()
+        peer = self.catchup.whom_to_ask(self.height, now_us, patient=patient)
+        if peer is not None:
+            ask = codec.encode(Ask(from_height=self.height))
+            self._network.send(peer, Channel.SYNC, ask)
+
+    # --- time ------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self._timers.after(TICK_MS, self._tick)
+        if not self._work_arrived_at_all and self._has_work():
+            self._work_arrived()
+        self._ask_for_chunks()
+        self._ask_if_behind()
+        if self._clock.monotonic_us() - self._resent_us > RESEND_US:
+            self._resend()
+        self.flush()
+
+    def _has_work(self) -> bool:
+        now_ms = self._next_time_ms()
+        head = self._ledger.last()
+        expiry_ms = self.mempool.next_expiry_ms()
+        return (
+            self.mempool.has_ready()
+            or (expiry_ms is not None and expiry_ms <= now_ms)
+            or now_ms - head.time_ms >= self._ledger.parameters().heartbeat_ms
+            or self._ledger.has_due(now_ms)
+        )
+
+    def _work_arrived(self) -> None:
+        if not self._work_arrived_at_all:
+            self._work_arrived_at_all = True
+            self._note_busy()
+            self._feed(WorkArrived())
+            self._drain()
+
+    def _note_busy(self) -> None:
+        if self._busy_since_us is None:
+            self._busy_since_us = self._clock.monotonic_us()
+
+    def _next_time_ms(self) -> int:
+        return max(self._clock.wall_ms(), self._ledger.last().time_ms + 1)
+
+    def _resend(self) -> None:
+        """Say again what we said at this height: links lose messages."""
+        self._resent_us = self._clock.monotonic_us()
+        for channel, payload in self._resend_messages():
+            self._network.broadcast(channel, payload)
+
+    def _ask_for_chunks(self) -> None:
+        now_us = self._clock.monotonic_us()
+        for assembly in self._assemblies.values():
+            if now_us - assembly.asked_us > CHUNK_PATIENCE_US:
+                assembly.asked_us = now_us
+                want = WantChunks(height=self.height, block_id=assembly.block_id)
+                self._network.broadcast(Channel.BLOCK, codec.encode(want))

@@ -1,0 +1,34 @@
+"""A node's numbers for Prometheus."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+
+class Metrics:
+    """Counters of one node; nothing is registered globally."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.height = Gauge("tallystick_height", "Last committed height", registry=self.registry)
+        self.round = Gauge("tallystick_round", "Current round", registry=self.registry)
+        self.pending = Gauge("tallystick_pending", "Pending transactions", registry=self.registry)
+        self.peers = Gauge("tallystick_peers_up", "Peers with a link", registry=self.registry)
+        self.stopped = Gauge("tallystick_stopped", "1 if voting stopped", registry=self.registry)
+        self.store_percent = Gauge(
+            "tallystick_store_used_percent", "Used share of the store map", registry=self.registry
+        )
+        self.transactions = Counter(
+            "tallystick_transactions", "Logged transactions", ["outcome"], registry=self.registry
+        )
+        self.faults = Counter(
+            "tallystick_peer_faults", "Broken protocol, by peer", ["peer"], registry=self.registry
+        )
+        self.finality = Histogram(
+            "tallystick_finality_seconds",
+            "From the first knowledge of work to the durable commit",
+            buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0),
+            registry=self.registry,
+        )
+
+    def page(self) -> str:
+        """Return the text page."""
+        return generate_latest(self.registry).decode("utf-8")
