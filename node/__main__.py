@@ -26,8 +26,6 @@ async def run(config: Path) -> None:
     node.finished.add_done_callback(lambda _: stop.set())
     await stop.wait()
     await node.stop()
-    if node.finished.done():
-        node.finished.result()
 
 
 def main() -> int:

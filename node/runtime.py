@@ -173,9 +173,9 @@ class Node:
         self._port = PortServer(config.port_socket, self)
         self._stopping = threading.Event()
         self._started: asyncio.Future[None] = self._loop.create_future()
-        self.finished: asyncio.Future[None] = self._loop.create_future()
+        self._host_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="host")
+        self.finished: asyncio.Future[None]
         """Done when the host thread has ended; carries what broke it, if anything did."""
-        self._thread = threading.Thread(target=self._run, name="host", daemon=True)
         self._submissions: list[tuple[bytes, asyncio.Future[TransactionStatus]]] = []
         self._verifying: asyncio.Task[None] | None = None
         self._peer_batches: dict[str, int] = {}
@@ -192,51 +192,38 @@ class Node:
     async def start(self, links: Callable[["Node"], Links], network_name: str) -> None:
         """Open the store, take up consensus, then let peers and API processes in."""
         self._network_name = network_name
-        self._thread.start()
-        await self._started
+        self.finished = self._loop.run_in_executor(self._host_thread, self._run)
+        await asyncio.wait({self._started, self.finished}, return_when=asyncio.FIRST_COMPLETED)
+        if self.finished.done():
+            self.finished.result()
         self._network.links = links(self)
         await self._network.links.start(self._config.listen_host, self._config.listen_port)
         await self._port.start()
         _LOGGER.info("%s is at height %d", self._config.party, self._host.height - 1)
 
     async def stop(self) -> None:
-        """Stop taking work, finish what is under way, close."""
+        """Stop taking work, finish what is under way, close; raise what broke the host."""
         await self._port.stop()
         if self._network.links is not None:
             await self._network.links.stop()
         self._stopping.set()
         self._inbox.put_urgent(lambda: None)
-        if self._thread.is_alive():
-            await asyncio.to_thread(self._thread.join, 4.0)
         self._pool.shutdown(wait=False, cancel_futures=True)
+        await self.finished
 
     def _run(self) -> None:
         """Be the host thread: the only writer of store and log."""
-        failure: BaseException | None = None
-        try:
-            self._open()
-            self._loop.call_soon_threadsafe(self._started.set_result, None)
-            self._timers.after(READERS_EVERY_MS, self._look_after_store)
-            while not self._stopping.is_set():
-                job = self._inbox.get(self._timers.wait_s())
-                self._timers.run_due()
-                if job is not None:
-                    job()
-                if self._inbox.is_empty():
-                    self._host.flush()
-            self._store.close()
-        except BaseException as error:
-            failure = error
-        self._loop.call_soon_threadsafe(self._ended, failure)
-
-    def _ended(self, failure: BaseException | None) -> None:
-        for future in (self._started, self.finished):
-            if future.done():
-                continue
-            if failure is None:
-                future.set_result(None)
-            else:
-                future.set_exception(failure)
+        self._open()
+        self._loop.call_soon_threadsafe(self._started.set_result, None)
+        self._timers.after(READERS_EVERY_MS, self._look_after_store)
+        while not self._stopping.is_set():
+            job = self._inbox.get(self._timers.wait_s())
+            self._timers.run_due()
+            if job is not None:
+                job()
+            if self._inbox.is_empty():
+                self._host.flush()
+        self._store.close()
 
     def _open(self) -> None:
         self._store = LmdbStore(self._config.store, map_bytes=self._config.map_bytes)

@@ -1,0 +1,68 @@
+#!/bin/sh
+# Style, types, import contracts, tests. Exits 0 only if all of it passed.
+#   sh scripts/test.sh          under ten minutes on two cores
+#   sh scripts/test.sh --long   also the tests marked `long`
+set -eu
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
+
+long=" and not long"
+case ${1-} in
+    "") ;;
+    --long) long="" ;;
+    *) printf 'usage: sh scripts/test.sh [--long]\n' >&2; exit 2 ;;
+esac
+
+. "$root/scripts/bootstrap.sh"
+bootstrap test
+cd "$root"
+PATH="$venv/bin:$PATH"
+
+left_out=""
+failed=""
+
+# check NAME COMMAND…: runs one part; a failure is remembered and the other parts still run.
+check() {
+    name=$1
+    shift
+    printf '\n== %s\n' "$name"
+    "$@" || failed="$failed $name;"
+}
+
+find_chromium() {
+    for name in "${TALLY_CHROMIUM:-}" chromium chromium-browser google-chrome; do
+        [ -n "$name" ] && command -v "$name" && return
+    done
+    return 1
+}
+
+# Sets TALLY_CHROMIUM, installing Debian's package where that is possible.
+want_chromium() {
+    if ! find_chromium >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "installing Chromium for the console's tests"
+        { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
+            --no-install-recommends chromium; } >/dev/null 2>&1 || say "apt-get could not install it"
+    fi
+    TALLY_CHROMIUM=$(find_chromium) || return 1
+    export TALLY_CHROMIUM
+}
+
+check "ruff format" ruff format --check .
+check "ruff check" ruff check .
+check "mypy --strict" mypy --strict ledger consensus node wallet api tally tests
+check "import contracts" lint-imports --no-logo
+
+# Tests that start processes or a browser run by themselves: their neighbours would slow them.
+alone="cluster or browser"
+if grep -rqs 'mark\.browser' tests --include='*.py' && ! want_chromium; then
+    left_out="$left_out browser tests (no Chromium: set TALLY_CHROMIUM to its path);"
+    alone="cluster and not browser"
+fi
+# -n 2: the machine this is measured on has two cores.
+check "tests" pytest -q -n 2 -m "not cluster and not browser$long"
+if grep -rqs -e 'mark\.cluster' -e 'mark\.browser' tests --include='*.py'; then
+    check "tests on real processes" pytest -q -m "($alone)$long"
+fi
+
+# The last line of standard output stays pytest's own count.
+[ -z "$left_out" ] || say "left out:$left_out"
+[ -z "$failed" ] || { say "FAILED:$failed"; exit 1; }

@@ -1,0 +1,144 @@
+"""The `tally` command: a table of groups, each imported only when it is used."""
+
+import os
+import platform
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import NoReturn
+
+import click
+from click.shell_completion import get_completion_class
+
+from tally import __version__
+from tally.exits import Exit, TallyError, UsageError
+from tally.output import emit, emit_error, mode_asked, output_option
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a group lives, and its line in `tally --help` (which imports none of them)."""
+
+    target: str
+    """`module:attribute` of a click command or group."""
+    summary: str
+
+
+GROUPS = {
+    "network": Entry("node.commands.network:group", "Start, stop and watch a local network."),
+    "node": Entry("node.commands.node:group", "Set up and run one node."),
+    "wallet": Entry("wallet.commands.wallet:group", "Make, recover and list keys."),
+    "party": Entry("wallet.commands.party:group", "Enrol and attest parties."),
+    "programme": Entry("wallet.commands.programme:group", "Publish and fund programmes."),
+    "centre": Entry("wallet.commands.centre:group", "Accredit and recognise data centres."),
+    "voucher": Entry("wallet.commands.voucher:group", "Mint, transfer and redeem vouchers."),
+    "claim": Entry("wallet.commands.claim:group", "What centres are owed."),
+    "tx": Entry("wallet.commands.tx:group", "Build, sign, send and follow transactions."),
+    "audit": Entry("node.commands.audit:group", "Export a ledger and recompute it from genesis."),
+    "event": Entry("wallet.commands.event:group", "Watch the ledger as it grows."),
+    "bench": Entry("node.commands.bench:group", "Measure this machine."),
+    "doctor": Entry("node.commands.doctor:command", "Check what a node needs from this machine."),
+}
+
+
+class LazyRoot(click.Group):
+    """A group whose members are imported by name, so that start-up stays short."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all groups, built-in commands last."""
+        return [*GROUPS, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the group that `cmd_name` stands for, and give its commands `-o`."""
+        entry = GROUPS.get(cmd_name)
+        if entry is None:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = entry.target.partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command), entry.target
+        _give_output_option(command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help table from the summaries above, without an import."""
+        own = {name: command.get_short_help_str(80) for name, command in self.commands.items()}
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [*((name, entry.summary) for name, entry in GROUPS.items()), *own.items()]
+            )
+
+
+def _give_output_option(command: click.Command) -> None:
+    """Give every verb `-o` once, so that no command can forget it."""
+    if isinstance(command, click.Group):
+        for child in command.commands.values():
+            _give_output_option(child)
+    elif not any("-o" in param.opts for param in command.params):
+        command.params.append(output_option())
+
+
+@click.group(cls=LazyRoot, context_settings={"help_option_names": ["-h", "--help"]})
+def root() -> None:
+    """Tallystick: a ledger for computing vouchers.
+
+    Results go to stdout, everything else to stderr. Money is typed and shown in yuan; JSON and
+    CSV carry integer fen.
+    """
+
+
+@root.command()
+def version() -> None:
+    """Say which Tallystick and which Python this is."""
+    emit({"tallystick": __version__, "python": platform.python_version()})
+
+
+@root.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a completion script, to be sourced by the shell."""
+    complete = get_completion_class(shell)
+    assert complete is not None, shell
+    click.echo(complete(root, {}, "tally", "_TALLY_COMPLETE").source())
+
+
+_give_output_option(version)
+root.params.append(output_option())
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; every failure is reported here."""
+    try:
+        returned = root.main(list(arguments), prog_name="tally", standalone_mode=False)
+        sys.stdout.flush()
+        return returned if isinstance(returned, int) else Exit.OK
+    except TallyError as error:
+        failure: TallyError = error
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return Exit.USAGE
+    except click.ClickException as error:
+        hint = ""
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            hint = f" (try: {error.ctx.command_path} --help)"
+        failure = UsageError(error.format_message() + hint)
+    except click.Abort as error:
+        # click turns both Ctrl-C and the end of input into this, and keeps which it was.
+        if not isinstance(error.__cause__ or error.__context__, EOFError):
+            return Exit.INTERRUPTED
+        failure = UsageError("there was a question to ask and nobody to answer it")
+    except BrokenPipeError:
+        # The reader has gone (`tally … | head`); keep the interpreter's last flush from failing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.INTERNAL
+    except Exception as error:  # the one place where a fault of ours becomes an exit code
+        traceback.print_exc()
+        failure = TallyError(f"internal error: {type(error).__name__}: {error}")
+    emit_error(failure, mode_asked(arguments))
+    return failure.code
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line of this process and leave with its exit code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))

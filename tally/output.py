@@ -1,0 +1,296 @@
+"""Results on stdout, everything else on stderr; money exact in both directions."""
+
+import csv
+import json
+import re
+import sys
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import TextIO
+
+import click
+
+from tally.exits import TallyError, UsageError
+
+Row = Mapping[str, object]
+"""One record. Values: str, int, bool, None, bytes (shown as hex), or lists and mappings of them.
+
+A key that ends in `_fen` is money in integer fen: tables show it in yuan.
+"""
+
+FEN_MAX = 2**63 - 1
+"""The largest amount a ledger record can hold, in fen."""
+
+_MODE_KEY = "tally.output.mode"
+_YUAN = re.compile(r"(?P<yuan>[0-9]{1,17}|[0-9]{1,3}(?:,[0-9]{3}){1,5})(?:\.(?P<fen>[0-9]{1,2}))?")
+
+
+class Mode(StrEnum):
+    """How a result is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    """Exactly one document."""
+    NDJSON = "ndjson"
+    """One document a line."""
+    CSV = "csv"
+
+
+class YuanType(click.ParamType[int]):
+    """A click parameter typed in yuan and passed on in fen."""
+
+    name = "yuan"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return fen; an int is a default that is already in fen."""
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_yuan(str(value))
+        except UsageError as error:
+            self.fail(error.message, param, ctx)
+
+
+YUAN = YuanType()
+
+
+def parse_yuan(text: str) -> int:
+    """Return the fen of an amount such as ``1,234.5``; never through a float.
+
+    Raises UsageError for signs, a third decimal, misplaced commas and what a record can't hold.
+    """
+    match = _YUAN.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(
+            f"{text!r} is not an amount in yuan; write 1234.56 (two decimals at most, no sign)"
+        )
+    yuan = int(match["yuan"].replace(",", ""))
+    fen = yuan * 100 + int((match["fen"] or "").ljust(2, "0"))
+    if fen > FEN_MAX:
+        raise UsageError(f"{text} yuan is more than the ledger can hold")
+    return fen
+
+
+def format_yuan(fen: int) -> str:
+    """Return fen as yuan with two decimals: ``123456`` becomes ``1,234.56``."""
+    yuan, rest = divmod(abs(fen), 100)
+    return f"{'-' if fen < 0 else ''}{yuan:,}.{rest:02d}"
+
+
+def _remember(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.meta[_MODE_KEY] = Mode(value)
+
+
+def output_option() -> click.Option:
+    """Return a fresh `-o`; `tally.cli` gives one to the root and to every command."""
+    return click.Option(
+        ["-o", "--output"],
+        type=click.Choice([mode.value for mode in Mode]),
+        expose_value=False,
+        is_eager=True,
+        callback=_remember,
+        help="How to write the result (default: table).",
+    )
+
+
+def current_mode() -> Mode:
+    """Return the mode of the running command; a table when there is none."""
+    ctx = click.get_current_context(silent=True)
+    mode = None if ctx is None else ctx.meta.get(_MODE_KEY)
+    return mode if isinstance(mode, Mode) else Mode.TABLE
+
+
+def mode_asked(arguments: Sequence[str]) -> Mode:
+    """Return the mode that unparsed arguments ask for: an error before parsing must obey it too."""
+    asked = Mode.TABLE
+    for position, word in enumerate(arguments):
+        if word == "--":
+            break
+        if word in ("-o", "--output"):
+            value = arguments[position + 1] if position + 1 < len(arguments) else ""
+        elif word.startswith("--output="):
+            value = word.removeprefix("--output=")
+        elif word.startswith("-o"):
+            value = word.removeprefix("-o")
+        else:
+            continue
+        if value in tuple(Mode):
+            asked = Mode(value)
+    return asked
+
+
+def emit(
+    result: Row | Sequence[Row],
+    columns: Sequence[str] | None = None,
+    *,
+    mode: Mode | None = None,
+    stream: TextIO | None = None,
+) -> None:
+    """Write a command's one result: a document (a mapping) or rows (a sequence of mappings).
+
+    `columns` chooses and orders what tables and CSV show; JSON always carries everything.
+    """
+    out = sys.stdout if stream is None else stream
+    mode = current_mode() if mode is None else mode
+    rows = [result] if isinstance(result, Mapping) else list(result)
+    match mode:
+        case Mode.JSON:
+            _line(out, to_json(result if isinstance(result, Mapping) else rows, indent=2))
+        case Mode.NDJSON:
+            for row in rows:
+                _line(out, to_json(row))
+        case Mode.CSV:
+            _write_csv(out, rows, _columns(rows, columns))
+        case Mode.TABLE if isinstance(result, Mapping):
+            _write_document(out, result, _columns(rows, columns))
+        case Mode.TABLE:
+            _write_table(out, rows, _columns(rows, columns))
+
+
+def emit_each(rows: Iterable[Row], columns: Sequence[str], *, stream: TextIO | None = None) -> None:
+    """Write rows as they come, one line each; in JSON mode they become one document at the end.
+
+    An endless source can't be one document: its command should refuse JSON and name ndjson.
+    """
+    out = sys.stdout if stream is None else stream
+    mode = current_mode()
+    if mode is Mode.JSON:
+        emit(list(rows), columns, mode=mode, stream=out)
+        return
+    if mode is Mode.CSV:
+        _write_csv(out, [], columns)
+    for row in rows:
+        match mode:
+            case Mode.NDJSON:
+                _line(out, to_json(row))
+            case Mode.CSV:
+                _write_csv(out, [row], columns, header=False)
+            case _:
+                _line(out, "  ".join(_cell(column, row.get(column)) for column in columns))
+        out.flush()
+
+
+def emit_error(error: TallyError, mode: Mode) -> None:
+    """Write a failure: a document on stdout where JSON was asked for, else a line on stderr."""
+    if mode in (Mode.JSON, Mode.NDJSON):
+        document = {
+            "kind": error.code.name.lower(),
+            "exit": int(error.code),
+            "message": error.message,
+            "details": error.details,
+        }
+        indent = 2 if mode is Mode.JSON else None
+        _line(sys.stdout, to_json({"error": document}, indent=indent))
+    else:
+        say(f"tally: {error.message}")
+
+
+def say(text: str) -> None:
+    """Write progress or a remark to stderr, where it can't spoil a result."""
+    _line(sys.stderr, text)
+    sys.stderr.flush()
+
+
+def confirm(question: str) -> bool:
+    """Ask a yes-or-no question; without a terminal that is a usage error, never a hang."""
+    if not sys.stdin.isatty():
+        raise UsageError(f"no terminal to ask: {question}")
+    return click.confirm(question, err=True)
+
+
+def to_json(value: object, *, indent: int | None = None) -> str:
+    """Return JSON with bytes as lower-case hex; a float or another type is a TypeError."""
+    return json.dumps(_jsonable(value), ensure_ascii=False, indent=indent)
+
+
+def _jsonable(value: object) -> object:
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case bytes():
+            return value.hex()
+        case Mapping():
+            return {str(key): _jsonable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_jsonable(item) for item in value]
+    raise TypeError(f"a result can't hold {type(value).__name__}")
+
+
+def _columns(rows: Sequence[Row], columns: Sequence[str] | None) -> Sequence[str]:
+    if columns is not None:
+        return columns
+    return tuple(dict.fromkeys(key for row in rows for key in row))
+
+
+def _plain(value: object) -> str:
+    """Return a CSV field: text as it is, lists and mappings as JSON, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return value.hex() if isinstance(value, bytes) else to_json(value)
+
+
+def _cell(column: str, value: object) -> str:
+    """Return a table's cell. Ledger text is others' text: no control character reaches a screen."""
+    if column.endswith("_fen") and isinstance(value, int):
+        return format_yuan(value)
+    return "".join(
+        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in _plain(value)
+    )
+
+
+def _title(column: str) -> str:
+    if column.endswith("_fen"):
+        return column.removesuffix("_fen").replace("_", " ") + " (yuan)"
+    return column.replace("_", " ")
+
+
+def _width(text: str) -> int:
+    """Return the screen columns a text takes: a Chinese character takes two."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def _pad(text: str, width: int, *, right: bool = False) -> str:
+    blank = " " * (width - _width(text))
+    return blank + text if right else text + blank
+
+
+def _write_table(out: TextIO, rows: Sequence[Row], columns: Sequence[str]) -> None:
+    if not rows:
+        say("nothing to show")
+        return
+    titles = [_title(column) for column in columns]
+    cells = [[_cell(column, row.get(column)) for column in columns] for row in rows]
+    widths = [max(_width(line[at]) for line in [titles, *cells]) for at in range(len(columns))]
+    numeric = [all(isinstance(row.get(column), int | None) for row in rows) for column in columns]
+    for line in [titles, *cells]:
+        padded = [_pad(line[at], widths[at], right=numeric[at]) for at in range(len(columns))]
+        _line(out, "  ".join(padded).rstrip())
+
+
+def _write_document(out: TextIO, document: Row, columns: Sequence[str]) -> None:
+    width = max((_width(_title(column)) for column in columns), default=0)
+    for column in columns:
+        _line(out, f"{_pad(_title(column), width)}  {_cell(column, document.get(column))}".rstrip())
+
+
+class _Lines(csv.excel):
+    lineterminator = "\n"
+
+
+def _write_csv(
+    out: TextIO, rows: Sequence[Row], columns: Sequence[str], *, header: bool = True
+) -> None:
+    writer = csv.writer(out, dialect=_Lines)
+    if header and columns:
+        writer.writerow(columns)
+    writer.writerows([_plain(row.get(column)) for column in columns] for row in rows)
+
+
+def _line(out: TextIO, text: str) -> None:
+    out.write(text + "\n")
