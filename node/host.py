@@ -46,6 +46,7 @@ from ledger.blocks import BlockInput, BlockRefused, Limits
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import NotCanonical
 from ledger.execute import Execution, Verify
+from ledger.genesis import ValidatorSetRecord
 from ledger.ledger import Ledger
 from ledger.store.rows import BlockRow
 from ledger.transactions import Transaction
@@ -143,6 +144,15 @@ class StoreBehindLog(Exception):
             "the store was replaced by an older one: restore the right one"
         )
         self.store, self.log = store, log
+
+
+def validator_set(record: ValidatorSetRecord) -> ValidatorSet:
+    """Return the voters that a ledger's record of validators stands for."""
+    voters = (
+        Validator(key=ValidatorKey(one.keys.consensus), power=one.keys.power)
+        for one in record.validators
+    )
+    return ValidatorSet(validators=tuple(sorted(voters, key=lambda voter: voter.key)))
 
 
 class Host:
@@ -556,18 +566,7 @@ class Host:
         )
 
     def _set_at(self, height: int) -> ValidatorSet:
-        record = self._ledger.validators(height)
-        return ValidatorSet(
-            validators=tuple(
-                sorted(
-                    (
-                        Validator(key=ValidatorKey(one.keys.consensus), power=one.keys.power)
-                        for one in record.validators
-                    ),
-                    key=lambda validator: validator.key,
-                )
-            )
-        )
+        return validator_set(self._ledger.validators(height))
 
     def _send_chunks(self, peer: str | None, block: BlockId) -> None:
         known = self._bodies.get(block)
