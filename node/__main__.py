@@ -21,11 +21,21 @@ async def run(config: Path) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    broken: list[str] = []
+
+    def stop_on_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        loop.default_exception_handler(context)
+        broken.append(str(context.get("exception") or context["message"]))
+        stop.set()
+
+    loop.set_exception_handler(stop_on_error)
     node = await start_node(load_config(config))
     print("ready", flush=True)
     node.finished.add_done_callback(lambda _: stop.set())
     await stop.wait()
     await node.stop()
+    if broken:
+        raise RuntimeError(f"a callback of the event loop failed: {broken[0]}")
 
 
 def main() -> int:

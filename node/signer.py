@@ -11,6 +11,7 @@ the older one, and the slot with the larger position is the truth.
 import fcntl
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -129,10 +130,16 @@ class Signer:
     is durable: the signer refuses from then on, and the node must stop.
     """
 
-    def __init__(self, seed: bytes, file: SlotFile) -> None:
-        """Take up the record in ``file``. Raises SignerDamaged."""
+    def __init__(
+        self, seed: bytes, file: SlotFile, *, sign: Callable[[bytes, bytes], bytes] = sign
+    ) -> None:
+        """Take up the record in ``file``. Raises SignerDamaged.
+
+        ``sign(seed, message)`` is replaced only in simulations.
+        """
         self._seed = seed
         self._file = file
+        self._make_signature = sign
         self._broken = False
         self.public_key = public_key(seed)
         slots = [_parse(file.read()[at : at + SLOT_BYTES]) for at in (0, SLOT_BYTES)]
@@ -172,7 +179,7 @@ class Signer:
             return Refused(reason=f"signed other bytes at {request.position}")
         if request.position < self._signed.request.position:
             return Refused(reason=f"{request.position} is before {self._signed.request.position}")
-        signed = Signed(request=request, signature=sign(self._seed, request.message))
+        signed = Signed(request=request, signature=self._make_signature(self._seed, request.message))
         index = 1 - self._newest_index
         slot = _slot(self.public_key, self.watermark_height, signed)
         self._broken = True  # until the disk has said otherwise
