@@ -27,7 +27,7 @@ class Entry:
 
 
 GROUPS = {
-    "network": Entry("node.commands.network:group", "Start, stop and watch a local network."),
+    "network": Entry("localnet.commands.network:group", "Start, stop and watch a local network."),
     "node": Entry("node.commands.node:group", "Set up and run one node."),
     "wallet": Entry("wallet.commands.wallet:group", "Make, recover and list keys."),
     "party": Entry("wallet.commands.party:group", "Enrol and attest parties."),
@@ -36,9 +36,9 @@ GROUPS = {
     "voucher": Entry("wallet.commands.voucher:group", "Mint, transfer and redeem vouchers."),
     "claim": Entry("wallet.commands.claim:group", "What centres are owed."),
     "tx": Entry("wallet.commands.tx:group", "Build, sign, send and follow transactions."),
-    "audit": Entry("node.commands.audit:group", "Export a ledger and recompute it from genesis."),
+    "audit": Entry("audit.commands:group", "Export a ledger and recompute it from genesis."),
     "event": Entry("wallet.commands.event:group", "Watch the ledger as it grows."),
-    "bench": Entry("node.commands.bench:group", "Measure this machine."),
+    "bench": Entry("localnet.commands.bench:group", "Measure this machine."),
     "doctor": Entry("node.commands.doctor:command", "Check what a node needs from this machine."),
 }
 

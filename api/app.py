@@ -1,0 +1,94 @@
+"""Wires the server: its parts, its routes, its failures."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from api import problems
+from api.console import pages
+from api.events import Streams
+from api.following import Follower, Waiters
+from api.node_view import NodeView
+from api.routes import chain, exports, health, records, stream, transactions
+from api.services import NO_LIMITS, Limits, Services
+from api.shield import Shield
+from ledger.store.lmdb_store import LmdbReader
+from node.port import PortClient
+
+DEV_PREFIX = "dev-"
+"""Networks to try things out on: their servers set no rate limits."""
+
+
+def limits_of(network: str) -> Limits:
+    """Return the limits of a network's servers."""
+    return NO_LIMITS if network.startswith(DEV_PREFIX) else Limits()
+
+
+def create_app(
+    reader: LmdbReader, port_client: PortClient, network: str, *, limits: Limits | None = None
+) -> FastAPI:
+    """Return the server over a store and a node's port; limits are the network's by default."""
+    follower = Follower(port_client)
+    services = Services(
+        reader=reader,
+        port=port_client,
+        network=network,
+        node=NodeView(port_client),
+        follower=follower,
+        waiters=Waiters(reader, port_client, follower),
+        streams=Streams(),
+    )
+    app = FastAPI(
+        title="Tallystick",
+        version="1",
+        # The stock pages load scripts from elsewhere; the description alone is enough.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
+    app.state.services = services
+    app.add_middleware(
+        Shield,
+        limits=limits_of(network) if limits is None else limits,
+        answers=services.answers,
+    )
+    problems.install(app)
+    for router in (
+        transactions.router,
+        records.router,
+        chain.router,
+        exports.router,
+        stream.router,
+        health.router,
+        pages.router,
+    ):
+        app.include_router(router)
+    return app
+
+
+def stop_waiting(app: FastAPI) -> None:
+    """End open streams and answer waiting requests, so that the server can stop."""
+    services = app.state.services
+    assert isinstance(services, Services)
+    services.follower.stop()
+    services.waiters.stop()
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services = app.state.services
+    assert isinstance(services, Services)
+    tasks = [
+        asyncio.create_task(services.follower.run()),
+        asyncio.create_task(services.waiters.run()),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await services.port.close()

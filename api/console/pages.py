@@ -1,0 +1,173 @@
+"""The console: one page, drawn on the server, and its fragments, which the page fetches anew."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path as FilePath
+from time import monotonic
+from typing import Annotated
+
+import jinja2
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import HTMLResponse, Response
+
+from api.console import language, views
+from api.console.language import Language
+from api.problems import Problem
+from api.reads import head_of
+from api.services import Services, services_of
+from ledger.store.lmdb_store import Snapshot
+from node.port import NodeStatus
+
+FOLDER = FilePath(__file__).parent
+REDRAW_S = 0.2
+"""How soon a fragment may be drawn again; the page asks again if it got an older one."""
+MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+STATIC_CACHE = "public, max-age=31536000, immutable"
+"""A static file's address names its content, so it never changes."""
+
+FRAGMENTS: dict[str, Callable[[Snapshot, NodeStatus | None], object]] = {
+    "summary": views.summary,
+    "programmes": lambda snapshot, _: views.programmes(snapshot),
+    "transactions": lambda snapshot, _: views.transactions(snapshot),
+    "payables": lambda snapshot, _: views.payables(snapshot),
+    "validators": views.validators,
+    "finality": lambda _, status: views.finality(status),
+}
+"""What each part of the page shows, in the order of the page."""
+
+LangQuery = Annotated[str | None, Query(max_length=16)]
+NamePath = Annotated[str, Path(max_length=32)]
+
+router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A fragment as last drawn."""
+
+    html: str
+    height: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StaticFile:
+    """A file of the page, by an address that names its content."""
+
+    content: bytes
+    media_type: str
+    address: str
+
+
+class Console:
+    """Languages, templates and static files, read once."""
+
+    def __init__(self) -> None:
+        self.languages = {code: language.load(code) for code in language.CODES}
+        self.files = dict(self._static_files())
+        self._templates = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(FOLDER / "templates"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters.update(
+            yuan=language.yuan,
+            count=language.count,
+            clock=language.clock,
+            day=language.day,
+            milliseconds=language.milliseconds,
+        )
+        self._drawn: dict[tuple[str, str], Drawn] = {}
+
+    @staticmethod
+    def _static_files() -> list[tuple[str, StaticFile]]:
+        found = []
+        for path in sorted((FOLDER / "static").iterdir()):
+            content = path.read_bytes()
+            digest = hashlib.sha256(content).hexdigest()[:16]
+            address = f"/console/static/{digest}/{path.name}"
+            found.append((path.name, StaticFile(content, MEDIA_TYPES[path.suffix], address)))
+        return found
+
+    def render(self, template: str, spoken: Language, **values: object) -> str:
+        """Return a template's text in a language."""
+        return self._templates.get_template(template).render(
+            t=spoken.text, lang=spoken.code, **values
+        )
+
+    def fragment(
+        self, services: Services, status: NodeStatus | None, name: str, spoken: Language
+    ) -> Drawn:
+        """Return a fragment of the page, drawn at most every REDRAW_S for all readers together."""
+        drawn = self._drawn.get((name, spoken.code))
+        if drawn is not None and monotonic() - drawn.at < REDRAW_S:
+            return drawn
+        with services.reader.begin() as snapshot:
+            head = head_of(snapshot)
+            shown = FRAGMENTS[name](snapshot, status)
+        html = self.render(
+            f"{name}.html", spoken, shown=shown, height=head.height, network=services.network
+        )
+        drawn = Drawn(html, head.height, monotonic())
+        self._drawn[name, spoken.code] = drawn
+        return drawn
+
+
+@cache
+def console() -> Console:
+    """Return the console's parts, read at the first request: starting does not wait for them."""
+    return Console()
+
+
+def _spoken(request: Request, asked: str | None) -> Language:
+    accepted = request.headers.get("accept-language", "")
+    return console().languages[language.chosen(asked, accepted)]
+
+
+@router.get("/")
+async def page(request: Request, lang: LangQuery = None) -> Response:
+    """Return the whole page."""
+    services = services_of(request)
+    spoken = _spoken(request, lang)
+    status = await services.node.status()
+    with services.reader.begin() as snapshot:
+        # Before anything is drawn: events from here on may not be on the page yet.
+        after = head_of(snapshot).log_size - 1
+    fragments = {
+        name: console().fragment(services, status, name, spoken).html for name in FRAGMENTS
+    }
+    html = console().render(
+        "page.html",
+        spoken,
+        fragments=fragments,
+        after=after,
+        network=services.network,
+        files=console().files,
+    )
+    return HTMLResponse(html, headers={"Vary": "Accept-Language", "Content-Language": spoken.code})
+
+
+@router.get("/console/fragment/{name}")
+async def fragment(request: Request, name: NamePath, lang: LangQuery = None) -> Response:
+    """Return one part of the page."""
+    if name not in FRAGMENTS:
+        raise Problem("not_found", f"expected one of {', '.join(FRAGMENTS)}")
+    services = services_of(request)
+    status = await services.node.status()
+    drawn = console().fragment(services, status, name, _spoken(request, lang))
+    return HTMLResponse(drawn.html, headers={"Vary": "Accept-Language"})
+
+
+@router.get("/console/static/{digest}/{name}")
+async def static(digest: NamePath, name: NamePath) -> Response:
+    """Return a file of the page."""
+    found = console().files.get(name)
+    if found is None or digest not in found.address:
+        raise Problem("not_found", "no such file")
+    return Response(
+        found.content, media_type=found.media_type, headers={"Cache-Control": STATIC_CACHE}
+    )

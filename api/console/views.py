@@ -1,0 +1,367 @@
+"""What the console shows, gathered from one look at the store and the node's status.
+
+What is not known is None here and said so on the page; it is never drawn as zero.
+"""
+
+from dataclasses import dataclass
+
+from api.documents import code_of
+from api.node_view import QUORUM_AGE_MAX_MS
+from api.reads import SCAN_MAX, budgets_of, head_of, log_before, single
+from ledger.encoding import codec
+from ledger.encoding.codec import UINT64_MAX, Record
+from ledger.entries import TransactionEntry
+from ledger.execute import Head
+from ledger.genesis import VALIDATORS, validators_at
+from ledger.rules.centres import Accredit, Recognise
+from ledger.rules.claims import Redeem
+from ledger.rules.parties import Attest, Enrol
+from ledger.rules.programmes import (
+    PROGRAMMES,
+    TERMS,
+    TOTALS,
+    Appropriate,
+    Programme,
+    Publish,
+)
+from ledger.rules.settlement import PAYABLES, Payable
+from ledger.rules.vouchers import Mint, Transfer
+from ledger.store.lmdb_store import Snapshot
+from ledger.transactions import parse
+from node.port import NodeStatus, SeenCommit
+
+TRANSACTIONS_SHOWN = 20
+COMMITS_SHOWN = 24
+PAYABLES_SCAN_MAX = 20_000
+"""Payables that one drawing sums up; beyond, the page says that it shows a part."""
+WHOLE = 1000
+"""A bar's length: its parts are drawn in thousandths."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Where the ledger stands and how its node is."""
+
+    head: Head
+    status: NodeStatus | None
+    """None while the node is unreachable."""
+    peers_up: int
+    has_quorum: bool
+
+
+def summary(snapshot: Snapshot, status: NodeStatus | None) -> Summary:
+    """Return the summary."""
+    peers = () if status is None else status.peers
+    return Summary(
+        head=head_of(snapshot),
+        status=status,
+        peers_up=sum(1 for peer in peers if peer.up),
+        has_quorum=status is not None and status.quorum_age_ms < QUORUM_AGE_MAX_MS,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A piece of a bar, in thousandths of its length."""
+
+    name: str
+    start: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgrammeRow:
+    """A programme and what became of its money, in fen, over all years."""
+
+    id: str
+    title: str
+    status: str
+    assumed: tuple[str, ...]
+    """Names of terms that no published source gave."""
+    appropriated: int
+    outstanding: int
+    burned: int
+    lapsed: int
+    """Expired or revoked."""
+    free: int
+    """Appropriated and not committed; value that lapsed within its year is in it again."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Return the bar: burned, outstanding; what remains of its length is free."""
+        whole = max(self.appropriated, self.outstanding + self.burned)
+        if whole == 0:
+            return ()
+        burned = self.burned * WHOLE // whole
+        both = (self.burned + self.outstanding) * WHOLE // whole
+        return (
+            Part(name="burned", start=0, length=burned),
+            Part(name="outstanding", start=burned, length=both - burned),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Programmes:
+    """All programmes and their sum."""
+
+    rows: tuple[ProgrammeRow, ...]
+    total: ProgrammeRow
+
+
+def programmes(snapshot: Snapshot) -> Programmes:
+    """Return every programme by id."""
+    rows = []
+    for _, value in snapshot.scan("state", prefix=PROGRAMMES.prefix, limit=SCAN_MAX):
+        programme: Programme = codec.decode(Programme, value[8:], UINT64_MAX)
+        rows.append(_programme_row(snapshot, programme))
+    total = ProgrammeRow(
+        id="",
+        title="",
+        status="",
+        assumed=(),
+        appropriated=sum(row.appropriated for row in rows),
+        outstanding=sum(row.outstanding for row in rows),
+        burned=sum(row.burned for row in rows),
+        lapsed=sum(row.lapsed for row in rows),
+        free=sum(row.free for row in rows),
+    )
+    return Programmes(rows=tuple(rows), total=total)
+
+
+def _programme_row(snapshot: Snapshot, programme: Programme) -> ProgrammeRow:
+    terms, _ = single(snapshot, TERMS, programme.id, str(programme.version))
+    totals, _ = single(snapshot, TOTALS, programme.id)
+    budgets = budgets_of(snapshot, programme.id)
+    return ProgrammeRow(
+        id=programme.id,
+        title=terms.title,
+        status=programme.status,
+        assumed=terms.assumed,
+        appropriated=sum(one.budget.appropriated for one in budgets),
+        outstanding=totals.available + totals.reserved + totals.claimed,
+        burned=totals.redeemed,
+        lapsed=totals.expired + totals.revoked,
+        free=sum(one.budget.appropriated - one.budget.committed for one in budgets),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """What a transaction does, in words that need no language: ids and an amount."""
+
+    source: str
+    target: str
+    subject: str = ""
+    amount: int | None = None
+    """In fen; None where no money is named."""
+    vouchers: int = 0
+    """How many vouchers a mint makes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionRow:
+    """A logged transaction, decoded."""
+
+    sequence: int
+    height: int
+    time_ms: int
+    id: str
+    kind: str
+    deed: Deed
+    code: str
+    is_final: bool
+
+
+def transactions(snapshot: Snapshot) -> tuple[TransactionRow, ...]:
+    """Return the newest logged transactions."""
+    rows: list[TransactionRow] = []
+    for sequence, block, entry in log_before(snapshot, head_of(snapshot).log_size, SCAN_MAX):
+        if isinstance(entry, TransactionEntry):
+            transaction = parse(entry.signed)
+            rows.append(
+                TransactionRow(
+                    sequence=sequence,
+                    height=block.height,
+                    time_ms=block.time_ms,
+                    id=transaction.id.hex(),
+                    kind=transaction.kind,
+                    deed=deed_of(transaction.body.operation),
+                    code=code_of(entry.code),
+                    is_final=entry.code == 0,
+                )
+            )
+            if len(rows) == TRANSACTIONS_SHOWN:
+                break
+    return tuple(rows)
+
+
+def deed_of(operation: Record) -> Deed:
+    """Return what an operation does."""
+    match operation:
+        case Enrol():
+            return Deed(source=operation.city, target=operation.party)
+        case Attest():
+            return Deed(
+                source=operation.attester, target=operation.subject, subject=operation.topic
+            )
+        case Publish():
+            version = f"v{operation.version}"
+            return Deed(source="", target=operation.programme, subject=version)
+        case Appropriate():
+            return Deed(
+                source=operation.funder,
+                target=operation.programme,
+                subject=str(operation.year),
+                amount=operation.delta,
+            )
+        case Accredit():
+            return Deed(source=operation.host, target=operation.centre)
+        case Recognise():
+            return Deed(
+                source=operation.issuer,
+                target=", ".join(operation.hosts),
+                subject=", ".join(operation.programmes),
+            )
+        case Mint():
+            holders = tuple(dict.fromkeys(row.holder for row in operation.rows))
+            return Deed(
+                source=operation.programme,
+                target=holders[0] if len(holders) == 1 else "",
+                amount=sum(row.amount for row in operation.rows),
+                vouchers=len(operation.rows),
+            )
+        case Transfer():
+            return Deed(
+                source=operation.holder,
+                target=operation.recipient,
+                subject=operation.voucher,
+                amount=operation.amount,
+            )
+        case Redeem():
+            return Deed(
+                source=operation.holder,
+                target=operation.redeemer,
+                subject=", ".join(line.voucher for line in operation.lines),
+                amount=sum(line.amount for line in operation.lines),
+            )
+        case _:
+            raise AssertionError(f"no deed for {type(operation).__name__}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidatorRow:
+    """A validator and which of the last blocks it signed, oldest first."""
+
+    party: str
+    power: int
+    signed: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validators:
+    """Who signed the last blocks, as this node saw the commits."""
+
+    rows: tuple[ValidatorRow, ...]
+    commits: tuple[SeenCommit, ...] | None
+    """Oldest first; None while the node is unreachable."""
+
+
+def validators(snapshot: Snapshot, status: NodeStatus | None) -> Validators:
+    """Return the acting validators against the last blocks."""
+    head = head_of(snapshot)
+    schedule, _ = single(snapshot, VALIDATORS, "all")
+    commits = shown_commits(status)
+    rows = tuple(
+        ValidatorRow(
+            party=validator.party,
+            power=validator.keys.power,
+            signed=tuple(validator.keys.consensus in commit.signers for commit in commits or ()),
+        )
+        for validator in validators_at(schedule, head.height + 1).validators
+    )
+    return Validators(rows=rows, commits=commits)
+
+
+def shown_commits(status: NodeStatus | None) -> tuple[SeenCommit, ...] | None:
+    """Return the last commits, oldest first; None while the node is unreachable."""
+    if status is None:
+        return None
+    return tuple(sorted(status.commits, key=lambda commit: commit.height))[-COMMITS_SHOWN:]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finality:
+    """How long the last blocks took from first work to durable commit."""
+
+    commits: tuple[SeenCommit, ...]
+    """Oldest first."""
+    p50_us: int
+    p95_us: int
+    heights: tuple[int, ...]
+    """Of the columns, in thousandths of the slowest."""
+
+
+def finality(status: NodeStatus | None) -> Finality | None:
+    """Return the finality of the last blocks, None if there is none to show."""
+    commits = shown_commits(status)
+    if not commits:
+        return None
+    durations = [commit.finality_us for commit in commits]
+    slowest = max(1, *durations)
+    return Finality(
+        commits=commits,
+        p50_us=percentile(durations, 50),
+        p95_us=percentile(durations, 95),
+        heights=tuple(duration * WHOLE // slowest for duration in durations),
+    )
+
+
+def percentile(values: list[int], percent: int) -> int:
+    """Return the smallest value that at least ``percent`` of the values do not exceed."""
+    rank = -(-len(values) * percent // 100)
+    return sorted(values)[max(0, rank - 1)]
+
+
+@dataclass(slots=True, kw_only=True)
+class Debt:
+    """What one party owes another, in fen."""
+
+    debtor: str
+    creditor: str
+    claims: int = 0
+    amount: int = 0
+    paid: int = 0
+    due_ms: int = 0
+    """The earliest date at which something is due."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Debts:
+    """Who owes whom."""
+
+    rows: tuple[Debt, ...]
+    summed: int
+    """How many payables were summed up."""
+    is_part: bool
+    """Whether there are more."""
+
+
+def payables(snapshot: Snapshot) -> Debts:
+    """Return debts by debtor and creditor, summed over claims."""
+    debts: dict[tuple[str, str], Debt] = {}
+    summed = 0
+    is_part = False
+    for _, value in snapshot.scan("state", prefix=PAYABLES.prefix, limit=PAYABLES_SCAN_MAX + 1):
+        if summed == PAYABLES_SCAN_MAX:
+            is_part = True
+            break
+        summed += 1
+        payable: Payable = codec.decode(Payable, value[8:], UINT64_MAX)
+        pair = (payable.debtor, payable.creditor)
+        debt = debts.setdefault(pair, Debt(debtor=payable.debtor, creditor=payable.creditor))
+        debt.claims += 1
+        debt.amount += payable.amount
+        debt.paid += payable.paid
+        debt.due_ms = min(debt.due_ms or payable.due_ms, payable.due_ms)
+    rows = tuple(debts[pair] for pair in sorted(debts))
+    return Debts(rows=rows, summed=summed, is_part=is_part)

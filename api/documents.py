@@ -1,0 +1,149 @@
+"""Transaction documents: the one shape in which a transaction's state is told (spec H3)."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from api.plain import Plain, plain
+from api.reads import block_of
+from ledger.encoding import codec
+from ledger.entries import Entry, TransactionEntry, decode_entry
+from ledger.rules.authority import registered
+from ledger.rules.base import Posting
+from ledger.rules.refusals import TransactionRefused, all_refusals
+from ledger.store.lmdb_store import Snapshot
+from ledger.store.rows import BlockRow
+from ledger.transactions import MINT_BYTES_MAX, Envelope, Transaction, parse, transaction_id
+from node.port import TransactionStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """A transaction that is in the log."""
+
+    sequence: int
+    block: BlockRow
+    entry: TransactionEntry
+
+
+@cache
+def _refusals() -> dict[int, type[TransactionRefused]]:
+    return {refusal.number: refusal for refusal in all_refusals()}
+
+
+def code_of(number: int) -> str:
+    """Return the text of a result's number."""
+    return "ok" if number == 0 else _refusals()[number].code
+
+
+def message_of(number: int) -> str:
+    """Return a sentence on a result's number; the log holds no values to fill in."""
+    return "" if number == 0 else (_refusals()[number].__doc__ or "")
+
+
+def postings_of(postings: tuple[Posting, ...]) -> list[Plain]:
+    """Return postings as JSON."""
+    return [plain(posting) for posting in postings]
+
+
+def find_logged(snapshot: Snapshot, transaction_id: bytes, expires_at: int | None) -> Logged | None:
+    """Return a transaction if it is in the log; knowing its expiry makes this one look."""
+    sequence = None
+    if expires_at is not None:
+        sequence = snapshot.sequence_of(transaction_id, expires_at)
+    if sequence is None:
+        sequence = snapshot.find(transaction_id)
+    return None if sequence is None else logged_at(snapshot, sequence)
+
+
+def logged_at(snapshot: Snapshot, sequence: int) -> Logged:
+    """Return the transaction that was logged at a sequence number."""
+    (data,) = snapshot.entries(sequence, sequence + 1)
+    entry = decode_entry(data)
+    assert isinstance(entry, TransactionEntry), "the id index names another kind of entry"
+    return Logged(sequence=sequence, block=block_of(snapshot, sequence), entry=entry)
+
+
+def of_logged(logged: Logged, transaction: Transaction, node: Plain) -> dict[str, Plain]:
+    """Return the document of a logged transaction."""
+    number = logged.entry.code
+    return {
+        "id": transaction.id.hex(),
+        "status": "final" if number == 0 else "refused",
+        "code": code_of(number),
+        "number": number,
+        "message": message_of(number),
+        "values": {},
+        "kind": transaction.kind,
+        "expires_at": transaction.body.expires_at,
+        "sequence": logged.sequence,
+        "height": logged.block.height,
+        "postings": postings_of(logged.entry.postings),
+        "node": node,
+    }
+
+
+def of_status(status: TransactionStatus, kind: str | None, node: Plain) -> dict[str, Plain]:
+    """Return the document of a transaction outside the log, as the node tells it."""
+    return {
+        "id": status.id.hex(),
+        "status": status.status,
+        "code": status.code,
+        "number": status.number,
+        "message": status.sentence,
+        "values": dict(status.values),
+        "kind": kind,
+        "expires_at": status.expires_at or None,
+        "sequence": status.sequence[0] if status.sequence else None,
+        "height": status.height[0] if status.height else None,
+        "postings": [],
+        "node": node,
+    }
+
+
+def expired(
+    transaction_id: bytes, expires_at: int, kind: str | None, node: Plain
+) -> dict[str, Plain]:
+    """Return the document of a transaction that can no longer become final."""
+    return {
+        "id": transaction_id.hex(),
+        "status": "expired",
+        "code": "expired",
+        "number": 0,
+        "message": "block time has passed the transaction's expiry and it was not logged",
+        "values": {},
+        "kind": kind,
+        "expires_at": expires_at,
+        "sequence": None,
+        "height": None,
+        "postings": [],
+        "node": node,
+    }
+
+
+def listed(
+    snapshot: Snapshot, sequence: int, block: BlockRow, entry: TransactionEntry
+) -> dict[str, Plain]:
+    """Return a logged transaction decoded: its document, and what was asked by whom."""
+    transaction = parse(entry.signed)
+    logged = Logged(sequence=sequence, block=block, entry=entry)
+    document = of_logged(logged, transaction, None)
+    del document["node"]
+    signers = []
+    for key, _ in transaction.signatures:
+        who = registered(snapshot, key)
+        assert who is not None, "a logged transaction was signed by registered keys"
+        signers.append({"party": who.party, "person": who.person})
+    return {
+        **document,
+        "time_ms": block.time_ms,
+        "operation": plain(transaction.body.operation),
+        "signers": signers,
+    }
+
+
+def id_of(entry: Entry) -> bytes | None:
+    """Return the id of a logged transaction, None for other entries."""
+    if not isinstance(entry, TransactionEntry):
+        return None
+    envelope: Envelope = codec.decode(Envelope, entry.signed, MINT_BYTES_MAX)
+    return transaction_id(envelope.body)

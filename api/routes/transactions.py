@@ -1,0 +1,180 @@
+"""Sending transactions and asking what became of them."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from api import documents, schemas
+from api.documents import Logged
+from api.following import Expired
+from api.node_view import answer
+from api.plain import Plain
+from api.problems import CODES, Problem
+from api.reads import SCAN_MAX, anchored, head_of, log_before
+from api.services import Services, json, services_of
+from ledger.encoding.codec import NotCanonical
+from ledger.entries import TransactionEntry
+from ledger.transactions import Transaction, parse
+from node.port import TransactionStatus
+
+BODY_BYTES_MAX = 64 * 1024
+OPEN_STATUSES = ("pending", "refused_for_now")
+
+router = APIRouter(prefix="/v1/transactions", tags=["transactions"], responses=schemas.PROBLEM)
+
+
+async def body_of(request: Request) -> bytes:
+    """Return a request's body; raise Problem too_large as soon as it is known to be."""
+    declared = request.headers.get("content-length", "")
+    pieces: list[bytes] = []
+    total = int(declared) if declared.isascii() and declared.isdigit() else 0
+    if total <= BODY_BYTES_MAX:
+        total = 0
+        async for piece in request.stream():
+            total += len(piece)
+            if total > BODY_BYTES_MAX:
+                break
+            pieces.append(piece)
+    if total > BODY_BYTES_MAX:
+        raise Problem("too_large", f"expected at most {BODY_BYTES_MAX} bytes", limit=BODY_BYTES_MAX)
+    return b"".join(pieces)
+
+
+def parsed(raw: bytes) -> Transaction:
+    """Return the transaction in an envelope; raise Problem not_canonical."""
+    try:
+        return parse(raw)
+    except NotCanonical as error:
+        raise Problem("not_canonical", str(error)) from None
+
+
+@router.post("", responses=schemas.DOCUMENT)
+async def submit(
+    request: Request,
+    wait: schemas.WaitQuery = None,
+    timeout_ms: schemas.WaitMsQuery = schemas.WAIT_MS_DEFAULT,
+) -> Response:
+    """Hand a signed envelope to the node. Sending the same bytes again is always safe."""
+    services = services_of(request)
+    transaction = parsed(await body_of(request))
+    status = await answer(services.port.submit(transaction.raw))
+    if status.status == "pending" and wait == "final":
+        expires_at = transaction.body.expires_at
+        outcome = await services.waiters.settled(transaction.id, expires_at, timeout_ms / 1000)
+    else:
+        outcome = _already(services, transaction, status)
+    document = await _document(services, transaction, outcome or status)
+    return _answer(document)
+
+
+def _already(
+    services: Services, transaction: Transaction, status: TransactionStatus
+) -> Logged | Expired | TransactionStatus:
+    """Return what a first answer means; raise Problem for what no block can hold."""
+    if status.status in ("final", "refused") or status.code == "already_logged":
+        with services.reader.begin() as snapshot:
+            found = documents.find_logged(snapshot, transaction.id, transaction.body.expires_at)
+        return status if found is None else found
+    if status.status == "expired" or status.code == "expired":
+        return Expired()
+    if status.status == "inadmissible":
+        known = status.code in CODES
+        values = dict(status.values) if known else {"reason": status.code}
+        raise Problem(status.code if known else "inadmissible", status.sentence, **values)
+    return status
+
+
+async def _document(
+    services: Services, transaction: Transaction, outcome: Logged | Expired | TransactionStatus
+) -> dict[str, Plain]:
+    with services.reader.begin() as snapshot:
+        head = head_of(snapshot)
+    node = await services.node.brief(head)
+    match outcome:
+        case Logged():
+            return documents.of_logged(outcome, transaction, node)
+        case Expired():
+            expires_at = transaction.body.expires_at
+            return documents.expired(transaction.id, expires_at, transaction.kind, node)
+        case TransactionStatus():
+            return documents.of_status(outcome, transaction.kind, node)
+
+
+def _answer(document: dict[str, Plain]) -> Response:
+    if document["status"] in OPEN_STATUSES:
+        return json(document, 202, Location=f"/v1/transactions/{document['id']}")
+    return json(document)
+
+
+@router.post("/simulate", responses=schemas.EFFECT)
+async def simulate(request: Request) -> Response:
+    """Say what an envelope would do now; its signatures need not verify."""
+    services = services_of(request)
+    transaction = parsed(await body_of(request))
+    try:
+        effect = await answer(services.port.simulate(transaction.raw))
+    except NotCanonical as error:
+        raise Problem("not_canonical", str(error)) from None
+    fields = ("kind", "programme", "serial", "count", "amount", "source", "target")
+    return json(
+        {
+            "height": effect.height,
+            "code": effect.code,
+            "number": effect.number,
+            "message": effect.sentence,
+            "values": dict(effect.values),
+            "postings": [dict(zip(fields, one, strict=True)) for one in effect.postings],
+        }
+    )
+
+
+@router.get("", responses=schemas.LISTED)
+async def newest(
+    request: Request,
+    before: schemas.NaturalQuery = None,
+    limit: schemas.LimitQuery = schemas.PAGE_DEFAULT,
+) -> Response:
+    """List logged transactions, newest first, from below a sequence number."""
+    with services_of(request).reader.begin() as snapshot:
+        head = head_of(snapshot)
+        start = head.log_size if before is None else min(before, head.log_size)
+        items: list[Plain] = []
+        following: str | None = None
+        rows = log_before(snapshot, start, SCAN_MAX + 1)
+        for seen, (sequence, block, entry) in enumerate(rows):
+            if len(items) == limit or seen == SCAN_MAX:
+                following = str(sequence + 1)
+                break
+            if isinstance(entry, TransactionEntry):
+                items.append(documents.listed(snapshot, sequence, block, entry))
+    return json(anchored({"items": items, "next": following}, head))
+
+
+@router.get("/{transaction_id}", responses=schemas.DOCUMENT)
+async def one(
+    request: Request,
+    transaction_id: schemas.HashPath,
+    expires_at: schemas.NaturalQuery = None,
+) -> Response:
+    """Say what became of a transaction.
+
+    With its ``expires_at`` an id that is not in the log is known to be expired once block time
+    is past it.
+    """
+    services = services_of(request)
+    wanted = bytes.fromhex(transaction_id)
+    with services.reader.begin() as snapshot:
+        head = head_of(snapshot)
+        logged = documents.find_logged(snapshot, wanted, expires_at)
+    node = await services.node.brief(head)
+    if logged is not None:
+        return json(documents.of_logged(logged, parse(logged.entry.signed), node))
+    if expires_at is not None and head.time_ms >= expires_at:
+        return json(documents.expired(wanted, expires_at, None, node))
+    status = await answer(services.port.lookup(wanted))
+    if status.status in (*OPEN_STATUSES, "expired"):
+        return _answer(documents.of_status(status, None, node))
+    with services.reader.begin() as snapshot:  # it may have been logged while we asked
+        logged = documents.find_logged(snapshot, wanted, expires_at)
+    if logged is None:
+        raise Problem("transaction_unknown", f"no transaction {transaction_id}", id=transaction_id)
+    return json(documents.of_logged(logged, parse(logged.entry.signed), node))

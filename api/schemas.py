@@ -1,0 +1,127 @@
+"""What requests may carry and how OpenAPI describes the answers (docs/spec/http.md)."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Path, Query
+from pydantic import BaseModel
+
+from ledger.encoding.codec import FEN_MAX
+
+_SLUG = "[a-z0-9][a-z0-9-]{0,31}"
+
+HASH_PATTERN = "^[0-9a-f]{64}$"
+SLUG_PATTERN = f"^{_SLUG}$"
+PROGRAMME_PATTERN = rf"^{_SLUG}\.{_SLUG}$"
+SERIAL_PATTERN = rf"^{_SLUG}(\.{_SLUG})?\.[0-9]{{9}}$"
+PAGE_MAX = 500
+PAGE_DEFAULT = 100
+CURSOR_LENGTH_MAX = 300
+WAIT_MS_MAX = 30_000
+WAIT_MS_DEFAULT = 20_000
+
+HashPath = Annotated[str, Path(pattern=HASH_PATTERN)]
+SlugPath = Annotated[str, Path(pattern=SLUG_PATTERN)]
+SerialPath = Annotated[str, Path(pattern=SERIAL_PATTERN)]
+HeightPath = Annotated[int, Path(ge=0, le=FEN_MAX)]
+
+SlugQuery = Annotated[str | None, Query(pattern=SLUG_PATTERN)]
+ProgrammeQuery = Annotated[str | None, Query(pattern=PROGRAMME_PATTERN)]
+NaturalQuery = Annotated[int | None, Query(ge=0, le=FEN_MAX)]
+FromQuery = Annotated[int, Query(alias="from", ge=0, le=FEN_MAX)]
+KindQuery = Annotated[Literal["treasury", "data_centre", "holder", "auditor"] | None, Query()]
+CursorQuery = Annotated[str | None, Query(max_length=CURSOR_LENGTH_MAX)]
+LimitQuery = Annotated[int, Query(ge=1, le=PAGE_MAX, description=f"default {PAGE_DEFAULT}")]
+WaitQuery = Annotated[Literal["final"] | None, Query()]
+WaitMsQuery = Annotated[int, Query(ge=0, le=WAIT_MS_MAX)]
+
+
+class NodeBrief(BaseModel):
+    """The node behind the server, and the place in the ledger that the answer is true at."""
+
+    name: str
+    height: int
+    time_ms: int
+    record_hash: str
+    quorum_age_ms: int
+
+
+class Posting(BaseModel):
+    """One movement of value."""
+
+    kind: str
+    programme: str
+    serial: int
+    count: int
+    amount: int
+    source: str
+    target: str
+
+
+class TransactionDocument(BaseModel):
+    """What is known of a transaction."""
+
+    id: str
+    status: Literal["pending", "refused_for_now", "refused", "final", "expired"]
+    code: str
+    number: int
+    message: str
+    values: dict[str, int | str]
+    kind: str | None
+    expires_at: int | None
+    sequence: int | None
+    height: int | None
+    postings: list[Posting]
+    node: NodeBrief
+
+
+class EffectDocument(BaseModel):
+    """What a transaction would do now."""
+
+    height: int
+    code: str
+    number: int
+    message: str
+    values: dict[str, int | str]
+    postings: list[Posting]
+
+
+class ItemList(BaseModel):
+    """A page of a list."""
+
+    items: list[dict[str, Any]]
+    next: str | None
+    height: int
+    record_hash: str
+
+
+class SingleItem(BaseModel):
+    """One record and the sequence number of its last change."""
+
+    item: dict[str, Any]
+    sequence: int
+    height: int
+    record_hash: str
+
+
+class ProblemDocument(BaseModel):
+    """Why a request was not served."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    values: dict[str, int | str]
+    retryable: bool
+
+
+PROBLEM: dict[int | str, dict[str, Any]] = {
+    "default": {"model": ProblemDocument, "description": "problem+json, told apart by `code`"}
+}
+LISTED: dict[int | str, dict[str, Any]] = {200: {"model": ItemList}}
+SINGLE: dict[int | str, dict[str, Any]] = {200: {"model": SingleItem}}
+DOCUMENT: dict[int | str, dict[str, Any]] = {
+    200: {"model": TransactionDocument},
+    202: {"model": TransactionDocument, "description": "Not in the log yet"},
+}
+EFFECT: dict[int | str, dict[str, Any]] = {200: {"model": EffectDocument}}

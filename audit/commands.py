@@ -1,0 +1,75 @@
+"""``tally audit``: export a ledger, and recompute it from genesis."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import httpx2
+
+from audit import files
+from audit.check import CheckFailed, check_export
+from ledger.genesis import log_id_of
+from tally.exits import AuditFinding, NotFound, Unreachable, UsageError
+from tally.output import emit, say
+from wallet.profile import load_profile
+
+DOWNLOAD_TIMEOUT_S = 60
+
+
+@click.group()
+def group() -> None:
+    """Export a ledger and recompute it from genesis."""
+
+
+@group.command()
+@click.option("--node", default=None, help="Address of an API; else the profile's first node.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A new folder.")
+def export(node: str | None, out: Path) -> None:
+    """Download the whole ledger: genesis, log entries, commits."""
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"{out} is not empty")
+    url = (node or load_profile(None).nodes[0].url).rstrip("/")
+    out.mkdir(parents=True, exist_ok=True)
+    # Commits first: every commit that is exported then has its entries in the export.
+    sizes = {}
+    for name, path in (
+        (files.GENESIS, "/v1/genesis"),
+        (files.COMMITS, "/v1/exports/commits"),
+        (files.ENTRIES, "/v1/exports/log"),
+    ):
+        sizes[name] = files.write(out / name, _download(url + path))
+        say(f"{name}: {sizes[name]} bytes")
+    emit({"folder": str(out), "bytes": sum(sizes.values())})
+
+
+def _download(url: str) -> Iterator[bytes]:
+    try:
+        with httpx2.stream("GET", url, timeout=DOWNLOAD_TIMEOUT_S, trust_env=False) as answer:
+            if answer.status_code != 200:
+                raise Unreachable(f"{url} answered {answer.status_code}")
+            yield from answer.iter_bytes()
+    except httpx2.TransportError as error:
+        raise Unreachable(f"{url}: {error}") from None
+
+
+@group.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--log-id", required=True, help="Which ledger this must be, from a trusted place.")
+def replay(folder: Path, log_id: str) -> None:
+    """Recompute an exported ledger from genesis; verify every signature and every commit."""
+    missing = [
+        name
+        for name in (files.GENESIS, files.ENTRIES, files.COMMITS)
+        if not (folder / name).is_file()
+    ]
+    if missing:
+        raise NotFound(f"{folder} lacks {', '.join(missing)}")
+    genesis = (folder / files.GENESIS).read_bytes()
+    if log_id_of(genesis).hex() != log_id.lower():
+        raise AuditFinding(
+            f"the genesis in {folder} makes log {log_id_of(genesis).hex()}, not {log_id}"
+        )
+    try:
+        emit(check_export(genesis, folder))
+    except CheckFailed as failure:
+        raise AuditFinding(str(failure), details=failure.details) from None

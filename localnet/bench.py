@@ -1,0 +1,360 @@
+"""``tally bench run``: what this machine does, all figures from one run.
+
+Four validators with their API processes, and the client that loads them, share the machine. Speed
+is printed beside what bounds it here: one Ed25519 verification and one fsync.
+"""
+
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from ledger.audit import replay
+from ledger.encoding import crypto
+from ledger.rules.money import FunderShare, Rounding
+from ledger.rules.parties import Enrol, PartyKey
+from ledger.rules.programmes import Appropriate, Caps, Publish, RateRow, Review, Terms
+from ledger.rules.vouchers import Mint, MintRow, Transfer, voucher_id
+from ledger.store.lmdb_store import LmdbReader, LmdbStore
+from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans
+from localnet.network import HOST, LocalNetwork
+from localnet.signing import DevSigner, Signed
+
+FIRMS = 64
+FACE_FEN = 10_000_000_000
+PROGRAMME = "shanghai.bench"
+VERIFICATIONS = 4_000
+SYNCS = 200
+LIGHT = 120
+LIGHT_PAUSE_S = 0.03
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a run measured. Times in microseconds unless the name says otherwise."""
+
+    verification_us: int
+    fsync_p50_us: int
+    light_p50_us: int
+    light_p99_us: int
+    load_transfers: int
+    load_per_second: int
+    load_p50_us: int
+    load_p99_us: int
+    node_cpu_us_per_transfer: int
+    """Of one validator's node process."""
+    api_cpu_us_per_transfer: int
+    """Of all API processes together."""
+    replay_transactions: int
+    replay_us_per_transaction: int
+
+    def lines(self) -> list[str]:
+        """Return the report in words; ratios are the figures to keep."""
+        verifications = self.node_cpu_us_per_transfer * 100 // self.verification_us
+        share = self.verification_us * 100 // self.replay_us_per_transaction
+        return [
+            f"one Ed25519 verification (pre-check + libsodium)   {self.verification_us} us",
+            f"one fdatasync, p50                                 {self.fsync_p50_us} us",
+            f"finality, light load (one at a time)               "
+            f"p50 {_ms(self.light_p50_us)} ms  p99 {_ms(self.light_p99_us)} ms",
+            f"finality, full load                                "
+            f"p50 {_ms(self.load_p50_us)} ms  p99 {_ms(self.load_p99_us)} ms",
+            f"finalised transfers per second, 4 validators       {self.load_per_second} "
+            f"({self.load_transfers} transfers)",
+            f"CPU per transfer per validator (node process)      "
+            f"{self.node_cpu_us_per_transfer} us = {verifications // 100}."
+            f"{verifications % 100:02d} verifications",
+            f"CPU per transfer, API processes                    {self.api_cpu_us_per_transfer} us",
+            f"replay, one core                                   "
+            f"{self.replay_us_per_transaction} us per transaction = {share} % of the raw "
+            f"verification rate ({self.replay_transactions} transactions)",
+        ]
+
+
+def _ms(us: int) -> str:
+    return f"{us // 1000}.{us // 100 % 10}"
+
+
+def run_bench(*, seconds: int, in_flight: int) -> Report:
+    """Return the figures of one run on a network of its own, which is removed afterwards."""
+    verification_us = _time_verification()
+    with tempfile.TemporaryDirectory(prefix="tallystick-bench-") as folder:
+        fsync_us = _time_fsync(Path(folder))
+        network = LocalNetwork.create(
+            Path(folder) / "net",
+            name="dev-bench",
+            plans=member_plans(load_facts()),
+            validators=DEMO_VALIDATORS,
+        )
+        try:
+            network.up()
+            return _measure(network, verification_us, fsync_us, seconds, in_flight)
+        finally:
+            network.down()
+
+
+def _measure(
+    network: LocalNetwork, verification_us: int, fsync_us: int, seconds: int, in_flight: int
+) -> Report:
+    load = Load(network)
+    asyncio.run(load.prepare())
+    light = sorted(asyncio.run(load.light()))
+    transfers = load.sign_transfers(seconds * 2_500)
+    cpu_before = _cpu_us(network)
+    started = time.monotonic()
+    times = sorted(asyncio.run(load.full(transfers, seconds, in_flight)))
+    took_us = int((time.monotonic() - started) * 1_000_000)
+    cpu_after = _cpu_us(network)
+    node_cpu = sum(
+        after[0] - before[0] for before, after in zip(cpu_before, cpu_after, strict=True)
+    )
+    api_cpu = sum(after[1] - before[1] for before, after in zip(cpu_before, cpu_after, strict=True))
+    network.down()
+    count, replay_us = _time_replay(network)
+    return Report(
+        verification_us=verification_us,
+        fsync_p50_us=fsync_us,
+        light_p50_us=statistics.median_low(light),
+        light_p99_us=light[len(light) * 99 // 100],
+        load_transfers=len(times),
+        load_per_second=len(times) * 1_000_000 // took_us,
+        load_p50_us=statistics.median_low(times),
+        load_p99_us=times[len(times) * 99 // 100],
+        node_cpu_us_per_transfer=node_cpu // len(cpu_after) // len(times),
+        api_cpu_us_per_transfer=api_cpu // len(times),
+        replay_transactions=count,
+        replay_us_per_transaction=replay_us,
+    )
+
+
+def _time_verification() -> int:
+    seed, message = bytes(range(32)), b"m" * 250
+    key, signature = crypto.public_key(seed), crypto.sign(seed, message)
+    before = time.perf_counter_ns()
+    for _ in range(VERIFICATIONS):
+        assert crypto.verify(key, message, signature)
+    return max(1, (time.perf_counter_ns() - before) // VERIFICATIONS // 1000)
+
+
+def _time_fsync(folder: Path) -> int:
+    times = []
+    with (folder / "fsync").open("wb") as file:
+        file.write(bytes(64 * 1024))
+        file.flush()
+        os.fsync(file.fileno())
+        for index in range(SYNCS):
+            os.pwrite(file.fileno(), os.urandom(256), index * 256)
+            before = time.perf_counter_ns()
+            os.fdatasync(file.fileno())
+            times.append((time.perf_counter_ns() - before) // 1000)
+    return statistics.median_low(times)
+
+
+def _cpu_us(network: LocalNetwork) -> list[tuple[int, int]]:
+    """Return user and system time of each validator's node and API process."""
+    return [
+        (_process_cpu_us(place.node_pid), _process_cpu_us(place.api_pid))
+        for place in network.places.values()
+    ]
+
+
+def _process_cpu_us(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+    ticks = int(fields[11]) + int(fields[12])
+    return ticks * 1_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+class Load:
+    """A client that posts transfers over keep-alive connections."""
+
+    def __init__(self, network: LocalNetwork) -> None:
+        self._network = network
+        self._signer = DevSigner(network)
+        self._ports = [place.api_port for place in network.places.values()]
+        self._made = 0
+
+    async def prepare(self) -> None:
+        """Make a programme, firms, and one large voucher each."""
+        shanghai = ("shanghai", "officer-1"), ("shanghai", "officer-2")
+        minters = ("shanghai", "officer-3"), ("shanghai", "officer-4")
+        sign = self._signer.sign
+        terms = Terms(
+            title="Bench",
+            legal_basis="",
+            assumed=(),
+            eligibility=(),
+            rates=(
+                RateRow(
+                    holder_class=(),
+                    chip_origin=(),
+                    service_class=(),
+                    ownership=(),
+                    basis_points=3000,
+                ),
+            ),
+            caps=Caps(
+                grant_min=(),
+                grant_max=(),
+                contract_max=(),
+                holder_year_issued=(),
+                holder_year_redeemed=(),
+                group_year_issued=(),
+            ),
+            settlement="monthly",
+            centres="recognised",
+            listed=(),
+            transfer="enrolled",
+            review=Review(automatic_band=0, sample_every=0),
+            payee="provider",
+            grant="on_application",
+            funders=(FunderShare(funder="shanghai", basis_points=10_000),),
+            residual_funder="shanghai",
+            rounding=Rounding(mode="truncate", step_fen=1),
+            validity_days=365,
+            stackable=(),
+            ceiling=10_000,
+        )
+        publish = Publish(programme=PROGRAMME, version=1, status="open", terms=terms)
+        await self._final(sign(publish, *shanghai))
+        fund = Appropriate(
+            programme=PROGRAMME,
+            funder="shanghai",
+            year=time.gmtime(time.time() + 8 * 3600).tm_year,
+            delta=FIRMS * FACE_FEN,
+            carried_from=(),
+        )
+        await self._final(sign(fund, *shanghai))
+        for number in range(FIRMS):
+            await self._final(sign(self._enrol(number), *shanghai))
+        rows = tuple(
+            MintRow(holder=_firm(number), amount=FACE_FEN, commitment=()) for number in range(FIRMS)
+        )
+        mint = Mint(programme=PROGRAMME, terms_version=1, rows=rows)
+        await self._final(sign(mint, *minters))
+
+    def _enrol(self, number: int) -> Enrol:
+        key = self._signer.public_key(_firm(number), "owner")
+        return Enrol(
+            city="shanghai",
+            party=_firm(number),
+            holder_class="start_up",
+            name=_firm(number),
+            region="310000",
+            control_group="",
+            registration_tag=crypto.tagged_hash("bench", _firm(number).encode()),
+            tag_epoch=1,
+            keys=(PartyKey(key=key, person="owner", roles=()),),
+            threshold=1,
+        )
+
+    def sign_transfers(self, count: int) -> list[Signed]:
+        """Return signed transfers of one fen each, from firm to firm by turns."""
+        return [self._transfer() for _ in range(count)]
+
+    def _transfer(self) -> Signed:
+        number = self._made
+        self._made += 1
+        holder, recipient = _firm(number % FIRMS), _firm((number + 1) % FIRMS)
+        operation = Transfer(
+            voucher=voucher_id(PROGRAMME, number % FIRMS + 1),
+            holder=holder,
+            recipient=recipient,
+            # Amounts differ, so that no two transfers are the same transaction.
+            amount=1 + number // FIRMS,
+        )
+        return self._signer.sign(operation, (holder, "owner"))
+
+    async def light(self) -> list[int]:
+        """Return the times to finality of transfers sent one at a time, in microseconds."""
+        times = []
+        connections = [await Connection.open(port) for port in self._ports]
+        for index in range(LIGHT):
+            times.append(await connections[index % len(connections)].post(self._transfer()))
+            await asyncio.sleep(LIGHT_PAUSE_S)
+        for connection in connections:
+            connection.close()
+        return times
+
+    async def full(self, transfers: list[Signed], seconds: int, in_flight: int) -> list[int]:
+        """Return the times to finality with ``in_flight`` transfers always under way."""
+        times: list[int] = []
+        waiting = iter(transfers)
+        until = time.monotonic() + seconds
+
+        async def worker(port: int) -> None:
+            connection = await Connection.open(port)
+            while time.monotonic() < until:
+                signed = next(waiting, None)
+                assert signed is not None, "more transfers were needed than were signed"
+                times.append(await connection.post(signed))
+            connection.close()
+
+        await asyncio.gather(
+            *(worker(self._ports[index % len(self._ports)]) for index in range(in_flight))
+        )
+        return times
+
+    async def _final(self, signed: Signed) -> None:
+        connection = await Connection.open(self._ports[0])
+        await connection.post(signed)
+        connection.close()
+
+
+def _firm(number: int) -> str:
+    return f"bench-firm-{number:03d}"
+
+
+class Connection:
+    """One HTTP/1.1 keep-alive connection that posts transactions: cheap, so that the load generator
+    takes little of the machine it measures."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    @classmethod
+    async def open(cls, port: int) -> "Connection":
+        """Connect to an API process."""
+        return cls(*await asyncio.open_connection(HOST, port))
+
+    async def post(self, signed: Signed) -> int:
+        """Post a transaction, wait until it is final, return the microseconds that took."""
+        head = (
+            "POST /v1/transactions?wait=final HTTP/1.1\r\n"
+            f"Host: {HOST}\r\nContent-Type: application/octet-stream\r\n"
+            f"Content-Length: {len(signed.raw)}\r\n\r\n"
+        )
+        before = time.perf_counter_ns()
+        self._writer.write(head.encode("ascii") + signed.raw)
+        headers = await self._reader.readuntil(b"\r\n\r\n")
+        lines = headers.lower().split(b"\r\n")
+        length = next(line for line in lines if line.startswith(b"content-length:"))
+        document = msgspec.json.decode(await self._reader.readexactly(int(length.split(b":")[1])))
+        assert document.get("status") == "final", f"a transfer ended as {document}"
+        return (time.perf_counter_ns() - before) // 1000
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._writer.close()
+
+
+def _time_replay(network: LocalNetwork) -> tuple[int, int]:
+    """Return how many transactions were replayed, and the microseconds each took on one core."""
+    reader = LmdbReader(network.folder / "shanghai" / "store")
+    with reader.begin() as look:
+        head = look.head()
+        assert head is not None
+        log = look.entries(0, head.log_size)
+    reader.close()
+    with tempfile.TemporaryDirectory() as folder:
+        before = time.perf_counter_ns()
+        report = replay(
+            network.genesis, iter(log), storage=LmdbStore(Path(folder)), verify_commit=None
+        )
+        took_us = (time.perf_counter_ns() - before) // 1000
+    assert report.app_hash == head.app_hash, "replay differs from live"
+    return report.transactions, took_us // report.transactions

@@ -1,0 +1,226 @@
+"""``tally network``: networks of real processes on this machine."""
+
+import os
+import signal
+import time
+
+import click
+from wallet.profile import NodeAddress, Profile, save_profile
+
+from localnet.facts import load_facts, member_plans, validators_for
+from localnet.network import LocalNetwork, NetworkProblem, state_folder
+from tally.exits import Exit, NotFound, TallyError, UsageError
+from tally.output import emit, say
+
+DEFAULT_NAME = "dev-local"
+DEMO_NAME = "dev-demo"
+VALIDATORS_MAX = 27
+
+NAME = click.option("--name", default=DEFAULT_NAME, show_default=True, help="Which network.")
+
+
+@click.group()
+def group() -> None:
+    """Start, stop and watch a local network."""
+
+
+@group.command()
+@click.option("--name", default=None, help=f"Which network (default {DEFAULT_NAME}).")
+@click.option("--validators", type=click.IntRange(1, VALIDATORS_MAX), default=None)
+@click.option("--engine", type=click.Choice(["builtin"]), default="builtin", show_default=True)
+@click.option("--demo", is_flag=True, help="Run a real voucher flow on the published programmes.")
+@click.option("--fresh", is_flag=True, help="Start from genesis.")
+@click.option("--once", is_flag=True, help="Stop after the demo; the exit status says how it went.")
+@click.option("--detach", is_flag=True, help="Return when the network is up.")
+def up(
+    *,
+    name: str | None,
+    validators: int | None,
+    engine: str,
+    demo: bool,
+    fresh: bool,
+    once: bool,
+    detach: bool,
+) -> None:
+    """Start a network and stay until Ctrl-C; a stopped one goes on where it was."""
+    started_s = _command_start()
+    if demo and validators not in (None, 4):
+        raise UsageError("the demo runs on 4 validators")
+    network = _take(name or (DEMO_NAME if demo else DEFAULT_NAME), validators, fresh=fresh)
+    save_profile(_profile(network), make_default=True)
+    try:
+        say(f"starting {len(network.places)} validators: {', '.join(network.places)}")
+        network.up()
+        _show(network)
+        if demo:
+            from localnet.demo import run_demo  # slow to import, and only needed here
+
+            run_demo(network, started_s=started_s)
+        if detach:
+            return
+        if not once:
+            _stay(network)
+    except NetworkProblem as problem:
+        raise TallyError(str(problem), Exit.INTERNAL) from None
+    finally:
+        if not detach:
+            say("stopping the network")
+            network.down()
+
+
+def _command_start() -> float:
+    """Return the monotonic second at which the user pressed enter, as the script noted it."""
+    noted = os.environ.get("TALLY_STARTED_AT", "")
+    try:
+        ago_s = max(0, time.time() - float(noted))
+    except ValueError:
+        ago_s = 0
+    return time.monotonic() - ago_s
+
+
+def _take(name: str, validators: int | None, *, fresh: bool) -> LocalNetwork:
+    """Return the network to run: an existing one, or a new one."""
+    folder = state_folder() / name
+    if fresh:
+        number = 1
+        while folder.exists():
+            try:
+                old = LocalNetwork(folder)
+            except NetworkProblem:
+                raise UsageError(f"{folder} is no network; move it away") from None
+            if not old.is_up():
+                old.remove()
+                break
+            number += 1
+            folder = state_folder() / f"{name}-{number}"
+    elif folder.exists():
+        network = LocalNetwork(folder)
+        if validators is not None and validators != len(network.places):
+            raise UsageError(
+                f"{name} has {len(network.places)} validators; --fresh makes a new one"
+            )
+        return network
+    facts = load_facts()
+    return LocalNetwork.create(
+        folder,
+        name=folder.name,
+        plans=member_plans(facts),
+        validators=validators_for(validators or 4, facts),
+    )
+
+
+def _profile(network: LocalNetwork) -> Profile:
+    return Profile(
+        name=network.name,
+        network=network.name,
+        log_id=network.log_id.hex(),
+        nodes=tuple(
+            NodeAddress(name=place.party, url=place.url) for place in network.places.values()
+        ),
+        dev_seed=str(network.folder / "dev-seed"),
+    )
+
+
+def _show(network: LocalNetwork) -> None:
+    save_profile(_profile(network), make_default=True)
+    for place in network.places.values():
+        say(f"  {place.party:<16} {place.url}  (console, API)")
+
+
+def _stay(network: LocalNetwork) -> None:
+    """Wait for Ctrl-C, or for somebody else to take the network down."""
+    say("the network stays up; Ctrl-C ends it")
+    while network.is_up():
+        time.sleep(0.3)
+    say("the network was taken down")
+
+
+def _named(name: str) -> LocalNetwork:
+    try:
+        return LocalNetwork(state_folder() / name)
+    except NetworkProblem as problem:
+        raise NotFound(str(problem)) from None
+
+
+@group.command()
+@NAME
+def down(name: str) -> None:
+    """Stop a network; its ledger stays."""
+    network = _named(name)
+    network.down()
+    emit({"network": name, "stopped": True})
+
+
+@group.command()
+@click.option("--name", default=None, help="Which network (default: all).")
+def status(name: str | None) -> None:
+    """Show networks and their processes."""
+    folder = state_folder()
+    found = [name] if name else sorted(path.parent.name for path in folder.glob("*/network.json"))
+    rows = []
+    for one in found:
+        network = _named(one)
+        up_now = network.is_up()
+        for place in network.places.values():
+            rows.append({"network": one, "party": place.party, "up": up_now, "url": place.url})
+    emit(rows, ["network", "party", "up", "url"])
+
+
+@group.command()
+@NAME
+@click.argument("party")
+@click.option("--lines", default=40, show_default=True)
+def logs(name: str, party: str, lines: int) -> None:
+    """Show the last output of a validator's processes."""
+    network = _named(name)
+    if party not in network.places:
+        raise NotFound(f"{party} does not validate in {name}")
+    emit({"party": party, "output": network.tail(party, lines)})
+
+
+@group.command()
+@NAME
+def reset(name: str) -> None:
+    """Stop a network and delete its ledger and keys."""
+    _named(name).remove()
+    emit({"network": name, "removed": True})
+
+
+@group.group()
+def chaos() -> None:
+    """Hurt a validator on purpose."""
+
+
+def _signal(name: str, party: str, number: int) -> None:
+    network = _named(name)
+    if party not in network.places:
+        raise NotFound(f"{party} does not validate in {name}")
+    network.kill(party, number)
+    emit({"network": name, "party": party, "signal": signal.Signals(number).name})
+
+
+@chaos.command()
+@NAME
+@click.argument("party")
+def kill(name: str, party: str) -> None:
+    """Kill a validator's node process with SIGKILL."""
+    _signal(name, party, signal.SIGKILL)
+
+
+@chaos.command()
+@NAME
+@click.argument("party")
+def pause(name: str, party: str) -> None:
+    """Stop a validator's node process with SIGSTOP."""
+    _signal(name, party, signal.SIGSTOP)
+
+
+@chaos.command()
+@NAME
+@click.argument("party")
+def heal(name: str, party: str) -> None:
+    """Let a paused validator go on, or start a killed one."""
+    network = _named(name)
+    network.kill(party, signal.SIGCONT)
+    network.start(party)
+    emit({"network": name, "party": party, "up": True})

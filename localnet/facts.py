@@ -1,0 +1,80 @@
+"""The published programmes and data centres that demos and tests run on.
+
+``programmes.json`` keeps each programme's source, and names every value that no source gave.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from localnet.network import Plan
+
+PATH = Path(__file__).with_name("programmes.json")
+DEMO_VALIDATORS = ("shanghai", "guiyang", "guian-hub", "chengdu-aicc")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The data file, as it is."""
+
+    programmes: tuple[dict[str, Any], ...]
+    data_centres: tuple[dict[str, Any], ...]
+    chips: dict[str, dict[str, Any]]
+    treasuries: tuple[dict[str, str], ...]
+    assumptions: dict[str, Any]
+
+    def programme(self, city: str) -> dict[str, Any]:
+        """Return a city's programme."""
+        return next(one for one in self.programmes if one["city"] == city)
+
+    def centre(self, centre: str) -> dict[str, Any]:
+        """Return a data centre."""
+        return next(one for one in self.data_centres if one["id"] == centre)
+
+
+@cache
+def load_facts() -> Facts:
+    """Return the facts."""
+    values = json.loads(PATH.read_text(encoding="utf-8"))
+    return Facts(
+        programmes=tuple(values["programmes"]),
+        data_centres=tuple(values["data_centres"]),
+        chips={chip["model"]: chip for chip in values["chips"]},
+        treasuries=tuple(values["treasuries"]),
+        assumptions=values["assumptions"],
+    )
+
+
+def member_plans(facts: Facts) -> tuple[Plan, ...]:
+    """Return every treasury and data centre as a member of genesis."""
+    treasuries = tuple(
+        Plan(
+            party=one["id"],
+            kind="treasury",
+            party_class=one["class"],  # type: ignore[arg-type]
+            name=one["name"],
+            region=one["region"],
+        )
+        for one in facts.treasuries
+    )
+    regions = {one["id"]: one["region"] for one in facts.treasuries}
+    centres = tuple(
+        Plan(
+            party=one["id"],
+            kind="data_centre",
+            party_class="",
+            name=one["note"],
+            region=regions[one["city"]],
+        )
+        for one in facts.data_centres
+    )
+    return treasuries + centres
+
+
+def validators_for(count: int, facts: Facts) -> tuple[str, ...]:
+    """Return ``count`` validating members: the demo's four first, then cities, then centres."""
+    cities = [one["id"] for one in facts.treasuries if one["class"] == "city"]
+    everyone = [*DEMO_VALIDATORS, *cities, *(one["id"] for one in facts.data_centres)]
+    return tuple(dict.fromkeys(everyone))[:count]

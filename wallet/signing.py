@@ -1,0 +1,287 @@
+"""Building and signing transactions: keys by name, bodies, and files for signing by turns."""
+
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from ledger.devkeys import derive
+from ledger.encoding import codec, crypto
+from ledger.encoding.codec import NotCanonical
+from ledger.transactions import (
+    MINT_BYTES_MAX,
+    Body,
+    Operation,
+    Transaction,
+    parse,
+    seal,
+    signing_bytes,
+    transaction_id,
+)
+from tally.exits import KeyTrouble, NotFound, UsageError
+from wallet.keystore import Keystore, key_path, list_keys, read_passphrase
+from wallet.profile import Profile, keys_folder
+
+LIFE_MS = 10 * 60_000
+"""What is signed and sent at once: short, so that the loser of a double spend is soon certain."""
+OFFLINE_LIFE_MS = 7 * 86_400_000 - 3_600_000
+"""What several people sign by turns: the longest that a ledger takes, less an hour for clocks."""
+FILE_FORMAT = "tallystick-tx/1"
+FILE_BYTES_MAX = 4 * MINT_BYTES_MAX
+
+_NO_SIGNATURE = bytes(64)
+
+
+class Signer(Protocol):
+    """A key that can sign."""
+
+    @property
+    def public_key(self) -> bytes:
+        """Return the Ed25519 public key, 32 bytes."""
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the 64-byte signature of a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedSigner:
+    """A key of a network for trying things out; its seed is in no repr."""
+
+    public_key: bytes
+    _seed: bytes
+
+    def __repr__(self) -> str:
+        return f"DerivedSigner({self.public_key.hex()})"
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the 64-byte signature of a message."""
+        return crypto.sign(self._seed, message)
+
+
+class TransactionFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A transaction on its way from desk to desk: the body and who has signed it so far."""
+
+    format: str
+    network: str
+    """For people; what counts is the log id in the body."""
+    body: str
+    """Canonical bytes, hex: the only thing that is signed."""
+    signatures: dict[str, str]
+    """Signature by public key, both hex."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A body and the signatures gathered for it."""
+
+    body: bytes
+    signatures: Mapping[bytes, bytes]
+
+    @property
+    def id(self) -> str:
+        """Return the transaction's id, hex; signatures are no part of it."""
+        return transaction_id(self.body).hex()
+
+    @property
+    def content(self) -> Body:
+        """Return the decoded body."""
+        body: Body = codec.decode(Body, self.body, MINT_BYTES_MAX)
+        return body
+
+    def signed_by(self, signers: Sequence[Signer]) -> "Draft":
+        """Return the draft with these signatures too."""
+        message = signing_bytes(self.body)
+        own = {signer.public_key: signer.sign(message) for signer in signers}
+        return Draft(body=self.body, signatures={**self.signatures, **own})
+
+    def envelope(self) -> bytes:
+        """Return the signed envelope; raise UsageError if nobody signed or it is too large."""
+        return _sealed(self.body, dict(self.signatures))
+
+    def rehearsal(self, keys: Sequence[bytes]) -> bytes:
+        """Return an envelope in the name of these keys that no block can hold.
+
+        A node simulates it; with no signature in it, nobody can send it on.
+        """
+        return _sealed(self.body, dict.fromkeys(keys, _NO_SIGNATURE))
+
+
+def now_ms() -> int:
+    """Return this machine's wall clock in ms."""
+    return time.time_ns() // 1_000_000
+
+
+def draft(operation: Operation, profile: Profile, *, life_ms: int) -> Draft:
+    """Return an unsigned transaction for the profile's ledger."""
+    body = Body(
+        version=1,
+        log_id=profile.log_id_bytes,
+        expires_at=now_ms() + life_ms,
+        operation=operation,
+    )
+    return Draft(body=codec.encode(body), signatures={})
+
+
+def require_own_log(draft: Draft, profile: Profile) -> None:
+    """Raise UsageError if a transaction is for another ledger than the profile names."""
+    if draft.content.log_id != profile.log_id_bytes:
+        raise UsageError(
+            f"the transaction is for log {draft.content.log_id.hex()}, "
+            f"profile {profile.name} is for {profile.log_id}"
+        )
+
+
+def _sealed(body: bytes, signatures: dict[bytes, bytes]) -> bytes:
+    if not signatures:
+        raise UsageError("nobody has signed: name keys with --key")
+    raw = seal(body, signatures)
+    try:
+        parse(raw)
+    except NotCanonical as error:
+        raise UsageError(f"this is not a transaction that a node takes: {error}") from None
+    return raw
+
+
+def open_signers(
+    profile: Profile, names: Sequence[str], *, passphrase_fd: int | None = None
+) -> tuple[Signer, ...]:
+    """Return the named keys, open: ``party/person`` or a plain name in the keystore.
+
+    A key file comes first; on a dev network ``party/person`` is else derived from the profile's
+    dev seed. Asks a passphrase for each file, one line each of the descriptor if it is given.
+    """
+    return tuple(_signer(profile, name, passphrase_fd) for name in names)
+
+
+def _signer(profile: Profile, name: str, passphrase_fd: int | None) -> Signer:
+    path = _key_file(profile, name)
+    if path.is_file():
+        passphrase = read_passphrase(passphrase_fd, prompt=f"Passphrase of {name}")
+        key = Keystore.open(path, passphrase)
+        if key.network != profile.network:
+            raise KeyTrouble(f"key {name} is for {key.network}, not for {profile.network}")
+        return key
+    seed = _derived_seed(profile, name)
+    if seed is None:
+        raise _no_key(profile, name, path)
+    return DerivedSigner(crypto.public_key(seed), seed)
+
+
+def public_key_of(profile: Profile, name: str) -> bytes:
+    """Return a named key's public half, without a passphrase; raise KeyTrouble if there is none."""
+    path = _key_file(profile, name)
+    if path.is_file():
+        return next(key.public_key for key in list_keys(path.parent) if key.name == path.stem)
+    seed = _derived_seed(profile, name)
+    if seed is None:
+        raise _no_key(profile, name, path)
+    return crypto.public_key(seed)
+
+
+def _no_key(profile: Profile, name: str, path: Path) -> KeyTrouble:
+    return KeyTrouble(f"there is no key {name} of network {profile.network} (looked at {path})")
+
+
+def key_file(network: str, name: str) -> Path:
+    """Return where a key lies: ``party/person`` in the party's folder, a plain name beside them."""
+    folder, _, person = name.rpartition("/")
+    if folder:
+        # key_path refuses a party name that would leave the folder.
+        return key_path(key_path(keys_folder(network), folder).with_suffix(""), person)
+    return key_path(keys_folder(network), name)
+
+
+def _key_file(profile: Profile, name: str) -> Path:
+    return key_file(profile.network, name)
+
+
+def _derived_seed(profile: Profile, name: str) -> bytes | None:
+    party, _, person = name.partition("/")
+    master = profile.master()
+    if master is None or not person:
+        return None
+    return derive(profile.network, master, party, person)
+
+
+def tag_key(profile: Profile, path: Path | None) -> bytes:
+    """Return the key under which registration and invoice numbers become tags.
+
+    It lies in a file, as hex; on a dev network it is else derived.
+    """
+    if path is not None:
+        try:
+            key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+        except (OSError, ValueError) as error:
+            raise NotFound(f"the tag key {path}: {error}") from None
+        if len(key) != 32:
+            raise UsageError(f"the tag key {path} has {len(key)} bytes, expected 32")
+        return key
+    master = profile.master()
+    if master is None:
+        raise UsageError("name the file with this epoch's tag key: --tag-key")
+    return derive(profile.network, master, "tag-key")
+
+
+def keyed_tag(key: bytes, number: str) -> bytes:
+    """Return the HMAC-SHA256 of a number, 32 bytes: nobody without the key can guess it."""
+    return hmac.new(key, number.encode(), hashlib.sha256).digest()
+
+
+def save(path: Path, draft: Draft, network: str) -> None:
+    """Write a transaction file; it replaces an older one."""
+    stored = TransactionFile(
+        format=FILE_FORMAT,
+        network=network,
+        body=draft.body.hex(),
+        signatures={key.hex(): value.hex() for key, value in sorted(draft.signatures.items())},
+    )
+    scratch = path.with_name(f".{path.name}.new")
+    try:
+        scratch.write_bytes(msgspec.json.format(msgspec.json.encode(stored), indent=2) + b"\n")
+        scratch.replace(path)
+    except OSError as error:
+        raise UsageError(f"can't write {path}: {error.strerror}") from None
+
+
+def load(path: Path) -> Draft:
+    """Return the transaction in a file: a transaction file, or the raw bytes of an envelope.
+
+    Raises NotFound, or UsageError for anything but one whole canonical transaction.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise NotFound(f"can't read {path}: {error.strerror}") from None
+    if len(data) > FILE_BYTES_MAX:
+        raise UsageError(f"{path} is longer than any transaction")
+    try:
+        if data.lstrip().startswith(b"{"):
+            return _from_file(data)
+        transaction: Transaction = parse(data)
+    except (NotCanonical, msgspec.DecodeError, ValueError) as error:
+        raise UsageError(f"{path} holds no transaction: {error}") from None
+    return Draft(body=transaction.body_bytes, signatures=dict(transaction.signatures))
+
+
+def _from_file(data: bytes) -> Draft:
+    stored = msgspec.json.decode(data, type=TransactionFile)
+    if stored.format != FILE_FORMAT:
+        raise ValueError(f"unknown format {stored.format!r}")
+    found = Draft(
+        body=bytes.fromhex(stored.body),
+        signatures={
+            bytes.fromhex(key): bytes.fromhex(value) for key, value in stored.signatures.items()
+        },
+    )
+    codec.decode(Body, found.body, MINT_BYTES_MAX)
+    message = signing_bytes(found.body)
+    for key, signature in found.signatures.items():
+        if not crypto.verify(key, message, signature):
+            raise ValueError(f"the signature of key {key.hex()} does not verify")
+    return found
