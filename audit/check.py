@@ -36,7 +36,7 @@ def check_export(genesis: bytes, folder: Path) -> dict[str, object]:
             report = replay(
                 genesis,
                 files.read_entries(folder),
-                storage=LmdbStore(Path(scratch)),
+                storage=LmdbStore(Path(scratch), durable=False),
                 verify_commit=verify_commit,
             )
         for validators in last:

@@ -86,6 +86,7 @@ class Ledger:
         self._verified: dict[bytes, None] = {}
         self._executions: dict[tuple[int, int, tuple[bytes, ...]], Execution] = {}
         self._head = storage.head()
+        self._parameters = storage.read(PARAMETERS.key("all"), Parameters)
 
     def begin(self, data: bytes) -> Head:
         """Start a new store with a genesis, or check that the store has this one; idempotent.
@@ -115,6 +116,7 @@ class Ledger:
         )
         self._storage.begin(data, head, entry, writes)
         self._head = head
+        self._parameters = parsed.parameters
         return head
 
     def last(self) -> Head:
@@ -124,7 +126,8 @@ class Ledger:
 
     def parameters(self) -> Parameters:
         """Return the parameters in force."""
-        return must(self._storage, PARAMETERS, "all")
+        assert self._parameters is not None, "begin() comes first"
+        return self._parameters
 
     def validators(self, height: int) -> ValidatorSetRecord:
         """Return the set that acts at a height, at most two above the last commit."""
@@ -294,6 +297,7 @@ class Ledger:
         assert execution.parent == self.last(), "executed on another parent"
         self._storage.commit(execution, certificate)
         self._head = execution.head
+        self._parameters = must(self._storage, PARAMETERS, "all")
         self._executions.clear()
         for raw in execution.block.transactions:
             known = self._known.pop(raw, None)

@@ -36,7 +36,9 @@ def _u64(number: int) -> bytes:
     return number.to_bytes(8, "big")
 
 
-def _environment(path: Path, *, readonly: bool, map_bytes: int) -> lmdb.Environment:
+def _environment(
+    path: Path, *, readonly: bool, map_bytes: int, durable: bool = True
+) -> lmdb.Environment:
     # lib_version is passed so that no environment variable can pick another file format.
     return lmdb.open(
         str(path),
@@ -46,8 +48,8 @@ def _environment(path: Path, *, readonly: bool, map_bytes: int) -> lmdb.Environm
         readonly=readonly,
         create=not readonly,
         lock=True,
-        sync=True,
-        metasync=True,
+        sync=durable,
+        metasync=durable,
         writemap=False,
         meminit=False,
         lib_version=0,
@@ -60,6 +62,15 @@ class Snapshot:
     def __init__(self, transaction: lmdb.Transaction, databases: dict[str, lmdb._Database]) -> None:
         self._transaction = transaction
         self._databases = databases
+
+    def end(self) -> None:
+        """Give the reader's slot back, also while somebody still holds this object.
+
+        An aborted transaction keeps its slot until it is deallocated (measured), and a coroutine
+        that waits keeps its variables.
+        """
+        self._transaction.abort()
+        del self._transaction
 
     def _get(self, database: str, key: bytes) -> bytes | None:
         found = self._transaction.get(key, db=self._databases[database])
@@ -95,7 +106,7 @@ class Snapshot:
         value = self._get("state", key)
         if value is None:
             return None
-        decoded: R = codec.decode(record, value[8:], UINT64_MAX)
+        decoded: R = codec.decode_stored(record, value[8:])
         return decoded
 
     def read_at(self, key: bytes, record: type[R], log_size: int) -> R | None:
@@ -107,7 +118,7 @@ class Snapshot:
             newest = value
         if newest is None:
             return None
-        decoded: R = codec.decode(record, newest[8:], UINT64_MAX)
+        decoded: R = codec.decode_stored(record, newest[8:])
         return decoded
 
     def versions(self, key: bytes) -> Iterator[tuple[int, bytes]]:
@@ -129,7 +140,7 @@ class Snapshot:
         row = self._get("meta", b"head")
         if row is None:
             return None
-        decoded: HeadRow = codec.decode(HeadRow, row, UINT64_MAX)
+        decoded: HeadRow = codec.decode_stored(HeadRow, row)
         return decoded.head()
 
     def genesis(self) -> bytes | None:
@@ -157,7 +168,7 @@ class Snapshot:
         row = self._get("blocks", _u64(height))
         if row is None:
             return None
-        decoded: BlockRow = codec.decode(BlockRow, row, UINT64_MAX)
+        decoded: BlockRow = codec.decode_stored(BlockRow, row)
         return decoded
 
     def certificate(self, height: int) -> bytes | None:
@@ -181,9 +192,10 @@ class Snapshot:
 class LmdbStore:
     """The writing end: exactly one per environment, used by exactly one thread."""
 
-    def __init__(self, path: Path, *, map_bytes: int = MAP_BYTES) -> None:
+    def __init__(self, path: Path, *, map_bytes: int = MAP_BYTES, durable: bool = True) -> None:
+        """Open or make the environment; only a scratch copy may be not ``durable``."""
         path.mkdir(parents=True, exist_ok=True)
-        self._environment = _environment(path, readonly=False, map_bytes=map_bytes)
+        self._environment = _environment(path, readonly=False, map_bytes=map_bytes, durable=durable)
         self._databases = {name: self._environment.open_db(name.encode("ascii")) for name in _NAMES}
         self._thread = threading.get_ident()
         self._process = os.getpid()
@@ -333,12 +345,13 @@ class LmdbReader:
 
 
 class _Look:
-    def __init__(self, environment: lmdb.Environment, databases: dict[str, lmdb._Database]) -> None:
-        self._transaction = environment.begin(buffers=False)
-        self._databases = databases
+    def __init__(
+        self, environment: lmdb.Environment, databases: dict[str, lmdb._Database]
+    ) -> None:
+        self._snapshot = Snapshot(environment.begin(), databases)
 
     def __enter__(self) -> Snapshot:
-        return Snapshot(self._transaction, self._databases)
+        return self._snapshot
 
     def __exit__(self, *_: object) -> None:
-        self._transaction.abort()
+        self._snapshot.end()

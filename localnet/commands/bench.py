@@ -13,7 +13,7 @@ def group() -> None:
 
 @group.command()
 @click.option("--seconds", type=click.IntRange(1, 600), default=15, show_default=True)
-@click.option("--in-flight", type=click.IntRange(1, 2_000), default=128, show_default=True)
+@click.option("--in-flight", type=click.IntRange(1, 2_000), default=512, show_default=True)
 def run(seconds: int, in_flight: int) -> None:
     """Load four validators on this machine and print what they do."""
     report = run_bench(seconds=seconds, in_flight=in_flight)
