@@ -1,6 +1,7 @@
 """Following the node: one watcher tells event streams and waiting requests of every commit."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
@@ -8,15 +9,15 @@ from api.documents import Logged, logged_at
 from api.node_view import answer
 from api.reads import head_of
 from ledger.store.lmdb_store import LmdbReader
-from node.port import Busy, PortClient, PortClosed, TransactionStatus
+from node.port import Busy, PortClient, PortClosed, RefusedForNow, TransactionStatus
 
 WAITERS_MAX = 10_000
 """Requests that may wait for a transaction at once; beyond, they are answered as things stand."""
 RECONNECT_S = 0.1
 TICK_S = 0.1
 """How often waiting requests are looked at when no commit wakes us."""
-LOOKUP_AFTER_S = 0.05
-"""How long a request waits before the node is asked: most are final by then."""
+LOOKUP_AFTER_S = 1
+"""How long a request waits before the node is asked: it tells us of refusals by itself."""
 LOOKUP_WITHIN_S = 1
 LOOKUPS_MAX = 32
 """Transactions that the node is asked about in one pass, in turn."""
@@ -29,6 +30,8 @@ class Follower:
         self._port = port
         self._commit = asyncio.Event()
         self.stopping = False
+        self.on_refused: Callable[[TransactionStatus], None] = lambda _: None
+        """Told of a transaction that a rule refuses for now."""
 
     async def run(self) -> None:
         """Follow the node for ever; reconnect when it is lost."""
@@ -36,8 +39,11 @@ class Follower:
             try:
                 # Something may have been committed while nobody told us.
                 self._wake()
-                async for _ in self._port.watch():
-                    self._wake()
+                async for event in self._port.watch():
+                    if isinstance(event, RefusedForNow):
+                        self.on_refused(event.status)
+                    else:
+                        self._wake()
             except (PortClosed, Busy):
                 pass  # the node is away: ticks and streams look at the store meanwhile
             await asyncio.sleep(RECONNECT_S)
@@ -91,6 +97,7 @@ class Waiters:
         self._follower = follower
         self._waiting: dict[_Waiter, None] = {}
         self._some = asyncio.Event()
+        follower.on_refused = self._refused
         self._asking: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -140,6 +147,11 @@ class Waiters:
         for waiter in self._waiting:
             if not waiter.outcome.done():
                 waiter.outcome.set_result(None)
+
+    def _refused(self, status: TransactionStatus) -> None:
+        for waiter in self._waiting:
+            if waiter.transaction_id == status.id and not waiter.outcome.done():
+                waiter.outcome.set_result(status)
 
     def _look(self, waiters: tuple[_Waiter, ...]) -> None:
         """Settle what the store settles, in one short look."""

@@ -24,8 +24,9 @@ from ledger.store.lmdb_store import LmdbReader, LmdbStore
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans
 from localnet.network import HOST, LocalNetwork
 from localnet.signing import DevSigner, Signed
+from tally.output import say
 
-FIRMS = 64
+FIRMS = 512
 FACE_FEN = 10_000_000_000
 PROGRAMME = "shanghai.bench"
 VERIFICATIONS = 4_000
@@ -91,11 +92,16 @@ def run_bench(*, seconds: int, in_flight: int) -> Report:
             plans=member_plans(load_facts()),
             validators=DEMO_VALIDATORS,
         )
+        report = None
         try:
             network.up()
-            return _measure(network, verification_us, fsync_us, seconds, in_flight)
+            report = _measure(network, verification_us, fsync_us, seconds, in_flight)
+            return report
         finally:
             network.down()
+            if report is None:  # the folder goes; what the processes said must not
+                for party in network.places:
+                    say(f"{party}\n{network.tail(party, 30)}")
 
 
 def _measure(
@@ -229,8 +235,13 @@ class Load:
             carried_from=(),
         )
         await self._final(sign(fund, *shanghai))
-        for number in range(FIRMS):
-            await self._final(sign(self._enrol(number), *shanghai))
+        for first in range(0, FIRMS, 64):
+            await asyncio.gather(
+                *(
+                    self._final(sign(self._enrol(number), *shanghai))
+                    for number in range(first, first + 64)
+                )
+            )
         rows = tuple(
             MintRow(holder=_firm(number), amount=FACE_FEN, commitment=()) for number in range(FIRMS)
         )

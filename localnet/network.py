@@ -237,7 +237,7 @@ class LocalNetwork:
         environment["PYTHONPATH"] = str(ROOT)
         with (folder / output).open("ab") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
+                [sys.executable, "-X", "faulthandler", "-m", *arguments],
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,

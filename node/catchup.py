@@ -20,7 +20,8 @@ class Catchup:
     def __init__(self) -> None:
         self._peers: dict[str, _Peer] = {}
         self._asked: tuple[str, int] | None = None
-        self._behind_since_us: int | None = None
+        self._behind_since: tuple[int, int] | None = None
+        """Own height, and when somebody was first known to be ahead of it."""
 
     def heard(self, peer: str, height: int) -> None:
         """Note the height that a peer says it is deciding."""
@@ -47,11 +48,11 @@ class Catchup:
         """
         ahead = [name for name, peer in self._peers.items() if peer.height > own_height]
         if not ahead:
-            self._behind_since_us = None
+            self._behind_since = None
             return None
-        if self._behind_since_us is None:
-            self._behind_since_us = now_us
-        if patient and now_us - self._behind_since_us < PATIENCE_US:
+        if self._behind_since is None or self._behind_since[0] != own_height:
+            self._behind_since = (own_height, now_us)  # whoever moves on by itself asks nobody
+        if patient and now_us - self._behind_since[1] < PATIENCE_US:
             return None
         if self._asked is not None:
             name, since_us = self._asked

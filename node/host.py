@@ -41,6 +41,7 @@ from consensus.messages import (
 )
 from consensus.timeouts import TimeoutPolicy
 from consensus.validators import Validator, ValidatorSet
+from consensus.votebook import WINDOW_MAX
 from ledger import entries
 from ledger.blocks import BlockInput, BlockRefused, Limits
 from ledger.encoding import codec, crypto
@@ -70,14 +71,19 @@ from node.messages import (
     WantChunks,
 )
 from node.p2p.frames import Channel, PeerFault
-from node.port import Committed, SeenCommit
+from node.port import Committed, SeenCommit, TransactionStatus
 from node.signer import PRECOMMIT, PREVOTE, PROPOSAL, Refused, Signer, SignRequest
 from node.wal import WriteAheadLog
 
 TICK_MS = 250
 RESEND_US = 1_000_000
 CHUNK_PATIENCE_US = 300_000
-ASSEMBLIES_MAX = 16
+ASSEMBLIES_PER_PROPOSER_MAX = 4
+"""Blocks of one proposer on their way in: by offering many it hinders only itself."""
+OFFERS_MAX = 16
+"""Proposals of one block that wait for its chunks."""
+BODIES_MAX = 32
+"""Whole blocks kept of one height, those in logged proposals not counted."""
 FUTURE_MESSAGES_MAX = 1_024
 """Messages for the next height kept while this one is not committed yet."""
 FUTURE_BYTES_MAX = 16 * 1024 * 1024
@@ -171,8 +177,9 @@ class Host:
         timeouts: TimeoutPolicy,
         on_commit: Listener,
         verify: Verify = crypto.verify,
+        on_refused: Callable[[TransactionStatus], None] | None = None,
     ) -> None:
-        self.mempool = Mempool(ledger)
+        self.mempool = Mempool(ledger, on_refused=on_refused)
         self.stopped = ""
         """Why this node no longer signs; empty while it may."""
         self.seen_commits: deque[SeenCommit] = deque(maxlen=SEEN_COMMITS_MAX)
@@ -450,6 +457,8 @@ class Host:
     def _on_proposal(self, peer: str, proposal: Proposal, payload: bytes) -> None:
         if self._is_elsewhere(peer, proposal.height, Channel.BLOCK, payload):
             return
+        if proposal.round > self._driver.round + WINDOW_MAX:
+            return
         if proposal.validator != self._validators.proposer(proposal.height, proposal.round):
             return
         if self._knows(proposal):
@@ -470,15 +479,24 @@ class Host:
             raise PeerFault("a proposal's header is not the block it names")
         if messages.body_hash(proposal.chunk_hashes) != header.body_hash:
             raise PeerFault("a proposal's chunks are not what its header names")
+        if not proposal.valid_round and header.proposer != proposal.validator:
+            # Judged as a fresh one, the block of somebody else would be invalid here for ever.
+            raise PeerFault("a fresh proposal of a block that somebody else built")
         if proposal.block_id in self._bodies:
             self._judge(proposal, header, self._clock.wall_ms())
             return
         started = self._assemblies.get(proposal.block_id)
         if started is not None:
-            started.proposals.append(proposal)
+            if len(started.proposals) < OFFERS_MAX:
+                started.proposals.append(proposal)
             return
-        if len(self._assemblies) >= ASSEMBLIES_MAX:
-            del self._assemblies[next(iter(self._assemblies))]
+        of_same = [
+            block
+            for block, assembly in self._assemblies.items()
+            if assembly.proposals[0].validator == proposal.validator
+        ]
+        if len(of_same) >= ASSEMBLIES_PER_PROPOSER_MAX:
+            del self._assemblies[of_same[0]]
         self._assemblies[proposal.block_id] = Assembly(
             proposals=[proposal],
             header=header,
@@ -505,17 +523,23 @@ class Host:
         if body is not None:
             del self._assemblies[assembly.block_id]
             execution = self._try(assembly.header, body)
+            self._make_room_for_a_body()
             self._bodies[assembly.block_id] = (assembly.header, body, execution)
             for proposal in assembly.proposals:
                 self._judge(proposal, assembly.header, assembly.received_ms)
 
+    def _make_room_for_a_body(self) -> None:
+        """Forget the oldest body that no logged proposal needs, if there are too many."""
+        unlogged = [block for block in self._bodies if block not in self._logged_bodies]
+        if len(unlogged) >= BODIES_MAX and not self._inputs:  # a waiting input needs its body
+            del self._bodies[unlogged[0]]
+
     def _judge(self, proposal: Proposal, header: Header, received_ms: int) -> None:
         """Give a complete proposal to the driver with both verdicts."""
         _, _, execution = self._bodies[proposal.block_id]
-        valid = execution is not None
+        valid = execution is not None  # all correct validators agree: it is said of the block
         timely = True
         if not proposal.valid_round:
-            valid = valid and header.proposer == proposal.validator
             bound_ms = TIMELY_MS + TIMELY_INCREMENT_MS * proposal.round
             timely = abs(header.time_ms - received_ms) <= bound_ms
         self._feed(ProposalReceived(proposal=proposal, valid=valid, timely=timely))

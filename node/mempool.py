@@ -5,7 +5,7 @@ another block may make it hold. Synchronous and without I/O; the caller passes t
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ledger.execute import Execution, Inadmissible
@@ -90,8 +90,12 @@ def inadmissible_status(
 class Mempool:
     """Pending transactions in order of arrival, with limits per sender and in all."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(
+        self, ledger: Ledger, *, on_refused: Callable[[TransactionStatus], None] | None = None
+    ) -> None:
+        """``on_refused`` is told when a rule starts to refuse an own transaction."""
         self._ledger = ledger
+        self._on_refused = on_refused
         self._entries: dict[bytes, Entry] = {}
         self._by_key: dict[bytes, dict[bytes, None]] = {}
         self._expiries: list[tuple[int, bytes]] = []
@@ -164,8 +168,20 @@ class Mempool:
         """Note what a rule said when a block was built."""
         entry = self._entries.get(transaction.id)
         if entry is not None and entry.refusal is None:
-            entry.refusal = refusal
-            self._refused += 1
+            self._set_refused(entry, refusal)
+
+    def _set_refused(self, entry: Entry, refusal: TransactionRefused) -> None:
+        entry.refusal = refusal
+        self._refused += 1
+        if entry.own and self._on_refused is not None:
+            self._on_refused(
+                status_of(
+                    entry.transaction.id,
+                    "refused_for_now",
+                    expires_at=entry.transaction.body.expires_at,
+                    refusal=refusal,
+                )
+            )
 
     def committed(self, execution: Execution) -> None:
         """Drop what was logged or has expired, and look again at what the block touched."""
@@ -209,9 +225,8 @@ class Mempool:
         entry.reads = tuple(key for key in verdict.reads if not key.startswith(AGGREGATES))
         for key in entry.reads:
             self._by_key.setdefault(key, {})[entry.transaction.id] = None
-        entry.refusal = refusal
         if refusal is not None:
-            self._refused += 1
+            self._set_refused(entry, refusal)
 
     def _forget_verdict(self, entry: Entry) -> None:
         for key in entry.reads:

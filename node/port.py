@@ -107,6 +107,12 @@ class Committed(Record, frozen=True, tag="committed"):
     log_size: Natural
 
 
+class RefusedForNow(Record, frozen=True, tag="refused_for_now"):
+    """A rule refuses a transaction that a client of this node handed in; it may still hold later."""
+
+    status: TransactionStatus
+
+
 class Submit(Record, frozen=True, tag="submit"):
     """Take in an envelope."""
 
@@ -141,7 +147,7 @@ class Metrics(Record, frozen=True, tag="metrics"):
 
 
 class Watch(Record, frozen=True, tag="watch"):
-    """Send commit events from now on."""
+    """Send events from now on: commits, and transactions that a rule refuses for now."""
 
     id: Natural
 
@@ -185,7 +191,8 @@ class Failure(Record, frozen=True, tag="failure"):
     sentence: str
 
 
-Answer = TransactionAnswer | EffectAnswer | StatusAnswer | TextAnswer | Failure | Committed
+PortEvent = Committed | RefusedForNow
+Answer = TransactionAnswer | EffectAnswer | StatusAnswer | TextAnswer | Failure | PortEvent
 
 
 class PortHandler(Protocol):
@@ -248,7 +255,7 @@ class PortServer:
         self._server = await asyncio.start_unix_server(self._serve, path=str(self._path))
         self._path.chmod(0o600)
 
-    def committed(self, event: Committed) -> None:
+    def tell(self, event: PortEvent) -> None:
         """Tell every watcher; one that reads too slowly is cut off and will ask again."""
         for writer in list(self._watchers):
             if writer.transport.get_write_buffer_size() > EVENTS_MAX * 64:
@@ -328,7 +335,7 @@ class PortClient:
         self._writer: asyncio.StreamWriter | None = None
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._next = 0
-        self._events: list[Callable[[Committed], None]] = []
+        self._events: list[Callable[[PortEvent], None]] = []
         self._reader_task: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
 
@@ -362,13 +369,16 @@ class PortClient:
         assert isinstance(answer, TextAnswer)
         return answer.text
 
-    async def watch(self) -> AsyncIterator[Committed]:
-        """Yield commit events until the connection is lost (then raise PortClosed)."""
-        queue: asyncio.Queue[Committed | None] = asyncio.Queue(EVENTS_MAX)
+    async def watch(self) -> AsyncIterator[PortEvent]:
+        """Yield events until the connection is lost (then raise PortClosed).
 
-        def deliver(event: Committed) -> None:
+        A watcher that is slow misses the oldest: what matters can be asked for.
+        """
+        queue: asyncio.Queue[PortEvent | None] = asyncio.Queue(EVENTS_MAX)
+
+        def deliver(event: PortEvent) -> None:
             if queue.full():
-                queue.get_nowait()  # only the newest heights matter to a watcher
+                queue.get_nowait()
             queue.put_nowait(event)
 
         self._events.append(deliver)
@@ -429,7 +439,7 @@ class PortClient:
         try:
             while True:
                 answer: Answer = codec.decode(Answer, await read_frame(reader), FRAME_BYTES_MAX)
-                if isinstance(answer, Committed):
+                if isinstance(answer, PortEvent):
                     for deliver in self._events:
                         deliver(answer)
                     continue

@@ -38,6 +38,7 @@ from node.port import (
     NodeStatus,
     PeerStatus,
     PortServer,
+    RefusedForNow,
     TransactionStatus,
 )
 from node.signer import Signer
@@ -239,6 +240,7 @@ class Node:
             timers=self._timers,
             timeouts=TimeoutPolicy(),
             on_commit=self._on_commit,
+            on_refused=self._on_refused,
         )
         self._ledger = ledger
         self._powers = tuple(
@@ -259,7 +261,10 @@ class Node:
             self._metrics.transactions.labels(outcome).inc()
         if execution.results:
             self._metrics.finality.observe(seen.finality_us / 1_000_000)
-        self._loop.call_soon_threadsafe(self._port.committed, event)
+        self._loop.call_soon_threadsafe(self._port.tell, event)
+
+    def _on_refused(self, status: TransactionStatus) -> None:
+        self._loop.call_soon_threadsafe(self._port.tell, RefusedForNow(status=status))
 
     # --- peers (on the loop) ---------------------------------------------------------------------
 

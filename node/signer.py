@@ -179,7 +179,9 @@ class Signer:
             return Refused(reason=f"signed other bytes at {request.position}")
         if request.position < self._signed.request.position:
             return Refused(reason=f"{request.position} is before {self._signed.request.position}")
-        signed = Signed(request=request, signature=self._make_signature(self._seed, request.message))
+        signed = Signed(
+            request=request, signature=self._make_signature(self._seed, request.message)
+        )
         index = 1 - self._newest_index
         slot = _slot(self.public_key, self.watermark_height, signed)
         self._broken = True  # until the disk has said otherwise

@@ -5,7 +5,7 @@ decodes to the exact types and encoding the result gives the same bytes again, s
 has one encoding and nobody can smuggle a second form of it past a hash.
 """
 
-from functools import cache
+import threading
 from typing import Annotated, Any
 
 import msgspec
@@ -56,9 +56,18 @@ class Record(
 _ENCODER = msgspec.msgpack.Encoder()
 
 
-@cache
+_DECODERS: dict[Any, msgspec.msgpack.Decoder[Any]] = {}
+_BUILDING = threading.Lock()
+"""Two threads that build decoders of types in common crash the process in msgspec 0.22: one sees
+the other's half-made type (measured). Using finished decoders from many threads is safe."""
+
+
 def _decoder(type_: Any) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(type_)
+    found = _DECODERS.get(type_)
+    if found is None:
+        with _BUILDING:
+            found = _DECODERS.setdefault(type_, msgspec.msgpack.Decoder(type_))
+    return found
 
 
 def encode(value: Any) -> bytes:

@@ -25,6 +25,8 @@ R = TypeVar("R", bound=Record)
 MAP_BYTES = 64 * 1024**3
 """Size of the sparse map; only what is used takes space."""
 READERS_MAX = 126
+CACHE_MAX = 50_000
+"""Decoded records that the writing end keeps; the oldest goes."""
 _NAMES = ("state", "history", "log", "blocks", "commits", "ids", "due", "parties", "meta")
 
 
@@ -201,10 +203,24 @@ class LmdbStore:
         self._process = os.getpid()
         self._reading = self._environment.begin()
         self.snapshot = Snapshot(self._reading, self._databases)
+        self._cache: dict[bytes, Record] = {}
+        """Committed records as objects: most are read again and again between two changes."""
 
     def read(self, key: bytes, record: type[R]) -> R | None:
         """Return a committed record."""
-        return self.snapshot.read(key, record)
+        cached = self._cache.get(key)
+        if cached is not None:
+            assert isinstance(cached, record)
+            return cached
+        found = self.snapshot.read(key, record)
+        if found is not None:
+            self._remember(key, found)
+        return found
+
+    def _remember(self, key: bytes, record: Record) -> None:
+        if len(self._cache) >= CACHE_MAX:
+            del self._cache[next(iter(self._cache))]
+        self._cache[key] = record
 
     def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
         """Return due vouchers by (expiry, id)."""
@@ -257,6 +273,8 @@ class LmdbStore:
                 self._put_head(transaction, execution.head, first_sequence=first)
         except lmdb.MapFullError as error:
             raise StoreFull(str(error)) from None
+        for write in execution.writes:  # only now that they are durable; the last one stays
+            self._remember(write.key, write.record)
 
     def used_share_percent(self) -> int:
         """Return how much of the map is in use, in percent."""
@@ -345,9 +363,7 @@ class LmdbReader:
 
 
 class _Look:
-    def __init__(
-        self, environment: lmdb.Environment, databases: dict[str, lmdb._Database]
-    ) -> None:
+    def __init__(self, environment: lmdb.Environment, databases: dict[str, lmdb._Database]) -> None:
         self._snapshot = Snapshot(environment.begin(), databases)
 
     def __enter__(self) -> Snapshot:

@@ -4,6 +4,7 @@ A crash is planned as a number of steps. Every write, sync, store commit and mes
 steps, one before and one after, so that a crash falls between any two effects of a host.
 """
 
+from collections.abc import Callable
 from random import Random
 
 from ledger.execute import Execution
@@ -120,7 +121,10 @@ class SimulatedSlotFile:
     def crash(self) -> None:
         """Lose what chance does not keep."""
         self._pending = [
-            (offset, data[: self._random.choice((0, len(data), self._random.randint(0, len(data))))])
+            (
+                offset,
+                data[: self._random.choice((0, len(data), self._random.randint(0, len(data))))],
+            )
             for offset, data in self._pending
         ]
         self._durable, self._pending = self.read(), []
@@ -129,12 +133,15 @@ class SimulatedSlotFile:
 class SimulatedStore(MemoryStore):
     """A store whose commit happens wholly or not, and survives a crash once it happened."""
 
-    def __init__(self, plan: CrashPlan) -> None:
+    def __init__(self, plan: CrashPlan, committed: Callable[[Execution], None]) -> None:
         super().__init__()
         self._plan = plan
+        self._committed = committed
+        """Told at once, for the process may die before it could tell."""
 
     def commit(self, execution: Execution, certificate: bytes) -> None:
         """Write a block."""
         self._plan.step()
         super().commit(execution, certificate)
+        self._committed(execution)
         self._plan.step()

@@ -37,7 +37,7 @@ class Witness(Protocol):
     def signed(self, member: "Member", request: SignRequest) -> None:
         """Note that a signature left the signer."""
 
-    def committed(self, member: "Member", event: Committed, execution: Execution) -> None:
+    def committed(self, member: "Member", execution: Execution) -> None:
         """Note that a block became durable."""
 
     def blamed(self, member: "Member", peer: str, reason: str) -> None:
@@ -117,7 +117,7 @@ class Member:
         self.key = public_key(seed)
         self.clock = MemberClock(world)
         self.plan = CrashPlan()
-        self.store = SimulatedStore(self.plan)
+        self.store = SimulatedStore(self.plan, lambda done: witness.committed(self, done))
         self.crashes = 0
         self.host: Host | None = None
         self.ledger: Ledger
@@ -158,7 +158,7 @@ class Member:
                 clock=self.clock,
                 timers=self,
                 timeouts=TIMEOUTS,
-                on_commit=lambda event, done: self._witness.committed(self, event, done),
+                on_commit=self._on_commit,
                 verify=self._signatures.verify,
             )
             self.host.start()
@@ -222,6 +222,11 @@ class Member:
                 self._run(lambda host: action())
 
         self._world.after(delay_us, due)
+
+    def _on_commit(self, event: Committed, execution: Execution) -> None:
+        self._world.note(
+            f"{self.name} commits h{event.height} with {len(execution.results)} transactions"
+        )
 
     # --- what comes in ---------------------------------------------------------------------------
 

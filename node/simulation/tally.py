@@ -6,6 +6,7 @@ may let through.
 
 from dataclasses import dataclass
 
+from ledger import entries
 from ledger.execute import Execution
 from ledger.rules.claims import Redeem
 from ledger.rules.programmes import TOTALS
@@ -87,12 +88,12 @@ class Tally:
         purse.fen -= fen
 
     def _lapse(self, execution: Execution) -> None:
-        before = sum(len(result.postings) for result in execution.results)
-        if execution.record is None or not before < _postings(execution):
+        first = entries.decode_entry(execution.entries[0]) if execution.entries else None
+        if not isinstance(first, entries.AutomaticEntry):
             return
-        for voucher_id, serial, fen in _lapses(execution):
-            purse = self.purses[f"{voucher_id}.{serial:09d}"]
-            if purse.fen != fen:
-                raise Violation(f"lapsed {fen} fen of {purse}")
+        for posting in first.postings:
+            purse = self.purses[f"{posting.programme}.{posting.serial:09d}"]
+            if purse.fen != posting.amount:
+                raise Violation(f"lapsed {posting.amount} fen of {purse}")
             purse.fen = 0
-            self.lapsed += fen
+            self.lapsed += posting.amount

@@ -1,0 +1,253 @@
+"""What must hold at every step of every simulation; a breach raises Violation.
+
+The letters are those of the invariants: agreement (I1), validity (I2), no double spend (I3), no
+self-contradiction (I4), conservation (I5), replay equals live (I8), lock safety (I9).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from consensus.certificate import Certificate
+from consensus.messages import BlockId, VoteKind, vote_sign_bytes
+from consensus.validators import ValidatorSet
+from ledger.blocks import BlockInput
+from ledger.execute import Execution, Verify
+from ledger.ledger import Ledger
+from ledger.store.memory import MemoryStore
+from ledger.transactions import parse
+from node.host import TIMELY_INCREMENT_MS, TIMELY_MS
+from node.messages import ENGINE_EPOCH, NO_BLOCK, block_id, decode_commit
+from node.signer import PROPOSAL, SignRequest
+from node.simulation.member import Member
+from node.simulation.tally import Tally
+from node.simulation.world import Violation
+
+NIL = b""
+
+
+@dataclass(slots=True)
+class _Promises:
+    """What one honest key has said at the height it is at."""
+
+    height: int = 0
+    locked: tuple[int, bytes] | None = None
+    """Round and block of its last precommit for a block."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Checks:
+    """Watches all honest members from above."""
+
+    log_id: bytes
+    validators: ValidatorSet
+    verify: Verify
+    honest: Mapping[bytes, Member]
+    """By consensus key."""
+    tally: Tally
+    submitted: dict[bytes, bytes] = field(default_factory=dict)
+    """What clients have handed in: envelope by id."""
+    commits: int = 0
+    blocks: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
+    """Block id and app hash by height."""
+    equivocations: int = 0
+    _said: dict[tuple[bytes, int, int, int], bytes] = field(default_factory=dict)
+    """Message by key, height, round and step."""
+    _prevotes: dict[tuple[int, int, bytes], dict[bytes, None]] = field(default_factory=dict)
+    """Honest keys by height, round and block."""
+    _promises: dict[bytes, _Promises] = field(default_factory=dict)
+    _followed: dict[int, None] = field(default_factory=dict)
+    """Heights that the tally has taken in."""
+    _latest_ms: int = 0
+    """How late any honest clock ever said it was before it stepped."""
+
+    # --- signatures ------------------------------------------------------------------------------
+
+    def signed(self, member: Member, request: SignRequest) -> None:
+        """Check a signature that leaves an honest signer: I4 and I9."""
+        if member.key not in self.honest:
+            return
+        place = (member.key, request.height, request.round, request.step)
+        before = self._said.setdefault(place, request.message)
+        if before != request.message:
+            raise Violation(f"contradiction: {member.name} signed two messages at {place[1:]}")
+        if request.step != PROPOSAL:
+            self._check_vote(member, request)
+
+    def _check_vote(self, member: Member, request: SignRequest) -> None:
+        kind, height, round_, block = _vote_in(request.message)
+        if (height, round_) != (request.height, request.round):
+            raise Violation("the signer's position is not the message's")
+        promises = self._promises.setdefault(member.key, _Promises())
+        if height > promises.height:
+            promises.height, promises.locked = height, None
+        if block == NIL:
+            return
+        if kind == VoteKind.PREVOTE:
+            self._check_offer(member, height, round_, block)
+            self._prevotes.setdefault((height, round_, block), {})[member.key] = None
+            locked = promises.locked
+            if locked is not None and locked[1] != block:
+                later = range(locked[0] + 1, round_)
+                if not any(self._may_have_polka(height, one, block) for one in later):
+                    raise Violation(f"lock broken: {member.name} at h{height} r{round_}")
+        else:
+            if not self._may_have_polka(height, round_, block):
+                raise Violation(f"no polka: {member.name} precommits at h{height} r{round_}")
+            if promises.locked is None or promises.locked[0] < round_:
+                promises.locked = (round_, block)
+
+    def _check_offer(self, member: Member, height: int, round_: int, block: bytes) -> None:
+        """Check that a prevoted block was its maker's to offer, or had a polka before (L22, L28)."""
+        assert member.host is not None
+        header, _, _ = member.host._bodies[BlockId(block)]
+        if header.proposer == self.validators.proposer(height, round_):
+            return
+        if not any(self._may_have_polka(height, one, block) for one in range(round_)):
+            raise Violation(f"no offer: {member.name} prevotes an old block at h{height} r{round_}")
+
+    def _may_have_polka(self, height: int, round_: int, block: bytes) -> bool:
+        """Return whether honest prevotes, and any that liars may have made, are a quorum."""
+        honest = self._prevotes.get((height, round_, block), {})
+        power = sum(
+            one.power
+            for one in self.validators.validators
+            if one.key in honest or one.key not in self.honest
+        )
+        return 3 * power > 2 * sum(one.power for one in self.validators.validators)
+
+    # --- commits ---------------------------------------------------------------------------------
+
+    def committed(self, member: Member, execution: Execution) -> None:
+        """Check a block that a member made durable: I1, I2, I3, I5."""
+        if member.key not in self.honest:
+            return
+        self.commits += 1
+        height = execution.head.height
+        data = member.store.certificate(height)
+        if data is None or execution.parent.height != height - 1:
+            raise Violation(f"heights skip: {member.name} commits {height}")
+        commit = decode_commit(data)
+        header, chosen = commit.header, block_id(commit.header)
+        if header.record_hash != execution.head.app_hash:
+            raise Violation(f"the header of {height} names another record")
+        self._check_certificate(commit.certificate, height, chosen)
+        self._check_proposer(header.proposer, height, commit.certificate.round)
+        known = self.blocks.setdefault(height, (chosen, execution.head.app_hash))
+        if known != (chosen, execution.head.app_hash):
+            raise Violation(f"disagreement: {member.name} commits another block at {height}")
+        if height == max(self.blocks) and height not in self._followed:
+            self._follow(member, height, header.parent, execution)
+            self._check_time(header.time_ms, commit.certificate.round)
+
+    def _follow(self, member: Member, height: int, parent: bytes, execution: Execution) -> None:
+        self._followed[height] = None
+        if parent != (self.blocks[height - 1][0] if height > 1 else NO_BLOCK):
+            raise Violation(f"the block of {height} names another parent")
+        for raw in execution.block.transactions:
+            transaction = parse(raw)
+            if transaction.id not in self.submitted:
+                raise Violation("a transaction that no client made")
+            if transaction.body.expires_at <= execution.head.time_ms:
+                raise Violation("an expired transaction is logged")
+        self.tally.follow(execution)
+        self.tally.compare(member.store)
+
+    def _check_certificate(self, certificate: Certificate, height: int, block: bytes) -> None:
+        """Count precommits naively: distinct keys of the set, each signature checked."""
+        if (certificate.height, certificate.block_id) != (height, block):
+            raise Violation(f"certificate of another block at {height}")
+        message = vote_sign_bytes(
+            self.log_id,
+            ENGINE_EPOCH,
+            VoteKind.PRECOMMIT,
+            height,
+            certificate.round,
+            (certificate.block_id,),
+        )
+        signers = dict(certificate.signatures)
+        power = sum(one.power for one in self.validators.validators if one.key in signers)
+        total = sum(one.power for one in self.validators.validators)
+        if len(signers) != len(certificate.signatures) or not 3 * power > 2 * total:
+            raise Violation(f"certificate: {power} of {total} at {height}")
+        for key, signature in signers.items():
+            if not self.verify(key, message, signature):
+                raise Violation(f"certificate: a bad signature at {height}")
+
+    def _check_proposer(self, proposer: bytes, height: int, round_: int) -> None:
+        turns = [self.validators.proposer(height, one) for one in range(round_ + 1)]
+        if proposer not in turns:
+            raise Violation(f"wrong proposer: the block of {height} was not its maker's turn")
+
+    def _check_time(self, time_ms: int, round_: int) -> None:
+        latest_ms = max(member.clock.wall_ms() for member in self.honest.values())
+        bound_ms = TIMELY_MS + TIMELY_INCREMENT_MS * round_
+        if time_ms > max(latest_ms, self._latest_ms) + bound_ms:
+            raise Violation(f"time: a block of {time_ms} while clocks say {latest_ms}")
+
+    def clock_steps(self) -> None:
+        """Remember how late a clock said it was, before it is set back."""
+        clocks = (member.clock.wall_ms() for member in self.honest.values())
+        self._latest_ms = max(self._latest_ms, *clocks)
+
+    # --- faults ----------------------------------------------------------------------------------
+
+    def blamed(self, member: Member, peer: str, reason: str) -> None:
+        """Check that nobody honest is blamed."""
+        if member.key in self.honest and any(one.name == peer for one in self.honest.values()):
+            raise Violation(f"an honest peer blamed: {member.name} says {peer} {reason}")
+
+    def all_may_vote(self) -> None:
+        """Check that no honest member has given up, and that only liars were caught lying."""
+        for member in self.honest.values():
+            host = member.host
+            if host is None:
+                continue
+            if host.stopped:
+                raise Violation(f"{member.name} stopped: {host.stopped}")
+            for found in host.equivocations:
+                if found.first.validator in self.honest:
+                    raise Violation(f"an honest key is said to equivocate by {member.name}")
+            self.equivocations += len(host.equivocations)
+            host.equivocations.clear()
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def same_everywhere(self, stores: Iterable[MemoryStore]) -> None:
+        """Check that members at one height hold the same bytes."""
+        first, *others = stores
+        for other in others:
+            if (other.state, other.history, other.log) != (first.state, first.history, first.log):
+                raise Violation("disagreement: same height, other bytes")
+
+    def replayed(self, genesis: bytes, store: MemoryStore) -> None:
+        """Check that executing the log again from genesis gives the same bytes: I8."""
+        again = MemoryStore()
+        ledger = Ledger(again, verify=self.verify)
+        ledger.begin(genesis)
+        for height in sorted(store.blocks):
+            data = store.certificate(height)
+            assert data is not None
+            row = store.blocks[height]
+            transactions = _transactions(store.entries(row.first_sequence, row.log_size))
+            block = BlockInput(height=height, time_ms=row.time_ms, transactions=transactions)
+            head = ledger.commit(ledger.execute(block), data)
+            if head.app_hash != row.app_hash:
+                raise Violation(f"a replay of block {height} gives another record")
+        if (again.state, again.history, again.log) != (store.state, store.history, store.log):
+            raise Violation("a replay gives other bytes")
+
+
+def _transactions(raw_entries: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Return the envelopes of a block's entries, decoded without the ledger's own types."""
+    decoded = (msgspec.msgpack.decode(raw) for raw in raw_entries)
+    return tuple(entry[1] for entry in decoded if entry[0] == "transaction")
+
+
+def _vote_in(message: bytes) -> tuple[str, int, int, bytes]:
+    """Return kind, height, round and block (empty for nil) of the bytes a vote signs (M2)."""
+    tag_end = 1 + message[0]
+    body = msgspec.msgpack.decode(message[tag_end + 4 :])
+    _, _, kind, height, round_, block = body
+    return kind, height, round_, block[0] if block else NIL

@@ -1,0 +1,373 @@
+"""One world from one seed: faults, clients, healing, and what must be true in the end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from ledger.transactions import parse
+from node.host import Host
+from node.simulation.checks import Checks
+from node.simulation.faults import Faults, draw
+from node.simulation.liar import Liar
+from node.simulation.member import Member
+from node.simulation.network import SimulatedNetwork
+from node.simulation.signatures import REAL, STAND_IN, seed_of
+from node.simulation.society import PROGRAMME, Clients, centre_name, consensus_key, found
+from node.simulation.tally import Tally
+from node.simulation.world import MIDNIGHT_MS, Violation, World
+
+FAULTY_US = 8_000_000
+"""How long faults last."""
+SETTLE_US_MAX = 240_000_000
+"""How long after healing everything pending is final or expired, on every member."""
+PROBE_US_MAX = 60_000_000
+"""How long after that a new transaction of each member is final everywhere."""
+LOOK_EVERY_US = 250_000
+RESUBMIT_US = 1_500_000
+CLIENT_MEAN_US = 300_000
+DOWN_US_MAX = 2_000_000
+STEPS_MAX = 60
+"""A planned crash comes within this many steps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a simulation did, none of it wrong."""
+
+    seed: int
+    validators: int
+    trace_hash: str
+    delivered: int
+    commits: int
+    """Durable blocks, counted on every honest member."""
+    heights: int
+    crashes: int
+    transactions: int
+    """Logged."""
+    pairs: int
+    """Double spends that clients tried."""
+    equivocations: int
+    """Lies that honest members noticed."""
+    virtual_us: int
+
+
+class Failed(AssertionError):
+    """A seed found something wrong; the text has the trace and the command to see it again."""
+
+    def __init__(self, seed: int, validators: int, reason: str, trace: list[str]) -> None:
+        lines = "\n".join(trace)
+        super().__init__(
+            f"{lines}\nseed {seed}: {reason}\n"
+            f"again: python -m node.simulation --seed {seed} --validators {validators}"
+        )
+        self.seed, self.reason = seed, reason
+
+
+def run_seed(seed: int, *, validators: int, faults: Faults | None = None) -> Report:
+    """Run a seed to its end; raise Failed."""
+    simulation = Simulation(seed, validators=validators, faults=faults)
+    with _Reproducible(simulation):
+        return simulation.run()
+    raise AssertionError("either a report or Failed")
+
+
+class _Reproducible:
+    """Turns whatever breaks in a simulation into Failed: a host may break in any way."""
+
+    def __init__(self, simulation: "Simulation") -> None:
+        self._simulation = simulation
+
+    def __enter__(self) -> None:
+        """Do nothing yet."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        if isinstance(error, Exception):
+            simulation = self._simulation
+            reason = f"{type(error).__name__}: {error}"
+            count = len(simulation.members)
+            raise Failed(simulation.seed, count, reason, simulation.world.trace()) from error
+
+
+class Simulation:
+    """A whole network."""
+
+    def __init__(self, seed: int, *, validators: int, faults: Faults | None = None) -> None:
+        self.seed = seed
+        self.random = Random(f"{seed}/{validators}")
+        self.faults = draw(self.random, validators) if faults is None else faults
+        self.world = World(MIDNIGHT_MS - self.random.randint(3_000, 9_000))
+        self.network = SimulatedNetwork(self.world, self.faults, self._dice("network"))
+        self._pairs: list[tuple[bytes, bytes]] = []
+        self._opening: list[bytes] = []
+        """Transactions that hold and do not expire: they must become final."""
+        self._foundation = found(validators)
+        signatures = REAL if self.faults.real_signatures else STAND_IN
+        self._clients = Clients(self._foundation.log_id, signatures, self._dice("clients"))
+        self._is_faulty = True
+        self.honest: dict[bytes, Member] = {}
+        self.checks = Checks(
+            log_id=self._foundation.log_id,
+            validators=self._foundation.validators,
+            verify=signatures.verify,
+            honest=self.honest,
+            tally=Tally(PROGRAMME),
+        )
+        self.members: list[Member] = []
+        liars = self._dice("liars").sample(range(validators), self.faults.liars)
+        for index in range(validators):
+            name = centre_name(index)
+            member = Member(
+                name,
+                seed=seed_of(name, "consensus"),
+                genesis=self._foundation.genesis,
+                world=self.world,
+                network=self.network,
+                signatures=signatures,
+                witness=self.checks,
+                random=self._dice(name),
+            )
+            self.network.add(member)
+            self.members.append(member)
+            if index in liars:
+                Liar(
+                    member,
+                    log_id=self._foundation.log_id,
+                    world=self.world,
+                    network=self.network,
+                    signatures=signatures,
+                    random=self._dice(f"{name} lies"),
+                )
+            else:
+                self.honest[consensus_key(name)] = member
+        self._set_clocks()
+
+    def _dice(self, use: str) -> Random:
+        """Return dice of their own for one use, so that one fault does not shift the others."""
+        return Random(f"{self.seed}/{use}")
+
+    def run(self) -> Report:
+        """Run to the end; raise Violation or another AssertionError."""
+        self.world.note(f"{self.faults}")
+        for member in self.members:
+            member.start()
+        self._plan_faults()
+        self._open()
+        self._look()
+        self.world.run_until(FAULTY_US)
+        self._heal()
+        self._wait(SETTLE_US_MAX, self._is_settled, "settles")
+        probes = [self._clients.mint(self.world.now_ms) for _ in self._up()]
+        for member, (probe_id, raw) in zip(self._up(), probes, strict=True):
+            self._hand_in(member, probe_id, raw)
+        self._wait(
+            PROBE_US_MAX,
+            lambda: (
+                self._is_settled() and all(self.checks.tally.logged.get(one) for one, _ in probes)
+            ),
+            "takes new transactions",
+        )
+        self._finish()
+        return self._report()
+
+    # --- clients ---------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        for transaction_id, raw in self._clients.opening(
+            self.world.now_ms, lapses=self.faults.lapses
+        ):
+            self._opening.append(transaction_id)
+            self._hand_in(self.random.choice(self.members), transaction_id, raw)
+        self._every(CLIENT_MEAN_US, self._act)
+
+    def _hand_in(self, member: Member, transaction_id: bytes, raw: bytes) -> None:
+        """Hand a transaction in at a member, and to others later until it is final or expired."""
+        self.checks.submitted[transaction_id] = raw
+        expires_at = parse(raw).body.expires_at
+        self.world.note(f"client hands {transaction_id.hex()[:6]} to {member.name}")
+        member.submit(raw)
+
+        def again() -> None:
+            is_open = self.world.now_ms < expires_at
+            if is_open and transaction_id not in self.checks.tally.logged:
+                self._hand_in(self.random.choice(self.members), transaction_id, raw)
+
+        self.world.after(RESUBMIT_US, again)
+
+    def _act(self) -> None:
+        now_ms = self.world.now_ms
+        tally, random = self.checks.tally, self.random
+        full = [(name, purse) for name, purse in tally.purses.items() if purse.fen]
+        if not full or random.random() < 0.25:
+            self._hand_in(random.choice(self.members), *self._clients.mint(now_ms))
+            return
+        voucher, purse = random.choice(full)
+        match random.randrange(3):
+            case 0:
+                fen = random.randint(1, purse.fen + purse.fen // 4)
+                made = self._clients.transfer(now_ms, voucher, purse, fen)
+                self._hand_in(random.choice(self.members), *made)
+            case 1:
+                fen = random.randint(1, purse.fen + purse.fen // 4)
+                made = self._clients.redemption(now_ms, voucher, purse, fen)
+                self._hand_in(random.choice(self.members), *made)
+            case _:
+                self._spend_twice(voucher)
+
+    def _spend_twice(self, voucher: str) -> None:
+        """Spend all of a voucher at two members in the same instant."""
+        now_ms, purse = self.world.now_ms, self.checks.tally.purses[voucher]
+        first = self._clients.transfer(now_ms, voucher, purse, purse.fen)
+        second = self._clients.redemption(now_ms, voucher, purse, purse.fen)
+        here, there = self.random.choices(self.members, k=2)
+        self._hand_in(here, *first)
+        self._hand_in(there, *second)
+        self._pairs.append((first[0], second[0]))
+
+    # --- faults ----------------------------------------------------------------------------------
+
+    def _every(self, mean_us: int, action: Callable[[], None]) -> None:
+        """Do something again and again at random intervals, while faults last."""
+        if not mean_us:
+            return
+
+        def again() -> None:
+            if self._is_faulty:
+                action()
+                self._every(mean_us, action)
+
+        self.world.after(int(self.random.expovariate(1 / mean_us)), again)
+
+    def _plan_faults(self) -> None:
+        faults = self.faults
+        self._every(faults.partition_every_ms * 1_000, self._split)
+        self._every(faults.one_way_every_ms * 1_000, self._deafen)
+        self._every(faults.crash_every_ms * 1_000, self._crash)
+        self._every(faults.pause_every_ms * 1_000, self._pause)
+        self._every(faults.jumps_every_ms * 1_000, self._set_clocks)
+
+    def _split(self) -> None:
+        names = [member.name for member in self.members]
+        self.random.shuffle(names)
+        at = self.random.randint(1, max(1, len(names) // 2))
+        self.world.note(f"split: {names[:at]} from {names[at:]}")
+        self.network.split([names[:at], names[at:]])
+        self._join_later(self.faults.partition_every_ms)
+
+    def _deafen(self) -> None:
+        if len(self.members) < 2:
+            return
+        source, target = self.random.sample(self.members, 2)
+        self.world.note(f"{target.name} cannot hear {source.name}")
+        self.network.deafen(source.name, target.name)
+        self._join_later(self.faults.one_way_every_ms)
+
+    def _join_later(self, mean_ms: int) -> None:
+        self.world.after(int(self.random.expovariate(1 / mean_ms) * 1_000), self._join)
+
+    def _join(self) -> None:
+        if self._is_faulty:
+            self.network.join()
+
+    def _crash(self) -> None:
+        """Kill a member between events, or plan its death within its next steps."""
+        member = self.random.choice(self.members)
+        if not member.is_up:
+            return
+        if self.random.random() < 0.3:
+            member.kill()
+        else:
+            member.plan.arm(self.random.randint(1, STEPS_MAX))
+
+    def _pause(self) -> None:
+        member = self.random.choice(self.members)
+        if member.is_up:
+            member.pause(self.random.randint(50_000, 3_000_000))
+
+    def _set_clocks(self) -> None:
+        if self.checks.honest and self.world.now_us:
+            self.checks.clock_steps()
+        skew_ms = self.faults.skew_ms
+        for member in self.members:
+            member.clock.offset_ms = self.random.randint(-skew_ms, skew_ms)
+            if not self.world.now_us:
+                member.clock.rate = 1 + self.random.uniform(-1, 1) * self.faults.drift
+
+    def _look(self) -> None:
+        """Look after members now and then: restart the dead, check that nobody gave up."""
+        for member in self.members:
+            if not member.is_up and (not self._is_faulty or self.random.random() < 0.2):
+                if self._is_faulty and self.faults.crash_every_ms and self.random.random() < 0.3:
+                    member.plan.arm(self.random.randint(1, STEPS_MAX))
+                member.start()
+        self.checks.all_may_vote()
+        self.world.after(LOOK_EVERY_US, self._look)
+
+    def _heal(self) -> None:
+        self.world.note("healed")
+        self.checks.clock_steps()
+        self._is_faulty = False
+        for member in self.members:
+            member.plan.arm(0)
+            member.clock.offset_ms = 0
+            member.pause(0)
+            if not member.is_up:
+                member.start()
+        self.network.heal()
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def _up(self) -> list[Member]:
+        return list(self.honest.values())
+
+    def _hosts(self) -> list[Host]:
+        return [member.host for member in self._up() if member.host is not None]
+
+    def _is_settled(self) -> bool:
+        hosts = self._hosts()
+        heads = {member.store.head() for member in self._up()}
+        return (
+            len(hosts) == len(self.honest)
+            and len(heads) == 1
+            and not any(len(host.mempool) for host in hosts)
+            and all(self.checks.tally.logged.get(one) for one in self._opening)
+        )
+
+    def _wait(self, most_us: int, is_done: Callable[[], bool], what: str) -> None:
+        end_us = self.world.now_us + most_us
+        while not is_done():
+            if self.world.now_us >= end_us:
+                where = [
+                    f"{member.name} h{host.height} r{host.round} {host.step} {len(host.mempool)}"
+                    for member in self._up()
+                    if (host := member.host) is not None
+                ]
+                raise Violation(f"not live: {where} never {what}")
+            self.world.run_until(self.world.now_us + LOOK_EVERY_US)
+
+    def _finish(self) -> None:
+        self.checks.all_may_vote()
+        members = self._up()
+        self.checks.same_everywhere(member.store for member in members)
+        logged = self.checks.tally.logged
+        for first, second in self._pairs:
+            if logged.get(first) and logged.get(second):
+                raise Violation(f"double spend: {first.hex()} and {second.hex()} are final")
+        if self.seed % 4 == 0:
+            self.checks.replayed(self._foundation.genesis, members[0].store)
+
+    def _report(self) -> Report:
+        return Report(
+            seed=self.seed,
+            validators=len(self.members),
+            trace_hash=self.world.trace_hash(),
+            delivered=self.network.delivered,
+            commits=self.checks.commits,
+            heights=len(self.checks.blocks),
+            crashes=sum(member.crashes for member in self.members),
+            transactions=len(self.checks.tally.logged),
+            pairs=len(self._pairs),
+            equivocations=self.checks.equivocations,
+            virtual_us=self.world.now_us,
+        )
