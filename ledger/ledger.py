@@ -25,7 +25,7 @@ from ledger.execute import (
     stored_value,
 )
 from ledger.genesis import PARAMETERS, VALIDATORS, Parameters, ValidatorSetRecord
-from ledger.rules.authority import KEYS
+from ledger.rules.authority import KEYS, Signers
 from ledger.rules.base import Outcome
 from ledger.rules.parties import PARTIES, Party
 from ledger.rules.refusals import TransactionRefused
@@ -178,14 +178,15 @@ class Ledger:
         self.admit(transaction, now)
         return self.recheck(transaction, time_ms=now)
 
-    def admit(self, transaction: Transaction, time_ms: int) -> None:
-        """Raise Inadmissible unless the transaction could be logged at ``time_ms``."""
+    def admit(self, transaction: Transaction, time_ms: int) -> Signers:
+        """Return who signed; raise Inadmissible unless it could be logged at ``time_ms``."""
         check_form(transaction, self.last(), self.parameters(), time_ms)
         if self.is_logged(transaction):
             raise Inadmissible("already_logged", f"{transaction.id.hex()} is logged already")
-        signers_of(self._storage, transaction)
+        signers = signers_of(self._storage, transaction)
         if not self.signatures_valid(transaction):
             raise Inadmissible("bad_signature", "a signature does not verify")
+        return signers
 
     def recheck(self, transaction: Transaction, *, time_ms: int) -> Checked:
         """Return what the rules say of an admitted transaction."""
@@ -244,7 +245,7 @@ class Ledger:
         rows_max = min(limits.rows_max, parameters.block_rows_max)
         chosen: list[bytes] = []
         chosen_ids: dict[bytes, None] = {}
-        for transaction in self._admissible(pending, time_ms):
+        for transaction, signers in self._admissible(pending, time_ms):
             if len(chosen) >= min(limits.transactions_max, parameters.block_transactions_max):
                 break
             if transaction.id in chosen_ids:
@@ -253,7 +254,6 @@ class Ledger:
                 continue
             if builder.rows + transaction.rows > rows_max:
                 continue
-            signers = signers_of(self._storage, transaction)
             refusal = builder.apply_if_it_holds(transaction, signers)
             if refusal is None:
                 chosen.append(transaction.raw)
@@ -264,13 +264,15 @@ class Ledger:
         self._keep(builder.finish(block))
         return block.transactions
 
-    def _admissible(self, pending: Iterable[Transaction], time_ms: int) -> Iterator[Transaction]:
+    def _admissible(
+        self, pending: Iterable[Transaction], time_ms: int
+    ) -> Iterator[tuple[Transaction, Signers]]:
         for transaction in pending:
             try:
-                self.admit(transaction, time_ms)
+                signers = self.admit(transaction, time_ms)
             except Inadmissible:
                 continue
-            yield transaction
+            yield transaction, signers
 
     def execute(self, block: BlockInput) -> Execution:
         """Return what a block does; repeatable. Raises BlockRefused."""
