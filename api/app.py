@@ -63,9 +63,9 @@ def create_app(
         exports.router,
         stream.router,
         health.router,
-        pages.router,
     ):
         app.include_router(router)
+    pages.install(app)
     return app
 
 

@@ -30,6 +30,7 @@ from ledger.genesis import (
 from ledger.invariants import check_changes
 from ledger.rules.authority import Signers, registered
 from ledger.rules.base import Context, Outcome, Posting
+from ledger.rules.calendar import TIME_MAX_MS
 from ledger.rules.lapses import apply_lapses
 from ledger.rules.refusals import TransactionRefused
 from ledger.transactions import RULES, Transaction, parse, signing_bytes
@@ -177,6 +178,8 @@ class BlockBuilder:
             raise BlockRefused(f"height {height} is not above {head.height}")
         if time_ms <= head.time_ms:
             raise BlockRefused(f"time {time_ms} is not after the parent's {head.time_ms}")
+        if time_ms > TIME_MAX_MS:  # else one validator could stop all with a date that has no year
+            raise BlockRefused(f"time {time_ms} is above {TIME_MAX_MS}")
         self._view = view
         self._head = head
         self._height = height

@@ -4,10 +4,17 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from ledger.blocks import (
+    BLOCK_BYTES_MAX,
+    BLOCK_LAPSES_MAX,
+    BLOCK_ROWS_MAX,
+    BLOCK_TRANSACTIONS_MAX,
+)
 from ledger.encoding import codec
 from ledger.encoding.codec import Hash, Natural, PublicKey, Record, Slug, Text
 from ledger.encoding.crypto import is_registrable_key, tagged_hash
 from ledger.rules.authority import CONFLICTING_ROLES, KEYS, TREASURY_ROLES, RegisteredKey
+from ledger.rules.calendar import TIME_MAX_MS
 from ledger.rules.parties import PARTIES, Party, PartyClass, PartyKey, PartyKind
 from ledger.rules.programmes import CITIES, Cities
 from ledger.view import Put, Table
@@ -42,16 +49,17 @@ class Member(Record, frozen=True):
 
 
 class Parameters(Record, frozen=True):
-    """What governance may change later. Times in ms."""
+    """What governance may change later, within the limits of B3.3. Times in ms."""
 
     expiry_ahead_max_ms: Natural
     """How far ahead a transaction's expiry may lie."""
     heartbeat_ms: Natural
     """How long the ledger stays silent when nothing is pending."""
-    block_bytes_max: Natural
-    block_transactions_max: Natural
-    block_rows_max: Natural
-    block_lapses_max: Natural
+    block_bytes_max: Annotated[int, Meta(ge=1, le=BLOCK_BYTES_MAX)]
+    block_transactions_max: Annotated[int, Meta(ge=1, le=BLOCK_TRANSACTIONS_MAX)]
+    block_rows_max: Annotated[int, Meta(ge=1, le=BLOCK_ROWS_MAX)]
+    block_lapses_max: Annotated[int, Meta(ge=1, le=BLOCK_LAPSES_MAX)]
+    """More postings than this would not fit into one log entry."""
 
 
 class Genesis(Record, frozen=True):
@@ -117,6 +125,8 @@ def parameters_hash(parameters: Parameters) -> bytes:
 def parse_genesis(data: bytes) -> Genesis:
     """Return a genesis that can start a ledger; raise GenesisInvalid or NotCanonical."""
     genesis: Genesis = codec.decode(Genesis, data, GENESIS_BYTES_MAX)
+    if genesis.time_ms > TIME_MAX_MS:
+        raise GenesisInvalid(f"time {genesis.time_ms} is above {TIME_MAX_MS}")
     ids: dict[str, None] = {}
     keys: dict[bytes, None] = {}
     validators = 0

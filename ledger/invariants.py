@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from ledger.encoding.codec import FEN_MAX, Record
+from ledger.rules.claims import Claim, InvoiceUse
 from ledger.rules.programmes import TOTALS, Budget, Totals
 from ledger.rules.settlement import Payable
 from ledger.rules.vouchers import Voucher
@@ -23,6 +24,8 @@ def check_changes(before: StateView, after: Mapping[bytes, Record]) -> None:
     per changed voucher: the totals of a programme must move by what its vouchers moved.
     """
     moved: dict[str, dict[str, int]] = {}
+    accepted: dict[str, int] = {}
+    owed: dict[str, int] = {}
     for key, record in after.items():
         if isinstance(record, Voucher):
             _check_parts(key, record, "face")
@@ -41,6 +44,20 @@ def check_changes(before: StateView, after: Mapping[bytes, Record]) -> None:
             _check_range(key, "amount", record.amount)
             if record.paid > record.amount:
                 raise InvariantBroken(f"{key!r}: paid above due")
+            due = before.read(key, Payable)
+            more = record.amount - (0 if due is None else due.amount)
+            owed[record.cause] = owed.get(record.cause, 0) + more
+        elif isinstance(record, Claim):
+            _check_range(key, "accepted", record.accepted)
+            if record.accepted > record.amount:
+                raise InvariantBroken(f"{key!r}: accepted above what was asked")
+            claim = before.read(key, Claim)
+            accepted[record.id] = record.accepted - (0 if claim is None else claim.accepted)
+        elif isinstance(record, InvoiceUse) and not record.accepted <= record.base <= record.net:
+            raise InvariantBroken(f"{key!r}: accepted {record.accepted}, base {record.base}")
+    for cause in sorted(accepted.keys() | owed.keys()):
+        if accepted.get(cause, 0) != owed.get(cause, 0):
+            raise InvariantBroken(f"{cause}: payables do not add up to what was accepted")
     for programme, sums in moved.items():
         key = TOTALS.key(programme)
         old_totals = before.read(key, Totals)

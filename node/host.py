@@ -1,4 +1,4 @@
-"""The host: the one loop that performs the effects of consensus (spec N).
+"""The host: the one loop that performs the effects of consensus (spec N6).
 
 A synchronous state machine over ports. The node runs it in one thread; the simulator runs the very
 same code on virtual time. Order is the contract: log before sign, sign before send, one durable
@@ -228,8 +228,8 @@ class Host:
 
     @property
     def step(self) -> str:
-        """Return the current step, or ``idle`` before the height has any work."""
-        return str(self._driver.step)
+        """Return the current step; ``waiting`` before the height has any work."""
+        return self._driver.step.name.lower()
 
     @property
     def is_validator(self) -> bool:

@@ -1,4 +1,4 @@
-"""The pool of pending transactions: admitted, waiting, and looked at again when it matters.
+"""The pool of pending transactions: admitted, waiting, judged again when it matters (spec N7).
 
 A pool, not a promise: what a rule refuses now stays as ``refused_for_now`` until it expires, since
 another block may make it hold. Synchronous and without I/O; the caller passes the time.

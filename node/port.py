@@ -1,4 +1,4 @@
-"""The narrow port between a node and its API processes: a Unix socket (spec P).
+"""The narrow port between a node and its API processes: a Unix socket (spec N8).
 
 Frames are u32be length ‖ canonical MessagePack. The client numbers its requests; answers carry
 the number and may come in any order. After ``Watch`` the node also sends ``Committed`` events.

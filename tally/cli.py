@@ -39,7 +39,9 @@ GROUPS = {
     "audit": Entry("audit.commands:group", "Export a ledger and recompute it from genesis."),
     "event": Entry("wallet.commands.event:group", "Watch the ledger as it grows."),
     "bench": Entry("localnet.commands.bench:group", "Measure this machine."),
-    "doctor": Entry("node.commands.doctor:command", "Check what a node needs from this machine."),
+    "profile": Entry("wallet.commands.profile:group", "Networks that this wallet knows."),
+    "settlement": Entry("wallet.commands.settlement:group", "Who owes whom."),
+    "doctor": Entry("wallet.commands.doctor:command", "Check what a node needs from this machine."),
 }
 
 

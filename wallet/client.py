@@ -129,6 +129,8 @@ class NodeClient:
         self._http = httpx2.Client(
             base_url=self.url,
             trust_env=False,
+            # Reading the machine's certificates takes longer than most commands: only for TLS.
+            verify=self.url.startswith("https://"),
             timeout=httpx2.Timeout(ANSWER_WITHIN_S, connect=CONNECT_WITHIN_S),
             headers={"User-Agent": "tally"},
         )
@@ -146,8 +148,8 @@ class NodeClient:
         Refused for what no block can hold and KeyTrouble for its signatures.
         """
         query: Query = {"wait": "final", "timeout_ms": timeout_ms} if wait else {}
-        within_s = ANSWER_WITHIN_S + (timeout_ms // 1000 if wait else 0)
-        answer = self._ask("/v1/transactions", query, body=raw, within_s=within_s)
+        extra_s = timeout_ms // 1000 if wait else 0
+        answer = self._ask("/v1/transactions", query, body=raw, extra_s=extra_s)
         return _typed(answer, TransactionDocument)
 
     def simulate(self, raw: bytes) -> Effect:
@@ -230,11 +232,11 @@ class NodeClient:
         query: Query,
         *,
         body: bytes | None = None,
-        within_s: int = ANSWER_WITHIN_S,
+        extra_s: int = 0,
     ) -> bytes:
         """Return what the node answers to a GET, or to a POST if there is a body."""
         self._check_log()
-        return self._exchange(path, query, body=body, within_s=within_s)
+        return self._exchange(path, query, body=body, extra_s=extra_s)
 
     def _exchange(
         self,
@@ -242,7 +244,7 @@ class NodeClient:
         query: Query,
         *,
         body: bytes | None = None,
-        within_s: int = ANSWER_WITHIN_S,
+        extra_s: int = 0,
     ) -> bytes:
         try:
             with self._http.stream(
@@ -251,7 +253,7 @@ class NodeClient:
                 params={name: value for name, value in query.items() if value is not None},
                 content=body,
                 headers={} if body is None else {"Content-Type": "application/octet-stream"},
-                timeout=httpx2.Timeout(within_s, connect=CONNECT_WITHIN_S),
+                timeout=httpx2.Timeout(ANSWER_WITHIN_S + extra_s, connect=CONNECT_WITHIN_S),
             ) as answer:
                 content = _read(answer)
         except httpx2.TransportError as error:
@@ -296,19 +298,15 @@ class NodeClient:
 class Nodes:
     """The nodes of a profile: one in use, the next one when it is lost."""
 
-    def __init__(self, profile: Profile, *, first: str | None = None) -> None:
-        """Take a profile's nodes; ``first`` names the one to ask before the others.
+    def __init__(self, profile: Profile, *, only: str | None = None) -> None:
+        """Take a profile's nodes, or the one of them that is named.
 
         Raises NotFound if no node of the profile has this name.
         """
-        addresses = list(profile.nodes)
-        if first is not None:
-            chosen = [node for node in addresses if node.name == first]
-            if not chosen:
-                known = ", ".join(node.name for node in addresses)
-                raise NotFound(f"the profile names no node {first}; it has {known}")
-            # Asked for by name, so nobody else answers in its place.
-            addresses = chosen
+        addresses = [node for node in profile.nodes if only in (None, node.name)]
+        if not addresses:
+            known = ", ".join(node.name for node in profile.nodes)
+            raise NotFound(f"the profile names no node {only}; it has {known}")
         self._clients = [NodeClient(node.url, log_id=profile.log_id_bytes) for node in addresses]
 
     def ask(self, question: Callable[[NodeClient], T]) -> T:

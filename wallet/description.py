@@ -5,8 +5,9 @@ field is null or its value; money is integer fen. What is signed is never the JS
 into canonical bytes first, and those bytes are shown decoded.
 """
 
+import unicodedata
 from functools import cache
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, cast, get_args
 
 import msgspec
 from msgspec import inspect
@@ -40,9 +41,7 @@ def operation_from(description: object) -> Operation:
     kind = description.get("kind")
     if kind not in KINDS:
         raise UsageError(f"kind {kind!r} is not one of {', '.join(sorted(KINDS))}")
-    operation = record_from(KINDS[str(kind)], description)
-    assert isinstance(operation, get_args(Operation)), kind
-    return operation  # type: ignore[return-value]  # the assertion above says so
+    return cast(Operation, record_from(KINDS[str(kind)], description))
 
 
 def record_from(type_: type[R], description: object) -> R:
@@ -72,7 +71,7 @@ def _info(type_: type[Record]) -> inspect.Type:
 def _shown(type_: inspect.Type, value: Any) -> Any:
     """Return a value of a record as JSON."""
     match type_:
-        case inspect.StructType(cls=cls, fields=fields, tag=tag):
+        case inspect.StructType(fields=fields, tag=tag):
             named = {field.name: _shown(field.type, getattr(value, field.name)) for field in fields}
             return named if tag is None else {"kind": str(tag), **named}
         case inspect.VarTupleType(item_type=item_type, max_length=1):
@@ -106,4 +105,5 @@ def _built(type_: inspect.Type, value: Any, where: str) -> Any:
                 return bytes.fromhex(value)
             except (TypeError, ValueError):
                 raise UsageError(f"{where}: expected hex, got {value!r}") from None
-    return value
+    # One name, one spelling: Unicode tables differ between Pythons, so the ledger can't do this.
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value

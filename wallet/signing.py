@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +18,13 @@ from ledger.transactions import (
     MINT_BYTES_MAX,
     Body,
     Operation,
-    Transaction,
     parse,
     seal,
     signing_bytes,
     transaction_id,
 )
 from tally.exits import KeyTrouble, NotFound, UsageError
+from wallet.description import describe, operation_from
 from wallet.keystore import Keystore, key_path, list_keys, read_passphrase
 from wallet.profile import Profile, keys_folder
 
@@ -117,12 +118,15 @@ def now_ms() -> int:
 
 
 def draft(operation: Operation, profile: Profile, *, life_ms: int) -> Draft:
-    """Return an unsigned transaction for the profile's ledger."""
+    """Return an unsigned transaction for the profile's ledger.
+
+    Raises UsageError, naming the field, if a part is not what the ledger's types allow.
+    """
     body = Body(
         version=1,
         log_id=profile.log_id_bytes,
         expires_at=now_ms() + life_ms,
-        operation=operation,
+        operation=operation_from(describe(operation)),
     )
     return Draft(body=codec.encode(body), signatures={})
 
@@ -232,6 +236,16 @@ def keyed_tag(key: bytes, number: str) -> bytes:
     return hmac.new(key, number.encode(), hashlib.sha256).digest()
 
 
+def commitment(path: Path) -> tuple[bytes, bytes]:
+    """Return a salted hash of a document, and the salt: who has both can prove what it was."""
+    try:
+        document = path.read_bytes()
+    except OSError as error:
+        raise NotFound(f"can't read {path}: {error.strerror}") from None
+    salt = secrets.token_bytes(32)
+    return crypto.tagged_hash("tallystick/commitment/v1", salt, document), salt
+
+
 def save(path: Path, draft: Draft, network: str) -> None:
     """Write a transaction file; it replaces an older one."""
     stored = TransactionFile(
@@ -251,7 +265,8 @@ def save(path: Path, draft: Draft, network: str) -> None:
 def load(path: Path) -> Draft:
     """Return the transaction in a file: a transaction file, or the raw bytes of an envelope.
 
-    Raises NotFound, or UsageError for anything but one whole canonical transaction.
+    Raises NotFound, UsageError for anything but one whole canonical transaction, and KeyTrouble
+    if a signature in it does not verify.
     """
     try:
         with path.open("rb") as file:
@@ -261,27 +276,27 @@ def load(path: Path) -> Draft:
     if len(data) > FILE_BYTES_MAX:
         raise UsageError(f"{path} is longer than any transaction")
     try:
-        if data.lstrip().startswith(b"{"):
-            return _from_file(data)
-        transaction: Transaction = parse(data)
+        found = _from_text(data) if data.lstrip().startswith(b"{") else _from_envelope(data)
+        codec.decode(Body, found.body, MINT_BYTES_MAX)
     except (NotCanonical, msgspec.DecodeError, ValueError) as error:
         raise UsageError(f"{path} holds no transaction: {error}") from None
-    return Draft(body=transaction.body_bytes, signatures=dict(transaction.signatures))
-
-
-def _from_file(data: bytes) -> Draft:
-    stored = msgspec.json.decode(data, type=TransactionFile)
-    if stored.format != FILE_FORMAT:
-        raise ValueError(f"unknown format {stored.format!r}")
-    found = Draft(
-        body=bytes.fromhex(stored.body),
-        signatures={
-            bytes.fromhex(key): bytes.fromhex(value) for key, value in stored.signatures.items()
-        },
-    )
-    codec.decode(Body, found.body, MINT_BYTES_MAX)
     message = signing_bytes(found.body)
     for key, signature in found.signatures.items():
         if not crypto.verify(key, message, signature):
-            raise ValueError(f"the signature of key {key.hex()} does not verify")
+            raise KeyTrouble(f"{path}: the signature of key {key.hex()} does not verify")
     return found
+
+
+def _from_envelope(data: bytes) -> Draft:
+    transaction = parse(data)
+    return Draft(body=transaction.body_bytes, signatures=dict(transaction.signatures))
+
+
+def _from_text(data: bytes) -> Draft:
+    stored = msgspec.json.decode(data, type=TransactionFile)
+    if stored.format != FILE_FORMAT:
+        raise ValueError(f"unknown format {stored.format!r}")
+    signatures = {
+        bytes.fromhex(key): bytes.fromhex(value) for key, value in stored.signatures.items()
+    }
+    return Draft(body=bytes.fromhex(stored.body), signatures=signatures)

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Annotated
 
 import jinja2
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from api.console import language, views
@@ -117,15 +117,22 @@ class Console:
         return drawn
 
 
-@cache
-def console() -> Console:
-    """Return the console's parts, read at the first request: starting does not wait for them."""
-    return Console()
+def install(app: FastAPI) -> None:
+    """Give a server its console, read at the first request: starting does not wait for it."""
+    app.state.console = cache(Console)
+    app.include_router(router)
+
+
+def console_of(request: Request) -> Console:
+    """Return the server's console."""
+    console = request.app.state.console()
+    assert isinstance(console, Console)
+    return console
 
 
 def _spoken(request: Request, asked: str | None) -> Language:
     accepted = request.headers.get("accept-language", "")
-    return console().languages[language.chosen(asked, accepted)]
+    return console_of(request).languages[language.chosen(asked, accepted)]
 
 
 @router.get("/")
@@ -137,16 +144,15 @@ async def page(request: Request, lang: LangQuery = None) -> Response:
     with services.reader.begin() as snapshot:
         # Before anything is drawn: events from here on may not be on the page yet.
         after = head_of(snapshot).log_size - 1
-    fragments = {
-        name: console().fragment(services, status, name, spoken).html for name in FRAGMENTS
-    }
-    html = console().render(
+    console = console_of(request)
+    fragments = {name: console.fragment(services, status, name, spoken).html for name in FRAGMENTS}
+    html = console.render(
         "page.html",
         spoken,
         fragments=fragments,
         after=after,
         network=services.network,
-        files=console().files,
+        files=console.files,
     )
     return HTMLResponse(html, headers={"Vary": "Accept-Language", "Content-Language": spoken.code})
 
@@ -158,14 +164,14 @@ async def fragment(request: Request, name: NamePath, lang: LangQuery = None) -> 
         raise Problem("not_found", f"expected one of {', '.join(FRAGMENTS)}")
     services = services_of(request)
     status = await services.node.status()
-    drawn = console().fragment(services, status, name, _spoken(request, lang))
+    drawn = console_of(request).fragment(services, status, name, _spoken(request, lang))
     return HTMLResponse(drawn.html, headers={"Vary": "Accept-Language"})
 
 
 @router.get("/console/static/{digest}/{name}")
-async def static(digest: NamePath, name: NamePath) -> Response:
+async def static(request: Request, digest: NamePath, name: NamePath) -> Response:
     """Return a file of the page."""
-    found = console().files.get(name)
+    found = console_of(request).files.get(name)
     if found is None or digest not in found.address:
         raise Problem("not_found", "no such file")
     return Response(

@@ -48,10 +48,12 @@ async def genesis(request: Request) -> Response:
 async def blocks(
     request: Request,
     before: schemas.NaturalQuery = None,
+    cursor: schemas.NaturalQuery = None,
     limit: schemas.LimitQuery = schemas.PAGE_DEFAULT,
 ) -> Response:
     """List blocks, newest first, from below a height."""
-    start = b"" if before is None else before.to_bytes(8, "big")
+    below = before if cursor is None else cursor
+    start = b"" if below is None else below.to_bytes(8, "big")
     with services_of(request).reader.begin() as snapshot:
         items: list[Plain] = []
         following = None

@@ -131,12 +131,14 @@ async def simulate(request: Request) -> Response:
 async def newest(
     request: Request,
     before: schemas.NaturalQuery = None,
+    cursor: schemas.NaturalQuery = None,
     limit: schemas.LimitQuery = schemas.PAGE_DEFAULT,
 ) -> Response:
     """List logged transactions, newest first, from below a sequence number."""
     with services_of(request).reader.begin() as snapshot:
         head = head_of(snapshot)
-        start = head.log_size if before is None else min(before, head.log_size)
+        below = before if cursor is None else cursor
+        start = head.log_size if below is None else min(below, head.log_size)
         items: list[Plain] = []
         following: str | None = None
         rows = log_before(snapshot, start, SCAN_MAX + 1)

@@ -83,7 +83,7 @@ def precheck(public_key: bytes, signature: bytes) -> bool:
 
 
 def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
-    """Return the protocol's verdict on a signature: pre-check, then the cofactorless equation.
+    """Return the protocol's verdict on a signature: pre-check, then W3.6.
 
     libsodium releases the GIL here, so threads verify in parallel.
     """
@@ -97,7 +97,7 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
 
 
 def is_registrable_key(public_key: bytes) -> bool:
-    """Return whether a key is a canonical point of the prime-order subgroup (W3.6)."""
+    """Return whether a key is a canonical point of the prime-order subgroup (W3.8)."""
     return len(public_key) == 32 and bool(
         nacl.bindings.crypto_core_ed25519_is_valid_point(public_key)
     )

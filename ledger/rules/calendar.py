@@ -5,6 +5,8 @@ from datetime import date, timedelta
 DAY_MS = 86_400_000
 _OFFSET_MS = 8 * 3_600_000
 _EPOCH = date(1970, 1, 1)
+TIME_MAX_MS = 253_370_736_000_000 - 1
+"""Last millisecond of the year 9998 at +08:00: later times have no due date (R2.5)."""
 
 
 def day_of(time_ms: int) -> int:

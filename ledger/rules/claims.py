@@ -183,21 +183,21 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
     programme_id = vouchers[0].programme
     terms = terms_of(view, programme_id, vouchers[0].terms_version)
     programme = programme_of(view, programme_id)
-    if programme.status == "suspended":
+    if programme.status == "suspended":  # T9.11; a closed programme still redeems
         raise ProgrammeNotOpen(programme=programme_id, status=programme.status)
-    accreditation = accreditation_of(view, redeemer.id)
-    require_accepted(view, programme_id, terms, accreditation, context.time_ms)
+    accreditation = accreditation_of(view, redeemer.id)  # T9.12
+    require_accepted(view, programme_id, terms, accreditation, context.time_ms)  # T9.13
     used = get(view, INVOICES, tx.invoice.tag.hex())
-    if used is not None:
+    if used is not None:  # T9.14
         raise InvoiceUsed(claim=used.claim)
-    if tx.invoice.base > tx.invoice.net:
+    if tx.invoice.base > tx.invoice.net:  # T9.15
         raise BaseExceedsNet(base=tx.invoice.base, net=tx.invoice.net)
     draft = Draft(view)
     _count_usage(draft, tx, accreditation, context.time_ms)
     basis_points = _single_rate(tx, terms, holder, accreditation)
     amount = sum(line.amount for line in tx.lines)
     allowed = money.benefit(tx.invoice.base, basis_points, terms.rounding)
-    if amount > allowed:
+    if amount > allowed:  # T9.19
         raise RateExceeded(
             asked=amount,
             allowed=allowed,
@@ -205,7 +205,7 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
             base=tx.invoice.base,
         )
     ceiling = tx.invoice.base * terms.ceiling // money.WHOLE_BASIS_POINTS
-    if amount > ceiling:
+    if amount > ceiling:  # T9.20
         raise CeilingExceeded(asked=amount, allowed=ceiling)
     claim_id = _next_claim_id(draft, redeemer.id)
     automatic = _take_band(draft, tx, terms, programme_id, amount, context)
@@ -261,7 +261,7 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
 
 
 def _require_parties(view: StateView, tx: Redeem, context: Context) -> tuple[Party, Party]:
-    """Return holder and redeemer, both of whom signed (T9.1 to T9.2)."""
+    """Return holder and redeemer, both of whom signed (T9.1 to T9.4)."""
     holder = party_of(view, tx.holder)
     require_kind(holder, "holder")
     redeemer = party_of(view, tx.redeemer)
@@ -272,7 +272,7 @@ def _require_parties(view: StateView, tx: Redeem, context: Context) -> tuple[Par
 
 
 def _require_vouchers(view: StateView, tx: Redeem, context: Context) -> tuple[Voucher, ...]:
-    """Return the lines' vouchers, each able to pay its line (T9.3 to T9.7)."""
+    """Return the lines' vouchers, each able to pay its line (T9.5 to T9.10)."""
     if not tx.lines:
         raise AfterUseNotSupported()
     if any(line.reserve for line in tx.lines):
@@ -292,7 +292,7 @@ def _require_vouchers(view: StateView, tx: Redeem, context: Context) -> tuple[Vo
 
 
 def _count_usage(draft: Draft, tx: Redeem, accreditation: Accreditation, time_ms: int) -> None:
-    """Count device time in against the accredited devices of each day (T9.12 to T9.15)."""
+    """Count device time in against the accredited devices of each day (T9.16, T9.17)."""
     if not tx.usage:
         raise UsageMissing()
     today = calendar.day_of(time_ms)
@@ -317,7 +317,7 @@ def _count_usage(draft: Draft, tx: Redeem, accreditation: Accreditation, time_ms
 
 
 def _single_rate(tx: Redeem, terms: Terms, holder: Party, accreditation: Accreditation) -> int:
-    """Return the one rate that all usage rows fall under (T9.16, T9.17)."""
+    """Return the one rate that all usage rows fall under (T9.18)."""
     origins = {devices.chip: devices.origin for devices in accreditation.devices}
     rates = [
         rate_for(
@@ -350,7 +350,7 @@ def _take_band(
     amount: int,
     context: Context,
 ) -> bool:
-    """Return whether the rules accept this claim themselves, using up the month's band (R6.2)."""
+    """Return whether the rules accept this claim, using up the month's band (R6.2, R6.3)."""
     every = terms.review.sample_every
     if every:
         draw = tagged_hash(
@@ -374,7 +374,7 @@ def _count_redeemed(
     amount: int,
     time_ms: int,
 ) -> None:
-    """Count an acceptance in against the holder's cap; raise RedeemedCapExceeded (R6.3)."""
+    """Count an acceptance in against the holder's cap; raise RedeemedCapExceeded (T9.21, R6.4)."""
     year = calendar.year_of(time_ms)
     redeemed = amount_at(draft, REDEEMED, programme_id, str(year), holder)
     for cap in terms.caps.holder_year_redeemed:

@@ -300,7 +300,7 @@ def budget_of(view: StateView, programme_id: str, year: int, funder: str) -> Bud
 
 
 def commit_budget(draft: Draft, terms: Terms, programme_id: str, year: int, amount: int) -> None:
-    """Commit ``amount`` fen to the funders; raise AppropriationExceeded (invariant I2)."""
+    """Commit ``amount`` fen to the funders; raise AppropriationExceeded (R4.3, invariant I2)."""
     parts = money.split(amount, terms.funders, terms.residual_funder)
     for share, part in zip(terms.funders, parts, strict=True):
         budget = budget_of(draft, programme_id, year, share.funder)
@@ -313,13 +313,15 @@ def commit_budget(draft: Draft, terms: Terms, programme_id: str, year: int, amou
 def return_budget(
     draft: Draft, terms: Terms, programme_id: str, year: int, *, before: int, after: int
 ) -> None:
-    """Give back to the funders what a voucher returned: ``after`` − ``before`` fen (R4.3).
+    """Give back to the funders what a voucher returned: ``after`` − ``before`` fen (R4.4).
 
-    Shares are taken of the running total that returned, so that rounding cannot drift.
+    Shares are taken of the running total that the voucher returned. All of them are truncated,
+    the residual funder's too: were it given the rest of every part of a voucher that was split by
+    transfers, it would get back more than it committed. A fen that no share takes stays committed.
     """
-    old = money.split(before, terms.funders, terms.residual_funder)
-    new = money.split(after, terms.funders, terms.residual_funder)
-    for share, was, now in zip(terms.funders, old, new, strict=True):
+    for share in terms.funders:
+        was = before * share.basis_points // WHOLE_BASIS_POINTS
+        now = after * share.basis_points // WHOLE_BASIS_POINTS
         change_committed(draft, programme_id, year, share.funder, was - now)
 
 

@@ -99,7 +99,7 @@ class Checks:
                 promises.locked = (round_, block)
 
     def _check_offer(self, member: Member, height: int, round_: int, block: bytes) -> None:
-        """Check that a prevoted block was its maker's to offer, or had a polka before (L22, L28)."""
+        """Check that a prevoted block was its maker's to offer, or had a polka (L22, L28)."""
         assert member.host is not None
         header, _, _ = member.host._bodies[BlockId(block)]
         if header.proposer == self.validators.proposer(height, round_):

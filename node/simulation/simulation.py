@@ -181,6 +181,14 @@ class Simulation:
             self._hand_in(self.random.choice(self.members), transaction_id, raw)
         self._every(CLIENT_MEAN_US, self._act)
 
+    def _open_again(self) -> None:
+        """Sign anew what was refused: a liar may log a transaction before what it rests on."""
+        for index, transaction_id in enumerate(self._opening):
+            if self.checks.tally.logged.get(transaction_id) is False:
+                made = self._clients.opening(self.world.now_ms, lapses=self.faults.lapses)[index]
+                self._opening[index] = made[0]
+                self._hand_in(self.random.choice(self.members), *made)
+
     def _hand_in(self, member: Member, transaction_id: bytes, raw: bytes) -> None:
         """Hand a transaction in at a member, and to others later until it is final or expired."""
         self.checks.submitted[transaction_id] = raw
@@ -302,6 +310,7 @@ class Simulation:
                     member.plan.arm(self.random.randint(1, STEPS_MAX))
                 member.start()
         self.checks.all_may_vote()
+        self._open_again()
         self.world.after(LOOK_EVERY_US, self._look)
 
     def _heal(self) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger.audit import replay
 
+from ledger.audit import replay
 from ledger.store.lmdb_store import LmdbReader
 from ledger.store.memory import MemoryStore
 from tests.cluster.support import Cluster, running_cluster
@@ -161,8 +161,8 @@ def test_without_a_quorum_nothing_finalises_and_the_wallet_says_so(
         )
         save_profile(profile, make_default=True)
         before = cluster.head("shanghai").height
-        arguments = ["voucher", "transfer", "shanghai.test.000000001", "--to", "firm-001"]
-        arguments += ["--amount", "1.00", "--holder", "firm-000", "--key", "firm-000/owner"]
+        arguments = ["voucher", "transfer", "shanghai.test.000000001", "firm-001", "1.00"]
+        arguments += ["--key", "firm-000/owner"]
         finished = subprocess.run(
             [sys.executable, "-P", "-m", "tally", *arguments],
             capture_output=True,

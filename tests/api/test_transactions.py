@@ -1,0 +1,326 @@
+"""Sending a transaction: the statuses, the waits, and what no block can hold."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from api import following
+from api.app import stop_waiting
+from api.routes.transactions import BODY_BYTES_MAX
+from ledger.transactions import parse
+from tests import builders
+from tests.api.world import World
+from tests.builders import GENESIS_MS, MINUTE_MS, NOON_MS
+
+pytestmark = pytest.mark.anyio
+
+VOUCHER = "shanghai.compute.000000001"
+POST = "/v1/transactions"
+
+
+@pytest.fixture
+async def minted(world: World) -> World:
+    """Give firm-a a voucher of 100,000 yuan."""
+    world.node.commit(builders.mint(("firm-a", 10_000_000)))
+    return world
+
+
+def id_of(raw: bytes) -> str:
+    """Return the id of an envelope's transaction."""
+    return parse(raw).id.hex()
+
+
+async def until_waiting(world: World) -> None:
+    """Return once a request waits."""
+    while len(world.app.state.services.waiters) == 0:
+        await asyncio.sleep(0)
+
+
+async def test_a_transaction_is_pending_until_a_block_holds_it(minted: World) -> None:
+    raw = builders.transfer(VOUCHER, 500)
+    sent = await minted.client.post(POST, content=raw)
+    assert (sent.status_code, sent.json()["status"]) == (202, "pending")
+    assert sent.headers["location"] == f"{POST}/{id_of(raw)}"
+    assert (await minted.client.get(sent.headers["location"])).status_code == 202
+    minted.node.commit()
+    found = await minted.get(sent.headers["location"])
+    head = minted.chain.ledger.last()
+    assert (found["status"], found["code"], found["number"]) == ("final", "ok", 0)
+    assert (found["kind"], found["height"]) == ("voucher.transfer", head.height)
+    assert found["sequence"] == head.log_size - 2
+    assert found["expires_at"] == NOON_MS + 60 * MINUTE_MS
+    assert found["postings"] == [
+        {
+            "kind": "transfer",
+            "programme": "shanghai.compute",
+            "serial": 2,
+            "count": 1,
+            "amount": 500,
+            "source": "firm-a",
+            "target": "firm-b",
+        }
+    ]
+    assert found["node"]["name"] == "shanghai"
+    assert found["node"]["record_hash"] == head.app_hash.hex()
+
+
+async def test_waiting_for_final_answers_when_the_block_is_durable(minted: World) -> None:
+    raw = builders.transfer(VOUCHER, 500)
+    sending = asyncio.create_task(minted.client.post(f"{POST}?wait=final", content=raw))
+    await until_waiting(minted)
+    assert not sending.done()
+    minted.node.commit()
+    answer = await sending
+    assert (answer.status_code, answer.json()["status"]) == (200, "final")
+    assert len(minted.app.state.services.waiters) == 0
+
+
+async def test_many_wait_for_one_block_and_all_are_answered(minted: World) -> None:
+    raws = [builders.transfer(VOUCHER, 500 + number) for number in range(50)]
+    sending = [
+        asyncio.create_task(minted.client.post(f"{POST}?wait=final", content=raw)) for raw in raws
+    ]
+    while len(minted.app.state.services.waiters) < len(raws):
+        await asyncio.sleep(0)
+    minted.node.commit()
+    answers = await asyncio.gather(*sending)
+    assert [answer.json()["status"] for answer in answers] == ["final"] * len(raws)
+    assert [answer.json()["id"] for answer in answers] == [id_of(raw) for raw in raws]
+
+
+async def test_waiting_ends_at_the_timeout_with_what_is_known(minted: World) -> None:
+    raw = builders.transfer(VOUCHER, 500)
+    answer = await minted.client.post(f"{POST}?wait=final&timeout_ms=30", content=raw)
+    assert (answer.status_code, answer.json()["status"]) == (202, "pending")
+
+
+async def test_a_refusal_for_now_is_answered_at_once_with_code_and_values(minted: World) -> None:
+    raw = builders.transfer(VOUCHER, 10_000_001)
+    answer = await minted.client.post(f"{POST}?wait=final", content=raw)
+    document = answer.json()
+    assert answer.status_code == 202
+    assert (document["status"], document["code"], document["number"]) == (
+        "refused_for_now",
+        "voucher_exhausted",
+        502,
+    )
+    assert document["values"] == {"asked": 10_000_001, "available": 10_000_000}
+
+
+async def test_the_loser_of_a_double_spend_learns_it_while_it_waits(minted: World) -> None:
+    loser = builders.transfer(VOUCHER, 9_000_000)
+    sending = asyncio.create_task(minted.client.post(f"{POST}?wait=final", content=loser))
+    await until_waiting(minted)
+    minted.node.pending.clear()
+    minted.node.commit(builders.transfer(VOUCHER, 8_000_000))
+    await minted.node.refuse(loser)
+    answer = await sending
+    assert (answer.status_code, answer.json()["status"]) == (202, "refused_for_now")
+    assert answer.json()["values"] == {"asked": 9_000_000, "available": 2_000_000}
+
+
+async def test_a_refusal_that_nobody_told_is_asked_for(
+    minted: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "LOOKUP_AFTER_S", 0)
+    loser = builders.transfer(VOUCHER, 9_000_000)
+    sending = asyncio.create_task(minted.client.post(f"{POST}?wait=final", content=loser))
+    await until_waiting(minted)
+    minted.node.pending.clear()
+    minted.node.commit(builders.transfer(VOUCHER, 8_000_000))
+    await minted.node.submit(loser)
+    assert (await sending).json()["status"] == "refused_for_now"
+
+
+async def test_a_logged_refusal_is_refused_for_ever(minted: World) -> None:
+    raw = builders.transfer(VOUCHER, 10_000_001)
+    minted.node.commit(raw)
+    for answer in (
+        await minted.client.get(f"{POST}/{id_of(raw)}"),
+        await minted.client.post(POST, content=raw),
+    ):
+        document = answer.json()
+        assert (answer.status_code, document["status"]) == (200, "refused")
+        assert (document["code"], document["postings"]) == ("voucher_exhausted", [])
+        assert "less value" in document["message"]
+
+
+async def test_sending_again_what_is_logged_answers_the_logged_status(minted: World) -> None:
+    raw = builders.transfer(VOUCHER, 500)
+    minted.node.commit(raw)
+    first = (await minted.client.post(POST, content=raw)).json()
+    second = (await minted.client.post(f"{POST}?wait=final", content=raw)).json()
+    assert first == second | {"node": first["node"]}
+    assert first["status"] == "final"
+
+
+async def test_what_expired_before_it_came_is_expired(minted: World) -> None:
+    raw = builders.transfer(VOUCHER, 500, expires_at=GENESIS_MS + 1)
+    answer = await minted.client.post(POST, content=raw)
+    assert (answer.status_code, answer.json()["status"]) == (200, "expired")
+
+
+async def test_waiting_ends_when_block_time_passes_the_expiry(minted: World) -> None:
+    raw = builders.transfer(VOUCHER, 500, expires_at=minted.chain.now_ms + 1_500)
+    sending = asyncio.create_task(minted.client.post(f"{POST}?wait=final", content=raw))
+    await until_waiting(minted)
+    minted.node.pending.clear()
+    minted.node.commit(builders.attest("firm-a"))
+    minted.node.commit(builders.attest("firm-b"))
+    answer = await sending
+    assert (answer.status_code, answer.json()["status"]) == (200, "expired")
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "code"),
+    [
+        ({"log_id": b"\1" * 32}, 400, "wrong_log"),
+        ({"expires_at": NOON_MS + 30 * 86_400_000}, 400, "expires_too_far"),
+        ({"by": (("stranger", "owner"),)}, 403, "key_unknown"),
+    ],
+)
+async def test_what_no_block_can_hold_is_a_problem(
+    minted: World, changes: dict[str, Any], status: int, code: str
+) -> None:
+    raw = builders.transfer(VOUCHER, 500, **changes)
+    answer = await minted.client.post(POST, content=raw)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.json()["retryable"] is False
+
+
+async def test_a_signature_that_does_not_verify_is_forbidden(minted: World) -> None:
+    raw = bytearray(builders.transfer(VOUCHER, 500))
+    raw[-40] ^= 1
+    answer = await minted.client.post(POST, content=bytes(raw))
+    assert (answer.status_code, answer.json()["code"]) == (403, "bad_signature")
+
+
+@pytest.mark.parametrize("body", [b"", b"\x00", b"\x92\xc4", b"{}", b"\xff" * 1000])
+async def test_bytes_that_are_no_transaction_are_named_so(minted: World, body: bytes) -> None:
+    for path in (POST, f"{POST}/simulate"):
+        answer = await minted.client.post(path, content=body)
+        assert (answer.status_code, answer.json()["code"]) == (400, "not_canonical")
+
+
+async def test_a_body_beyond_the_limit_is_too_large_declared_or_not(minted: World) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(BODY_BYTES_MAX // 1024):
+            yield bytes(1024)
+        yield b"\0"
+
+    fits = await minted.client.post(POST, content=bytes(BODY_BYTES_MAX))
+    assert fits.json()["code"] == "not_canonical"
+    for content in (bytes(BODY_BYTES_MAX + 1), pieces()):
+        answer = await minted.client.post(POST, content=content)
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
+async def test_a_busy_node_asks_to_try_again(minted: World) -> None:
+    minted.node.is_busy = True
+    answer = await minted.client.post(POST, content=builders.transfer(VOUCHER, 500))
+    assert (answer.status_code, answer.json()["code"]) == (429, "busy")
+    assert answer.json()["retryable"] is True
+    assert answer.headers["retry-after"] == "1"
+
+
+async def test_without_a_node_sending_fails_and_reading_goes_on(minted: World) -> None:
+    logged = builders.transfer(VOUCHER, 500)
+    minted.node.commit(logged)
+    await minted.lose_node()
+    answer = await minted.client.post(POST, content=builders.transfer(VOUCHER, 600))
+    assert (answer.status_code, answer.json()["code"]) == (503, "node_unreachable")
+    assert answer.json()["retryable"] is True
+    assert (await minted.get(f"{POST}/{id_of(logged)}"))["status"] == "final"
+    assert (await minted.get("/v1/vouchers"))["height"] == 4
+
+
+async def test_beyond_the_bound_on_waiting_a_request_is_answered_as_things_stand(
+    minted: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "WAITERS_MAX", 1)
+    first = asyncio.create_task(
+        minted.client.post(f"{POST}?wait=final", content=builders.transfer(VOUCHER, 500))
+    )
+    await until_waiting(minted)
+    second = await minted.client.post(f"{POST}?wait=final", content=builders.transfer(VOUCHER, 600))
+    assert (second.status_code, second.json()["status"]) == (202, "pending")
+    minted.node.commit()
+    assert (await first).json()["status"] == "final"
+
+
+async def test_the_node_is_asked_about_a_bounded_number_at_a_time(
+    minted: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "LOOKUPS_MAX", 1)
+    monkeypatch.setattr(following, "LOOKUP_AFTER_S", 0)
+    raws = [builders.transfer(VOUCHER, 500 + number) for number in range(3)]
+    sending = [
+        asyncio.create_task(minted.client.post(f"{POST}?wait=final", content=raw)) for raw in raws
+    ]
+    while len(minted.app.state.services.waiters) < len(raws):
+        await asyncio.sleep(0)
+    minted.node.pending.clear()
+    minted.node.commit(builders.transfer(VOUCHER, 10_000_000))
+    for raw in raws:
+        await minted.node.submit(raw)
+    answers = await asyncio.gather(*sending)  # each got its turn
+    assert [answer.json()["code"] for answer in answers] == ["voucher_exhausted"] * 3
+
+
+async def test_simulating_says_what_would_happen_and_changes_nothing(minted: World) -> None:
+    answer = await minted.client.post(f"{POST}/simulate", content=builders.transfer(VOUCHER, 500))
+    assert answer.status_code == 200
+    assert (answer.json()["code"], answer.json()["height"]) == ("ok", 3)
+    assert answer.json()["postings"][0]["amount"] == 500
+    refused = await minted.client.post(
+        f"{POST}/simulate", content=builders.transfer(VOUCHER, 10_000_001)
+    )
+    assert (refused.json()["code"], refused.json()["number"]) == ("voucher_exhausted", 502)
+    assert minted.node.pending == {}
+
+
+async def test_an_unknown_id_is_unknown_or_expired_for_certain(minted: World) -> None:
+    path = f"{POST}/{'ab' * 32}"
+    assert await minted.problem(path) == (404, "transaction_unknown")
+    later = minted.chain.ledger.last().time_ms
+    assert await minted.problem(f"{path}?expires_at={later + 1}") == (404, "transaction_unknown")
+    assert (await minted.get(f"{path}?expires_at={later}"))["status"] == "expired"
+
+
+async def test_transactions_are_listed_newest_first_and_page_without_gap(minted: World) -> None:
+    minted.node.commit(builders.transfer(VOUCHER, 500), builders.transfer(VOUCHER, 501))
+    whole = await minted.get(POST)
+    sequences = [item["sequence"] for item in whole["items"]]
+    assert sequences == sorted(sequences, reverse=True)
+    assert whole["next"] is None
+    newest = whole["items"][0]
+    assert newest["operation"] == {
+        "kind": "voucher.transfer",
+        "voucher": VOUCHER,
+        "holder": "firm-a",
+        "recipient": "firm-b",
+        "amount": 501,
+    }
+    assert newest["signers"] == [{"party": "firm-a", "person": "owner"}]
+    paged: list[int] = []
+    path = f"{POST}?limit=2"
+    while True:
+        page = await minted.get(path)
+        assert len(page["items"]) <= 2
+        paged += [item["sequence"] for item in page["items"]]
+        if page["next"] is None:
+            break
+        path = f"{POST}?limit=2&cursor={page['next']}"
+    assert paged == sequences
+
+
+async def test_the_server_lets_waiting_requests_go_when_it_stops(minted: World) -> None:
+    sending: asyncio.Task[httpx2.Response] = asyncio.create_task(
+        minted.client.post(f"{POST}?wait=final", content=builders.transfer(VOUCHER, 500))
+    )
+    await until_waiting(minted)
+    stop_waiting(minted.app)
+    assert (await sending).json()["status"] == "pending"

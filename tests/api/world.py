@@ -1,0 +1,252 @@
+"""A server over a real store and Unix socket, with a node that commits when it is told to."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from fastapi import FastAPI
+
+from api.app import create_app
+from api.services import Limits
+from ledger.encoding.codec import NotCanonical
+from ledger.execute import Inadmissible
+from ledger.ledger import Ledger
+from ledger.rules.refusals import TransactionRefused
+from ledger.store.lmdb_store import LmdbReader, LmdbStore
+from ledger.transactions import parse
+from node.port import (
+    Busy,
+    Committed,
+    Effect,
+    NodeStatus,
+    PeerStatus,
+    PortClient,
+    PortClosed,
+    PortServer,
+    RefusedForNow,
+    SeenCommit,
+    TransactionStatus,
+)
+from tests import builders
+from tests.builders import Chain
+
+VALIDATORS = ("shanghai", "guiyang", "guian-hub", "chengdu-aicc")
+
+
+class SameProcessReader(LmdbReader):
+    """A reading end that shares the writer's environment: LMDB opens a store once a process."""
+
+    def __init__(self, store: LmdbStore) -> None:
+        self._environment = store._environment
+        self._databases = store._databases
+
+
+@dataclass
+class FakeNode:
+    """Takes transactions in and commits them when a test says so."""
+
+    chain: Chain
+    pending: dict[bytes, bytes] = field(default_factory=dict)
+    """Envelopes by id."""
+    refused: dict[bytes, TransactionRefused] = field(default_factory=dict)
+    """What is refused for now, by id."""
+    commits: list[SeenCommit] = field(default_factory=list)
+    quorum_age_ms: int = 3
+    stopped: str = ""
+    is_busy: bool = False
+    lookups: int = 0
+    server: PortServer | None = None
+
+    def commit(self, *more: bytes, signers: tuple[str, ...] = VALIDATORS) -> None:
+        """Commit what is pending, and more, as one block."""
+        raws = (*self.pending.values(), *more)
+        self.pending.clear()
+        head = self.chain.block(*raws).head
+        seen = SeenCommit(
+            height=head.height,
+            time_ms=head.time_ms,
+            round=0,
+            transactions=len(raws),
+            finality_us=20_000 + 1_000 * (head.height % 7),
+            signers=tuple(builders.key(name, "consensus") for name in signers),
+        )
+        self.commits = [*self.commits, seen][-32:]
+        if self.server is not None:
+            self.server.tell(
+                Committed(height=head.height, time_ms=head.time_ms, log_size=head.log_size)
+            )
+
+    def known(self, transaction_id: bytes, status: str, **changes: object) -> TransactionStatus:
+        """Return a status that mentions only what matters."""
+        values: dict[str, object] = {
+            "code": "ok",
+            "number": 0,
+            "sentence": "",
+            "values": (),
+            "expires_at": builders.NOON_MS + 60 * builders.MINUTE_MS,
+            "sequence": (),
+            "height": (),
+        }
+        return TransactionStatus(id=transaction_id, status=status, **(values | changes))  # type: ignore[arg-type]
+
+    async def submit(self, raw: bytes) -> TransactionStatus:
+        """Take in an envelope."""
+        if self.is_busy:
+            raise Busy("no room for another transaction")
+        transaction = parse(raw)
+        try:
+            refusal = self.chain.ledger.check(raw).refusal
+        except Inadmissible as error:
+            return self.known(transaction.id, "inadmissible", code=error.code, sentence=str(error))
+        if refusal is not None:
+            self.refused[transaction.id] = refusal
+            return await self.lookup(transaction.id)
+        self.pending[transaction.id] = raw
+        return self.known(transaction.id, "pending")
+
+    async def refuse(self, raw: bytes) -> None:
+        """Do what a node does when a recheck refuses a pending transaction: tell the watchers."""
+        status = await self.submit(raw)
+        assert status.status == "refused_for_now" and self.server is not None
+        self.pending.pop(status.id, None)
+        self.server.tell(RefusedForNow(status=status))
+
+    async def simulate(self, raw: bytes) -> Effect:
+        """Say what an envelope would do."""
+        refusal: TransactionRefused | None = None
+        postings: tuple[tuple[str, str, int, int, int, str, str], ...] = ()
+        try:
+            outcome = self.chain.ledger.simulate(raw, time_ms=self.chain.now_ms)
+        except TransactionRefused as error:
+            refusal = error
+        except Inadmissible as error:
+            raise NotCanonical(str(error)) from None
+        else:
+            postings = tuple(
+                (one.kind, one.programme, one.serial, one.count, one.amount, one.source, one.target)
+                for one in outcome.postings
+            )
+        return Effect(
+            height=self.chain.ledger.last().height,
+            code="ok" if refusal is None else refusal.code,
+            number=0 if refusal is None else refusal.number,
+            sentence="" if refusal is None else str(refusal),
+            values=() if refusal is None else tuple(refusal.values.items()),
+            postings=postings,
+        )
+
+    async def lookup(self, transaction_id: bytes) -> TransactionStatus:
+        """Say what is known outside the log."""
+        self.lookups += 1
+        refusal = self.refused.get(transaction_id)
+        if refusal is not None:
+            return self.known(
+                transaction_id,
+                "refused_for_now",
+                code=refusal.code,
+                number=refusal.number,
+                sentence=str(refusal),
+                values=tuple(refusal.values.items()),
+            )
+        if transaction_id in self.pending:
+            return self.known(transaction_id, "pending")
+        return self.known(transaction_id, "unknown", expires_at=0)
+
+    async def status(self) -> NodeStatus:
+        """Say how the node is."""
+        head = self.chain.ledger.last()
+        return NodeStatus(
+            name="shanghai",
+            network="dev-test",
+            log_id=head.log_id,
+            height=head.height,
+            time_ms=head.time_ms,
+            app_hash=head.app_hash,
+            log_size=head.log_size,
+            round=0,
+            step="propose",
+            validating=True,
+            pending=len(self.pending),
+            quorum_age_ms=self.quorum_age_ms,
+            stopped=self.stopped,
+            peers=tuple(
+                PeerStatus(name=name, up=name != "chengdu-aicc", round_trip_us=300)
+                for name in VALIDATORS[1:]
+            ),
+            commits=tuple(self.commits),
+        )
+
+    async def metrics(self) -> str:
+        """Return a metrics page."""
+        return "tally_height 3\n"
+
+
+@dataclass
+class World:
+    """Everything that a test of the server touches."""
+
+    chain: Chain
+    node: FakeNode
+    port: PortServer
+    app: FastAPI
+    client: httpx2.AsyncClient
+
+    async def get(self, path: str) -> Any:
+        """Return the JSON of a successful answer."""
+        answer = await self.client.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def problem(self, path: str) -> tuple[int, str]:
+        """Return status and code of a problem."""
+        answer = await self.client.get(path)
+        assert answer.headers["content-type"] == "application/problem+json", answer.text
+        return answer.status_code, answer.json()["code"]
+
+    async def lose_node(self) -> None:
+        """Stop the node's port, as if its process died; return once the server can see it."""
+        await self.app.state.services.port.status()  # a link that stands is a link that falls
+        await self.port.stop()
+        while True:
+            try:
+                await self.app.state.services.port.status()
+            except PortClosed:
+                return
+
+
+def chain_at(path: Path) -> Chain:
+    """Return a funded chain in a store on disk."""
+    return builders.funded_chain(ledger=Ledger(LmdbStore(path, map_bytes=64 * 1024**2)))
+
+
+def store_of(chain: Chain) -> LmdbStore:
+    """Return the store under a chain."""
+    storage = chain.ledger._storage
+    assert isinstance(storage, LmdbStore)
+    return storage
+
+
+@asynccontextmanager
+async def world_at(
+    path: Path, *, network: str = "dev-test", limits: Limits | None = None
+) -> AsyncIterator[World]:
+    """Serve a funded chain in this process."""
+    chain = chain_at(path / "store")
+    node = FakeNode(chain)
+    port = PortServer(path / "port", node)
+    node.server = port
+    await port.start()
+    app = create_app(
+        SameProcessReader(store_of(chain)), PortClient(path / "port"), network, limits=limits
+    )
+    transport = httpx2.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://node") as client,
+    ):
+        yield World(chain=chain, node=node, port=port, app=app, client=client)
+    await port.stop()
+    store_of(chain).close()

@@ -1,0 +1,187 @@
+"""The console in a real browser: both languages, live, and within its content security policy."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from ledger.rules.money import FunderShare
+from tests import builders
+from tests.api.process import Served, served_at
+from tests.api.world import FakeNode
+
+CHROMIUM = Path(os.environ.get("TALLY_CHROMIUM", "/usr/bin/chromium"))
+ARGUMENTS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not CHROMIUM.exists(),
+        reason=f"no Chromium at {CHROMIUM}: install it or set TALLY_CHROMIUM",
+    ),
+]
+
+VOUCHER = "shanghai.compute.000000001"
+
+
+def prepare(node: FakeNode) -> None:
+    """Mint, redeem, transfer and refuse, so that every part of the page has something to show."""
+    halves = (
+        FunderShare(funder="guiyang", basis_points=5_000),
+        FunderShare(funder="henan", basis_points=5_000),
+    )
+    node.commit(
+        builders.publish(
+            programme="guiyang.compute",
+            title="Guiyang compute vouchers 2026",
+            assumed=("rounding", "review_band_yuan"),
+            funders=halves,
+            residual_funder="guiyang",
+        )
+    )
+    node.commit(
+        builders.appropriate(50_000_000, programme="guiyang.compute", funder="guiyang"),
+        builders.appropriate(50_000_000, programme="guiyang.compute", funder="henan"),
+        builders.attest("firm-a"),
+    )
+    node.commit(
+        builders.mint(("firm-a", 30_000_000), ("firm-b", 8_000_000)),
+        builders.mint(("firm-b", 12_345_678), programme="guiyang.compute"),
+    )
+    node.commit(
+        builders.redeem((VOUCHER, 12_000_000)), signers=("shanghai", "guiyang", "guian-hub")
+    )
+    node.commit(
+        builders.redeem(
+            ("guiyang.compute.000000001", 2_345_677), holder="firm-b", invoice="invoice-2"
+        )
+    )
+    node.commit(builders.transfer(VOUCHER, 90_000_000))
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Serve the prepared chain from a process of its own."""
+    with served_at(tmp_path_factory.mktemp("console"), prepare) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Start Chromium."""
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """Open a tab that fails the test if the page complains: of a script, or of its own policy."""
+    context = browser.new_context(viewport={"width": 1360, "height": 900})
+    tab = context.new_page()
+    complaints: list[str] = []
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on(
+        "console",
+        lambda message: complaints.append(message.text) if message.type == "error" else None,
+    )
+    yield tab
+    context.close()
+    assert complaints == []
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ("Programmes", "Outstanding", "Validators", "Who owes whom", "Redemption")),
+        ("zh", ("算力券项目", "未使用", "验证节点", "应付关系", "核销")),
+    ],
+)
+def test_the_page_speaks_the_language_and_shows_the_ledger(
+    served: Served, page: Page, language: str, words: tuple[str, ...]
+) -> None:
+    page.goto(f"{served.address}/?lang={language}")
+    for word in words:
+        expect(page.get_by_text(word, exact=True).first).to_be_visible()
+    row = page.locator("#programmes tbody tr", has_text="shanghai.compute")
+    expect(row).to_contain_text("1,000,000.00")  # appropriated
+    expect(row).to_contain_text("260,000.00")  # outstanding
+    expect(row).to_contain_text("120,000.00")  # burned
+    expect(page.locator("#payables")).to_contain_text("11,728.39")  # henan's half of a claim
+    expect(page.locator("#transactions")).to_contain_text("voucher_exhausted")
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+
+
+def test_what_is_assumed_is_marked_as_assumed(served: Served, page: Page) -> None:
+    page.goto(f"{served.address}/?lang=en")
+    row = page.locator("#programmes tbody tr", has_text="guiyang.compute")
+    row.get_by_text("Assumed 2").click()
+    expect(row).to_contain_text("they are assumed: rounding, review_band_yuan")
+    other = page.locator("#programmes tbody tr", has_text="shanghai.compute")
+    expect(other.get_by_text("Assumed")).to_have_count(0)
+
+
+def test_the_bar_is_told_in_words_too(served: Served, page: Page) -> None:
+    page.goto(f"{served.address}/?lang=en")
+    bar = page.locator("#programmes tbody tr", has_text="shanghai.compute").get_by_role("img")
+    expect(bar).to_have_attribute(
+        "aria-label",
+        "Of 1,000,000.00 yuan appropriated: 120,000.00 burned, 260,000.00 outstanding, "
+        "620,000.00 uncommitted",
+    )
+
+
+def test_the_grid_shows_who_did_not_sign(served: Served, page: Page) -> None:
+    page.goto(f"{served.address}/?lang=en")
+    absent = page.locator("#validators tr", has_text="chengdu-aicc").locator("td.no")
+    expect(absent).to_have_count(1)
+    expect(absent).to_have_attribute("title", "block 6: not in the certificate")
+
+
+def test_a_new_block_shows_up_live(served: Served, page: Page) -> None:
+    page.goto(f"{served.address}/?lang=en")
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+    before = int(page.locator("#height").inner_text())
+    served.node.commit(builders.transfer(VOUCHER, 4_200))
+    expect(page.locator("#height")).to_have_text(str(before + 1))
+    newest = page.locator("#transactions tbody tr").first
+    expect(newest).to_contain_text("Transfer")
+    expect(newest).to_contain_text("42.00")
+
+
+def test_a_lost_connection_is_said_and_nothing_turns_to_zero(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with served_at(tmp_path) as served, browser.new_page() as tab:
+        tab.goto(f"{served.address}/?lang=en")
+        expect(tab.locator("#live")).to_have_attribute("data-state", "on")
+        served.process.terminate()
+        served.process.wait()
+        expect(tab.locator("#live")).to_contain_text("Connection lost. The figures below are as of")
+        expect(tab.locator("#height")).to_have_text("2")
+        expect(tab.locator("#programmes tbody tr")).to_contain_text("1,000,000.00")
+
+
+def test_the_first_page_follows_the_browsers_language(served: Served, browser: Browser) -> None:
+    with browser.new_context(locale="zh-CN") as context, context.new_page() as tab:
+        tab.goto(served.address)
+        expect(tab.locator("html")).to_have_attribute("lang", "zh-CN")
+        expect(tab).to_have_title(re.compile("dev-test"))
+
+
+@pytest.mark.parametrize("width", [360, 768, 1360])
+def test_the_page_never_scrolls_sideways(served: Served, page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{served.address}/?lang=en")
+    expect(page.locator("#programmes tbody tr").first).to_be_visible()
+    overflow = page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+    assert overflow == 0

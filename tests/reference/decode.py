@@ -1,0 +1,218 @@
+"""A second, independent reading of envelopes: the `msgpack` package and the wire specification.
+
+Nothing of the ledger's codec, types or limits is used here, so that the two can disagree.
+"""
+
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]
+
+Check = Callable[[Any], bool]
+"""Whether a decoded value has the form that a field asks."""
+
+SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+PROGRAMME = re.compile(rf"{SLUG.pattern}\.{SLUG.pattern}")
+SERIAL = re.compile(rf"{SLUG.pattern}(\.{SLUG.pattern})?\.[0-9]{{9}}")
+
+
+def integer(least: int, most: int) -> Check:
+    """An integer in a range; booleans are none."""
+    return lambda value: type(value) is int and least <= value <= most
+
+
+def matching(pattern: re.Pattern[str]) -> Check:
+    """Text that a pattern matches as a whole."""
+    return lambda value: type(value) is str and pattern.fullmatch(value) is not None
+
+
+def binary(least: int, most: int) -> Check:
+    """A byte string with a length in a range."""
+    return lambda value: type(value) is bytes and least <= len(value) <= most
+
+
+def text(characters_max: int, bytes_max: int = 256) -> Check:
+    """Text of bounded length, in characters and in UTF-8 bytes."""
+    return lambda value: (
+        type(value) is str
+        and len(value) <= characters_max
+        and len(value.encode("utf-8")) <= bytes_max
+    )
+
+
+def one_of(*values: str) -> Check:
+    """One of a few words."""
+    return lambda value: type(value) is str and value in values
+
+
+def many(item: Check, least: int, most: int) -> Check:
+    """An array of like items."""
+    return lambda value: (
+        type(value) is list and least <= len(value) <= most and all(map(item, value))
+    )
+
+
+def optional(item: Check) -> Check:
+    """`[]` or `[x]`."""
+    return many(item, 0, 1)
+
+
+def row(*fields: Check) -> Check:
+    """An array with fixed positions."""
+    return lambda value: (
+        type(value) is list
+        and len(value) == len(fields)
+        and all(check(item) for check, item in zip(fields, value, strict=True))
+    )
+
+
+NATURAL = integer(0, 2**53 - 1)
+POSITIVE = integer(1, 2**53 - 1)
+RATE = integer(0, 10_000)
+SLUG_TEXT, PROGRAMME_TEXT, SERIAL_TEXT = matching(SLUG), matching(PROGRAMME), matching(SERIAL)
+HASH, TEXT = binary(32, 32), text(256)
+HOLDER_CLASS = one_of("start_up", "enterprise", "institute", "university", "maker")
+OWNERSHIP = one_of("public", "private", "mixed")
+ORIGIN = one_of("domestic", "foreign")
+SERVICE = one_of("training", "inference", "general")
+TOPIC = one_of(
+    "registered_in", "revenue_at_least", "research_project", "clean_record", "unrelated_to"
+)
+PARTY_KEY = row(HASH, SLUG_TEXT, many(SLUG_TEXT, 0, 8))
+DEVICES = row(SLUG_TEXT, ORIGIN, NATURAL, NATURAL)
+CRITERION = row(TOPIC, TEXT, NATURAL, many(SLUG_TEXT, 0, 64), NATURAL)
+RATE_ROW = row(
+    optional(HOLDER_CLASS), optional(ORIGIN), optional(SERVICE), optional(OWNERSHIP), RATE
+)
+TERMS = row(
+    TEXT,
+    TEXT,
+    many(TEXT, 0, 32),
+    many(many(CRITERION, 1, 16), 0, 16),
+    many(RATE_ROW, 1, 64),
+    row(*[optional(NATURAL)] * 6),
+    one_of("monthly", "quarterly", "yearly"),
+    one_of("listed", "own_city", "recognised"),
+    many(SLUG_TEXT, 0, 64),
+    one_of("none", "enrolled", "same_group"),
+    row(NATURAL, NATURAL),
+    one_of("provider", "holder"),
+    one_of("on_application", "automatic", "after_use"),
+    many(row(SLUG_TEXT, RATE), 1, 16),
+    SLUG_TEXT,
+    row(one_of("truncate", "half_up"), integer(1, 1_000_000)),
+    integer(0, 3_660),
+    many(PROGRAMME_TEXT, 0, 64),
+    RATE,
+)
+KINDS: dict[str, tuple[Check, ...]] = {
+    "party.enrol": (
+        SLUG_TEXT,
+        SLUG_TEXT,
+        HOLDER_CLASS,
+        *[TEXT] * 3,
+        HASH,
+        NATURAL,
+        many(PARTY_KEY, 1, 64),
+        NATURAL,
+    ),
+    "attestation.issue": (
+        SLUG_TEXT,
+        SLUG_TEXT,
+        TOPIC,
+        optional(SLUG_TEXT),
+        TEXT,
+        NATURAL,
+        NATURAL,
+        optional(HASH),
+    ),
+    "programme.publish": (
+        PROGRAMME_TEXT,
+        NATURAL,
+        one_of("open", "suspended", "closed"),
+        TERMS,
+    ),
+    "programme.appropriate": (
+        PROGRAMME_TEXT,
+        SLUG_TEXT,
+        integer(2000, 9999),
+        integer(1 - 2**53, 2**53 - 1),
+        optional(NATURAL),
+    ),
+    "provider.accredit": (
+        SLUG_TEXT,
+        SLUG_TEXT,
+        many(DEVICES, 0, 64),
+        NATURAL,
+        OWNERSHIP,
+        lambda value: type(value) is bool,
+    ),
+    "recognition.set": (
+        SLUG_TEXT,
+        many(PROGRAMME_TEXT, 1, 64),
+        many(SLUG_TEXT, 1, 64),
+        one_of("direct", "host_pays"),
+        optional(NATURAL),
+        NATURAL,
+        NATURAL,
+    ),
+    "voucher.mint": (
+        PROGRAMME_TEXT,
+        NATURAL,
+        many(row(SLUG_TEXT, POSITIVE, optional(HASH)), 1, 1_000),
+    ),
+    "voucher.transfer": (SERIAL_TEXT, SLUG_TEXT, SLUG_TEXT, POSITIVE),
+    "voucher.redeem": (
+        SLUG_TEXT,
+        SLUG_TEXT,
+        text(64),
+        many(row(SERIAL_TEXT, POSITIVE, optional(SERIAL_TEXT)), 0, 16),
+        row(HASH, NATURAL, POSITIVE, POSITIVE),
+        SERVICE,
+        many(row(SLUG_TEXT, NATURAL, POSITIVE, NATURAL), 0, 64),
+        HASH,
+    ),
+}
+"""The fields of every kind after its name (T1 to T9)."""
+
+
+def strict(data: bytes) -> Any:
+    """Return the value of canonical bytes; raise ValueError.
+
+    msgpack reads many forms of one value; packing it again gives the shortest.
+    """
+    try:
+        value = msgpack.unpackb(data, raw=False, strict_map_key=False)
+        again = msgpack.packb(value, use_bin_type=True)
+    except (ValueError, TypeError, OverflowError, msgpack.exceptions.UnpackException) as error:
+        raise ValueError(str(error)) from None
+    if again != data:
+        raise ValueError("another form of the same value")
+    return value
+
+
+def accepts(envelope: bytes) -> bool:
+    """Return whether the specification takes these bytes for an envelope."""
+    if len(envelope) > 60_000:
+        return False
+    try:
+        outer = strict(envelope)
+        is_sealed = row(binary(0, 60_000), many(row(HASH, binary(64, 64)), 1, 16))
+        if not is_sealed(outer):
+            return False
+        body = strict(outer[0])
+    except ValueError:
+        return False
+    keys = [key for key, _ in outer[1]]
+    if any(first >= second for first, second in pairwise(keys)):
+        return False
+    if not row(integer(1, 1), HASH, NATURAL, lambda value: type(value) is list)(body):
+        return False
+    operation = body[3]
+    if not operation or type(operation[0]) is not str or operation[0] not in KINDS:
+        return False
+    if operation[0] != "voucher.mint" and len(envelope) > 16_384:
+        return False
+    return row(*KINDS[operation[0]])(operation[1:])

@@ -1,0 +1,382 @@
+"""The simulator finds mistakes: each known one is planted, and some seed must see it.
+
+A bug is planted in the code that every member runs, honest or not; the checks do not use that code.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from consensus import rounds, votebook
+from consensus.driver import Driver
+from consensus.effects import Effect
+from consensus.inputs import ProposalReceived, TimeoutExpired
+from consensus.messages import Proposal, Vote, VoteKind
+from consensus.rounds import RoundState, Transition
+from consensus.validators import ValidatorSet
+from ledger.blocks import BlockRefused
+from ledger.encoding.codec import NotCanonical
+from ledger.execute import Execution
+from ledger.ledger import Ledger
+from ledger.rules import claims, vouchers
+from node import host as host_module
+from node import messages
+from node.host import Host
+from node.messages import Header
+from node.signer import Refused, Signer, SignRequest
+from node.simulation.disk import SimulatedSlotFile
+from node.simulation.faults import Faults
+from node.simulation.simulation import Failed, run_seed
+from node.wal import WriteAheadLog
+
+SEEDS_MAX = 150
+"""The adversary has this many tries for each bug."""
+
+LYING = Faults(liars=1, delay_mean_ms=5.0, keeps_order=False)
+LYING_SLOWLY = Faults(liars=1, delay_mean_ms=200.0, keeps_order=False, drop=0.1)
+CRASHING = Faults(crash_every_ms=150, delay_mean_ms=20.0)
+CRASHING_AND_LOSING = Faults(crash_every_ms=300, delay_mean_ms=400.0, drop=0.2)
+LOSING = Faults(delay_mean_ms=80.0, drop=0.3, keeps_order=False)
+LYING_AND_CRASHING = Faults(
+    liars=1, crash_every_ms=200, delay_mean_ms=200.0, keeps_order=False, drop=0.1
+)
+REPEATING = Faults(delay_mean_ms=20.0, duplicate=0.5)
+
+Patch = pytest.MonkeyPatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlantedBug:
+    name: str
+    plant: Callable[[Patch], None]
+    faults: Faults
+    caught_as: tuple[str, ...]
+    """How the violations begin that count as seeing it."""
+    validators: int = 4
+
+
+# --- consensus -----------------------------------------------------------------------------------
+
+
+def quorum_of_exactly_two_thirds(patch: Patch) -> None:
+    patch.setattr(ValidatorSet, "is_quorum", lambda s, power: 3 * power >= 2 * s.total_power)
+
+
+def lock_ignored(patch: Patch) -> None:
+    correct = rounds.start_round
+
+    def planted(state: RoundState, round: int) -> Transition:
+        return correct(replace(state, locked_block=(), locked_round=rounds.NO_ROUND), round)
+
+    patch.setattr(rounds, "start_round", planted)
+
+
+def vote_counted_twice_per_key(patch: Patch) -> None:
+    def planted(tally: votebook._Tally, vote: Vote) -> votebook.Recorded:
+        tally.first.setdefault(vote.validator, vote)
+        tally.power_of_all += tally._validators.power_of(vote.validator)
+        tally._count(vote)
+        return votebook.Recorded(True, None)
+
+    patch.setattr(votebook._Tally, "add", planted)
+
+
+def valid_round_off_by_one(patch: Patch) -> None:
+    correct = rounds.on_polka_for_proposal
+
+    def planted(state: RoundState, event: rounds.PolkaForProposal) -> Transition:
+        if state.valid_round == event.round + 1:
+            return state, ()
+        after, outputs = correct(state, event)
+        changed = after.valid_round == event.round
+        return replace(after, valid_round=after.valid_round + changed), outputs
+
+    patch.setattr(rounds, "on_polka_for_proposal", planted)
+
+
+def polka_of_the_valid_round_not_checked(patch: Patch) -> None:
+    patch.setattr(Driver, "_has_polka", lambda driver, round, value: True)
+
+
+def precommit_without_a_polka(patch: Patch) -> None:
+    def planted(book: votebook.VoteBook, round: int, kind: VoteKind) -> Any:
+        values = [vote.block_id for vote in book.votes(round, kind) if vote.block_id]
+        return values[0] if values else None
+
+    patch.setattr(votebook.VoteBook, "quorum_value", planted)
+
+
+# --- host ----------------------------------------------------------------------------------------
+
+
+def proposer_not_checked(patch: Patch) -> None:
+    turn: list[Any] = []
+    correct_proposer = ValidatorSet.proposer
+    correct_host, correct_driver = Host._on_proposal, Driver._receive_proposal
+
+    def proposer(one: ValidatorSet, height: int, round: int) -> Any:
+        return turn[0] if turn else correct_proposer(one, height, round)
+
+    def on_proposal(host: Host, peer: str, proposal: Proposal, payload: bytes) -> None:
+        turn[:] = [proposal.validator]
+        try:
+            correct_host(host, peer, proposal, payload)
+        finally:
+            turn.clear()
+
+    def receive(driver: Driver, received: ProposalReceived, effects: list[Effect]) -> bool:
+        turn[:] = [received.proposal.validator]
+        try:
+            return correct_driver(driver, received, effects)
+        finally:
+            turn.clear()
+
+    patch.setattr(ValidatorSet, "proposer", proposer)
+    patch.setattr(Host, "_on_proposal", on_proposal)
+    patch.setattr(Driver, "_receive_proposal", receive)
+
+
+def time_not_checked(patch: Patch) -> None:
+    patch.setattr(host_module, "TIMELY_MS", 10**12)
+
+
+def record_not_compared(patch: Patch) -> None:
+    def planted(host: Host, header: Header, data: bytes) -> Execution | None:
+        try:
+            body = messages.decode_body(data)
+            return host._ledger.execute(host._block_input(header, body))
+        except (NotCanonical, BlockRefused):
+            return None
+
+    patch.setattr(Host, "_try", planted)
+
+
+def votes_not_verified(patch: Patch) -> None:
+    correct = Host._on_vote
+
+    def planted(host: Host, peer: str, vote: Vote, payload: bytes) -> None:
+        verify, host._verify = host._verify, lambda *arguments: True
+        try:
+            correct(host, peer, vote, payload)
+        finally:
+            host._verify = verify
+
+    patch.setattr(Host, "_on_vote", planted)
+
+
+def certificate_not_verified_in_sync(patch: Patch) -> None:
+    patch.setattr(host_module, "verify_certificate", lambda *arguments: None)
+
+
+def log_not_replayed(patch: Patch) -> None:
+    patch.setattr(Host, "_replay", lambda host, records: None)
+
+
+def votes_before_the_log_is_durable(patch: Patch) -> None:
+    correct = Host._sign_vote
+
+    def planted(host: Host, *arguments: Any) -> None:
+        with pytest.MonkeyPatch.context() as lazily:
+            lazily.setattr(WriteAheadLog, "sync", lambda wal: None)
+            correct(host, *arguments)
+
+    patch.setattr(Host, "_sign_vote", planted)
+
+
+def timeouts_not_logged(patch: Patch) -> None:
+    correct = Host._log
+
+    def planted(host: Host, input_: Any) -> None:
+        if not isinstance(input_, TimeoutExpired):
+            correct(host, input_)
+
+    patch.setattr(Host, "_log", planted)
+
+
+# --- signer --------------------------------------------------------------------------------------
+
+
+def signer_forgets(patch: Patch) -> None:
+    correct = Signer.sign
+
+    def planted(signer: Signer, request: SignRequest) -> bytes | Refused:
+        if request.position <= signer._signed.request.position:
+            return signer._make_signature(signer._seed, request.message)
+        return correct(signer, request)
+
+    patch.setattr(Signer, "sign", planted)
+
+
+def signature_leaves_before_its_record_is_durable(patch: Patch) -> None:
+    patch.setattr(SimulatedSlotFile, "sync", lambda file: None)
+
+
+# --- ledger --------------------------------------------------------------------------------------
+
+
+def double_spend_check_dropped(patch: Patch) -> None:
+    for rules in (vouchers, claims):
+        patch.setattr(rules, "require_usable", lambda voucher, amount, time_ms: None)
+
+
+def spent_ids_forgotten(patch: Patch) -> None:
+    patch.setattr(Ledger, "is_logged", lambda ledger, transaction: False)
+
+
+def expiry_not_checked(patch: Patch) -> None:
+    for module in ("ledger.ledger", "ledger.execute"):
+        patch.setattr(f"{module}.check_form", lambda *arguments: None)
+    patch.setattr("node.mempool.Mempool.next_expiry_ms", lambda pool: None)
+
+
+BUGS = (
+    PlantedBug(
+        name="quorum is exactly two thirds (V2)",
+        plant=quorum_of_exactly_two_thirds,
+        faults=LOSING,
+        caught_as=("Violation: no polka", "Violation: certificate", "Violation: disagreement"),
+        validators=6,
+    ),
+    PlantedBug(
+        name="lock ignored in a new round (L23)",
+        plant=lock_ignored,
+        faults=LYING_SLOWLY,
+        caught_as=("Violation: lock broken", "Violation: disagreement"),
+    ),
+    PlantedBug(
+        name="a key counted twice (V2)",
+        plant=vote_counted_twice_per_key,
+        faults=LYING,
+        caught_as=("Violation: no polka", "Violation: certificate", "Violation: disagreement"),
+    ),
+    PlantedBug(
+        name="valid round off by one (L43)",
+        plant=valid_round_off_by_one,
+        faults=LOSING,
+        caught_as=("Violation: not live", "Violation: lock broken", "AssertionError"),
+    ),
+    PlantedBug(
+        name="polka of the valid round not checked (L28)",
+        plant=polka_of_the_valid_round_not_checked,
+        faults=LYING_SLOWLY,
+        caught_as=("Violation: no offer", "Violation: lock broken", "Violation: disagreement"),
+    ),
+    PlantedBug(
+        name="precommit without a polka (L36)",
+        plant=precommit_without_a_polka,
+        faults=LOSING,
+        caught_as=("Violation: no polka", "Violation: certificate", "Violation: disagreement"),
+    ),
+    PlantedBug(
+        name="proposer not checked (L22)",
+        plant=proposer_not_checked,
+        faults=LYING,
+        caught_as=("Violation: wrong proposer", "Violation: no offer"),
+    ),
+    PlantedBug(
+        name="time not checked",
+        plant=time_not_checked,
+        faults=LYING,
+        caught_as=("Violation: time",),
+    ),
+    PlantedBug(
+        name="record not compared with the header",
+        plant=record_not_compared,
+        faults=LYING,
+        caught_as=("Violation: the header", "Violation: the block"),
+    ),
+    PlantedBug(
+        name="votes not verified",
+        plant=votes_not_verified,
+        faults=LYING,
+        caught_as=("Violation: certificate", "Violation: no polka"),
+    ),
+    PlantedBug(
+        name="certificate not verified in sync",
+        plant=certificate_not_verified_in_sync,
+        faults=LYING,
+        caught_as=("Violation: certificate",),
+    ),
+    PlantedBug(
+        name="log not replayed (E4)",
+        plant=log_not_replayed,
+        faults=CRASHING_AND_LOSING,
+        caught_as=("Violation: not live", "Violation: lock broken", "Violation: disagreement"),
+    ),
+    PlantedBug(
+        name="votes before the log is durable (E2)",
+        plant=votes_before_the_log_is_durable,
+        faults=LYING_AND_CRASHING,
+        caught_as=("Violation: lock broken", "Violation: disagreement"),
+    ),
+    PlantedBug(
+        name="signer forgets",
+        plant=signer_forgets,
+        faults=CRASHING,
+        caught_as=("Violation: contradiction",),
+    ),
+    PlantedBug(
+        name="signature before its record is durable",
+        plant=signature_leaves_before_its_record_is_durable,
+        faults=CRASHING,
+        caught_as=("Violation: contradiction", "SignerDamaged"),
+    ),
+    PlantedBug(
+        name="double-spend check dropped",
+        plant=double_spend_check_dropped,
+        faults=Faults(),
+        caught_as=("Violation: double spend", "InvariantBroken"),
+    ),
+    PlantedBug(
+        name="spent ids forgotten",
+        plant=spent_ids_forgotten,
+        faults=REPEATING,
+        caught_as=("Violation: logged twice",),
+    ),
+    PlantedBug(
+        name="expiry not checked",
+        plant=expiry_not_checked,
+        faults=LOSING,
+        caught_as=("Violation: an expired transaction", "Violation: not live"),
+    ),
+)
+
+
+def seeds_needed(bug: PlantedBug) -> tuple[int, str] | None:
+    """Return how many seeds it took to see the bug and how it showed, or None."""
+    for seed in range(SEEDS_MAX):
+        try:
+            run_seed(seed, validators=bug.validators, faults=bug.faults)
+        except Failed as failed:
+            if failed.reason.startswith(bug.caught_as):
+                return seed + 1, failed.reason
+    return None
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_the_simulator_sees(
+    bug: PlantedBug, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bug.plant(monkeypatch)
+    seen = seeds_needed(bug)
+    with capsys.disabled():
+        how = "NOT SEEN" if seen is None else f"{seen[0]:3} seeds, {seen[1][:60]}"
+        sys.stderr.write(f"\n  planted: {bug.name:42} {how}\n")
+    assert seen is not None, f"{SEEDS_MAX} seeds did not see: {bug.name}"
+
+
+def test_at_least_twelve_different_bugs_are_planted() -> None:
+    assert len({bug.name for bug in BUGS}) == len(BUGS) >= 12
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [LYING, LYING_SLOWLY, LYING_AND_CRASHING, CRASHING, CRASHING_AND_LOSING, LOSING, REPEATING],
+    ids=lambda faults: str(faults).split("(")[1][:40],
+)
+def test_without_a_planted_bug_the_same_adversary_sees_nothing(faults: Faults) -> None:
+    for seed in range(3):
+        assert run_seed(seed, validators=4, faults=faults).commits > 0

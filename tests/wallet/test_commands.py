@@ -1,0 +1,781 @@
+"""The wallet's commands, from the words typed to the ledger and back, in every output mode."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.rules import calendar
+from ledger.rules.vouchers import VOUCHERS, MintRow
+from ledger.transactions import parse
+from tally import cli
+from tally.cli import Entry
+from tests.builders import NOON_MS
+from tests.wallet.fake_node import NETWORK, FakeNode, ok, unused_url
+from tests.wallet.test_terms import ROOT
+from wallet import signing
+from wallet.commands import voucher as voucher_commands
+from wallet.profile import NodeAddress, Profile, keys_folder, load_profile, save_profile
+
+FACTS = str(ROOT / "localnet" / "programmes.json")
+PROGRAMME = "shanghai.compute"
+FIRST = f"{PROGRAMME}.000000001"
+DAY = calendar.date_of(calendar.day_of(NOON_MS)).isoformat()
+BUDGET = ("--key", "shanghai/officer-1", "--key", "shanghai/officer-2")
+MINT = ("--key", "shanghai/officer-3", "--key", "shanghai/officer-4")
+
+
+@pytest.fixture(autouse=True)
+def groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every group of the wallet known to the root."""
+    for name in ("profile", "settlement"):
+        monkeypatch.setitem(cli.GROUPS, name, Entry(f"wallet.commands.{name}:group", name))
+    monkeypatch.setitem(cli.GROUPS, "doctor", Entry("wallet.commands.doctor:command", "doctor"))
+
+
+class Tally:
+    """A terminal: runs commands and reads what they wrote."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self.out = ""
+        self.err = ""
+
+    def __call__(self, *words: str) -> int:
+        """Run a command; return its exit code."""
+        self._capsys.readouterr()
+        code = cli.run(words)
+        self.out, self.err = self._capsys.readouterr()
+        return code
+
+    def json(self, *words: str, exits: int = 0) -> Any:
+        """Run a command in JSON mode and return its one document."""
+        code = self("-o", "json", *words)
+        assert code == exits, self.out + self.err
+        return json.loads(self.out)
+
+    def must(self, *words: str) -> None:
+        """Run a command that has to succeed."""
+        assert self(*words) == 0, self.out + self.err
+
+
+@pytest.fixture
+def tally(capsys: pytest.CaptureFixture[str], profile: Profile) -> Tally:
+    """Return a terminal on a ledger without programmes."""
+    return Tally(capsys)
+
+
+def enrol(tally: Tally, party: str, *, city: str = "shanghai", region: str = "310000") -> None:
+    """Enrol a start-up and attest where it is registered."""
+    signers = ("--key", f"{city}/officer-1", "--key", f"{city}/officer-2")
+    tally.must(
+        *("party", "enrol", party, "--city", city, "--class", "start_up", "--name", party),
+        *("--region", region, "--registration", f"REG-{party}", "--person", "owner"),
+        *signers,
+    )
+    tally.must(
+        *("party", "attest", party, "--by", city, "--topic", "registered_in"),
+        *("--text", region, *signers),
+    )
+
+
+@pytest.fixture
+def funded(tally: Tally) -> Tally:
+    """Return a terminal on a ledger with a funded programme, a firm, a centre, a recognition."""
+    tally.must("programme", "publish", PROGRAMME, "--facts", FACTS, *BUDGET)
+    tally.must("programme", "appropriate", PROGRAMME, "5,000,000", *BUDGET)
+    enrol(tally, "firm-a")
+    tally.must(
+        *("centre", "accredit", "guian-hub", "--host", "guiyang", "--ownership", "public"),
+        *("--pue-milli", "1200", "--device", "ascend-910b:domestic:2000:9"),
+        *("--device", "nvidia-a100:foreign:2000:13.5"),
+        *("--key", "guiyang/officer-1", "--key", "guiyang/officer-2"),
+    )
+    tally.must(
+        *("centre", "recognise", "--issuer", "shanghai", "--programme", PROGRAMME),
+        *("--host", "guiyang", *BUDGET),
+    )
+    return tally
+
+
+@pytest.fixture
+def minted(funded: Tally) -> Tally:
+    """Return a terminal on a ledger with a voucher of a million yuan."""
+    funded.must("voucher", "mint", PROGRAMME, "--row", "firm-a=1,000,000", *MINT)
+    return funded
+
+
+def redemption(
+    *, amount: str = "300", net: str = "1000", invoice: str = "INV-1", **options: str
+) -> tuple[str, ...]:
+    """Return the words of a redemption at guian-hub, without the proof's option."""
+    words = {
+        "--line": f"{FIRST}={amount}",
+        "--at": "guian-hub",
+        "--order": "order-1",
+        "--invoice": invoice,
+        "--net": net,
+        "--usage": f"ascend-910b:{DAY}:120.5:48",
+        "--own-share": "00" * 32,
+    } | options
+    pairs = [word for pair in words.items() for word in pair]
+    signers = ("--key", "firm-a/owner", "--key", "guian-hub/officer-1")
+    return ("voucher", "redeem", *pairs, *signers)
+
+
+# Flow
+
+
+def test_a_voucher_goes_from_programme_to_settlement(minted: Tally) -> None:
+    redeemed = minted.json(*redemption())
+    assert (redeemed["status"], redeemed["decided"]) == ("final", "burned")
+    assert redeemed["amount_fen"] == 30_000
+    shown = minted.json("voucher", "show", FIRST)
+    assert (shown["available_fen"], shown["redeemed_fen"]) == (99_970_000, 30_000)
+    (claim,) = minted.json("claim", "list", "--redeemer", "guian-hub")
+    assert (claim["accepted_fen"], claim["status"]) == (30_000, "accepted")
+    assert minted.json("claim", "show", claim["id"])["lines"][0]["amount_fen"] == 30_000
+    (payable,) = minted.json("settlement", "statement", "--creditor", "guian-hub")
+    assert (payable["debtor"], payable["claim"]) == ("shanghai", claim["id"])
+    assert payable["amount_fen"] == 30_000
+
+
+def test_a_transfer_makes_a_voucher_of_the_recipients_own(tally: Tally) -> None:
+    city = ("--key", "wuhan/officer-1", "--key", "wuhan/officer-2")
+    tally.must("programme", "publish", "wuhan.compute", "--facts", FACTS, *city)
+    tally.must("programme", "appropriate", "wuhan.compute", "1000000", *city)
+    for firm in ("firm-w", "firm-x"):
+        enrol(tally, firm, city="wuhan", region="420100")
+    mint = ("--key", "wuhan/officer-3", "--key", "wuhan/officer-4")
+    tally.must("voucher", "mint", "wuhan.compute", "--row", "firm-w=1000", *mint)
+
+    made = tally.json(
+        *("voucher", "transfer", "wuhan.compute.000000001", "firm-x", "400"),
+        *("--key", "firm-w/owner"),
+    )
+
+    assert (made["voucher"], made["amount_fen"]) == ("wuhan.compute.000000002", 40_000)
+    child = tally.json("voucher", "show", made["voucher"])
+    assert (child["holder"], child["face_fen"]) == ("firm-x", 40_000)
+    first, second = tally.json("voucher", "history", "wuhan.compute.000000001")
+    assert (first["available_fen"], second["available_fen"]) == (100_000, 60_000)
+
+
+def test_a_transfer_against_the_terms_exits_4_and_sends_nothing(
+    minted: Tally, node: FakeNode
+) -> None:
+    enrol(minted, "firm-b")
+    before = len(node.received)
+    failure = minted.json(
+        *("voucher", "transfer", FIRST, "firm-b", "1", "--key", "firm-a/owner"), exits=4
+    )["error"]
+    assert failure["details"]["code"] == "transfer_not_allowed"
+    assert failure["message"].endswith("nothing was sent")
+    assert len(node.received) == before
+
+
+def test_too_much_is_refused_with_its_amounts(minted: Tally) -> None:
+    failure = minted.json(*redemption(amount="300.01"), exits=4)["error"]
+    assert failure["details"]["code"] == "rate_exceeded"
+    assert failure["details"]["number"] == 610
+
+
+def test_one_officer_is_not_enough(funded: Tally) -> None:
+    failure = funded.json(
+        *("voucher", "mint", PROGRAMME, "--row", "firm-a=1", "--key", "shanghai/officer-3"),
+        exits=4,
+    )["error"]
+    assert failure["details"]["code"] == "four_eyes_missing"
+
+
+def test_an_unregistered_key_exits_6(funded: Tally) -> None:
+    words = ("voucher", "mint", PROGRAMME, "--row", "firm-a=1", "--key", "stranger/owner")
+    failure = funded.json(*words, exits=6)["error"]
+    assert failure["details"]["code"] == "key_unknown"
+
+
+# Mint
+
+
+def test_a_mint_answers_with_a_row_per_voucher(funded: Tally) -> None:
+    enrol(funded, "firm-b")
+    rows = funded.json(
+        "voucher", "mint", PROGRAMME, "--row", "firm-a=1.5", "--row", "firm-b=2", *MINT
+    )
+    assert [(row["voucher"], row["holder"], row["amount_fen"]) for row in rows] == [
+        (FIRST, "firm-a", 150),
+        (f"{PROGRAMME}.000000002", "firm-b", 200),
+    ]
+    assert len({row["transaction"] for row in rows}) == 1
+
+
+def test_a_mint_takes_its_rows_from_a_spreadsheet(funded: Tally, tmp_path: Path) -> None:
+    path = tmp_path / "grants.csv"
+    path.write_text(
+        f'holder,yuan,commitment\nfirm-a,"1,000.50",{"ab" * 32}\nfirm-a,7,\n',
+        encoding="utf-8-sig",
+    )
+    rows = funded.json("voucher", "mint", PROGRAMME, "--csv", str(path), *MINT)
+    assert [row["amount_fen"] for row in rows] == [100_050, 700]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("holder;yuan\n", "columns holder and yuan"),
+        ("holder,yuan\nfirm-a,1.234\n", "line 2: '1.234' is not an amount"),
+        ("holder,yuan\nfirm-a\n", "line 2: expected a holder and an amount"),
+        ("holder,yuan\n", "name whom to grant what"),
+    ],
+)
+def test_a_wrong_spreadsheet_is_refused_by_line(
+    funded: Tally, tmp_path: Path, text: str, complaint: str
+) -> None:
+    path = tmp_path / "grants.csv"
+    path.write_text(text)
+    assert funded("voucher", "mint", PROGRAMME, "--csv", str(path), *MINT) == 2
+    assert complaint in funded.err
+
+
+def test_more_rows_than_a_transaction_holds_become_several(
+    funded: Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(voucher_commands, "MINT_ROWS_MAX", 2)
+    words = [word for _ in range(5) for word in ("--row", "firm-a=1")]
+    rows = funded.json("voucher", "mint", PROGRAMME, *words, *MINT)
+    assert len({row["transaction"] for row in rows}) == 3
+    assert [row["voucher"][-1] for row in rows] == ["1", "2", "3", "4", "5"]
+    assert funded("voucher", "mint", PROGRAMME, *words, *MINT, "--dry-run") == 2
+    assert "split the file" in funded.err
+
+
+def test_a_batch_stays_below_the_bytes_of_a_transaction() -> None:
+    row = MintRow(holder="x" * 32, amount=2**53 - 1, commitment=(b"\xff" * 32,))
+    batches = list(voucher_commands._batches([row] * 1_500))
+    assert sum(len(batch) for batch in batches) == 1_500
+    assert len(batches) == 3
+
+
+def test_a_mint_that_stops_half_way_says_where_to_go_on(
+    funded: Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(voucher_commands, "MINT_ROWS_MAX", 1)
+    words = ("--row", "firm-a=1", "--row", "nobody=1")
+    assert funded("voucher", "mint", PROGRAMME, *words, *MINT) == 4
+    assert "the first 1 rows are final; go on from row 2" in funded.err
+
+
+# Effects without a trace
+
+
+def test_a_dry_run_shows_the_effect_at_a_height_and_changes_nothing(
+    funded: Tally, node: FakeNode
+) -> None:
+    before = node.chain.ledger.last()
+    sent = len(node.received)
+    words = ("voucher", "mint", PROGRAMME, "--row", "firm-a=1000000", *MINT, "--dry-run")
+    effect = funded.json(*words)
+    assert (effect["effect"], effect["height"]) == ("accepted", before.height)
+    assert effect["postings"][0]["amount_fen"] == 100_000_000
+    assert node.chain.ledger.last() == before
+    assert len(node.received) == sent
+    assert all(value == bytes(64) for _, value in parse(node.rehearsed[-1]).signatures)
+
+
+def test_a_dry_run_of_what_would_be_refused_exits_4(funded: Tally) -> None:
+    words = ("voucher", "mint", PROGRAMME, "--row", "firm-a=9000000", *MINT, "--dry-run")
+    failure = funded.json(*words, exits=4)["error"]
+    assert failure["details"]["code"] == "holder_cap_exceeded"
+
+
+# Outcomes that are not final
+
+
+def test_a_lost_quorum_exits_7_with_a_plain_sentence(funded: Tally, node: FakeNode) -> None:
+    node.quorum_age_ms = 9_000
+    assert funded("voucher", "mint", PROGRAMME, "--row", "firm-a=1", *MINT) == 7
+    assert funded.out == ""
+    assert "shanghai has seen no quorum for 9 s; nothing can become final now." in funded.err
+    assert "wait with: tally tx wait" in funded.err
+
+
+def test_refused_for_now_exits_5_with_its_code(minted: Tally, node: FakeNode) -> None:
+    node.submissions = [{"status": "refused_for_now", "code": "voucher_exhausted", "number": 502}]
+    failure = minted.json(*redemption(), exits=5)["error"]
+    assert failure["details"]["code"] == "voucher_exhausted"
+    assert "wait with: tally tx wait" in failure["message"]
+
+
+def test_not_waiting_exits_5_and_waiting_later_exits_0(funded: Tally, node: FakeNode) -> None:
+    node.submissions = [{"status": "pending"}]
+    words = ("programme", "appropriate", PROGRAMME, "1", *BUDGET, "--no-wait")
+    details = funded.json(*words, exits=5)["error"]["details"]
+    assert node.chain.ledger.last().height > 0
+    node.replies[f"/v1/transactions/{details['id']}"] = ok(
+        node.document(details["id"], status="final", height=9)
+    )
+    waited = funded.json("tx", "wait", details["id"], "--expires-at", str(details["expires_at"]))
+    assert (waited["transaction"], waited["height"]) == (details["id"], 9)
+
+
+def test_no_node_exits_7(funded: Tally, profile: Profile) -> None:
+    nowhere = NodeAddress(name="nowhere", url=unused_url())
+    save_profile(
+        Profile(
+            name="gone",
+            network=NETWORK,
+            log_id=profile.log_id,
+            nodes=(nowhere,),
+            dev_seed=profile.dev_seed,
+        )
+    )
+    assert funded("programme", "list", "--profile", "gone") == 7
+    words = ("programme", "appropriate", PROGRAMME, "1", *BUDGET, "--profile", "gone")
+    assert funded(*words) == 7
+    assert f"no node answers at {nowhere.url}" in funded.err
+
+
+# Usage
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("voucher", "mint", PROGRAMME, "--row", "firm-a=1"),
+        ("voucher", "mint", PROGRAMME, *MINT),
+        ("voucher", "mint", PROGRAMME, "--row", "firm-a", *MINT),
+        ("voucher", "mint", PROGRAMME, "--row", "firm-a=-1", *MINT),
+        ("voucher", "mint", PROGRAMME, "--row", "Firm A=1", *MINT),
+        ("voucher", "transfer", FIRST, "firm-b", "0.001", "--key", "firm-a/owner"),
+        ("programme", "show", "shanghai"),
+        ("programme", "publish", "shanghai.other", *BUDGET),
+        ("programme", "appropriate", PROGRAMME, "1", "--expires-in", "10", *BUDGET),
+        ("centre", "list", "--holder", "firm-a"),
+        ("tx", "show", "abc"),
+        ("profile", "add", "x", "--node", "ftp://host"),
+    ],
+    ids=[
+        "no key",
+        "no row",
+        "no amount",
+        "a sign",
+        "no id",
+        "a third decimal",
+        "no slug",
+        "no terms",
+        "no unit",
+        "no programme",
+        "no hash",
+        "no address",
+    ],
+)
+def test_wrong_words_exit_2_and_send_nothing(
+    funded: Tally, node: FakeNode, words: tuple[str, ...]
+) -> None:
+    before = len(node.received)
+    assert funded(*words) == 2
+    assert funded.err.startswith("tally: ")
+    assert len(node.received) == before
+
+
+@pytest.mark.parametrize(
+    "usage",
+    ["chip", f"chip:{DAY}:x", f"chip:{DAY}:0.0000001", f"chip:{DAY}:-1", "chip:31.3.2026:1"],
+)
+def test_a_wrong_usage_row_exits_2(minted: Tally, usage: str) -> None:
+    assert minted(*redemption(**{"--usage": usage})) == 2
+
+
+def test_a_question_without_a_terminal_exits_2(
+    funded: Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert funded("wallet", "create", "mine") == 2
+    assert "--passphrase-fd" in funded.err
+
+
+# Output modes
+
+
+def test_a_table_shows_yuan(minted: Tally) -> None:
+    minted.must("voucher", "list", "--holder", "firm-a")
+    title, row = minted.out.splitlines()
+    assert title.split()[:5] == ["id", "holder", "face", "(yuan)", "available"]
+    assert row.split()[:3] == [FIRST, "firm-a", "1,000,000.00"]
+
+
+def test_json_is_one_document_in_fen(minted: Tally) -> None:
+    (item,) = minted.json("voucher", "list", "--programme", PROGRAMME)
+    assert item["face_fen"] == 100_000_000
+
+
+def test_ndjson_is_a_document_a_line(minted: Tally) -> None:
+    minted.must("voucher", "mint", PROGRAMME, "--row", "firm-a=1", *MINT)
+    minted.must("-o", "ndjson", "voucher", "list")
+    assert [json.loads(line)["face_fen"] for line in minted.out.splitlines()] == [100_000_000, 100]
+
+
+def test_csv_carries_fen(minted: Tally) -> None:
+    minted.must("-o", "csv", "voucher", "list")
+    (row,) = csv.DictReader(io.StringIO(minted.out))
+    assert (row["id"], row["face_fen"]) == (FIRST, "100000000")
+
+
+def test_an_empty_list_is_an_empty_document(tally: Tally) -> None:
+    assert tally.json("voucher", "list") == []
+    tally.must("voucher", "list")
+    assert tally.out == ""
+
+
+def test_a_failure_in_json_is_one_document(funded: Tally) -> None:
+    failure = funded.json("voucher", "show", FIRST, exits=3)["error"]
+    assert (failure["kind"], failure["exit"]) == ("not_found", 3)
+
+
+@pytest.mark.parametrize("mode", ["table", "json", "ndjson", "csv"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("party", "list"),
+        ("party", "show", "firm-a"),
+        ("programme", "list"),
+        ("programme", "show", PROGRAMME),
+        ("programme", "budget", PROGRAMME),
+        ("centre", "list"),
+        ("centre", "list", "--voucher", FIRST),
+        ("voucher", "show", FIRST),
+        ("voucher", "history", FIRST),
+        ("profile", "list"),
+        ("tx", "kinds"),
+    ],
+    ids=" ".join,
+)
+def test_every_reading_command_writes_every_mode(
+    minted: Tally, mode: str, words: tuple[str, ...]
+) -> None:
+    minted.must("-o", mode, *words)
+    assert minted.out
+    if mode == "json":
+        json.loads(minted.out)
+
+
+# Reading
+
+
+def test_a_programme_says_what_was_assumed_and_what_is_left(minted: Tally) -> None:
+    shown = minted.json("programme", "show", PROGRAMME)
+    assert "cap_per_holder_year_yuan" in shown["terms"]["assumed"]
+    assert shown["totals"]["minted"] == 100_000_000
+    (budget,) = minted.json("programme", "budget", PROGRAMME)
+    assert budget["free_fen"] == 400_000_000
+    (listed,) = minted.json("programme", "list")
+    assert listed["outstanding_fen"] == 100_000_000
+
+
+def test_an_appropriation_can_be_taken_back(funded: Tally) -> None:
+    words = ("programme", "appropriate", PROGRAMME, "1,000,000", "--take-back", *BUDGET)
+    assert funded.json(*words)["delta_fen"] == -100_000_000
+    (budget,) = funded.json("programme", "budget", PROGRAMME)
+    assert budget["appropriated_fen"] == 400_000_000
+
+
+def test_a_programme_can_be_closed_with_its_terms_as_they_are(funded: Tally) -> None:
+    before = funded.json("programme", "show", PROGRAMME)
+    funded.must("programme", "publish", PROGRAMME, "--status", "closed", *BUDGET)
+    after = funded.json("programme", "show", PROGRAMME)
+    assert (after["version"], after["status"]) == (2, "closed")
+    assert after["terms"] == before["terms"]
+
+
+def test_terms_can_be_edited_by_hand(funded: Tally, tmp_path: Path) -> None:
+    terms = funded.json("programme", "show", PROGRAMME)["terms"] | {"transfer": "enrolled"}
+    path = tmp_path / "terms.json"
+    path.write_text(json.dumps(terms))
+    funded.must("programme", "publish", PROGRAMME, "--terms", str(path), *BUDGET)
+    assert funded.json("programme", "show", PROGRAMME)["terms"]["transfer"] == "enrolled"
+    path.write_text(json.dumps(terms | {"ceiling": 0.5}))
+    assert funded("programme", "publish", PROGRAMME, "--terms", str(path), *BUDGET) == 2
+
+
+@pytest.mark.parametrize("city", ["hangzhou", "shenzhen"])
+def test_facts_of_another_city_are_not_this_programmes(funded: Tally, city: str) -> None:
+    assert funded("programme", "publish", f"{city}.other", "--facts", FACTS, *BUDGET) == 3
+
+
+def test_where_a_voucher_is_good_and_at_what_rate(minted: Tally, node: FakeNode) -> None:
+    rows = minted.json("centre", "list", "--voucher", FIRST)
+    assert [(row["centre"], row["chip"], row["rate_basis_points"]) for row in rows] == [
+        ("guian-hub", "ascend-910b", 3000),
+        ("guian-hub", "nvidia-a100", 3000),
+    ]
+    assert {row["because"] for row in rows} == {"recognised"}
+    assert {row["rate"] for row in rows} == {"30.00 %"}
+    assert len(minted.json("centre", "list")) == 2
+
+
+def test_a_voucher_is_not_good_after_its_recognition(
+    minted: Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = NOON_MS + 370 * calendar.DAY_MS
+    monkeypatch.setattr(signing, "now_ms", lambda: later)
+    assert minted.json("centre", "list", "--programme", PROGRAMME) == []
+
+
+def test_a_partys_attestations_stand_beside_it(funded: Tally) -> None:
+    shown = funded.json("party", "show", "firm-a")
+    assert (shown["kind"], shown["enrolled_by"]) == ("holder", "shanghai")
+    (attested,) = shown["attestations"]
+    assert (attested["topic"], attested["text"]) == ("registered_in", "310000")
+
+
+def test_a_statement_sums_by_debtor_and_creditor(minted: Tally) -> None:
+    minted.must(*redemption())
+    minted.must(*redemption(invoice="INV-2", amount="150", net="500"))
+    assert minted.json("settlement", "statement", "--sum") == [
+        {
+            "debtor": "shanghai",
+            "creditor": "guian-hub",
+            "claims": 2,
+            "amount_fen": 45_000,
+            "paid_fen": 0,
+            "open_fen": 45_000,
+        }
+    ]
+
+
+def test_an_invoice_is_claimed_once(minted: Tally) -> None:
+    minted.must(*redemption())
+    failure = minted.json(*redemption(), exits=4)["error"]
+    assert failure["details"]["code"] == "invoice_used"
+
+
+def test_a_proof_is_committed_to_with_a_salt_that_is_shown(minted: Tally, tmp_path: Path) -> None:
+    proof = tmp_path / "receipt.pdf"
+    proof.write_bytes(b"paid")
+    words = list(redemption())
+    at = words.index("--own-share")
+    words[at : at + 2] = ["--own-share-proof", str(proof)]
+    assert len(minted.json(*words)["own_share_salt"]) == 64
+
+
+def test_a_text_of_others_cannot_steer_the_screen(funded: Tally, node: FakeNode) -> None:
+    item = node.answer("GET", "/v1/parties/firm-a", b"")
+    body = json.loads(item.body)
+    body["item"]["name"] = "firm \x1b[2J"
+    node.replies["/v1/parties"] = ok({"items": [body["item"]], "next": None})
+    funded.must("party", "list")
+    assert "\x1b" not in funded.out
+
+
+# Offline signing
+
+
+def test_four_eyes_sign_at_two_desks(funded: Tally, node: FakeNode, tmp_path: Path) -> None:
+    file = str(tmp_path / "mint.tx")
+    sent = len(node.received)
+    words = ("voucher", "mint", PROGRAMME, "--row", "firm-a=250000", "--save", file)
+    saved = funded.json(*words, "--key", "shanghai/officer-3")
+    assert (saved["signatures"], len(node.received)) == (1, sent)
+    assert saved["expires_at"] == NOON_MS + signing.OFFLINE_LIFE_MS
+
+    failure = funded.json("tx", "simulate", file, exits=4)["error"]
+    assert failure["details"]["code"] == "four_eyes_missing"
+    effect = funded.json("tx", "simulate", file, "--key", "shanghai/officer-4")
+    assert effect["effect"] == "accepted"
+
+    signed = funded.json("tx", "sign", file, "--key", "shanghai/officer-4")
+    assert (signed["transaction"], signed["signatures"]) == (saved["transaction"], 2)
+    assert signed["operation"]["rows"][0]["amount"] == 25_000_000
+    assert funded.json("tx", "decode", file)["operation"] == signed["operation"]
+
+    sent_document = funded.json("tx", "send", file)
+    assert (sent_document["status"], sent_document["transaction"]) == (
+        "final",
+        saved["transaction"],
+    )
+    assert node.store.read(VOUCHERS.key(FIRST), VOUCHERS.record) is not None
+    assert funded.json("tx", "send", file)["status"] == "final", "sending again is safe"
+    assert funded.json("tx", "show", saved["transaction"])["status"] == "final"
+
+
+def test_a_description_is_built_without_a_node(
+    tally: Tally, node: FakeNode, tmp_path: Path
+) -> None:
+    description, out = tmp_path / "transfer.json", str(tmp_path / "transfer.tx")
+    operation = {
+        "kind": "voucher.transfer",
+        "voucher": FIRST,
+        "holder": "firm-a",
+        "recipient": "firm-b",
+        "amount": 5,
+    }
+    description.write_text(json.dumps(operation))
+    built = tally.json("tx", "build", str(description), "--out", out)
+    assert built["signatures"] == 0
+    assert tally("tx", "send", out) == 2
+    assert tally.json("tx", "sign", out, "--key", "firm-a/owner")["signatures"] == 1
+    decoded = tally.json("tx", "decode", out)
+    assert decoded["operation"] == operation
+    assert decoded["log_id"] == node.log_id.hex()
+    assert node.requests == []
+
+
+def test_a_file_for_another_network_is_not_signed(
+    tally: Tally, profile: Profile, tmp_path: Path
+) -> None:
+    save_profile(
+        Profile(
+            name="other",
+            network=NETWORK,
+            log_id="33" * 32,
+            nodes=profile.nodes,
+            dev_seed=profile.dev_seed,
+        )
+    )
+    file = str(tmp_path / "x.tx")
+    tally.must("programme", "appropriate", PROGRAMME, "1", "--save", file)
+    sign = ("tx", "sign", file, "--key", "shanghai/officer-1")
+    assert tally(*sign, "--profile", "other") == 2
+    assert "the transaction is for log" in tally.err
+    tally.must(*sign)
+
+
+def test_the_fields_of_a_kind_are_listed(tally: Tally) -> None:
+    fields = tally.json("tx", "kinds", "voucher.transfer")
+    assert [row["field"] for row in fields] == ["voucher", "holder", "recipient", "amount"]
+
+
+# Events
+
+
+def test_events_are_written_a_line_each_and_resume(tally: Tally, node: FakeNode) -> None:
+    posting = {"kind": "burn", "amount": 5}
+    node.events = [
+        (
+            number,
+            "transaction" if number % 2 else "block",
+            {"sequence": number, "height": number, "time_ms": 0, "postings": [posting]},
+        )
+        for number in range(6)
+    ]
+    node.events_a_connection = 2
+    words = ("event", "watch", "--kind", "transaction", "--count", "3")
+    tally.must("-o", "ndjson", *words)
+    events = [json.loads(line) for line in tally.out.splitlines()]
+    assert [event["sequence"] for event in events] == [1, 3, 5]
+    assert events[0]["time"] == "1970-01-01 08:00:00 +08:00"
+    assert events[0]["postings"] == [{"kind": "burn", "amount_fen": 5}]
+    tally.must("-o", "csv", *words, "--after", "0")
+    assert len(tally.out.splitlines()) == 4
+
+
+def test_an_endless_stream_is_no_document(tally: Tally) -> None:
+    assert "ndjson" in tally.json("event", "watch", exits=2)["error"]["message"]
+
+
+# Keys and profiles
+
+
+@pytest.fixture
+def passphrase(tmp_path: Path) -> Iterator[list[str]]:
+    """Return option words that give a passphrase, once."""
+    path = tmp_path / "passphrase"
+    path.write_text("three old coins\n" * 4)
+    with path.open() as file:
+        yield ["--passphrase-fd", str(file.fileno())]
+
+
+def test_a_key_is_made_shown_recovered_and_signs(
+    tally: Tally, passphrase: list[str], tmp_path: Path
+) -> None:
+    made = tally.json("wallet", "create", "firm-k/owner", *passphrase)
+    assert len(made["phrase"].split()) == 12
+    assert tally.json("wallet", "show", "firm-k/owner")["public_key"] == made["public_key"]
+    assert [row["key"] for row in tally.json("wallet", "list")] == ["firm-k/owner"]
+    assert tally("wallet", "create", "firm-k/owner", *passphrase) == 6
+
+    exported = tally.json("wallet", "export", "firm-k/owner", "--yes", *passphrase)
+    assert exported["phrase"] == made["phrase"]
+    copy = str(tmp_path / "copy.json")
+    tally.must("wallet", "export", "firm-k/owner", "--out", copy, *passphrase)
+    imported = tally.json("wallet", "import", "again", copy, *passphrase)
+    assert imported["public_key"] == made["public_key"]
+
+
+def test_a_key_comes_back_from_its_phrase(
+    tally: Tally, passphrase: list[str], tmp_path: Path
+) -> None:
+    made = tally.json("wallet", "create", "lost", *passphrase)
+    (keys_folder(NETWORK) / "lost.json").unlink()
+    phrase = tmp_path / "phrase"
+    phrase.write_text(made["phrase"] + "\n")
+    with phrase.open() as file:
+        words = ("--phrase-fd", str(file.fileno()))
+        found = tally.json("wallet", "recover", "lost", *words, *passphrase)
+    assert found["public_key"] == made["public_key"]
+    assert "phrase" not in found
+
+
+def test_a_missing_key_exits_6(tally: Tally) -> None:
+    assert tally("wallet", "show", "nobody") == 6
+
+
+def test_a_profile_takes_the_log_id_from_the_genesis(tally: Tally, node: FakeNode) -> None:
+    added = tally.json("profile", "add", "mine", "--node", f"a={node.url}")
+    assert (added["network"], added["log_id"]) == (NETWORK, node.log_id.hex())
+    assert added["default"] is False
+    assert "compare it with what the members publish" in tally.err
+    assert tally.json("profile", "use", "mine")["default"] is True
+    assert load_profile().name == "mine"
+
+
+def test_a_profile_with_another_log_id_is_not_added(tally: Tally, node: FakeNode) -> None:
+    words = ("profile", "add", "mine", "--node", node.url, "--log-id")
+    assert tally(*words, "11" * 32) == 2
+    assert [row["profile"] for row in tally.json("profile", "list")] == ["test"]
+    assert tally.json(*words, node.log_id.hex())["profile"] == "mine"
+
+
+# Doctor
+
+
+def test_the_doctor_finds_nothing_wrong(tally: Tally) -> None:
+    checks = tally.json("doctor")
+    assert all(check["ok"] for check in checks)
+    names = [check["check"] for check in checks]
+    assert names[:4] == ["python", "libraries", "profile", "keys"]
+    assert "node shanghai" in names
+
+
+def test_the_doctor_names_a_lost_quorum(tally: Tally, node: FakeNode) -> None:
+    node.quorum_age_ms = 6_000
+    checks = tally.json("doctor", exits=7)
+    assert [check["detail"] for check in checks if not check["ok"]] == [
+        "has seen no quorum for 6 s"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("offset_ms", "complaint"), [(-3_000, "ahead of this machine"), (200_000, "behind")]
+)
+def test_the_doctor_names_a_wrong_clock(
+    tally: Tally, monkeypatch: pytest.MonkeyPatch, offset_ms: int, complaint: str
+) -> None:
+    monkeypatch.setattr(signing, "now_ms", lambda: NOON_MS + offset_ms)
+    checks = tally.json("doctor", exits=1)
+    (wrong,) = [check for check in checks if not check["ok"]]
+    assert complaint in wrong["detail"]
+
+
+def test_the_doctor_without_a_profile_says_how_to_get_one(
+    tally: Tally, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "empty"))
+    checks = tally.json("doctor", exits=1)
+    (wrong,) = [check for check in checks if not check["ok"]]
+    assert "tally network up" in wrong["detail"]

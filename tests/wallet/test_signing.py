@@ -1,0 +1,288 @@
+"""Signing: what is signed is the canonical body, by named keys, for one ledger."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.devkeys import derive
+from ledger.encoding import crypto
+from ledger.rules.vouchers import Transfer
+from ledger.transactions import SIGNATURES_MAX, parse, signing_bytes
+from tally.exits import KeyTrouble, NotFound, UsageError
+from tests.builders import NOON_MS
+from tests.wallet.fake_node import MASTER, NETWORK
+from wallet import signing
+from wallet.description import KINDS, describe, operation_from
+from wallet.keystore import Keystore
+from wallet.profile import Profile, save_profile
+from wallet.signing import (
+    Draft,
+    commitment,
+    draft,
+    key_file,
+    keyed_tag,
+    load,
+    open_signers,
+    public_key_of,
+    require_own_log,
+    save,
+    tag_key,
+)
+
+PASSPHRASE = "three old coins"
+TRANSFER = Transfer(
+    voucher="shanghai.compute.000000001", holder="firm-a", recipient="firm-b", amount=100
+)
+
+
+def transfer(profile: Profile) -> Draft:
+    """Return an unsigned transfer."""
+    return draft(TRANSFER, profile, life_ms=signing.LIFE_MS)
+
+
+def in_network(profile: Profile, network: str) -> Profile:
+    """Return the profile as one of another network, with the same seed file."""
+    other = Profile(
+        name="other",
+        network=network,
+        log_id="22" * 32,
+        nodes=profile.nodes,
+        dev_seed=profile.dev_seed,
+    )
+    save_profile(other)
+    return other
+
+
+def passphrase_fd(*lines: str) -> int:
+    """Return a descriptor from which the lines can be read."""
+    reader, writer = os.pipe()
+    os.write(writer, "".join(f"{line}\n" for line in lines).encode())
+    os.close(writer)
+    return reader
+
+
+def test_a_body_is_for_the_profiles_log_and_expires_in_time(profile: Profile) -> None:
+    body = transfer(profile).content
+    assert (body.version, body.log_id) == (1, profile.log_id_bytes)
+    assert body.expires_at == NOON_MS + 600_000
+    assert body.operation == TRANSFER
+
+
+def test_an_envelope_holds_the_signature_of_each_named_key(profile: Profile) -> None:
+    signers = open_signers(profile, ("firm-a/owner", "guian-hub/officer-1"))
+    found = parse(transfer(profile).signed_by(signers).envelope())
+    assert {key for key, _ in found.signatures} == {
+        crypto.public_key(derive(NETWORK, MASTER, "firm-a", "owner")),
+        crypto.public_key(derive(NETWORK, MASTER, "guian-hub", "officer-1")),
+    }
+    message = signing_bytes(found.body_bytes)
+    assert all(crypto.verify(key, message, value) for key, value in found.signatures)
+
+
+def test_a_transaction_that_nobody_signed_is_not_sealed(profile: Profile) -> None:
+    with pytest.raises(UsageError, match="nobody has signed"):
+        transfer(profile).envelope()
+
+
+def test_more_signatures_than_a_ledger_takes_are_refused(profile: Profile) -> None:
+    names = [f"firm-a/person-{number}" for number in range(SIGNATURES_MAX + 1)]
+    full = transfer(profile).signed_by(open_signers(profile, names[:-1]))
+    assert len(parse(full.envelope()).signatures) == SIGNATURES_MAX
+    with pytest.raises(UsageError, match="not a transaction that a node takes"):
+        full.signed_by(open_signers(profile, names[-1:])).envelope()
+
+
+def test_a_field_out_of_its_bounds_is_named_before_anybody_signs(profile: Profile) -> None:
+    wrong = Transfer(voucher="nonsense", holder="firm-a", recipient="firm-b", amount=1)
+    with pytest.raises(UsageError, match="does not fit"):
+        draft(wrong, profile, life_ms=1)
+
+
+def test_a_key_file_comes_before_a_derived_key(profile: Profile) -> None:
+    path = key_file(NETWORK, "firm-a/owner")
+    Keystore.create(path, NETWORK, PASSPHRASE)
+    (signer,) = open_signers(profile, ("firm-a/owner",), passphrase_fd=passphrase_fd(PASSPHRASE))
+    derived = crypto.public_key(derive(NETWORK, MASTER, "firm-a", "owner"))
+    assert signer.public_key == public_key_of(profile, "firm-a/owner") != derived
+
+
+def test_each_key_file_takes_a_line_of_the_descriptor(profile: Profile) -> None:
+    for name in ("one", "two"):
+        Keystore.create(key_file(NETWORK, name), NETWORK, f"{PASSPHRASE} {name}")
+    signers = open_signers(
+        profile,
+        ("one", "two"),
+        passphrase_fd=passphrase_fd(f"{PASSPHRASE} one", f"{PASSPHRASE} two"),
+    )
+    assert len({signer.public_key for signer in signers}) == 2
+
+
+def test_a_key_of_another_network_does_not_sign(profile: Profile) -> None:
+    path = key_file(NETWORK, "firm-a/owner")
+    Keystore.create(path, "dev-other", PASSPHRASE)
+    with pytest.raises(KeyTrouble, match="is for dev-other, not for dev-test"):
+        open_signers(profile, ("firm-a/owner",), passphrase_fd=passphrase_fd(PASSPHRASE))
+
+
+def test_nothing_is_derived_on_a_real_network(profile: Profile) -> None:
+    real = in_network(profile, "east-china")
+    for ask in (lambda: open_signers(real, ("firm-a/owner",)), lambda: public_key_of(real, "x/y")):
+        with pytest.raises(KeyTrouble, match="there is no key"):
+            ask()
+    with pytest.raises(UsageError, match="--tag-key"):
+        tag_key(real, None)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../b", "/x", "a/b/c", "", "A/b"])
+def test_a_key_name_cannot_leave_the_keystore(profile: Profile, name: str) -> None:
+    with pytest.raises(UsageError, match="is not a key name"):
+        open_signers(profile, (name,))
+
+
+def test_no_secret_is_in_a_signers_text(profile: Profile) -> None:
+    (signer,) = open_signers(profile, ("firm-a/owner",))
+    secret = derive(NETWORK, MASTER, "firm-a", "owner")
+    assert secret.hex() not in repr(signer)
+    assert repr(secret) not in repr(signer)
+
+
+def test_a_file_goes_from_desk_to_desk(profile: Profile, tmp_path: Path) -> None:
+    path = tmp_path / "transfer.tx"
+    save(path, transfer(profile), NETWORK)
+    for name in ("firm-a/owner", "guian-hub/officer-1"):
+        save(path, load(path).signed_by(open_signers(profile, (name,))), NETWORK)
+    found = load(path)
+    assert found.id == transfer(profile).id
+    assert len(parse(found.envelope()).signatures) == 2
+
+
+def test_an_envelope_in_a_file_is_read_too(profile: Profile, tmp_path: Path) -> None:
+    signed = transfer(profile).signed_by(open_signers(profile, ("firm-a/owner",)))
+    path = tmp_path / "envelope"
+    path.write_bytes(signed.envelope())
+    assert load(path) == signed
+
+
+def test_a_changed_body_is_noticed(profile: Profile, tmp_path: Path) -> None:
+    path = tmp_path / "transfer.tx"
+    save(path, transfer(profile).signed_by(open_signers(profile, ("firm-a/owner",))), NETWORK)
+    stored = json.loads(path.read_text())
+    changed = Transfer(voucher=TRANSFER.voucher, holder="firm-a", recipient="firm-b", amount=99_999)
+    stored["body"] = draft(changed, profile, life_ms=signing.LIFE_MS).body.hex()
+    path.write_text(json.dumps(stored))
+    with pytest.raises(KeyTrouble, match="does not verify"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"\x93", b'{"format": "other"}', b"{" + b" " * signing.FILE_BYTES_MAX],
+    ids=["empty", "no fields", "torn", "another format", "too long"],
+)
+def test_a_file_that_holds_no_transaction_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x.tx"
+    path.write_bytes(content)
+    with pytest.raises(UsageError):
+        load(path)
+
+
+def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="No such file"):
+        load(tmp_path / "missing")
+
+
+def test_a_transaction_for_another_log_is_not_touched(profile: Profile) -> None:
+    with pytest.raises(UsageError, match="is for log"):
+        require_own_log(transfer(profile), in_network(profile, "dev-other"))
+
+
+def test_a_keyed_tag_needs_its_key(profile: Profile, tmp_path: Path) -> None:
+    path = tmp_path / "tag-key"
+    path.write_text("07" * 32)
+    own, other = tag_key(profile, path), tag_key(profile, None)
+    assert keyed_tag(own, "INV-1") == keyed_tag(b"\x07" * 32, "INV-1")
+    assert keyed_tag(own, "INV-1") != keyed_tag(other, "INV-1")
+    assert keyed_tag(own, "INV-1") != keyed_tag(own, "INV-2")
+    path.write_text("07")
+    with pytest.raises(UsageError, match="expected 32"):
+        tag_key(profile, path)
+
+
+def test_two_commitments_to_one_document_differ_by_their_salt(tmp_path: Path) -> None:
+    path = tmp_path / "receipt.pdf"
+    path.write_bytes(b"paid")
+    first, salt = commitment(path)
+    second, _ = commitment(path)
+    assert first != second
+    assert first == crypto.tagged_hash("tallystick/commitment/v1", salt, b"paid")
+
+
+def test_a_description_and_its_operation_are_one() -> None:
+    described = describe(TRANSFER)
+    assert described == {
+        "kind": "voucher.transfer",
+        "voucher": "shanghai.compute.000000001",
+        "holder": "firm-a",
+        "recipient": "firm-b",
+        "amount": 100,
+    }
+    assert operation_from(described) == TRANSFER
+
+
+def test_every_kind_can_be_described() -> None:
+    assert len(KINDS) == 9
+    assert "voucher.mint" in KINDS
+
+
+MINT: dict[str, Any] = {
+    "kind": "voucher.mint",
+    "programme": "shanghai.compute",
+    "terms_version": 1,
+    "rows": [{"holder": "firm-a", "amount": 1, "commitment": "ab" * 32}],
+}
+
+
+def test_optional_fields_and_bytes_survive_a_description() -> None:
+    with_commitment = operation_from(MINT)
+    without = operation_from(MINT | {"rows": [MINT["rows"][0] | {"commitment": None}]})
+    assert describe(with_commitment) == MINT
+    assert describe(without)["rows"][0]["commitment"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"kind": "voucher.burn"}, "is not one of"),
+        ({"colour": "red"}, r"unknown fields \['colour'\]"),
+        ({"rows": "all"}, "rows: expected a list"),
+        ({"rows": ["one"]}, "rows: expected an object"),
+        ({"rows": []}, "does not fit"),
+        ({"terms_version": "1"}, "does not fit"),
+        ({"rows": [{"holder": "firm-a", "amount": 1}]}, r"missing fields \['commitment'\]"),
+        ({"rows": [{"holder": "firm-a", "amount": 1, "commitment": "xy"}]}, "expected hex"),
+        ({"rows": [{"holder": "firm-a", "amount": 0, "commitment": None}]}, "does not fit"),
+    ],
+)
+def test_a_wrong_description_is_refused_by_name(changes: dict[str, object], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        operation_from(MINT | changes)
+
+
+def test_text_is_composed_before_it_is_signed() -> None:
+    enrol = {
+        "kind": "party.enrol",
+        "city": "shanghai",
+        "party": "firm-a",
+        "holder_class": "start_up",
+        "name": "Cafe\N{COMBINING ACUTE ACCENT}",
+        "region": "310000",
+        "control_group": "",
+        "registration_tag": "00" * 32,
+        "tag_epoch": 1,
+        "keys": [{"key": "00" * 32, "person": "owner", "roles": []}],
+        "threshold": 1,
+    }
+    assert describe(operation_from(enrol))["name"] == "Caf\N{LATIN SMALL LETTER E WITH ACUTE}"

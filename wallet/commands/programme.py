@@ -1,0 +1,194 @@
+"""``tally programme``: what a city promises, and the money behind it."""
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from ledger.rules import calendar
+from ledger.rules.programmes import Appropriate, Publish, Status, Terms
+from tally.exits import NotFound, UsageError
+from tally.output import YUAN, Mode, current_mode, emit
+from wallet import signing
+from wallet.client import Json
+from wallet.commands.session import (
+    Desk,
+    Session,
+    emit_outcome,
+    found,
+    in_fen,
+    programme_of,
+    read_text,
+    reading,
+    split_programme,
+    writing,
+)
+from wallet.description import record_from
+from wallet.terms import terms_from_facts
+
+FILE_BYTES_MAX = 4 * 1024 * 1024
+TOTALS = ("minted", "available", "reserved", "claimed", "redeemed", "expired", "revoked")
+LISTED = ("id", "title", "status", "version", "minted_fen", "outstanding_fen", "redeemed_fen")
+BUDGET = ("year", "funder", "appropriated_fen", "committed_fen", "free_fen")
+
+
+@click.group()
+def group() -> None:
+    """Publish and fund programmes. A programme is named CITY.SLUG."""
+
+
+@group.command()
+@click.argument("programme", required=False)
+@click.option("--programme", "named", help="The same, as an option.")
+@click.option(
+    "--facts",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file of published programmes, from which the terms are made.",
+)
+@click.option(
+    "--terms",
+    "terms_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file with the terms: the 'terms' of programme show -o json.",
+)
+@click.option("--status", type=click.Choice(get_args(Status)), default="open", show_default=True)
+@writing
+def publish(
+    programme: str | None,
+    *,
+    named: str | None,
+    facts: Path | None,
+    terms_file: Path | None,
+    status: Status,
+    desk: Desk,
+) -> None:
+    """Publish a programme, a new version or a new status. Two budget officers sign.
+
+    Without --facts or --terms the terms stay as they are.
+    """
+    chosen = named or programme
+    if chosen is None or (named and programme and named != programme):
+        raise UsageError("name one programme: CITY.SLUG")
+    if facts is not None and terms_file is not None:
+        raise UsageError("give --facts or --terms, not both")
+    city, slug = split_programme(chosen)
+    current = found(desk, f"/v1/programmes/{city}/{slug}")
+    if facts is not None:
+        terms = _from_facts(facts, city, slug)
+    elif terms_file is not None:
+        terms = record_from(Terms, _object(terms_file))
+    elif current is not None:
+        terms = record_from(Terms, current["terms"])
+    else:
+        raise UsageError(f"{chosen} is new: say its terms with --facts or --terms")
+    version = 1 if current is None else current["version"] + 1
+    operation = Publish(programme=chosen, version=version, status=status, terms=terms)
+    emit_outcome(
+        desk.act(operation), programme=chosen, version=version, assumed=list(terms.assumed)
+    )
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(read_text(path, FILE_BYTES_MAX), parse_float=_no_float)
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise UsageError(f"{path} holds no JSON object")
+    return document
+
+
+def _no_float(text: str) -> float:
+    raise ValueError(f"{text}: amounts are whole numbers")
+
+
+def _from_facts(path: Path, city: str, slug: str) -> Terms:
+    document = _object(path)
+    for entry in document.get("programmes", []):
+        if (entry.get("city"), entry.get("slug")) == (city, slug):
+            return terms_from_facts(entry, document.get("assumptions", {}))
+    raise NotFound(f"{path} has no programme {city}.{slug}")
+
+
+@group.command()
+@click.argument("programme")
+@click.argument("amount", type=YUAN)
+@click.option("--funder", help="Who pays (default: the city).")
+@click.option("--year", type=click.IntRange(2000, 9999), help="Fiscal year (default: this one).")
+@click.option("--take-back", is_flag=True, help="Lower the appropriation instead.")
+@writing
+def appropriate(
+    programme: str,
+    amount: int,
+    *,
+    funder: str | None,
+    year: int | None,
+    take_back: bool,
+    desk: Desk,
+) -> None:
+    """Set money aside for a year. Two budget officers of the funder sign."""
+    city, _ = split_programme(programme)
+    operation = Appropriate(
+        programme=programme,
+        funder=funder or city,
+        year=year or calendar.year_of(signing.now_ms()),
+        delta=-amount if take_back else amount,
+        carried_from=(),
+    )
+    emit_outcome(
+        desk.act(operation),
+        programme=programme,
+        funder=operation.funder,
+        year=operation.year,
+        delta_fen=operation.delta,
+    )
+
+
+@group.command(name="list")
+@reading
+def list_(*, session: Session) -> None:
+    """List programmes and what became of their value."""
+    emit([_summary(item) for item in session.nodes.items("/v1/programmes")], LISTED)
+
+
+def _summary(item: Json) -> Json:
+    totals = item["totals"]
+    outstanding = totals["available"] + totals["reserved"] + totals["claimed"]
+    return {
+        **item,
+        "title": item["terms"]["title"],
+        "minted_fen": totals["minted"],
+        "outstanding_fen": outstanding,
+        "redeemed_fen": totals["redeemed"],
+    }
+
+
+@group.command()
+@click.argument("programme")
+@reading
+def show(programme: str, *, session: Session) -> None:
+    """Show a programme's terms, totals and budgets."""
+    item = programme_of(session, programme)
+    if current_mode() in (Mode.JSON, Mode.NDJSON):
+        emit(item)
+        return
+    totals = in_fen(item["totals"], *TOTALS)
+    columns = ("id", "version", "status", *item["terms"], *totals, "as_of_height")
+    emit({**item, **item["terms"], **totals}, columns)
+
+
+@group.command()
+@click.argument("programme")
+@reading
+def budget(programme: str, *, session: Session) -> None:
+    """Show what each funder set aside, by year, and how much of it is committed."""
+    city, slug = split_programme(programme)
+    rows = [
+        {
+            **in_fen(item, "appropriated", "committed"),
+            "free_fen": item["appropriated"] - item["committed"],
+        }
+        for item in session.nodes.items(f"/v1/programmes/{city}/{slug}/budget")
+    ]
+    emit(rows, BUDGET)

@@ -1,0 +1,186 @@
+"""``tally tx``: transactions by hand: build → sign → sign → send, at different desks if need be.
+
+What a file says is shown decoded from the very bytes that are signed, never from a description
+beside them.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import click
+
+from ledger.encoding.crypto import sha256
+from tally.exits import UsageError
+from tally.output import emit
+from wallet import signing
+from wallet.client import Json, moment, send_and_wait, wait_for
+from wallet.commands.session import (
+    DURATION,
+    OUTCOME,
+    PASSPHRASE_FD,
+    PROFILE,
+    SAVED,
+    Session,
+    accepted,
+    drafted,
+    emit_effect,
+    emit_outcome,
+    outcome,
+    read_text,
+    reading,
+    saved,
+)
+from wallet.description import KINDS, describe, describe_body, operation_from
+from wallet.profile import load_profile
+
+DESCRIPTION_BYTES_MAX = 1024 * 1024
+DECODED = ("transaction", "kind", "expires", "signatures", "operation")
+
+FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+KEYS = click.option("--key", "keys", multiple=True, help="party/person, or a key's name.")
+
+
+class IdType(click.ParamType[str]):
+    """A transaction's id."""
+
+    name = "id"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return 64 hex digits in lower case."""
+        if not re.fullmatch(r"[0-9a-fA-F]{64}", str(value)):
+            self.fail(f"{value!r} is no transaction id: 64 hex digits", param, ctx)
+        return str(value).lower()
+
+
+ID = click.argument("transaction", type=IdType())
+
+
+@click.group()
+def group() -> None:
+    """Build, sign, send and follow transactions, offline where you like."""
+
+
+@group.command()
+@click.argument("description", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@click.option("--expires-in", type=DURATION, default=None, help="Default: almost 7d.")
+@PROFILE
+def build(
+    description: Path, *, out: Path, expires_in: int | None, profile_name: str | None
+) -> None:
+    """Make an unsigned transaction from its JSON description; needs no node."""
+    profile = load_profile(profile_name)
+    try:
+        document = json.loads(read_text(description, DESCRIPTION_BYTES_MAX))
+    except ValueError as error:
+        raise UsageError(f"{description} is not JSON: {error}") from None
+    life_ms = signing.OFFLINE_LIFE_MS if expires_in is None else expires_in
+    draft = signing.draft(operation_from(document), profile, life_ms=life_ms)
+    signing.save(out, draft, profile.network)
+    emit(saved(out, draft), SAVED)
+
+
+@group.command()
+@click.argument("kind", type=click.Choice(sorted(KINDS)), required=False)
+def kinds(kind: str | None) -> None:
+    """List the kinds of transaction, or the fields of one."""
+    if kind is None:
+        emit([{"kind": name} for name in sorted(KINDS)])
+    else:
+        emit([{"field": name} for name in KINDS[kind].__struct_fields__])
+
+
+@group.command()
+@FILE
+@KEYS
+@PASSPHRASE_FD
+@PROFILE
+def sign(
+    file: Path, *, keys: tuple[str, ...], passphrase_fd: int | None, profile_name: str | None
+) -> None:
+    """Add signatures to a transaction file; shows what was signed, and needs no node."""
+    profile = load_profile(profile_name)
+    draft = signing.load(file)
+    signing.require_own_log(draft, profile)
+    if not keys:
+        raise UsageError("name who signs with --key, such as --key shanghai/officer-1")
+    signers = signing.open_signers(profile, keys, passphrase_fd=passphrase_fd)
+    draft = draft.signed_by(signers)
+    signing.save(file, draft, profile.network)
+    emit({**saved(file, draft), **_meaning(draft)}, (*SAVED, "operation"))
+
+
+def _meaning(draft: signing.Draft) -> Json:
+    return {"operation": describe(draft.content.operation)}
+
+
+@group.command()
+@FILE
+def decode(file: Path) -> None:
+    """Show what a transaction file or envelope says, from the bytes that are signed."""
+    draft = signing.load(file)
+    document = {
+        **drafted(draft),
+        **describe_body(draft.content),
+        "body": draft.body,
+        "body_sha256": sha256(draft.body),
+    }
+    emit(document, DECODED)
+
+
+@group.command()
+@FILE
+@click.option("--no-wait", is_flag=True, help="Don't wait for finality (exit 5).")
+@reading
+def send(file: Path, *, no_wait: bool, session: Session) -> None:
+    """Send a signed transaction and wait until it is final. Sending it again is safe."""
+    draft = signing.load(file)
+    signing.require_own_log(draft, session.profile)
+    document = send_and_wait(
+        session.nodes,
+        draft.envelope(),
+        transaction_id=draft.id,
+        expires_at=draft.content.expires_at,
+        wait=not no_wait,
+    )
+    emit_outcome(document)
+
+
+@group.command()
+@ID
+@click.option("--expires-at", type=click.IntRange(0), help="Its expiry in ms, as it was told.")
+@click.option("--timeout", "timeout_s", type=click.IntRange(1), help="Seconds; then exit 5.")
+@reading
+def wait(
+    transaction: str, *, expires_at: int | None, timeout_s: int | None, session: Session
+) -> None:
+    """Wait until a transaction is final (0), refused or expired (4)."""
+    emit_outcome(wait_for(session.nodes, transaction, expires_at=expires_at, timeout_s=timeout_s))
+
+
+@group.command()
+@ID
+@click.option("--expires-at", type=click.IntRange(0), help="Its expiry in ms, as it was told.")
+@reading
+def show(transaction: str, *, expires_at: int | None, session: Session) -> None:
+    """Show what a node knows of a transaction now."""
+    document = session.nodes.ask(lambda node: node.transaction(transaction, expires_at=expires_at))
+    expires = None if document.expires_at is None else moment(document.expires_at)
+    shown = outcome(document, expires_at=document.expires_at, expires=expires)
+    emit(shown, (*OUTCOME, "code", "message", "expires", "postings"))
+
+
+@group.command()
+@FILE
+@KEYS
+@reading
+def simulate(file: Path, *, keys: tuple[str, ...], session: Session) -> None:
+    """Show what a transaction would do now, in the name of its signers and of --key."""
+    draft = signing.load(file)
+    signing.require_own_log(draft, session.profile)
+    named = [signing.public_key_of(session.profile, name) for name in keys]
+    raw = draft.rehearsal([*draft.signatures, *named])
+    emit_effect(accepted(session.nodes.ask(lambda node: node.simulate(raw))))
