@@ -108,7 +108,7 @@ class Committed(Record, frozen=True, tag="committed"):
 
 
 class RefusedForNow(Record, frozen=True, tag="refused_for_now"):
-    """A rule refuses a transaction that a client of this node handed in; it may still hold later."""
+    """A rule refuses a transaction of this node's own client; it may still hold later."""
 
     status: TransactionStatus
 

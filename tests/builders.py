@@ -1,4 +1,4 @@
-"""Builders for tests: a small network of members, and transactions that mention only what matters."""
+"""Builders for tests: a small network, and transactions that mention only what matters."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +27,7 @@ from ledger.rules.programmes import (
 )
 from ledger.rules.vouchers import Mint, MintRow, Transfer
 from ledger.store.memory import MemoryStore
-from ledger.transactions import Body, seal, signing_bytes, transaction_id
+from ledger.transactions import Body, seal, signing_bytes
 
 GENESIS_MS = 1_767_225_600_000
 """2026-01-01 08:00 at +08:00."""

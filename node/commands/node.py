@@ -56,7 +56,7 @@ def init(folder: Path) -> None:
 @FOLDER
 @click.option("--party", required=True, help="The member that this node belongs to.")
 @click.option("--genesis", type=click.Path(path_type=Path, exists=True), required=True)
-@click.option("--listen", default="0.0.0.0:7800", show_default=True)  # noqa: S104 - peers call
+@click.option("--listen", default="0.0.0.0:7800", show_default=True)
 @click.option("--peer", "peers", multiple=True, metavar="PARTY=HOST:PORT")
 @click.option("--links-per-address", default=2, show_default=True)
 def config(

@@ -12,14 +12,14 @@ import urllib.request
 from nacl.signing import SigningKey
 
 
-def pack(value):
+def pack(value: object) -> bytes:
     """Canonical MessagePack (W1) of what a transfer needs."""
     if isinstance(value, int):  # shortest form
-        for limit, head, size in ((2**7, None, 1), (2**8, 0xCC, 1), (2**16, 0xCD, 2)):
+        for limit, head, size in ((2**7, b"", 1), (2**8, b"\xcc", 1), (2**16, b"\xcd", 2)):
             if value < limit:
-                return (b"" if head is None else bytes([head])) + value.to_bytes(size, "big")
-        head, size = (0xCE, 4) if value < 2**32 else (0xCF, 8)
-        return bytes([head]) + value.to_bytes(size, "big")
+                return head + value.to_bytes(size, "big")
+        head, size = (b"\xce", 4) if value < 2**32 else (b"\xcf", 8)
+        return head + value.to_bytes(size, "big")
     if isinstance(value, bytes):
         head = (
             b"\xc4" + bytes([len(value)]) if len(value) < 256 else b"\xc5" + len(value).to_bytes(2)
@@ -30,16 +30,17 @@ def pack(value):
         return (
             bytes([0xA0 | len(text)]) if len(text) < 32 else b"\xd9" + bytes([len(text)])
         ) + text
+    assert isinstance(value, list)
     return bytes([0x90 | len(value)]) + b"".join(pack(item) for item in value)
 
 
-def frame(tag, part):
+def frame(tag: bytes, part: bytes) -> bytes:
     """The tagged frame (W2): what a key signs, and what an id is the hash of."""
     return bytes([len(tag)]) + tag + len(part).to_bytes(4, "big") + part
 
 
-def main(url, log_id, voucher, holder, recipient, fen):
-    """Build (X1), sign (X3), post and await (H3) one transfer; return the exit status."""
+def main(url: str, log_id: str, voucher: str, holder: str, recipient: str, fen: str) -> int:
+    """Build, sign (X), post and await (H3) one transfer; return the exit status."""
     key = SigningKey(bytes.fromhex(sys.stdin.read().strip()))
     expires_at = int(time.time() * 1000) + 600_000
     operation = ["voucher.transfer", voucher, holder, recipient, int(fen)]

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from node.simulation.__main__ import summary
+from node.simulation.batch import run_all, summary
 from node.simulation.faults import Faults, draw
 from node.simulation.simulation import Failed, Report, run_seed
 
@@ -119,6 +119,17 @@ def test_a_failure_says_how_to_see_it_again(monkeypatch: pytest.MonkeyPatch) -> 
         run_seed(5, validators=4)
     assert failed.value.reason.startswith("Violation: time")
     assert "prevote h1 r0" in str(failed.value), "the trace tells messages in words"
+
+
+def test_workers_find_what_one_process_finds() -> None:
+    jobs = [(seed, 4) for seed in range(2)]
+    assert sorted(map(str, run_all(jobs, 2))) == sorted(map(str, run_all(jobs, 1)))
+
+
+def test_no_seeds_are_a_failure() -> None:
+    command = [sys.executable, "-m", "node.simulation", "--seeds", "0"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout[:14]) == (1, "0 seeds passed")
 
 
 def test_liars_stay_below_a_third() -> None:
