@@ -16,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import click
+
 from ledger.encoding import crypto
 from ledger.encoding.codec import Record
 from ledger.rules import calendar, money
@@ -307,7 +309,7 @@ def first_voucher(flow: Flow) -> None:
     remember(flow, document, rows)
     tenths = int((time.monotonic() - flow.started_s) * 10)
     say(f"   {flow.vouchers[firm.id]}: {format_yuan(rows[0][1])} yuan to {firm.id}")
-    print(f"first finalised voucher: {tenths // 10}.{tenths % 10} s", flush=True)
+    click.echo(f"first finalised voucher: {tenths // 10}.{tenths % 10} s")
 
 
 def programmes_and_centres(flow: Flow) -> None:
@@ -568,11 +570,11 @@ def replay(flow: Flow) -> None:
 def closing_table(flow: Flow) -> None:
     """Say what was minted, outstanding, burned, and who owes whom."""
     client = flow.clients["shanghai"]
-    print("\nprogramme                     minted     outstanding          burned   (yuan)")
+    click.echo("\nprogramme                     minted     outstanding          burned   (yuan)")
     for item in client.items("/v1/programmes"):
         totals = item["totals"]
         outstanding = totals["available"] + totals["reserved"] + totals["claimed"]
-        print(
+        click.echo(
             f"{item['id']:<20}{format_yuan(totals['minted']):>16}{format_yuan(outstanding):>16}"
             f"{format_yuan(totals['redeemed']):>16}"
         )
@@ -580,11 +582,11 @@ def closing_table(flow: Flow) -> None:
     for item in client.items("/v1/payables"):
         pair = item["debtor"], item["creditor"]
         owed[pair] = owed.get(pair, 0) + item["amount"]
-    print("\ndebtor           creditor               owed   (yuan)")
+    click.echo("\ndebtor           creditor               owed   (yuan)")
     for (debtor, creditor), fen in sorted(owed.items()):
-        print(f"{debtor:<17}{creditor:<17}{format_yuan(fen):>14}")
+        click.echo(f"{debtor:<17}{creditor:<17}{format_yuan(fen):>14}")
     times = sorted(flow.finality_ms)
-    print(
+    click.echo(
         f"\n{len(times)} transactions final: p50 {statistics.median_low(times)} ms, "
         f"p99 {times[len(times) * 99 // 100]} ms as the clients saw it"
     )
