@@ -87,6 +87,8 @@ BODIES_MAX = 32
 FUTURE_MESSAGES_MAX = 1_024
 """Messages for the next height kept while this one is not committed yet."""
 FUTURE_BYTES_MAX = 16 * 1024 * 1024
+ASKS_PER_TICK_MAX = 32
+"""Questions for blocks that one peer gets answered between two ticks; more are ignored."""
 OUTBOX_BYTES = 256 * 1024
 """A batch of transactions is sent when it reaches this size, or when the host is idle."""
 TIMELY_MS = 2_000
@@ -213,6 +215,9 @@ class Host:
         self._busy_since_us: int | None = None
         """When this node first knew of work for this height."""
         self._resent_us = 0
+        self._resent_height = 0
+        self._asks: dict[str, int] = {}
+        """Questions answered since the last tick, by peer."""
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -344,6 +349,12 @@ class Host:
     def on_peer_up(self, peer: str) -> None:
         """Tell a peer where we are, and hand it what its clients have not seen."""
         self._say_here(peer)
+        batch = self._own_pending()
+        if batch is not None:
+            self._network.send(peer, Channel.TRANSACTIONS, batch)
+
+    def _own_pending(self) -> bytes | None:
+        """Return the oldest of what clients handed in and is not final, as one batch."""
         batch: list[bytes] = []
         size = 0
         for transaction in self.mempool.own():
@@ -351,9 +362,7 @@ class Host:
             if size > messages.BATCH_BYTES_MAX:
                 break
             batch.append(transaction.raw)
-        if batch:
-            payload = codec.encode(Batch(envelopes=tuple(batch)))
-            self._network.send(peer, Channel.TRANSACTIONS, payload)
+        return codec.encode(Batch(envelopes=tuple(batch))) if batch else None
 
     def on_peer_down(self, peer: str) -> None:
         """Forget what a peer claimed."""
@@ -835,6 +844,10 @@ class Host:
     # --- sync ------------------------------------------------------------------------------------
 
     def _on_ask(self, peer: str, from_height: int) -> None:
+        answered = self._asks.get(peer, 0)
+        if answered >= ASKS_PER_TICK_MAX:
+            return
+        self._asks[peer] = answered + 1
         blocks: list[DecidedBlock] = []
         size = 0
         for height in range(from_height, min(from_height + messages.SYNC_BLOCKS_MAX, self.height)):
@@ -921,6 +934,7 @@ class Host:
         self._timers.after(TICK_MS, self._tick)
         if not self._work_arrived_at_all and self._has_work():
             self._work_arrived()
+        self._asks.clear()
         self._ask_for_chunks()
         self._ask_if_behind()
         if self._clock.monotonic_us() - self._resent_us > RESEND_US:
@@ -957,6 +971,12 @@ class Host:
         self._resent_us = self._clock.monotonic_us()
         for channel, payload in self._resend_messages():
             self._network.broadcast(channel, payload)
+        if self.height == self._resent_height:
+            # Nothing moved since: perhaps nobody else has what we wait for. Queues drop batches.
+            batch = self._own_pending()
+            if batch is not None:
+                self._network.broadcast(Channel.TRANSACTIONS, batch)
+        self._resent_height = self.height
 
     def _ask_for_chunks(self) -> None:
         now_us = self._clock.monotonic_us()
