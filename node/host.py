@@ -42,21 +42,19 @@ from consensus.messages import (
 from consensus.timeouts import TimeoutPolicy
 from consensus.validators import Validator, ValidatorSet
 from consensus.votebook import WINDOW_MAX
-from ledger import entries
 from ledger.blocks import BlockInput, BlockRefused, Limits
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import NotCanonical
 from ledger.execute import Execution, Verify
 from ledger.genesis import ValidatorSetRecord
 from ledger.ledger import Ledger
-from ledger.store.rows import BlockRow
 from ledger.transactions import Transaction
 from node import messages
 from node.catchup import Catchup
+from node.decided import Blockstore, decided_block
 from node.mempool import Mempool
 from node.messages import (
     Ask,
-    Assembly,
     Batch,
     Blocks,
     Body,
@@ -70,6 +68,7 @@ from node.messages import (
     VoteMessage,
     WantChunks,
 )
+from node.offers import Offered, Offers
 from node.p2p.frames import Channel, PeerFault
 from node.port import Committed, SeenCommit, TransactionStatus
 from node.signer import PRECOMMIT, PREVOTE, PROPOSAL, Refused, Signer, SignRequest
@@ -77,13 +76,6 @@ from node.wal import WriteAheadLog
 
 TICK_MS = 250
 RESEND_US = 1_000_000
-CHUNK_PATIENCE_US = 300_000
-ASSEMBLIES_PER_PROPOSER_MAX = 4
-"""Blocks of one proposer on their way in: by offering many it hinders only itself."""
-OFFERS_MAX = 16
-"""Proposals of one block that wait for its chunks."""
-BODIES_MAX = 32
-"""Whole blocks kept of one height, those in logged proposals not counted."""
 FUTURE_MESSAGES_MAX = 1_024
 """Messages for the next height kept while this one is not committed yet."""
 FUTURE_BYTES_MAX = 16 * 1024 * 1024
@@ -128,19 +120,6 @@ class Timers(Protocol):
 
     def after(self, delay_ms: int, action: Callable[[], None]) -> None:
         """Call ``action`` on the host's thread after a delay."""
-
-
-class Blockstore(Protocol):
-    """What the host reads back to help a peer that was away."""
-
-    def block_row(self, height: int) -> BlockRow | None:
-        """Return where a block lies in the log."""
-
-    def certificate(self, height: int) -> bytes | None:
-        """Return what this engine stored with a block."""
-
-    def entries(self, first: int, last: int) -> tuple[bytes, ...]:
-        """Return log entries."""
 
 
 Listener = Callable[[Committed, Execution], None]
@@ -206,9 +185,7 @@ class Host:
         self._validators: ValidatorSet
         self._inputs: deque[tuple[Driver, Input]] = deque()
         self._is_feeding = False
-        self._bodies: dict[BlockId, tuple[Header, bytes, Execution | None]] = {}
-        self._logged_bodies: dict[BlockId, None] = {}
-        self._assemblies: dict[BlockId, Assembly] = {}
+        self.offers = Offers()
         self._seen_votes: dict[tuple[bytes, VoteKind, int], Vote] = {}
         self._future: list[tuple[str, Channel, bytes]] = []
         self._future_bytes = 0
@@ -306,8 +283,8 @@ class Host:
         if not body:
             return
         header = messages.decode_header(proposal.header)
-        self._logged_bodies[proposal.block_id] = None
-        self._bodies[proposal.block_id] = (header, body[0], self._try(header, body[0]))
+        offered = Offered(header, body[0], self._try(header, body[0]))
+        self.offers.learn_logged(proposal.block_id, offered)
 
     # --- what comes in ---------------------------------------------------------------------------
 
@@ -510,62 +487,38 @@ class Host:
         if not proposal.valid_round and header.proposer != proposal.validator:
             # Judged as a fresh one, the block of somebody else would be invalid here for ever.
             raise PeerFault("a fresh proposal of a block that somebody else built")
-        if proposal.block_id in self._bodies:
-            self._judge(proposal, header, self._clock.wall_ms())
+        received_ms = self._clock.wall_ms()
+        if self.offers.get(proposal.block_id) is not None:
+            self._judge(proposal, header, received_ms)
             return
-        started = self._assemblies.get(proposal.block_id)
-        if started is not None:
-            if len(started.proposals) < OFFERS_MAX:
-                started.proposals.append(proposal)
-            return
-        of_same = [
-            block
-            for block, assembly in self._assemblies.items()
-            if assembly.proposals[0].validator == proposal.validator
-        ]
-        if len(of_same) >= ASSEMBLIES_PER_PROPOSER_MAX:
-            del self._assemblies[of_same[0]]
-        self._assemblies[proposal.block_id] = Assembly(
-            proposals=[proposal],
-            header=header,
-            received_ms=self._clock.wall_ms(),
-            chunks={},
-            asked_us=self._clock.monotonic_us(),
-        )
+        now_us = self._clock.monotonic_us()
+        self.offers.begin(proposal, header, received_ms=received_ms, now_us=now_us)
 
     def _knows(self, proposal: Proposal) -> bool:
-        assembly = self._assemblies.get(proposal.block_id)
-        if assembly is not None and proposal in assembly.proposals:
+        if self.offers.awaits(proposal):
             return True
         return any(known == proposal for known in self._driver.proposals_of(proposal.block_id))
 
     def _on_chunk(self, peer: str, chunk: Chunk, payload: bytes) -> None:
         if self._is_elsewhere(peer, chunk.height, Channel.BLOCK, payload):
             return
-        assembly = self._assemblies.get(BlockId(chunk.block_id))
+        assembly = self.offers.assembly(BlockId(chunk.block_id))
         if assembly is None:
             return
         if not assembly.add(chunk.index, chunk.data):
             raise PeerFault("a chunk is not the one that its proposal names")
         body = assembly.body()
         if body is not None:
-            del self._assemblies[assembly.block_id]
-            execution = self._try(assembly.header, body)
-            self._make_room_for_a_body()
-            self._bodies[assembly.block_id] = (assembly.header, body, execution)
+            self.offers.finished(assembly)
+            offered = Offered(assembly.header, body, self._try(assembly.header, body))
+            self.offers.keep(assembly.block_id, offered, may_forget=not self._inputs)
             for proposal in assembly.proposals:
                 self._judge(proposal, assembly.header, assembly.received_ms)
 
-    def _make_room_for_a_body(self) -> None:
-        """Forget the oldest body that no logged proposal needs, if there are too many."""
-        unlogged = [block for block in self._bodies if block not in self._logged_bodies]
-        if len(unlogged) >= BODIES_MAX and not self._inputs:  # a waiting input needs its body
-            del self._bodies[unlogged[0]]
-
     def _judge(self, proposal: Proposal, header: Header, received_ms: int) -> None:
         """Give a complete proposal to the driver with both verdicts."""
-        _, _, execution = self._bodies[proposal.block_id]
-        valid = execution is not None  # all correct validators agree: it is said of the block
+        # The verdict is said of the block, and all correct validators agree on it.
+        valid = self.offers.must(proposal.block_id).execution is not None
         timely = True
         if not proposal.valid_round:
             bound_ms = TIMELY_MS + TIMELY_INCREMENT_MS * proposal.round
@@ -621,12 +574,11 @@ class Host:
         return validator_set(self._ledger.validators(height))
 
     def _send_chunks(self, peer: str | None, block: BlockId) -> None:
-        known = self._bodies.get(block)
-        if known is None:
+        offered = self.offers.get(block)
+        if offered is None:
             return
-        header, body, _ = known
-        for index, data in enumerate(messages.chunks_of(body)):
-            chunk = Chunk(height=header.height, block_id=block, index=index, data=data)
+        for index, data in enumerate(messages.chunks_of(offered.body)):
+            chunk = Chunk(height=self.height, block_id=block, index=index, data=data)
             if peer is None:
                 self._network.broadcast(Channel.BLOCK, codec.encode(chunk))
             else:
@@ -660,8 +612,8 @@ class Host:
             case BuildProposal(round=round_):
                 self._build(round_)
             case Repropose(round=round_, block_id=block, valid_round=valid_round):
-                header, body, _ = self._bodies[block]
-                self._propose(round_, header, body, (valid_round,))
+                offered = self.offers.must(block)
+                self._propose(round_, offered.header, offered.body, (valid_round,))
             case ScheduleTimeout(kind=kind_, round=round_, after_ms=after_ms):
                 self._schedule(kind_, round_, after_ms)
             case Decide(block_id=block, certificate=certificate):
@@ -675,10 +627,8 @@ class Host:
         body: tuple[bytes, ...] = ()
         is_own_proposal = False
         if isinstance(input_, ProposalReceived):
-            block = input_.proposal.block_id
-            if block not in self._logged_bodies:
-                body = (self._bodies[block][1],)
-                self._logged_bodies[block] = None
+            data = self.offers.log(input_.proposal.block_id)
+            body = () if data is None else (data,)
             is_own_proposal = (
                 self._signer is not None and input_.proposal.validator == self._signer.public_key
             )
@@ -751,7 +701,7 @@ class Host:
             record_hash=execution.head.app_hash,
             body_hash=messages.body_hash(messages.chunk_hashes(messages.chunks_of(data))),
         )
-        self._bodies[messages.block_id(header)] = (header, data, execution)
+        self.offers.keep(messages.block_id(header), Offered(header, data, execution))
         self._propose(round_, header, data, ())
 
     def _build_later(self, driver: Driver, round_: int) -> None:
@@ -806,9 +756,10 @@ class Host:
     # --- decisions -------------------------------------------------------------------------------
 
     def _decide(self, block: BlockId, certificate: Certificate) -> None:
-        header, data, execution = self._bodies[block]
-        assert execution is not None, "the driver decides valid blocks only"
-        self._commit(header, messages.decode_body(data), certificate, execution)
+        offered = self.offers.must(block)
+        assert offered.execution is not None, "the driver decides valid blocks only"
+        body = messages.decode_body(offered.body)
+        self._commit(offered.header, body, certificate, offered.execution)
 
     def _commit(
         self, header: Header, body: Body, certificate: Certificate, execution: Execution
@@ -821,9 +772,7 @@ class Host:
         head = self._ledger.commit(execution, codec.encode(stored))
         self._parent, self._previous = messages.block_id(header), (certificate,)
         self._wal.start_height(head.height + 1)
-        self._bodies.clear()
-        self._logged_bodies.clear()
-        self._assemblies.clear()
+        self.offers.clear()
         self._seen_votes.clear()
         self._inputs.clear()
         self.mempool.committed(execution)
@@ -870,7 +819,7 @@ class Host:
         blocks: list[DecidedBlock] = []
         size = 0
         for height in range(from_height, min(from_height + messages.SYNC_BLOCKS_MAX, self.height)):
-            block = self._decided(height)
+            block = decided_block(self._blocks, height)
             if block is None:
                 break
             size += len(block.body)
@@ -878,25 +827,6 @@ class Host:
                 break
             blocks.append(block)
         self._network.send(peer, Channel.SYNC, codec.encode(Blocks(blocks=tuple(blocks))))
-
-    def _decided(self, height: int) -> DecidedBlock | None:
-        """Return a committed block with its proof, made again from log and commit."""
-        row, data = self._blocks.block_row(height), self._blocks.certificate(height)
-        if row is None or data is None:
-            return None
-        commit = messages.decode_commit(data)
-        transactions = []
-        faults: tuple[object, ...] = ()
-        for raw in self._blocks.entries(row.first_sequence, row.log_size):
-            entry = entries.decode_entry(raw)
-            if isinstance(entry, entries.TransactionEntry):
-                transactions.append(entry.signed)
-            elif isinstance(entry, entries.ClosingEntry):
-                faults = entry.record.faults
-        body = Body(transactions=tuple(transactions), faults=faults, previous=commit.previous)  # type: ignore[arg-type]
-        return DecidedBlock(
-            header=commit.header, certificate=commit.certificate, body=codec.encode(body)
-        )
 
     def _on_blocks(self, peer: str, blocks: tuple[DecidedBlock, ...]) -> None:
         useful = False
@@ -998,9 +928,6 @@ class Host:
         self._resent_height = self.height
 
     def _ask_for_chunks(self) -> None:
-        now_us = self._clock.monotonic_us()
-        for assembly in self._assemblies.values():
-            if now_us - assembly.asked_us > CHUNK_PATIENCE_US:
-                assembly.asked_us = now_us
-                want = WantChunks(height=self.height, block_id=assembly.block_id)
-                self._network.broadcast(Channel.BLOCK, codec.encode(want))
+        for block in self.offers.overdue(self._clock.monotonic_us()):
+            want = WantChunks(height=self.height, block_id=block)
+            self._network.broadcast(Channel.BLOCK, codec.encode(want))

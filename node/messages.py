@@ -1,6 +1,5 @@
 """What nodes say to each other beside votes, and what they keep of a block (spec N1 to N4)."""
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -170,39 +169,6 @@ class LoggedInput(Record, frozen=True):
 
     input: Input
     body: Annotated[tuple[bytes, ...], Meta(max_length=1)]
-
-
-@dataclass(slots=True)
-class Assembly:
-    """A proposed block on its way in: chunks are checked one by one against the proposal."""
-
-    proposals: list[Proposal]
-    """The rounds' offers of this block, the first one first."""
-    header: Header
-    received_ms: int
-    """Wall clock at first receipt of the proposal."""
-    chunks: dict[int, bytes]
-    asked_us: int
-
-    @property
-    def block_id(self) -> BlockId:
-        """Return which block it is."""
-        return self.proposals[0].block_id
-
-    def add(self, index: int, data: bytes) -> bool:
-        """Take a chunk; return False if it is not the one that the proposal names."""
-        hashes = self.proposals[0].chunk_hashes
-        if index >= len(hashes) or sha256(data) != hashes[index]:
-            return False
-        self.chunks[index] = data
-        return True
-
-    def body(self) -> bytes | None:
-        """Return the body once every chunk is here."""
-        count = len(self.proposals[0].chunk_hashes)
-        if len(self.chunks) < count:
-            return None
-        return b"".join(self.chunks[index] for index in range(count))
 
 
 def decode_body(data: bytes) -> Body:

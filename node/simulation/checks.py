@@ -101,7 +101,7 @@ class Checks:
     def _check_offer(self, member: Member, height: int, round_: int, block: bytes) -> None:
         """Check that a prevoted block was its maker's to offer, or had a polka (L22, L28)."""
         assert member.host is not None
-        header, _, _ = member.host._bodies[BlockId(block)]
+        header = member.host.offers.must(BlockId(block)).header
         if header.proposer == self.validators.proposer(height, round_):
             return
         if not any(self._may_have_polka(height, one, block) for one in range(round_)):

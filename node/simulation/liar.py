@@ -131,7 +131,7 @@ class Liar:
         host = self._host()
         if host is None:
             return
-        _, data, _ = host._bodies[proposal.block_id]
+        data = host.offers.must(proposal.block_id).body
         twin = self._twin(proposal, data)
         told = self._some()
         self._to(told, Channel.BLOCK, payload)
@@ -197,10 +197,10 @@ class Liar:
         if host is None:
             return []
         known = [
-            (proposal, host._bodies[proposal.block_id][1])
+            (proposal, host.offers.must(proposal.block_id).body)
             for round_ in range(host.round + 1)
             if (proposal := host._driver.proposal_for(round_)) is not None
-            and proposal.block_id in host._bodies
+            and host.offers.get(proposal.block_id) is not None
         ]
         return known + [(one, body) for one, body in self._proposals if one.height == host.height]
 

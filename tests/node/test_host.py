@@ -24,7 +24,7 @@ from ledger.ledger import Ledger
 from ledger.store.memory import MemoryStore
 from ledger.transactions import parse
 from node import messages
-from node.host import BODIES_MAX, Host, StoreBehindLog
+from node.host import Host, StoreBehindLog
 from node.messages import (
     ENGINE_EPOCH,
     NO_BLOCK,
@@ -39,6 +39,7 @@ from node.messages import (
     StoredCommit,
     VoteMessage,
 )
+from node.offers import BODIES_MAX
 from node.p2p.frames import Channel, PeerFault
 from node.port import Committed
 from node.signer import Signer, format_slots
@@ -377,12 +378,12 @@ def test_a_proposer_of_many_blocks_fills_no_memory_and_hinders_nobody() -> None:
     for number in range(2 * BODIES_MAX):
         header, body, _ = make_block(ledger, SECOND, time_ms=START_MS + number)
         offer(host, SECOND, proposal(SECOND, header, body, round_=1), body)
-    assert len(host._logged_bodies) <= 2
-    assert len(host._bodies) <= BODIES_MAX + len(host._logged_bodies)
+    assert len(host.offers._logged) <= 2
+    assert len(host.offers._whole) <= BODIES_MAX + len(host.offers._logged)
     for number in range(2 * BODIES_MAX):
         header, body, _ = make_block(ledger, SECOND, time_ms=START_MS - 1 - number)
         tell(host, SECOND, ProposalMessage(proposal=proposal(SECOND, header, body, round_=1)))
-    assert len(host._assemblies) <= VALIDATORS * 4
+    assert len(host.offers._assemblies) <= VALIDATORS * 4
     good, good_body = first_block(FIRST)
     offer(host, FIRST, proposal(FIRST, good, good_body), good_body)
     assert said(ports.votes())[0, "prevote"] == {(messages.block_id(good),)}
