@@ -1,5 +1,6 @@
 """``tally audit``: export a ledger, and recompute it from genesis."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +58,8 @@ def _download(url: str) -> Iterator[bytes]:
 @click.option("--log-id", required=True, help="Which ledger this must be, from a trusted place.")
 def replay(folder: Path, log_id: str) -> None:
     """Recompute an exported ledger from genesis; verify every signature and every commit."""
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", log_id):
+        raise UsageError(f"--log-id: expected 64 hex digits, got {log_id!r}")
     missing = [
         name
         for name in (files.GENESIS, files.ENTRIES, files.COMMITS)

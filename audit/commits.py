@@ -87,6 +87,32 @@ class CommitChain:
             )
         except CertificateInvalid as error:
             raise CommitInvalid(height=expected, reason=str(error)) from None
+        self._check_previous(commit, validators)
         self._parent, self._time_ms = block_id, header.time_ms
         self.height = expected
         return True
+
+    def _check_previous(
+        self, commit: messages.StoredCommit, validators: ValidatorSetRecord
+    ) -> None:
+        """Raise CommitInvalid unless the block carried a certificate of its parent that holds."""
+        height = self.height + 1
+        if not commit.previous and self.height == 0:
+            return
+        if not commit.previous or self.height == 0:
+            raise CommitInvalid(height=height, reason="it lacks its parent's certificate")
+        carried = commit.previous[0]
+        if (carried.height, carried.block_id) != (self.height, self._parent):
+            raise CommitInvalid(height=height, reason="it carries a certificate of another parent")
+        try:
+            verify_certificate(
+                carried,
+                validator_set(validators),
+                self._log_id,
+                commit.header.epoch,
+                crypto.verify,
+            )
+        except CertificateInvalid as error:
+            raise CommitInvalid(
+                height=height, reason=f"its parent's certificate: {error}"
+            ) from None

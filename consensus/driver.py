@@ -135,6 +135,10 @@ class Driver:
             return polka[0]
         return None
 
+    def wants(self, proposal: Proposal) -> bool:
+        """Return whether a proposal would be kept if it were fed: the first of its round is."""
+        return not self._kept(proposal.round) or self._may_keep_another(proposal)
+
     def resend(self) -> tuple[Vote, ...]:
         """Return the votes to send again at link-up and at timeouts, at most 11 per validator.
 

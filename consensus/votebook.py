@@ -65,7 +65,7 @@ class VoteBook:
         self._round = 0
         self._tallies: dict[tuple[int, VoteKind], _Tally] = {}
         self._beyond: dict[tuple[ValidatorKey, VoteKind], Vote] = {}
-        """Beyond the window: each key's vote of the highest round, one slot per key and kind."""
+        """Beyond the window: one vote per key and kind, replaced by one of twice its round."""
         self._highest: dict[ValidatorKey, int] = {}
         """The highest round in which each key has said anything."""
         self.commit: tuple[int, OptionalBlockId] | None = None
@@ -73,9 +73,12 @@ class VoteBook:
 
     def add(self, vote: Vote) -> Recorded:
         """Count a vote of a known key; its height and signature are the caller's business."""
-        self.saw(vote.validator, vote.round)
         if vote.round > self._round + WINDOW_MAX:
-            return self._add_beyond(vote)
+            recorded = self._add_beyond(vote)
+            if recorded.changed:  # what is not logged must not count: a replay lacks it
+                self.saw(vote.validator, vote.round)
+            return recorded
+        self.saw(vote.validator, vote.round)
         recorded = self._tally(vote.round, vote.kind).add(vote)
         self._note_commit(vote)
         return recorded
@@ -136,7 +139,8 @@ class VoteBook:
     def _add_beyond(self, vote: Vote) -> Recorded:
         slot = (vote.validator, vote.kind)
         held = self._beyond.get(slot)
-        if held is None or held.round < vote.round:
+        # Doubling bounds how often one key can make us log: 31 times a kind, whatever it sends.
+        if held is None or 2 * held.round <= vote.round:
             self._beyond[slot] = vote
             return Recorded(True, None)
         conflicts = held.round == vote.round and held.block_id != vote.block_id

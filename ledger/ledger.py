@@ -148,6 +148,11 @@ class Ledger:
         self._known[transaction.raw] = transaction
         self.remember_verified(transaction)
 
+    def forget(self, transaction: Transaction) -> None:
+        """Drop what is remembered of a transaction that left the pool."""
+        self._known.pop(transaction.raw, None)
+        self._verified.pop(transaction.digest, None)
+
     def remember_verified(self, transaction: Transaction) -> None:
         """Note that every signature of this envelope verified, in whatever thread."""
         _bounded(self._verified, VERIFIED_MAX)
@@ -219,7 +224,7 @@ class Ledger:
 
         Raises NotCanonical, Inadmissible or TransactionRefused.
         """
-        return self._apply(Draft(self._storage), self.load(raw), time_ms)
+        return self._apply(Draft(self._storage), parse(raw), time_ms)
 
     def has_due(self, time_ms: int) -> bool:
         """Return whether a block at ``time_ms`` would have something to do by itself."""

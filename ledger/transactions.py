@@ -90,8 +90,15 @@ class Transaction:
     @property
     def rows(self) -> int:
         """Return how many rows the transaction counts against a block's limit."""
-        operation = self.body.operation
-        return len(operation.rows) if isinstance(operation, vouchers.Mint) else 1
+        match self.body.operation:
+            case vouchers.Mint(rows=rows):
+                return len(rows)
+            case centres.Recognise(programmes=recognised, hosts=hosts):
+                return len(recognised) * len(hosts)
+            case parties.Enrol(keys=keys):
+                return len(keys)
+            case _:
+                return 1
 
 
 def kind_of(operation: Record) -> str:

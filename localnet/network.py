@@ -6,6 +6,7 @@ validator with its configuration, keys, genesis, store and output.
 
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -134,6 +135,7 @@ class LocalNetwork:
     ) -> "LocalNetwork":
         """Make a network's folder: genesis, keys, configurations; nothing is started."""
         master = secrets.token_bytes(32)
+        check_name(name)
         members = tuple(
             make_member(name, master, plan, validates=plan.party in validators) for plan in plans
         )
@@ -302,6 +304,10 @@ class LocalNetwork:
             place.node_pid = place.api_pid = 0
         self.save()
 
+    def runs(self, party: str) -> bool:
+        """Return whether a validator's node process runs."""
+        return _is_ours(self.places[party].node_pid, "node")
+
     def is_up(self) -> bool:
         """Return whether any of its processes runs."""
         return any(
@@ -317,6 +323,14 @@ class LocalNetwork:
     def save(self) -> None:
         """Write down ports and process ids."""
         _save(self.folder, self.name, self.log_id, list(self.places.values()))
+
+
+def check_name(name: str) -> None:
+    """Raise NetworkProblem unless a name can be a local network's."""
+    if not re.fullmatch(r"dev-[a-z0-9][a-z0-9-]{0,27}", name):
+        raise NetworkProblem(
+            f"expected a name such as dev-local (dev-, then small letters and digits), got {name!r}"
+        )
 
 
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
@@ -368,7 +382,11 @@ def _is_alive(pid: int) -> bool:
     child = _CHILDREN.get(pid)
     if child is not None:
         return child.poll() is None
-    return pid > 0 and Path(f"/proc/{pid}").exists()
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0]
+    except (OSError, IndexError):
+        return False
+    return pid > 0 and state != "Z"  # a zombie waits for its parent, but it runs no more
 
 
 def _is_ours(pid: int, module: str) -> bool:

@@ -42,7 +42,7 @@ from consensus.messages import (
 from consensus.timeouts import TimeoutPolicy
 from consensus.validators import Validator, ValidatorSet
 from consensus.votebook import WINDOW_MAX
-from ledger.blocks import BlockInput, BlockRefused, Limits
+from ledger.blocks import BLOCK_TRANSACTIONS_MAX, BlockInput, BlockRefused, Limits
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import NotCanonical
 from ledger.execute import Execution, Verify
@@ -86,10 +86,13 @@ OUTBOX_BYTES = 256 * 1024
 FLUSH_EVERY_MS = 5
 """Under load, batches wait this long for more: a batch costs its receivers about as much as it
 costs to verify a transaction. The first one after a pause is sent at once."""
+EMPTY_BLOCK_MS = 500
+"""Least time between a block and one after it that changes nothing."""
 TIMELY_MS = 2_000
 TIMELY_INCREMENT_MS = 500
 SEEN_VOTES_MAX = 16_384
 SEEN_COMMITS_MAX = 64
+EQUIVOCATIONS_MAX = 256
 
 
 class Network(Protocol):
@@ -167,7 +170,8 @@ class Host:
         self.stopped = ""
         """Why this node no longer signs; empty while it may."""
         self.seen_commits: deque[SeenCommit] = deque(maxlen=SEEN_COMMITS_MAX)
-        self.equivocations: list[Equivocation] = []
+        self.equivocations: deque[Equivocation] = deque(maxlen=EQUIVOCATIONS_MAX)
+        """The last contradictions seen, as evidence."""
         self.catchup = Catchup()
         self._ledger = ledger
         self._blocks = blocks
@@ -339,9 +343,9 @@ class Host:
         """Return the oldest of what clients handed in and is not final, as one batch."""
         batch: list[bytes] = []
         size = 0
-        for transaction in self.mempool.own():
+        for transaction in self.mempool.own_ready():
             size += len(transaction.raw)
-            if size > messages.BATCH_BYTES_MAX:
+            if size > messages.BATCH_BYTES_MAX or len(batch) == BLOCK_TRANSACTIONS_MAX:
                 break
             batch.append(transaction.raw)
         return codec.encode(Batch(envelopes=tuple(batch))) if batch else None
@@ -355,8 +359,10 @@ class Host:
 
         Raises Inadmissible or Busy; what a rule refuses is kept in the pool as refused for now.
         """
-        self._ledger.adopt(transaction)
+        self._ledger.remember_verified(transaction)
         is_new = self.mempool.add(transaction, own=own, time_ms=self._next_time_ms())
+        if is_new:
+            self._ledger.adopt(transaction)
         if is_new and own:
             self._outbox.append(transaction.raw)
             self._outbox_bytes += len(transaction.raw)
@@ -411,9 +417,24 @@ class Host:
         )
         if not self._verify(vote.validator, message, vote.signature):
             raise PeerFault("a vote's signature does not verify")
+        if vote.validator == self._own_key() and not self._made(vote, message):
+            self.stop_voting("a vote by this node's key that its signer never made: a second node?")
+            return
         if len(self._seen_votes) < SEEN_VOTES_MAX:
             self._seen_votes[place] = vote
         self._feed(VoteReceived(vote=vote))
+
+    def _made(self, vote: Vote, message: bytes) -> bool:
+        """Return whether the own signer can have made a verified vote by its key."""
+        assert self._signer is not None
+        last = self._signer.last
+        if last is None:
+            return False
+        step = PREVOTE if vote.kind is VoteKind.PREVOTE else PRECOMMIT
+        position = (messages.ENGINE_EPOCH, vote.height, vote.round, step)
+        if position == last.request.position:
+            return last.request.message == message
+        return position < last.request.position
 
     def _is_elsewhere(self, peer: str, height: int, channel: Channel, payload: bytes) -> bool:
         """Return whether a message is not of this height; keep one of the next."""
@@ -487,6 +508,10 @@ class Host:
         if not proposal.valid_round and header.proposer != proposal.validator:
             # Judged as a fresh one, the block of somebody else would be invalid here for ever.
             raise PeerFault("a fresh proposal of a block that somebody else built")
+        first = self._driver.proposal_for(proposal.round)
+        if first is not None and not self._driver.wants(proposal):
+            self._note_equivocation(Equivocation(first=first, second=proposal))
+            return  # executing block after block of one proposer would be its weapon
         received_ms = self._clock.wall_ms()
         if self.offers.get(proposal.block_id) is not None:
             self._judge(proposal, header, received_ms)
@@ -510,6 +535,8 @@ class Host:
         body = assembly.body()
         if body is not None:
             self.offers.finished(assembly)
+            if not any(self._driver.wants(proposal) for proposal in assembly.proposals):
+                return  # another block of this round was faster
             offered = Offered(assembly.header, body, self._try(assembly.header, body))
             self.offers.keep(assembly.block_id, offered, may_forget=not self._inputs)
             for proposal in assembly.proposals:
@@ -534,12 +561,16 @@ class Host:
             return None
         if not self._validators.power_of(ValidatorKey(header.proposer)):
             return None
+        if messages.body_hash(messages.chunk_hashes(messages.chunks_of(data))) != header.body_hash:
+            return None  # cut otherwise: nobody could offer or prove it again
         try:
             body = messages.decode_body(data)
             self._check_previous(body, header.height)
             execution = self._ledger.execute(self._block_input(header, body))
         except (NotCanonical, CertificateInvalid, BlockRefused):
             return None
+        if execution.record is None and header.time_ms < head.time_ms + EMPTY_BLOCK_MS:
+            return None  # nobody may make the height run for nothing
         return execution if execution.head.app_hash == header.record_hash else None
 
     def _block_input(self, header: Header, body: Body) -> BlockInput:
@@ -621,7 +652,11 @@ class Host:
             case StopVoting(round=round_, block_id=block):
                 self.stop_voting(f"a quorum committed {block.hex()}, which is invalid here")
             case Equivocation():
-                self.equivocations.append(effect)
+                self._note_equivocation(effect)
+
+    def _note_equivocation(self, found: Equivocation) -> None:
+        if found not in self.equivocations:
+            self.equivocations.append(found)
 
     def _log(self, input_: Input) -> None:
         body: tuple[bytes, ...] = ()
@@ -689,6 +724,10 @@ class Host:
         execution = self._ledger.execute(
             BlockInput(height=self.height, time_ms=now_ms, transactions=transactions)
         )
+        if execution.record is None and now_ms < head.time_ms + EMPTY_BLOCK_MS:
+            wait_ms = head.time_ms + EMPTY_BLOCK_MS - now_ms
+            self._timers.after(wait_ms, lambda: self._build_later(driver, round_))
+            return
         assert self._signer is not None
         header = Header(
             version=1,

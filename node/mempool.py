@@ -118,10 +118,10 @@ class Mempool:
             if entry.refusal is None:
                 yield entry.transaction
 
-    def own(self) -> Iterator[Transaction]:
-        """Yield what this node's clients handed in and is not final yet."""
+    def own_ready(self) -> Iterator[Transaction]:
+        """Yield what this node's clients handed in and no rule refuses now."""
         for entry in self._entries.values():
-            if entry.own:
+            if entry.own and entry.refusal is None:
                 yield entry.transaction
 
     def next_expiry_ms(self) -> int | None:
@@ -149,7 +149,10 @@ class Mempool:
         known = self._entries.get(transaction.id)
         if known is not None:
             known.own = known.own or own
-            return False
+            if known.refusal is None or known.transaction.digest == transaction.digest:
+                return False
+            # The id covers no signature: the same transaction may come again with more of them.
+            self._drop(transaction.id)
         if len(self._entries) >= POOL_MAX or self.bytes + len(transaction.raw) > POOL_BYTES_MAX:
             raise Busy(f"the pool holds {len(self._entries)} transactions of {self.bytes} bytes")
         self._ledger.admit(transaction, time_ms)
@@ -244,6 +247,7 @@ class Mempool:
         if entry is None:
             return None
         self._forget_verdict(entry)
+        self._ledger.forget(entry.transaction)
         self.bytes -= len(entry.transaction.raw)
         left = self._per_sender[entry.sender] - 1
         if left:

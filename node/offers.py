@@ -124,7 +124,7 @@ class Offers:
         of_same = [
             block
             for block, assembly in self._assemblies.items()
-            if assembly.proposals[0].validator == proposal.validator
+            if all(one.validator == proposal.validator for one in assembly.proposals)
         ]
         if len(of_same) >= ASSEMBLIES_PER_PROPOSER_MAX:
             del self._assemblies[of_same[0]]

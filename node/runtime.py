@@ -8,8 +8,9 @@ in a pool of threads, many at a time, before the host sees them.
 import asyncio
 import heapq
 import logging
+import shutil
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -56,6 +57,12 @@ BATCH_MAX = 512
 """Envelopes verified in one go."""
 PEER_BATCHES_MAX = 64
 """Batches of one peer that wait for verification; more close the link."""
+SIMULATIONS_MAX = 2
+"""Simulations under way: they take the host's time, and anybody may ask for one."""
+PEER_JOBS_MAX = 1_024
+"""Messages of one peer that wait for the host; more close its link, and nobody else's."""
+DISK_FREE_PERCENT_MIN = 5
+"""With less, a node stops voting while it still can write."""
 READERS_EVERY_MS = 10_000
 STORE_FULL_PERCENT = 90
 
@@ -182,6 +189,8 @@ class Node:
         self._submissions: list[tuple[bytes, asyncio.Future[TransactionStatus]]] = []
         self._verifying: asyncio.Task[None] | None = None
         self._verified_at = 0.0
+        self._simulating = 0
+        self._peer_jobs: Counter[str] = Counter()
         self._peer_batches: dict[str, int] = {}
         self._quorum_lost_us: int | None = self._clock.monotonic_us()
         self._network_name = ""
@@ -255,6 +264,9 @@ class Node:
     def _look_after_store(self) -> None:
         self._timers.after(READERS_EVERY_MS, self._look_after_store)
         self._store.check_readers()
+        usage = shutil.disk_usage(self._config.folder)
+        if usage.free * 100 < usage.total * DISK_FREE_PERCENT_MIN:
+            self._host.stop_voting(f"less than {DISK_FREE_PERCENT_MIN} % of the disk is free")
 
     def _on_commit(self, event: Committed, execution: Execution) -> None:
         seen = self._host.seen_commits[-1]
@@ -278,14 +290,20 @@ class Node:
             return
 
         def job() -> None:
+            self._loop.call_soon_threadsafe(self._peer_job_done, peer)
             try:
                 self._host.on_message(peer, channel, payload)
             except PeerFault as fault:
                 self._network.fault(peer, str(fault))
 
-        put = self._inbox.put_bulk if channel is Channel.SYNC else self._inbox.put_urgent
-        if not put(job):
+        if self._peer_jobs[peer] >= PEER_JOBS_MAX:
             raise PeerFault("sends faster than this node can read")
+        put = self._inbox.put_bulk if channel is Channel.SYNC else self._inbox.put_urgent
+        if put(job):
+            self._peer_jobs[peer] += 1
+
+    def _peer_job_done(self, peer: str) -> None:
+        self._peer_jobs[peer] -= 1
 
     def on_peer_up(self, peer: str) -> None:
         """Tell the host that a link is up."""
@@ -417,7 +435,13 @@ class Node:
 
     async def simulate(self, raw: bytes) -> Effect:
         """Say what an envelope would do now; raise NotCanonical or Busy."""
-        return await self._on_host(lambda: self._simulate(raw))
+        if self._simulating >= SIMULATIONS_MAX:
+            raise Busy("other simulations are under way")
+        self._simulating += 1
+        try:
+            return await self._on_host(lambda: self._simulate(raw))
+        finally:
+            self._simulating -= 1
 
     def _simulate(self, raw: bytes) -> Effect:
         height = self._host.height

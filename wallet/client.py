@@ -7,7 +7,7 @@ so a lost connection is answered by asking the next node of the profile.
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, TypeVar, cast
 
@@ -449,7 +449,7 @@ def _follow(
     give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
     while True:
         began = time.monotonic()
-        document = next_document()
+        document = _about(next_document(), transaction_id, expires_at)
         until = document.expires_at or expires_at
         match document.status:
             case "final":
@@ -476,6 +476,25 @@ def _follow(
             )
         if time.monotonic() - began < PAUSE_S:
             time.sleep(PAUSE_S)
+
+
+def _about(
+    document: TransactionDocument, transaction_id: str, expires_at: int | None
+) -> TransactionDocument:
+    """Return a document that speaks of the transaction asked about; raise ConnectionLost.
+
+    Checks what a wallet can check by itself: the id, the expiry it signed, and that nothing expires
+    before its time by the node's own block time.
+    """
+    if document.id != transaction_id:
+        raise ConnectionLost(f"{document.node.name} answered about another transaction")
+    if expires_at is not None and document.expires_at not in (None, expires_at):
+        raise ConnectionLost(f"{document.node.name} names another expiry than was signed")
+    too_early = expires_at is not None and document.node.time_ms < expires_at
+    if document.status == "expired" and too_early:
+        # By its clock, not yet by block time: another node may still hold it.
+        return replace(document, status="pending", code="ok", message="")
+    return document
 
 
 def how_to_wait(transaction_id: str, expires_at: int | None) -> str:

@@ -27,6 +27,8 @@ from ledger.view import Draft, StateView, Table, get
 
 CHIPS_MAX = 64
 HOSTS_MAX = 64
+DEVICES_MAX = 10_000_000
+"""Devices of one chip at a centre; a day's device time of that many is far inside the range."""
 
 
 class Devices(Record, frozen=True):
@@ -34,7 +36,7 @@ class Devices(Record, frozen=True):
 
     chip: Slug
     origin: ChipOrigin
-    count: Natural
+    count: Annotated[int, Meta(ge=0, le=DEVICES_MAX)]
     tariff_ceiling: Fen
     """Highest price in fen of an hour on one device."""
 

@@ -313,7 +313,7 @@ def _count_usage(draft: Draft, tx: Redeem, accreditation: Accreditation, time_ms
                 asked=row.gpu_ms,
                 available=max(0, free),
             )
-        draft.put(DEVICE_TIME, Amount(fen=before + row.gpu_ms), *key)
+        draft.put(DEVICE_TIME, Amount(fen=money.add(before, row.gpu_ms)), *key)
 
 
 def _single_rate(tx: Redeem, terms: Terms, holder: Party, accreditation: Accreditation) -> int:
@@ -362,7 +362,7 @@ def _take_band(
     used = amount_at(draft, BAND_USED, *key)
     if used + amount > terms.review.automatic_band:
         return False
-    draft.put(BAND_USED, Amount(fen=used + amount), *key)
+    draft.put(BAND_USED, Amount(fen=money.add(used, amount)), *key)
     return True
 
 

@@ -49,6 +49,8 @@ ServiceClass = Literal["training", "inference", "general"]
 Status = Literal["open", "suspended", "closed"]
 
 GROUPS_MAX = 16
+CRITERIA_MAX = 16
+"""Criteria of all groups together: each is looked up for every holder of a mint."""
 RATES_MAX = 64
 FUNDERS_MAX = 16
 LISTED_MAX = 64
@@ -226,6 +228,10 @@ def check_terms(terms: Terms) -> None:
     caps = terms.caps
     if caps.grant_min and caps.grant_max and caps.grant_min[0] > caps.grant_max[0]:
         raise TermsInconsistent(reason="the minimum grant is above the maximum")
+    if sum(map(len, terms.eligibility)) > CRITERIA_MAX:
+        raise TermsInconsistent(reason=f"more than {CRITERIA_MAX} criteria")
+    if any(len(one.attesters) > CRITERIA_MAX for group in terms.eligibility for one in group):
+        raise TermsInconsistent(reason=f"a criterion trusts more than {CRITERIA_MAX}")
     if terms.listed and terms.centres != "listed":
         raise TermsInconsistent(reason="centres are listed but the rule is not 'listed'")
 

@@ -200,10 +200,14 @@ def apply_mint(view: StateView, tx: Mint, context: Context) -> Outcome:
     serial = totals.next_serial
     total = 0
     draft = Draft(view)
+    eligible: dict[str, Party] = {}
     for row in tx.rows:
-        party = party_of(view, row.holder)
-        require_kind(party, "holder")
-        require_eligible(view, terms, party, context.time_ms)
+        if row.holder not in eligible:
+            party = party_of(view, row.holder)
+            require_kind(party, "holder")
+            require_eligible(view, terms, party, context.time_ms)
+            eligible[row.holder] = party
+        party = eligible[row.holder]
         _require_grant(terms, row.amount)
         count_issued(draft, terms, tx.programme, year, party, row.amount)
         commit_budget(draft, terms, tx.programme, year, row.amount)

@@ -5,18 +5,18 @@ import signal
 import time
 
 import click
-from wallet.profile import NodeAddress, Profile, save_profile
 
 from localnet.facts import load_facts, member_plans, validators_for
-from localnet.network import LocalNetwork, NetworkProblem, state_folder
+from localnet.network import LocalNetwork, NetworkProblem, check_name, state_folder
 from tally.exits import Exit, NotFound, TallyError, UsageError
 from tally.output import emit, say
+from wallet.profile import NodeAddress, Profile, save_profile
 
 DEFAULT_NAME = "dev-local"
 DEMO_NAME = "dev-demo"
 VALIDATORS_MAX = 27
 
-NAME = click.option("--name", default=DEFAULT_NAME, show_default=True, help="Which network.")
+NAME = click.option("--name", default=None, help="Which network (default: the one that runs).")
 
 
 @click.group()
@@ -46,8 +46,14 @@ def up(
     started_s = _command_start()
     if demo and validators not in (None, 4):
         raise UsageError("the demo runs on 4 validators")
-    network = _take(name or (DEMO_NAME if demo else DEFAULT_NAME), validators, fresh=fresh)
-    save_profile(_profile(network), make_default=True)
+    try:
+        network = _take(name or (DEMO_NAME if demo else DEFAULT_NAME), validators, fresh=fresh)
+    except NetworkProblem as problem:
+        raise UsageError(str(problem)) from None
+    if network.is_up():
+        raise UsageError(f"{network.name} runs already; `tally network down` stops it")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)  # so that a closed terminal leaves no process either
     try:
         say(f"starting {len(network.places)} validators: {', '.join(network.places)}")
         network.up()
@@ -68,6 +74,10 @@ def up(
             network.down()
 
 
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 def _command_start() -> float:
     """Return the monotonic second at which the user pressed enter, as the script noted it."""
     noted = os.environ.get("TALLY_STARTED_AT", "")
@@ -80,6 +90,7 @@ def _command_start() -> float:
 
 def _take(name: str, validators: int | None, *, fresh: bool) -> LocalNetwork:
     """Return the network to run: an existing one, or a new one."""
+    check_name(name)
     folder = state_folder() / name
     if fresh:
         number = 1
@@ -135,20 +146,31 @@ def _stay(network: LocalNetwork) -> None:
     say("the network was taken down")
 
 
-def _named(name: str) -> LocalNetwork:
+def _named(name: str | None) -> LocalNetwork:
+    """Return a network by name, or the only one that runs."""
     try:
-        return LocalNetwork(state_folder() / name)
+        if name is not None:
+            check_name(name)
+            return LocalNetwork(state_folder() / name)
+        running = [
+            path.parent.name
+            for path in sorted(state_folder().glob("*/network.json"))
+            if LocalNetwork(path.parent).is_up()
+        ]
+        if len(running) > 1:
+            raise UsageError(f"several networks run: name one of {', '.join(running)} with --name")
+        return LocalNetwork(state_folder() / (running[0] if running else DEFAULT_NAME))
     except NetworkProblem as problem:
         raise NotFound(str(problem)) from None
 
 
 @group.command()
 @NAME
-def down(name: str) -> None:
+def down(name: str | None) -> None:
     """Stop a network; its ledger stays."""
     network = _named(name)
     network.down()
-    emit({"network": name, "stopped": True})
+    emit({"network": network.name, "stopped": True})
 
 
 @group.command()
@@ -160,9 +182,9 @@ def status(name: str | None) -> None:
     rows = []
     for one in found:
         network = _named(one)
-        up_now = network.is_up()
         for place in network.places.values():
-            rows.append({"network": one, "party": place.party, "up": up_now, "url": place.url})
+            is_up = network.runs(place.party)
+            rows.append({"network": one, "party": place.party, "up": is_up, "url": place.url})
     emit(rows, ["network", "party", "up", "url"])
 
 
@@ -170,20 +192,22 @@ def status(name: str | None) -> None:
 @NAME
 @click.argument("party")
 @click.option("--lines", default=40, show_default=True)
-def logs(name: str, party: str, lines: int) -> None:
+def logs(name: str | None, party: str, lines: int) -> None:
     """Show the last output of a validator's processes."""
     network = _named(name)
     if party not in network.places:
-        raise NotFound(f"{party} does not validate in {name}")
-    emit({"party": party, "output": network.tail(party, lines)})
+        raise NotFound(f"{party} does not validate in {network.name}")
+    for line in network.tail(party, lines).splitlines():
+        click.echo(line)
 
 
 @group.command()
 @NAME
-def reset(name: str) -> None:
+def reset(name: str | None) -> None:
     """Stop a network and delete its ledger and keys."""
-    _named(name).remove()
-    emit({"network": name, "removed": True})
+    network = _named(name)
+    network.remove()
+    emit({"network": network.name, "removed": True})
 
 
 @group.group()
@@ -191,18 +215,20 @@ def chaos() -> None:
     """Hurt a validator on purpose."""
 
 
-def _signal(name: str, party: str, number: int) -> None:
+def _signal(name: str | None, party: str, number: int) -> None:
     network = _named(name)
     if party not in network.places:
-        raise NotFound(f"{party} does not validate in {name}")
+        raise NotFound(f"{party} does not validate in {network.name}")
+    if not network.runs(party):
+        raise NotFound(f"{party}'s node does not run")
     network.kill(party, number)
-    emit({"network": name, "party": party, "signal": signal.Signals(number).name})
+    emit({"network": network.name, "party": party, "signal": signal.Signals(number).name})
 
 
 @chaos.command()
 @NAME
 @click.argument("party")
-def kill(name: str, party: str) -> None:
+def kill(name: str | None, party: str) -> None:
     """Kill a validator's node process with SIGKILL."""
     _signal(name, party, signal.SIGKILL)
 
@@ -210,7 +236,7 @@ def kill(name: str, party: str) -> None:
 @chaos.command()
 @NAME
 @click.argument("party")
-def pause(name: str, party: str) -> None:
+def pause(name: str | None, party: str) -> None:
     """Stop a validator's node process with SIGSTOP."""
     _signal(name, party, signal.SIGSTOP)
 
@@ -218,9 +244,11 @@ def pause(name: str, party: str) -> None:
 @chaos.command()
 @NAME
 @click.argument("party")
-def heal(name: str, party: str) -> None:
+def heal(name: str | None, party: str) -> None:
     """Let a paused validator go on, or start a killed one."""
     network = _named(name)
+    if party not in network.places:
+        raise NotFound(f"{party} does not validate in {network.name}")
     network.kill(party, signal.SIGCONT)
     network.start(party)
-    emit({"network": name, "party": party, "up": True})
+    emit({"network": network.name, "party": party, "up": True})

@@ -106,16 +106,17 @@ def test_a_proposal_counts_for_skipping() -> None:
     assert book.skip_target() == 3
 
 
-def test_beyond_the_window_only_the_latest_vote_of_a_key_and_kind_is_kept() -> None:
+def test_beyond_the_window_a_key_has_one_vote_a_kind_and_replaces_it_by_doubling() -> None:
     far = WINDOW_MAX + 1
     book = book_with(vote(0, V, round=far))
     assert book.votes(far, PREVOTE) == ()
-    assert book.add(vote(0, V, round=far + 5)).changed
+    assert not book.add(vote(0, V, round=2 * far - 1)).changed
+    assert book.add(vote(0, V, round=2 * far)).changed
     assert not book.add(vote(0, V, round=far + 4)).changed
-    assert book.add(vote(0, W, round=far + 5)) == Recorded(False, vote(0, V, round=far + 5))
-    book.enter_round(far)
+    assert book.add(vote(0, W, round=2 * far)) == Recorded(False, vote(0, V, round=2 * far))
+    book.enter_round(2 * far - 1)
     assert book.votes(far, PREVOTE) == ()
-    assert book.votes(far + 5, PREVOTE) == (vote(0, V, round=far + 5),)
+    assert book.votes(2 * far, PREVOTE) == (vote(0, V, round=2 * far),)
 
 
 def test_the_window_includes_its_last_round() -> None:

@@ -185,7 +185,7 @@ def decided_chain(length: int) -> list[DecidedBlock]:
         parent = messages.block_id(blocks[-1].header) if blocks else NO_BLOCK
         previous = (blocks[-1].certificate,) if blocks else ()
         header, data, execution = make_block(
-            ledger, FIRST, transactions, parent, previous, START_MS + height
+            ledger, FIRST, transactions, parent, previous, START_MS + 1_000 * height
         )
         certificate = certify(header)
         stored = StoredCommit(header=header, certificate=certificate, previous=previous)
@@ -458,7 +458,7 @@ def test_a_store_behind_the_log_refuses_to_start() -> None:
     host = ports.host()
     tell(host, FIRST, Blocks(blocks=tuple(decided_chain(4))))
     header, body, _ = make_block(
-        host._ledger, FIRST, (), host._parent, host._previous, START_MS + 100
+        host._ledger, FIRST, (), host._parent, host._previous, START_MS + 10_000
     )
     ports.now_ms = START_MS + 100
     offer(host, FIRST, proposal(FIRST, header, body), body)

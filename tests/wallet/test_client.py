@@ -103,7 +103,8 @@ def test_logged_as_refused_exits_4(node: FakeNode, profile: Profile) -> None:
 
 
 def test_expired_exits_4(node: FakeNode, profile: Profile) -> None:
-    node.submissions = [{"status": "expired", "code": "expired"}]
+    brief = {"name": "n", "height": 1, "time_ms": EXPIRES_AT, "record_hash": "", "quorum_age_ms": 0}
+    node.submissions = [{"status": "expired", "code": "expired", "node": brief}]
     with pytest.raises(Refused, match="expired and was not logged"):
         send(profile)
 
