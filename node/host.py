@@ -83,7 +83,7 @@ ASKS_PER_TICK_MAX = 32
 """Questions for blocks that one peer gets answered between two ticks; more are ignored."""
 OUTBOX_BYTES = 256 * 1024
 """A batch of transactions is sent when it reaches this size, or when the host is idle."""
-FLUSH_EVERY_MS = 5
+FLUSH_EVERY_MS = 10
 """Under load, batches wait this long for more: a batch costs its receivers about as much as it
 costs to verify a transaction. The first one after a pause is sent at once."""
 EMPTY_BLOCK_MS = 500

@@ -20,6 +20,9 @@ PER_HOLDER_MAX = 64
 PER_MEMBER_MAX = 4_000
 FINISHED_MAX = 20_000
 """Expired transactions remembered, so that their end can be told."""
+JUDGED_MAX = 64
+"""With more pending, the rules are asked about a peer's transaction only when a block is built:
+there is work anyway, and its own node tells its client."""
 RECHECKS_MAX = 256
 """Pending transactions looked at again after one block."""
 
@@ -160,7 +163,8 @@ class Mempool:
         if self._per_sender.get(sender, 0) >= limit:
             raise Busy(f"{sender} has {limit} transactions pending already")
         entry = Entry(transaction=transaction, sender=sender, own=own, reads=())
-        self._judge(entry, time_ms)
+        if own or len(self._entries) < JUDGED_MAX:
+            self._judge(entry, time_ms)
         self._entries[transaction.id] = entry
         self._per_sender[sender] = self._per_sender.get(sender, 0) + 1
         self.bytes += len(transaction.raw)

@@ -49,8 +49,12 @@ class Record(
     array_like=True,
     kw_only=True,
     forbid_unknown_fields=True,
+    gc=False,
 ):
-    """Base of everything that has bytes: a fixed-position array with exact types."""
+    """Base of everything that has bytes: a fixed-position array with exact types.
+
+    Records are frozen and hold no cycles, so the garbage collector need not visit them.
+    """
 
 
 _ENCODER = msgspec.msgpack.Encoder()
