@@ -434,6 +434,9 @@ class Host:
         position = (messages.ENGINE_EPOCH, vote.height, vote.round, step)
         if position == last.request.position:
             return last.request.message == message
+        own = self._driver.own_vote(vote.round, vote.kind)
+        if own is not None and own.block_id != vote.block_id:
+            return False
         return position < last.request.position
 
     def _is_elsewhere(self, peer: str, height: int, channel: Channel, payload: bytes) -> bool:
@@ -487,6 +490,8 @@ class Host:
             return
         if proposal.validator != self._validators.proposer(proposal.height, proposal.round):
             return
+        if proposal.valid_round and proposal.valid_round[0] >= proposal.round:
+            raise PeerFault("a proposal whose valid round is not before its round")
         if self._knows(proposal):
             return
         self._note_busy()
@@ -536,7 +541,11 @@ class Host:
         if body is not None:
             self.offers.finished(assembly)
             if not any(self._driver.wants(proposal) for proposal in assembly.proposals):
-                return  # another block of this round was faster
+                for proposal in assembly.proposals:  # another block of this round was faster
+                    first = self._driver.proposal_for(proposal.round)
+                    if first is not None:
+                        self._note_equivocation(Equivocation(first=first, second=proposal))
+                return
             offered = Offered(assembly.header, body, self._try(assembly.header, body))
             self.offers.keep(assembly.block_id, offered, may_forget=not self._inputs)
             for proposal in assembly.proposals:

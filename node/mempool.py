@@ -152,16 +152,17 @@ class Mempool:
         known = self._entries.get(transaction.id)
         if known is not None:
             known.own = known.own or own
-            if known.refusal is None or known.transaction.digest == transaction.digest:
+            if not _is_better_signed(transaction, known):
                 return False
-            # The id covers no signature: the same transaction may come again with more of them.
-            self._drop(transaction.id)
         if len(self._entries) >= POOL_MAX or self.bytes + len(transaction.raw) > POOL_BYTES_MAX:
             raise Busy(f"the pool holds {len(self._entries)} transactions of {self.bytes} bytes")
         self._ledger.admit(transaction, time_ms)
         sender, limit = self._sender(transaction)
         if self._per_sender.get(sender, 0) >= limit:
             raise Busy(f"{sender} has {limit} transactions pending already")
+        if known is not None:
+            own = known.own
+            self._drop(transaction.id)
         entry = Entry(transaction=transaction, sender=sender, own=own, reads=())
         if own or len(self._entries) < JUDGED_MAX:
             self._judge(entry, time_ms)
@@ -264,3 +265,13 @@ class Mempool:
         """Return the party of the first key, and how many it may have pending."""
         party = self._ledger.sender(transaction)
         return party.id, PER_HOLDER_MAX if party.kind == "holder" else PER_MEMBER_MAX
+
+
+def _is_better_signed(transaction: Transaction, known: Entry) -> bool:
+    """Return whether the same transaction came again with more signatures, after a refusal.
+
+    The id covers no signature. Fewer or other ones never take the place of what is here.
+    """
+    old = [key for key, _ in known.transaction.signatures]
+    new = [key for key, _ in transaction.signatures]
+    return known.refusal is not None and len(new) > len(old) and all(key in new for key in old)

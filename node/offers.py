@@ -14,8 +14,8 @@ from node.messages import Header
 
 ASSEMBLIES_PER_PROPOSER_MAX = 4
 """Blocks of one proposer on their way in: by offering many it hinders only itself."""
-PROPOSALS_MAX = 16
-"""Proposals of one block that wait for its chunks."""
+PROPOSALS_MAX = 32
+"""Proposals of one block that wait for its chunks, one a round."""
 BODIES_MAX = 32
 """Whole blocks kept, those in logged proposals not counted."""
 CHUNK_PATIENCE_US = 300_000
@@ -118,7 +118,8 @@ class Offers:
         """Wait for the chunks of a verified proposal."""
         started = self._assemblies.get(proposal.block_id)
         if started is not None:
-            if len(started.proposals) < PROPOSALS_MAX:
+            is_new_round = all(one.round != proposal.round for one in started.proposals)
+            if is_new_round and len(started.proposals) < PROPOSALS_MAX:
                 started.proposals.append(proposal)
             return
         of_same = [
