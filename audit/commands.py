@@ -1,6 +1,8 @@
 """``tally audit``: export a ledger, and recompute it from genesis."""
 
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,10 +29,24 @@ def group() -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A new folder.")
 def export(node: str | None, out: Path) -> None:
     """Download the whole ledger: genesis, log entries, commits."""
-    if out.exists() and any(out.iterdir()):
-        raise UsageError(f"{out} is not empty")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} exists and is no empty folder")
     url = (node or load_profile(None).nodes[0].url).rstrip("/")
-    out.mkdir(parents=True, exist_ok=True)
+    # A folder beside it, renamed when whole: half an export is never left behind.
+    scratch = out.with_name(f".{out.name}.{os.getpid()}.new")
+    try:
+        scratch.mkdir(parents=True)
+        size = _export(url, scratch)
+        scratch.rename(out)
+    except OSError as error:
+        raise UsageError(f"can't write {out}: {error.strerror}") from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    emit({"folder": str(out), "bytes": size})
+
+
+def _export(url: str, folder: Path) -> int:
+    """Download a ledger's files into a folder; return how many bytes they have."""
     # Commits first: every commit that is exported then has its entries in the export.
     sizes = {}
     for name, path in (
@@ -38,9 +54,9 @@ def export(node: str | None, out: Path) -> None:
         (files.COMMITS, "/v1/exports/commits"),
         (files.ENTRIES, "/v1/exports/log"),
     ):
-        sizes[name] = files.write(out / name, _download(url + path))
+        sizes[name] = files.write(folder / name, _download(url + path))
         say(f"{name}: {sizes[name]} bytes")
-    emit({"folder": str(out), "bytes": sum(sizes.values())})
+    return sum(sizes.values())
 
 
 def _download(url: str) -> Iterator[bytes]:
@@ -49,8 +65,10 @@ def _download(url: str) -> Iterator[bytes]:
             if answer.status_code != 200:
                 raise Unreachable(f"{url} answered {answer.status_code}")
             yield from answer.iter_bytes()
-    except httpx2.TransportError as error:
-        raise Unreachable(f"{url}: {error}") from None
+    except (httpx2.ConnectError, httpx2.ConnectTimeout):
+        raise Unreachable(f"no node answers at {url}") from None
+    except httpx2.TransportError:
+        raise Unreachable(f"the connection to {url} was lost; start again") from None
 
 
 @group.command()

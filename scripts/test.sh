@@ -48,7 +48,7 @@ want_chromium() {
 
 check "ruff format" ruff format --check .
 check "ruff check" ruff check .
-check "mypy --strict" mypy --strict ledger consensus node wallet api tally tests
+check "mypy --strict" mypy --strict .
 check "import contracts" lint-imports --no-logo
 
 # Tests that start processes or a browser run by themselves: their neighbours would slow them.
@@ -60,7 +60,8 @@ fi
 # -n 2: the machine this is measured on has two cores.
 check "tests" pytest -q -n 2 -m "not cluster and not browser$long"
 if grep -rqs -e 'mark\.cluster' -e 'mark\.browser' tests --include='*.py'; then
-    check "tests on real processes" pytest -q -m "($alone)$long"
+    # -s: these print what they counted.
+    check "tests on real processes" pytest -q -s -m "($alone)$long"
 fi
 
 # The last line of standard output stays pytest's own count.

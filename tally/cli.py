@@ -1,4 +1,9 @@
-"""The `tally` command: a table of groups, each imported only when it is used."""
+"""The `tally` command: a table of groups, each imported only when it is used.
+
+A reader that leaves early (`tally … | head`) ends a command quietly with exit code 1. A stdout
+that is closed or full ends it with exit code 1 and one line on stderr; what a command has sent by
+then stands.
+"""
 
 import os
 import platform
@@ -14,7 +19,7 @@ from click.shell_completion import get_completion_class
 
 from tally import __version__
 from tally.exits import Exit, TallyError, UsageError
-from tally.output import emit, emit_error, mode_asked, output_option
+from tally.output import emit, emit_error, mode_asked, output_option, say
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +116,43 @@ root.params.append(output_option())
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; every failure is reported here."""
+    if sys.stdout is None:  # closed before we began: better to do nothing than to do it unseen
+        say("tally: stdout is closed; nothing was done")
+        return Exit.INTERNAL
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has gone
+        _give_up_stdout()
+        return Exit.INTERNAL
+    except OSError as error:
+        _give_up_stdout()
+        say(f"tally: can't write to stdout: {error.strerror}; what was done before stands")
+        return Exit.INTERNAL
+    return code
+
+
+def _give_up_stdout() -> None:
+    """Keep the interpreter's last flush from failing once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_stdouts(error: OSError) -> bool:
+    """Return whether an error is stdout's: found out by a line more, since it doesn't say."""
+    if error.filename is not None:
+        return False
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Run one command line; an OSError that leaves here is stdout's."""
     try:
         returned = root.main(list(arguments), prog_name="tally", standalone_mode=False)
-        sys.stdout.flush()
         return returned if isinstance(returned, int) else Exit.OK
     except TallyError as error:
         failure: TallyError = error
@@ -131,10 +170,10 @@ def run(arguments: Sequence[str]) -> int:
             return Exit.INTERRUPTED
         failure = UsageError("there was a question to ask and nobody to answer it")
     except BrokenPipeError:
-        # The reader has gone (`tally … | head`); keep the interpreter's last flush from failing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.INTERNAL
+        raise
     except Exception as error:  # the one place where a fault of ours becomes an exit code
+        if isinstance(error, OSError) and _is_stdouts(error):
+            raise
         traceback.print_exc()
         failure = TallyError(f"internal error: {type(error).__name__}: {error}")
     emit_error(failure, mode_asked(arguments))

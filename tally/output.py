@@ -191,8 +191,9 @@ def emit_error(error: TallyError, mode: Mode) -> None:
 
 def say(text: str) -> None:
     """Write progress or a remark to stderr, where it can't spoil a result."""
-    _line(sys.stderr, text)
-    sys.stderr.flush()
+    if sys.stderr is not None:  # closed: there is nobody to tell
+        _line(sys.stderr, text)
+        sys.stderr.flush()
 
 
 def confirm(question: str) -> bool:
@@ -237,11 +238,25 @@ def _plain(value: object) -> str:
 
 def _cell(column: str, value: object) -> str:
     """Return a table's cell. Ledger text is others' text: no control character reaches a screen."""
-    if column.endswith("_fen") and isinstance(value, int):
-        return format_yuan(value)
     return "".join(
-        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in _plain(value)
+        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for char in _for_people(column, value)
     )
+
+
+def _for_people(column: str, value: object) -> str:
+    """Return a value as words, with yuan for fen at every depth."""
+    match value:
+        case int() if column.endswith("_fen") and not isinstance(value, bool):
+            return format_yuan(value)
+        case Mapping():
+            return ", ".join(
+                f"{_title(str(name))} {_for_people(str(name), item)}"
+                for name, item in value.items()
+            )
+        case list() | tuple():
+            return "; ".join(_for_people(column, item) for item in value)
+    return _plain(value)
 
 
 def _title(column: str) -> str:

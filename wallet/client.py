@@ -25,6 +25,7 @@ from tally.exits import (
     UsageError,
 )
 from wallet.profile import Profile
+from wallet.sentences import refusal_sentence
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -263,10 +264,9 @@ class NodeClient:
         return content
 
     def _lost(self, error: httpx2.TransportError) -> Unreachable:
-        what = str(error) or type(error).__name__
         if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
-            return NeverSent(f"no node answers at {self.url}: {what}")
-        return ConnectionLost(f"the connection to {self.url} was lost: {what}")
+            return NeverSent(f"no node answers at {self.url}")
+        return ConnectionLost(f"the connection to {self.url} was lost")
 
     def _failure(self, status: int, content: bytes, *, writes: bool = False) -> TallyError:
         """Return what a problem document means; another body is named by its HTTP status."""
@@ -458,8 +458,7 @@ def _follow(
                 raise Refused(_refusal_text(document), details=_details(document, until))
             case "refused_for_now" if not (wait and wait_out_refusals):
                 raise NotCertain(
-                    f"refused for now: {document.code}: {document.message}. "
-                    + how_to_wait(transaction_id, until),
+                    f"refused for now: {_why(document)}. " + how_to_wait(transaction_id, until),
                     details=_details(document, until),
                 )
         if document.node.quorum_age_ms >= QUORUM_AGE_MAX_MS:
@@ -523,7 +522,12 @@ def _left_open(error: Unreachable, transaction_id: str, expires_at: int) -> Unre
 def _refusal_text(document: TransactionDocument) -> str:
     if document.status == "expired":
         return f"transaction {document.id} has expired and was not logged: it has no effect"
-    return f"refused: {document.code}: {document.message} (transaction {document.id})"
+    return f"refused: {_why(document)} (transaction {document.id})"
+
+
+def _why(document: TransactionDocument) -> str:
+    sentence = refusal_sentence(document.code, document.message, document.values)
+    return f"{document.code}: {sentence}"
 
 
 def _details(document: TransactionDocument, expires_at: int | None) -> Json:

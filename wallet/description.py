@@ -5,6 +5,7 @@ field is null or its value; money is integer fen. What is signed is never the JS
 into canonical bytes first, and those bytes are shown decoded.
 """
 
+import re
 import unicodedata
 from functools import cache
 from typing import Any, TypeVar, cast, get_args
@@ -12,12 +13,24 @@ from typing import Any, TypeVar, cast, get_args
 import msgspec
 from msgspec import inspect
 
+from ledger.encoding import codec
 from ledger.encoding.codec import Record
 from ledger.transactions import Body, Operation
 from tally.exits import UsageError
 
 Json = dict[str, Any]
 R = TypeVar("R", bound=Record)
+
+ID_EXAMPLES = tuple(
+    (get_args(type_)[1].pattern, example)
+    for type_, example in (
+        (codec.Slug, "shanghai"),
+        (codec.ProgrammeId, "shanghai.compute"),
+        (codec.SerialId, "shanghai.compute.000000042"),
+    )
+)
+"""The pattern of each kind of id, and an id of that kind."""
+_STEP = re.compile(r"\[([0-9]+|\.\.\.)\]")
 
 KINDS: dict[str, type[Record]] = {
     str(kind.__struct_config__.tag): kind for kind in get_args(Operation)
@@ -50,8 +63,31 @@ def record_from(type_: type[R], description: object) -> R:
     try:
         record: R = msgspec.convert(built, type_)
     except msgspec.ValidationError as error:
-        raise UsageError(f"the description does not fit: {error}") from None
+        raise UsageError(_complaint(_info(type_), str(error))) from None
     return record
+
+
+def _complaint(type_: inspect.Type, error: str) -> str:
+    """Return a decoder's error with the field's name for its place, and an example for a pattern.
+
+    The decoder counts fields, since records are arrays: `$[4][...][1]` is the way to one.
+    """
+    expected, at, place = error.rpartition(" - at ")
+    words = [type_.cls.__name__] if isinstance(type_, inspect.StructType) else []
+    for step in _STEP.findall(place):
+        match type_:
+            case inspect.StructType(fields=fields, tag=tag):
+                field = fields[int(step) - (tag is not None)]
+                words, type_ = [*words, field.name], field.type
+            case inspect.VarTupleType(item_type=item_type, max_length=max_length):
+                if step.isdecimal() and max_length != 1:
+                    words.append(f"item {int(step) + 1}")
+                type_ = item_type
+    for pattern, example in ID_EXAMPLES:
+        if pattern in expected or repr(pattern)[1:-1] in expected:
+            expected = f"expected an id such as {example}"
+    expected = (expected if at else error).replace("`", "")
+    return f"{': '.join(words[1:] or words)}: {expected[:1].lower()}{expected[1:]}"
 
 
 def describe_body(body: Body) -> Json:

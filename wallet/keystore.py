@@ -155,14 +155,16 @@ def key_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.json"
 
 
-def list_keys(folder: Path) -> tuple[KeyInfo, ...]:
-    """Return the keys of a folder by name, without opening them; none if there is no folder."""
-    found = []
-    for path in sorted(folder.glob("*.json")):
-        stored = _load(path)
-        public_key = _unhex(path, stored.public_key)
-        found.append(KeyInfo(name=path.stem, network=stored.network, public_key=public_key))
-    return tuple(found)
+def read_key(path: Path) -> KeyInfo:
+    """Return what a key file says, without opening it; raise NotFound or KeyTrouble."""
+    stored = _load(path)
+    public_key = _unhex(path, stored.public_key)
+    return KeyInfo(name=path.stem, network=stored.network, public_key=public_key)
+
+
+def key_files(folder: Path) -> tuple[Path, ...]:
+    """Return the key files of a folder by name, damaged ones too; none if there is no folder."""
+    return tuple(sorted(folder.glob("*.json")))
 
 
 def read_passphrase(fd: int | None, *, prompt: str = "Passphrase", repeat: bool = False) -> str:

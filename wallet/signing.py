@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ from ledger.transactions import (
 )
 from tally.exits import KeyTrouble, NotFound, UsageError
 from wallet.description import describe, operation_from
-from wallet.keystore import Keystore, key_path, list_keys, read_passphrase
+from wallet.keystore import Keystore, key_path, read_key, read_passphrase
 from wallet.profile import Profile, keys_folder
 
 LIFE_MS = 10 * 60_000
@@ -180,7 +181,7 @@ def public_key_of(profile: Profile, name: str) -> bytes:
     """Return a named key's public half, without a passphrase; raise KeyTrouble if there is none."""
     path = _key_file(profile, name)
     if path.is_file():
-        return next(key.public_key for key in list_keys(path.parent) if key.name == path.stem)
+        return read_key(path).public_key
     seed = _derived_seed(profile, name)
     if seed is None:
         raise _no_key(profile, name, path)
@@ -220,8 +221,10 @@ def tag_key(profile: Profile, path: Path | None) -> bytes:
     if path is not None:
         try:
             key = bytes.fromhex(path.read_text(encoding="ascii").strip())
-        except (OSError, ValueError) as error:
-            raise NotFound(f"the tag key {path}: {error}") from None
+        except OSError as error:
+            raise NotFound(f"can't read the tag key {path}: {error.strerror}") from None
+        except ValueError:
+            raise UsageError(f"the tag key {path}: expected 64 hex digits") from None
         if len(key) != 32:
             raise UsageError(f"the tag key {path} has {len(key)} bytes, expected 32")
         return key
@@ -246,20 +249,33 @@ def commitment(path: Path) -> tuple[bytes, bytes]:
     return crypto.tagged_hash("tallystick/commitment/v1", salt, document), salt
 
 
-def save(path: Path, draft: Draft, network: str) -> None:
-    """Write a transaction file; it replaces an older one."""
+def save(path: Path, draft: Draft, network: str, *, update: bool = False) -> None:
+    """Write a transaction file; only an ``update`` replaces one. Raises UsageError."""
     stored = TransactionFile(
         format=FILE_FORMAT,
         network=network,
         body=draft.body.hex(),
         signatures={key.hex(): value.hex() for key, value in sorted(draft.signatures.items())},
     )
-    scratch = path.with_name(f".{path.name}.new")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         scratch.write_bytes(msgspec.json.format(msgspec.json.encode(stored), indent=2) + b"\n")
-        scratch.replace(path)
+        if update:
+            scratch.replace(path)
+        else:
+            # A link, not a rename: it fails where a file already lies instead of replacing it.
+            os.link(scratch, path)
+    except FileExistsError:
+        raise file_exists(path) from None
     except OSError as error:
         raise UsageError(f"can't write {path}: {error.strerror}") from None
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def file_exists(path: Path) -> UsageError:
+    """Return the error of a file that would be overwritten."""
+    return UsageError(f"{path} exists and is not overwritten; name a new file")
 
 
 def load(path: Path) -> Draft:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from types import ModuleType
@@ -203,3 +204,57 @@ def test_a_reader_that_leaves_early_is_no_fault() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(timeout=60) == Exit.INTERNAL
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "words",
+    [["version"], ["version", "-o", "json"], ["--help"], ["nonsense", "-o", "json"]],
+    ids=["table", "json", "help", "error"],
+)
+def test_a_full_stdout_exits_1_with_one_line(words: list[str], unbuffered: str) -> None:
+    with open("/dev/full", "w") as full:
+        finished = subprocess.run(
+            [sys.executable, "-m", "tally", *words],
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert finished.returncode == Exit.INTERNAL
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("tally: can't write to stdout: No space left")
+
+
+def test_a_flood_into_a_full_stdout_shows_no_traceback() -> None:
+    program = (
+        "from tally import cli; from tally.output import emit\n"
+        "@cli.root.command()\n"
+        "def flood(): emit([{'n': n} for n in range(200_000)])\n"
+        "cli.main(['flood'])"
+    )
+    with open("/dev/full", "w") as full:
+        finished = subprocess.run(
+            [sys.executable, "-c", program],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert finished.returncode == Exit.INTERNAL
+    assert len(finished.stderr.splitlines()) == 1
+
+
+def test_with_stdout_closed_nothing_is_begun() -> None:
+    finished = subprocess.run(
+        ["sh", "-c", 'exec "$0" -m tally version >&-', sys.executable],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == Exit.INTERNAL
+    assert finished.stderr == "tally: stdout is closed; nothing was done\n"

@@ -102,8 +102,11 @@ class FakeNode:
     url: str = ""
     quorum_age_ms: int = 0
     """Scripted: at 1 and more nothing is committed."""
-    submissions: list[Scripted] = field(default_factory=list)
-    """Scripted answers to the next submissions: fields of a document, a reply, or none at all."""
+    submissions: list[Scripted | None] = field(default_factory=list)
+    """Scripted answers to the next submissions: fields of a document, a reply, or none at all.
+
+    None stands for the true answer.
+    """
     replies: dict[str, Reply] = field(default_factory=dict)
     """Scripted answers by path."""
     page: int = 500

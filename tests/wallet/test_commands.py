@@ -16,7 +16,7 @@ from ledger.transactions import parse
 from tally import cli
 from tally.cli import Entry
 from tests.builders import NOON_MS
-from tests.wallet.fake_node import NETWORK, FakeNode, ok, unused_url
+from tests.wallet.fake_node import NETWORK, FakeNode, Reply, ok, unused_url
 from tests.wallet.test_terms import ROOT
 from wallet import signing
 from wallet.commands import voucher as voucher_commands
@@ -261,13 +261,93 @@ def test_a_batch_stays_below_the_bytes_of_a_transaction() -> None:
     assert len(batches) == 3
 
 
-def test_a_mint_that_stops_half_way_says_where_to_go_on(
+def test_a_mint_of_several_transactions_is_refused_whole_with_its_bad_rows(
+    funded: Tally, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(voucher_commands, "MINT_ROWS_MAX", 4)
+    sent = len(node.received)
+    rows = ["firm-a=1"] * 10
+    rows[2], rows[8] = "firm-a=9,000,000", "nobody=1"
+    words = [word for row in rows for word in ("--row", row)]
+    failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, exits=4)["error"]
+    bad = failure["details"]["bad_rows"]
+    assert [(row["row"], row["to_row"], row["code"]) for row in bad] == [
+        (3, 3, "holder_cap_exceeded"),
+        (9, 9, "party_unknown"),
+    ]
+    assert failure["message"].startswith("nothing was sent")
+    assert len(node.received) == sent
+
+
+def test_rows_that_are_too_much_only_together_are_named_together(
     funded: Tally, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(voucher_commands, "MINT_ROWS_MAX", 2)
+    cap = funded.json("programme", "show", PROGRAMME)["terms"]["caps"]["holder_year_issued"]
+    half = cap // 200 + 1
+    words = [word for _ in range(3) for word in ("--row", f"firm-a={half}")]
+    failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, exits=4)["error"]
+    (bad,) = failure["details"]["bad_rows"]
+    assert (bad["row"], bad["to_row"], bad["code"]) == (1, 2, "holder_cap_exceeded")
+
+
+def test_the_search_for_bad_rows_has_an_end(funded: Tally, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voucher_commands, "MINT_ROWS_MAX", 2)
+    monkeypatch.setattr(voucher_commands, "BAD_ROWS_MAX", 3)
+    words = [word for _ in range(9) for word in ("--row", "nobody=1")]
+    failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, exits=4)["error"]
+    assert 3 <= len(failure["details"]["bad_rows"]) <= 4
+    assert "looked no further than 3" in failure["message"]
+
+
+@pytest.mark.parametrize(
+    ("status", "exits", "is_open", "go_on"),
+    [("refused", 4, False, 2), ("refused_for_now", 5, True, 3)],
+)
+def test_a_mint_that_stops_half_way_says_what_is_final_and_where_to_go_on(
+    funded: Tally,
+    node: FakeNode,
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+    exits: int,
+    is_open: bool,
+    go_on: int,
+) -> None:
     monkeypatch.setattr(voucher_commands, "MINT_ROWS_MAX", 1)
-    words = ("--row", "firm-a=1", "--row", "nobody=1")
-    assert funded("voucher", "mint", PROGRAMME, *words, *MINT) == 4
-    assert "the first 1 rows are final; go on from row 2" in funded.err
+    node.submissions = [None, {"status": status, "code": "voucher_exhausted", "number": 502}]
+    words = ("--row", "firm-a=1", "--row", "firm-a=2", "--row", "firm-a=3")
+    failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, exits=exits)["error"]
+    details = failure["details"]
+    assert (details["final_rows"], details["tried_rows"]) == (1, [2, 2])
+    assert (details["tried_rows_are_open"], details["go_on_from_row"]) == (is_open, go_on)
+    (final,) = details["final_transactions"]
+    assert f"final: row 1 of 3 ({final})" in failure["message"]
+    assert f"go on from row {go_on}" in failure["message"]
+    assert "nothing was sent" not in failure["message"]
+
+
+# What people see
+
+
+def test_a_refusal_shows_people_yuan_and_programs_fen(minted: Tally) -> None:
+    assert minted(*redemption(amount="300.01")) == 4
+    assert "asked 300.01 yuan, 3000 basis points of 1,000.00 yuan give 300.00 yuan" in minted.err
+    failure = minted.json(*redemption(amount="300.01"), exits=4)["error"]
+    assert "asked 30001 fen" in failure["message"]
+    assert failure["details"]["values"]["asked"] == 30_001
+
+
+def test_device_time_in_a_refusal_stays_device_time(minted: Tally) -> None:
+    assert minted(*redemption(**{"--usage": f"ascend-910b:{DAY}:999999"})) == 4
+    assert f"asked {999_999 * 3_600_000} gpu_ms" in minted.err
+
+
+def test_a_dry_run_and_the_caps_of_a_programme_are_shown_in_yuan(funded: Tally) -> None:
+    funded.must("voucher", "mint", PROGRAMME, "--row", "firm-a=1000000", *MINT, "--dry-run")
+    assert "amount (yuan) 1,000,000.00" in funded.out
+    funded.must("programme", "show", PROGRAMME)
+    assert "holder year issued (yuan) " in funded.out
+    assert "00000000" not in funded.out.replace(PROGRAMME, "")
 
 
 # Effects without a trace
@@ -338,6 +418,7 @@ def test_no_node_exits_7(funded: Tally, profile: Profile) -> None:
     words = ("programme", "appropriate", PROGRAMME, "1", *BUDGET, "--profile", "gone")
     assert funded(*words) == 7
     assert f"no node answers at {nowhere.url}" in funded.err
+    assert "rrno" not in funded.err
 
 
 # Usage
@@ -645,6 +726,95 @@ def test_a_file_for_another_network_is_not_signed(
     tally.must(*sign)
 
 
+def test_a_file_is_never_overwritten_but_by_its_next_signature(
+    tally: Tally, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.tx"
+    path.write_text("precious")
+    saving = ("programme", "appropriate", PROGRAMME, "1", "--save", str(path))
+    assert tally(*saving) == 2
+    description = tmp_path / "x.json"
+    description.write_text("{}")
+    assert tally("tx", "build", str(description), "--out", str(path)) == 2
+    assert "is not overwritten" in tally.err
+    assert path.read_text() == "precious"
+    assert sorted(one.name for one in tmp_path.glob("*.new")) == []
+    path.unlink()
+    tally.must(*saving)
+    tally.must("tx", "sign", str(path), "--key", "shanghai/officer-1")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("voucher", "show", "xx"),
+        ("voucher", "history", "xx"),
+        ("claim", "show", "xx"),
+        ("party", "show", "New Firm"),
+        ("party", "enrol", "New Firm"),
+    ],
+)
+def test_a_wrong_id_is_answered_with_an_example(
+    tally: Tally, node: FakeNode, words: tuple[str, ...]
+) -> None:
+    assert tally(*words) == 2
+    if words[1] != "enrol":
+        assert "expected an id such as" in tally.err
+    assert node.requests == []
+
+
+def test_a_tag_key_that_is_no_hex_exits_2(minted: Tally, tmp_path: Path) -> None:
+    path = tmp_path / "tag-key"
+    path.write_text("not hex")
+    assert minted(*redemption(**{"--tag-key": str(path)})) == 2
+    assert "expected 64 hex digits" in minted.err
+
+
+@pytest.mark.parametrize(
+    ("topic", "option"),
+    [
+        ("registered_in", "--text"),
+        ("research_project", "--text"),
+        ("revenue_at_least", "--amount"),
+    ],
+)
+def test_a_statement_without_its_content_replaces_nothing(
+    funded: Tally, node: FakeNode, topic: str, option: str
+) -> None:
+    sent = len(node.received)
+    words = ("party", "attest", "firm-a", "--by", "shanghai", "--topic", topic, *BUDGET)
+    assert funded(*words) == 2
+    assert f"--topic {topic} needs {option}" in funded.err
+    assert len(node.received) == sent
+
+
+def test_the_help_of_redeem_says_which_options_are_pairs(tally: Tally) -> None:
+    tally.must("voucher", "redeem", "--help")
+    assert "Two pairs are required" in tally.out
+
+
+# Export
+
+
+def test_a_failed_export_leaves_nothing_behind_and_can_be_tried_again(
+    tally: Tally, node: FakeNode, tmp_path: Path
+) -> None:
+    out = tmp_path / "ledger"
+    words = ("audit", "export", "--node", node.url, "--out", str(out))
+    before = sorted(tmp_path.iterdir())
+    node.replies["/v1/exports/commits"] = Reply(200, b"commits")
+    assert tally(*words) == 7, "the node has no entries to give"
+    assert sorted(tmp_path.iterdir()) == before
+    node.replies["/v1/exports/log"] = Reply(200, b"log")
+    tally.must(*words)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "commits.bin",
+        "entries.bin",
+        "genesis.bin",
+    ]
+    assert tally(*words) == 2
+
+
 def test_the_fields_of_a_kind_are_listed(tally: Tally) -> None:
     fields = tally.json("tx", "kinds", "voucher.transfer")
     assert [row["field"] for row in fields] == ["voucher", "holder", "recipient", "amount"]
@@ -719,6 +889,18 @@ def test_a_key_comes_back_from_its_phrase(
         found = tally.json("wallet", "recover", "lost", *words, *passphrase)
     assert found["public_key"] == made["public_key"]
     assert "phrase" not in found
+
+
+def test_a_damaged_key_file_hides_no_other_key(tally: Tally, passphrase: list[str]) -> None:
+    tally.must("wallet", "create", "good", *passphrase)
+    bad = keys_folder(NETWORK) / "bad.json"
+    bad.write_text("{")
+    bad.chmod(0o600)
+    rows = tally.json("wallet", "list")
+    assert [(row["key"], row["state"]) for row in rows] == [("bad", "damaged"), ("good", "ok")]
+    assert "is not a key file" in rows[0]["problem"]
+    tally.must("wallet", "show", "good")
+    assert tally("wallet", "show", "bad") == 6
 
 
 def test_a_missing_key_exits_6(tally: Tally) -> None:

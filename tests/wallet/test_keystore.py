@@ -11,7 +11,7 @@ import pytest
 
 from tally.exits import Exit, KeyTrouble, NotFound, UsageError
 from wallet import keystore
-from wallet.keystore import Keystore, key_path, list_keys, read_passphrase
+from wallet.keystore import Keystore, key_files, key_path, read_key, read_passphrase
 
 NETWORK = "dev-test"
 PASSPHRASE = "three old coins"
@@ -205,11 +205,11 @@ def test_no_secret_shows_in_a_repr_or_on_disk(tmp_path: Path) -> None:
 def test_a_folder_holds_several_named_keys(tmp_path: Path) -> None:
     new_key(tmp_path, "bob")
     new_key(tmp_path, "alice")
-    assert [(key.name, key.network) for key in list_keys(tmp_path)] == [
+    assert [(key.name, key.network) for key in map(read_key, key_files(tmp_path))] == [
         ("alice", NETWORK),
         ("bob", NETWORK),
     ]
-    assert list_keys(tmp_path / "nowhere") == ()
+    assert key_files(tmp_path / "nowhere") == ()
 
 
 @pytest.mark.parametrize("name", ["../alice", "", ".hidden", "a/b", "Alice", "a" * 65])

@@ -4,7 +4,7 @@ import click
 
 from tally.output import emit
 from wallet.client import Json, moment
-from wallet.commands.session import Session, in_fen, reading
+from wallet.commands.session import CLAIM, Session, in_fen, reading
 
 AMOUNTS = ("amount", "accepted", "credited")
 LISTED = ("id", "programme", "holder", "amount_fen", "accepted_fen", "status", "submitted")
@@ -29,7 +29,7 @@ def list_(
 
 
 @group.command()
-@click.argument("claim")
+@click.argument("claim", type=CLAIM)
 @reading
 def show(claim: str, *, session: Session) -> None:
     """Show a claim."""

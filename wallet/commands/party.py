@@ -13,6 +13,7 @@ from wallet import signing
 from wallet.client import moment
 from wallet.commands.session import (
     HASH,
+    PARTY,
     Desk,
     Session,
     emit_outcome,
@@ -30,7 +31,7 @@ def group() -> None:
 
 
 @group.command()
-@click.argument("party")
+@click.argument("party", type=PARTY)
 @click.option("--city", required=True, help="The city that enrols it.")
 @click.option("--class", "holder_class", type=click.Choice(get_args(HolderClass)), required=True)
 @click.option("--name", required=True, help="Its public name.")
@@ -98,7 +99,7 @@ def _person(desk: Desk, party: str, text: str) -> PartyKey:
 
 
 @group.command()
-@click.argument("subject")
+@click.argument("subject", type=PARTY)
 @click.option("--by", "attester", required=True, help="The member that states it.")
 @click.option("--topic", type=click.Choice(get_args(Topic)), required=True)
 @click.option("--text", default="", help="The region, or the project's name.")
@@ -119,7 +120,16 @@ def attest(
     commitment: bytes | None,
     desk: Desk,
 ) -> None:
-    """State a fact about a party. Programmes decide whom they trust."""
+    """State a fact about a party. Programmes decide whom they trust.
+
+    registered_in needs --text (the region), research_project --text (its name) and
+    revenue_at_least --amount. A newer statement replaces an older one on the same topic.
+    """
+    # An empty statement is legal on the ledger, and would silently replace a good one.
+    if topic in ("registered_in", "research_project") and not text.strip():
+        raise UsageError(f"--topic {topic} needs --text")
+    if topic == "revenue_at_least" and not amount:
+        raise UsageError(f"--topic {topic} needs --amount")
     operation = Attest(
         attester=attester,
         subject=subject,
@@ -142,7 +152,7 @@ def list_(*, kind: str | None, session: Session) -> None:
 
 
 @group.command()
-@click.argument("party")
+@click.argument("party", type=PARTY)
 @reading
 def show(party: str, *, session: Session) -> None:
     """Show a party and what is attested about it."""

@@ -175,7 +175,19 @@ def show(programme: str, *, session: Session) -> None:
         return
     totals = in_fen(item["totals"], *TOTALS)
     columns = ("id", "version", "status", *item["terms"], *totals, "as_of_height")
-    emit({**item, **item["terms"], **totals}, columns)
+    emit({**item, **_terms_in_fen(item["terms"]), **totals}, columns)
+
+
+def _terms_in_fen(terms: Json) -> Json:
+    """Return terms whose amounts say that they are fen, so that tables show yuan."""
+    return {
+        **terms,
+        "eligibility": [
+            [in_fen(criterion, "amount") for criterion in group] for group in terms["eligibility"]
+        ],
+        "caps": in_fen(terms["caps"], *terms["caps"]),
+        "review": in_fen(terms["review"], "automatic_band"),
+    }
 
 
 @group.command()

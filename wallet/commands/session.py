@@ -16,13 +16,17 @@ from tally.exits import KeyTrouble, NotFound, Refused, UsageError
 from tally.output import Row, emit, parse_yuan, say
 from wallet import signing
 from wallet.client import Effect, Json, Nodes, TransactionDocument, moment, send_and_wait
+from wallet.description import ID_EXAMPLES
 from wallet.profile import Profile, load_profile
+from wallet.sentences import refusal_sentence
 
 Command = Callable[..., None]
 
 OUTCOME = ("transaction", "status", "kind", "height", "sequence")
 """What a table shows of a finished transaction."""
 PERSONS_MAX = 16
+NOTHING_SENT = "; nothing was sent"
+"""How the error of a single transaction ends that never left this machine."""
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": calendar.DAY_MS}
 
@@ -75,6 +79,27 @@ class HexType(click.ParamType[bytes]):
         return bytes.fromhex(str(value))
 
 
+class NameType(click.ParamType[str]):
+    """An id of the ledger; a wrong one is answered with an example, before any node is asked."""
+
+    name = "id"
+
+    def __init__(self, pattern: str, example: str) -> None:
+        self._pattern = re.compile(pattern)
+        self._example = example
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the id as it was typed."""
+        if not self._pattern.fullmatch(str(value)):
+            self.fail(f"{value!r}: expected an id such as {self._example}", param, ctx)
+        return str(value)
+
+
+PARTY = NameType(*ID_EXAMPLES[0])
+VOUCHER = NameType(*ID_EXAMPLES[2])
+CLAIM = NameType(ID_EXAMPLES[2][0], "guian-hub.000000042")
 DURATION = DurationType()
 DAY = DayType()
 HASH = HexType()
@@ -123,10 +148,9 @@ class Desk(Session):
         instead. A rehearsal without any signature goes first: what the rules refuse there is
         refused for certain, since nothing that could become final has left this machine.
         """
-        life_ms = self.life_ms
-        if life_ms is None:
-            life_ms = signing.OFFLINE_LIFE_MS if self.save_to else signing.LIFE_MS
-        draft = signing.draft(operation, self.profile, life_ms=life_ms - nth)
+        if self.save_to is not None and self.save_to.exists():
+            raise signing.file_exists(self.save_to)
+        draft = self._draft(operation, nth)
         if self.dry_run:
             emit_effect(self.rehearse(draft))
             return None
@@ -146,6 +170,16 @@ class Desk(Session):
             wait=self.wait,
         )
 
+    def try_out(self, operation: Operation, *, nth: int = 0) -> Effect:
+        """Return what an operation would do, as ``rehearse``; signs and sends nothing."""
+        return self.rehearse(self._draft(operation, nth))
+
+    def _draft(self, operation: Operation, nth: int) -> signing.Draft:
+        life_ms = self.life_ms
+        if life_ms is None:
+            life_ms = signing.OFFLINE_LIFE_MS if self.save_to else signing.LIFE_MS
+        return signing.draft(operation, self.profile, life_ms=life_ms - nth)
+
     def rehearse(self, draft: signing.Draft) -> Effect:
         """Return what the transaction would do; raise Refused or KeyTrouble if it would not."""
         keys = [signing.public_key_of(self.profile, name) for name in self.keys]
@@ -157,7 +191,8 @@ def accepted(effect: Effect) -> Effect:
     """Return an effect; raise Refused or KeyTrouble if the transaction would not hold."""
     if effect.code == "ok":
         return effect
-    message = f"at height {effect.height} this is refused: {effect.code}: {effect.message}"
+    sentence = refusal_sentence(effect.code, effect.message, effect.values)
+    message = f"at height {effect.height} this is refused: {effect.code}: {sentence}"
     details = {
         "code": effect.code,
         "number": effect.number,
@@ -165,8 +200,8 @@ def accepted(effect: Effect) -> Effect:
         "height": effect.height,
     }
     if effect.code == "key_unknown":
-        raise KeyTrouble(f"{message}; nothing was sent", details=details)
-    raise Refused(f"{message}; nothing was sent", details=details)
+        raise KeyTrouble(message + NOTHING_SENT, details=details)
+    raise Refused(message + NOTHING_SENT, details=details)
 
 
 def reading(function: Command) -> Command:

@@ -73,6 +73,8 @@ def build(
 ) -> None:
     """Make an unsigned transaction from its JSON description; needs no node."""
     profile = load_profile(profile_name)
+    if out.exists():
+        raise signing.file_exists(out)
     try:
         document = json.loads(read_text(description, DESCRIPTION_BYTES_MAX))
     except ValueError as error:
@@ -109,7 +111,7 @@ def sign(
         raise UsageError("name who signs with --key, such as --key shanghai/officer-1")
     signers = signing.open_signers(profile, keys, passphrase_fd=passphrase_fd)
     draft = draft.signed_by(signers)
-    signing.save(file, draft, profile.network)
+    signing.save(file, draft, profile.network, update=True)
     emit({**saved(file, draft), **_meaning(draft)}, (*SAVED, "operation"))
 
 

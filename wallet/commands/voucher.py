@@ -8,19 +8,31 @@ from pathlib import Path
 from typing import get_args
 
 import click
+import msgspec
 
 from ledger.encoding import codec
 from ledger.rules.claims import HOUR_MS, Invoice, Line, Redeem, Usage
 from ledger.rules.programmes import ServiceClass
+from ledger.rules.refusals import (
+    GrantOutOfBounds,
+    GroupCapExceeded,
+    HolderCapExceeded,
+    NotEligible,
+    PartyUnknown,
+    PartyWrongKind,
+)
 from ledger.rules.vouchers import MINT_ROWS_MAX, Mint, MintRow, Transfer, voucher_id
 from ledger.transactions import MINT_BYTES_MAX
-from tally.exits import TallyError, UsageError
-from tally.output import YUAN, emit, parse_yuan, say
+from tally.exits import Exit, Refused, TallyError, UsageError
+from tally.output import YUAN, emit, parse_yuan
 from wallet import signing
 from wallet.client import Json, TransactionDocument, moment
 from wallet.commands.session import (
     DAY,
     HASH,
+    NOTHING_SENT,
+    PARTY,
+    VOUCHER,
     Desk,
     Session,
     amount_pairs,
@@ -36,6 +48,20 @@ PARTS = ("face", "available", "reserved", "claimed", "redeemed", "expired", "rev
 LISTED = ("id", "holder", "face_fen", "available_fen", "claimed_fen", "redeemed_fen", "expires")
 HISTORY = ("sequence", "height", "time", "available_fen", "claimed_fen", "redeemed_fen", "cause")
 MINTED = ("voucher", "holder", "amount_fen", "height", "transaction")
+ROW_CODES = frozenset(
+    refusal.code
+    for refusal in (
+        PartyUnknown,
+        PartyWrongKind,
+        NotEligible,
+        GrantOutOfBounds,
+        HolderCapExceeded,
+        GroupCapExceeded,
+    )
+)
+"""Refusals of a mint that lie in its rows; any other is about the whole."""
+BAD_ROWS_MAX = 20
+"""Bad rows that are looked for before giving up: each costs about ten questions to a node."""
 CSV_BYTES_MAX = 8 * 1024 * 1024
 MINT_OVERHEAD_BYTES = 4_096
 """Room for the body's other fields and sixteen signatures."""
@@ -70,19 +96,111 @@ def mint(programme: str, *, rows: tuple[str, ...], file: Path | None, desk: Desk
     if len(batches) > 1 and desk.only_shows:
         raise UsageError(f"{len(wanted)} rows need {len(batches)} transactions: split the file")
     version = programme_of(desk, programme)["version"]
+    operations = [Mint(programme=programme, terms_version=version, rows=rows) for rows in batches]
+    if len(operations) > 1:
+        _try_out_all(desk, operations)
     minted: list[Json] = []
-    for nth, batch in enumerate(batches):
-        operation = Mint(programme=programme, terms_version=version, rows=batch)
+    for nth, operation in enumerate(operations):
         try:
             document = desk.act(operation, nth=nth)
-        except TallyError:
-            if minted:
-                say(f"the first {len(minted)} rows are final; go on from row {len(minted) + 1}")
-            raise
+        except TallyError as error:
+            if len(operations) == 1:
+                raise
+            raise _stopped(error, minted, len(operation.rows), len(wanted)) from None
         if document is not None:
-            minted += _minted(document, programme, batch)
+            minted += _minted(document, programme, operation.rows)
     if minted:
         emit(minted, MINTED)
+
+
+def _try_out_all(desk: Desk, operations: Sequence[Mint]) -> None:
+    """Raise Refused with every bad row before the first transaction of several is sent.
+
+    All are tried against the same state, so a sum over several transactions may still be refused.
+    """
+    bad: list[Json] = []
+    first = 1
+    for operation in operations:
+        bad += _bad_rows(desk, operation, first)
+        first += len(operation.rows)
+        if len(bad) >= BAD_ROWS_MAX:
+            break
+    if bad:
+        lines = [f"{_rows(row['row'], row['to_row'])}: {row['message']}" for row in bad]
+        more = f"; looked no further than {BAD_ROWS_MAX}" if len(bad) >= BAD_ROWS_MAX else ""
+        raise Refused(
+            "\n  ".join(
+                ["nothing was sent, since these rows would be refused" + more + ":", *lines]
+            ),
+            details={"code": bad[0]["code"], "bad_rows": bad},
+        )
+
+
+def _bad_rows(desk: Desk, operation: Mint, first: int) -> list[Json]:
+    """Return which rows are refused, by halves: a good half is tried once. ``first`` is 1-based."""
+    rows = operation.rows
+    try:
+        desk.try_out(operation)
+    except Refused as error:
+        code = error.details["code"]
+        if code not in ROW_CODES:
+            raise
+        middle = len(rows) // 2
+        found: list[Json] = []
+        for start, half in ((0, rows[:middle]), (middle, rows[middle:])):
+            if middle and len(found) < BAD_ROWS_MAX:
+                part = msgspec.structs.replace(operation, rows=half)
+                found += _bad_rows(desk, part, first + start)
+        # Halves that hold each by itself are refused for their sum.
+        return found or [
+            {
+                "row": first,
+                "to_row": first + len(rows) - 1,
+                "holder": rows[0].holder if len(rows) == 1 else None,
+                "code": code,
+                "message": error.message.removesuffix(NOTHING_SENT),
+                "values": error.details["values"],
+            }
+        ]
+    return []
+
+
+def _rows(first: int, last: int) -> str:
+    return f"row {first}" if first == last else f"rows {first} to {last}"
+
+
+def _stopped(error: TallyError, minted: Sequence[Json], tried: int, total: int) -> TallyError:
+    """Return the error of a mint that stopped half way: what is final, what is open, where next."""
+    done = len(minted)
+    transactions = list(dict.fromkeys(row["transaction"] for row in minted))
+    final = f"final: {_rows(1, done)} of {total} ({', '.join(transactions)})"
+    open_ = error.code in (Exit.NOT_CERTAIN, Exit.UNREACHABLE) and "id" in error.details
+    next_row = done + 1
+    go_on = f"go on from row {next_row}"
+    if open_:
+        next_row += tried
+        go_on = f"{_rows(done + 1, done + tried)} are open; "
+        go_on += (
+            f"once they are final, go on from row {next_row}"
+            if next_row <= total
+            else "they are the last"
+        )
+    message = (
+        f"{final if minted else f'none of {total} rows is final yet'}; "
+        f"{_rows(done + 1, done + tried)}: {error.message.removesuffix(NOTHING_SENT)}; {go_on}"
+    )
+    return TallyError(
+        message,
+        error.code,
+        {
+            **error.details,
+            "final_rows": done,
+            "final_transactions": transactions,
+            "tried_rows": [done + 1, done + tried],
+            "tried_rows_are_open": open_,
+            "go_on_from_row": next_row,
+        },
+    )
 
 
 def _csv_rows(file: Path) -> list[MintRow]:
@@ -147,8 +265,8 @@ def _minted(
 
 
 @group.command()
-@click.argument("voucher")
-@click.argument("recipient")
+@click.argument("voucher", type=VOUCHER)
+@click.argument("recipient", type=PARTY)
 @click.argument("amount", type=YUAN)
 @click.option("--holder", help="Who passes it on (default: who holds it).")
 @writing
@@ -176,8 +294,8 @@ def _holder_of(session: Session, voucher: str) -> str:
 @click.option("--at", "redeemer", required=True, help="The data centre.")
 @click.option("--holder", help="Who spends it (default: who holds the first voucher).")
 @click.option("--order", required=True, help="The centre's own reference of the job.")
-@click.option("--invoice", help="The invoice's number; only a keyed tag is stored.")
-@click.option("--invoice-tag", type=HASH, help="The tag itself, made elsewhere.")
+@click.option("--invoice", help="Its number, of which a keyed tag is stored; or --invoice-tag.")
+@click.option("--invoice-tag", type=HASH, help="The tag itself, made elsewhere; or --invoice.")
 @click.option("--tag-key", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--tag-epoch", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--net", type=YUAN, required=True, help="What the invoice asks, without tax.")
@@ -195,11 +313,11 @@ def _holder_of(session: Session, voucher: str) -> str:
     default="training",
     show_default=True,
 )
-@click.option("--own-share", type=HASH, help="Commitment to the proof that the rest was paid.")
+@click.option("--own-share", type=HASH, help="Commitment to the proof; or --own-share-proof.")
 @click.option(
     "--own-share-proof",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The proof itself: only a salted hash of it is stored, and the salt is shown.",
+    help="The proof itself: only a salted hash is stored, the salt is shown; or --own-share.",
 )
 @writing
 def redeem(
@@ -220,7 +338,11 @@ def redeem(
     own_share_proof: Path | None,
     desk: Desk,
 ) -> None:
-    """Spend vouchers at a data centre against its invoice. Holder and centre sign."""
+    """Spend vouchers at a data centre against its invoice. Holder and centre sign.
+
+    Two pairs are required, one option of each: --invoice or --invoice-tag (which invoice it is),
+    and --own-share or --own-share-proof (that the holder paid the rest).
+    """
     if (invoice is None) == (invoice_tag is None):
         raise UsageError("give either --invoice or --invoice-tag")
     if (own_share is None) == (own_share_proof is None):
@@ -291,7 +413,7 @@ def _shown(item: Json) -> Json:
 
 
 @group.command()
-@click.argument("voucher")
+@click.argument("voucher", type=VOUCHER)
 @click.option("--at-height", type=click.IntRange(0), help="As it was after this block.")
 @reading
 def show(voucher: str, *, at_height: int | None, session: Session) -> None:
@@ -300,7 +422,7 @@ def show(voucher: str, *, at_height: int | None, session: Session) -> None:
 
 
 @group.command()
-@click.argument("voucher")
+@click.argument("voucher", type=VOUCHER)
 @reading
 def history(voucher: str, *, session: Session) -> None:
     """List every version of a voucher, oldest first, with the transaction that made it."""

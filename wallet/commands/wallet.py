@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from tally.exits import KeyTrouble, UsageError
+from tally.exits import KeyTrouble, NotFound, UsageError
 from tally.output import confirm, emit, say
 from wallet.commands.session import PASSPHRASE_FD, PROFILE
-from wallet.keystore import Keystore, list_keys, read_passphrase
+from wallet.keystore import Keystore, key_files, read_key, read_passphrase
 from wallet.profile import keys_folder, load_profile
 from wallet.signing import key_file
 
@@ -108,16 +108,21 @@ def list_(*, network: str | None, profile_name: str | None) -> None:
     top = keys_folder(chosen)
     folders = [top, *sorted(path for path in top.glob("*") if path.is_dir())]
     rows = [
-        _shown(
-            key.name if folder == top else f"{folder.name}/{key.name}",
-            folder / f"{key.name}.json",
-            key.public_key,
-            key.network,
-        )
+        _listed(path.stem if folder == top else f"{folder.name}/{path.stem}", path, chosen)
         for folder in folders
-        for key in list_keys(folder)
+        for path in key_files(folder)
     ]
-    emit(rows, ("key", "network", "public_key"))
+    emit(rows, ("key", "network", "public_key", "state"))
+
+
+def _listed(name: str, path: Path, network: str) -> dict[str, object]:
+    """Return a key's row; what is wrong with a file spoils no other row."""
+    try:
+        key = read_key(path)
+    except (KeyTrouble, NotFound) as error:
+        damaged = {"key": name, "network": network, "public_key": None, "file": str(path)}
+        return {**damaged, "state": "damaged", "problem": error.message}
+    return {**_shown(name, path, key.public_key, key.network), "state": "ok"}
 
 
 @group.command()
@@ -128,10 +133,10 @@ def show(name: str, *, network: str | None, profile_name: str | None) -> None:
     """Show a key's public half: what a city needs to enrol its holder."""
     chosen = _network(network, profile_name)
     path = key_file(chosen, name)
-    keys = [key for key in list_keys(path.parent) if key.name == path.stem]
-    if not keys:
+    if not path.is_file():
         raise KeyTrouble(f"there is no key {name} of network {chosen} (looked at {path})")
-    emit(_shown(name, path, keys[0].public_key, keys[0].network))
+    key = read_key(path)
+    emit(_shown(name, path, key.public_key, key.network))
 
 
 @group.command()
