@@ -8,6 +8,7 @@ in a pool of threads, many at a time, before the host sees them.
 import asyncio
 import heapq
 import logging
+import os
 import shutil
 import threading
 from collections import Counter, deque
@@ -51,6 +52,8 @@ URGENT_MAX = 8_192
 BULK_MAX = 4_096
 SUBMISSIONS_MAX = 8_192
 """Envelopes that wait for verification; more are answered busy."""
+VERIFIERS = max(1, (os.cpu_count() or 1) // 2)
+"""Threads that verify signatures: the host thread needs a core of its own."""
 GATHER_S = 0.003
 """Under load, envelopes wait this long for others to be verified with; the first does not."""
 BATCH_MAX = 512
@@ -179,7 +182,7 @@ class Node:
         self._metrics = Metrics()
         self._loop = asyncio.get_running_loop()
         self._network = LoopNetwork(self._loop)
-        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="verify")
+        self._pool = ThreadPoolExecutor(VERIFIERS, thread_name_prefix="verify")
         self._port = PortServer(config.port_socket, self)
         self._stopping = threading.Event()
         self._started: asyncio.Future[None] = self._loop.create_future()
