@@ -11,7 +11,7 @@ from ledger.blocks import (
     BLOCK_TRANSACTIONS_MAX,
 )
 from ledger.encoding import codec
-from ledger.encoding.codec import Hash, Natural, PublicKey, Record, Slug, Text
+from ledger.encoding.codec import Natural, PublicKey, Record, Slug, Text
 from ledger.encoding.crypto import is_registrable_key, tagged_hash
 from ledger.rules.authority import CONFLICTING_ROLES, KEYS, TREASURY_ROLES, RegisteredKey
 from ledger.rules.calendar import TIME_MAX_MS
@@ -105,11 +105,6 @@ class GenesisInvalid(ValueError):
 def log_id_of(genesis: bytes) -> bytes:
     """Return the log id, which names this ledger for ever."""
     return tagged_hash("tallystick/genesis/v1", genesis)
-
-
-def origin_of(genesis: Genesis, log_id: Hash) -> str:
-    """Return the origin line of the log's checkpoints."""
-    return f"tallystick.log/{genesis.network}/{log_id.hex()}"
 
 
 def validators_hash(record: ValidatorSetRecord) -> bytes:

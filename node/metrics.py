@@ -19,8 +19,11 @@ class Metrics:
         self.transactions = Counter(
             "tallystick_transactions", "Logged transactions", ["outcome"], registry=self.registry
         )
-        self.faults = Counter(
-            "tallystick_peer_faults", "Broken protocol, by peer", ["peer"], registry=self.registry
+        self.faults = Gauge(
+            "tallystick_peer_faults",
+            "Links closed because the other end broke the protocol; strangers have no name",
+            ["peer"],
+            registry=self.registry,
         )
         self.finality = Histogram(
             "tallystick_finality_seconds",

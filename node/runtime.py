@@ -528,6 +528,8 @@ class Node:
 
         if links is not None:
             self._metrics.peers.set(len(links.up()))
+            for peer, faults in links.faults.items():
+                self._metrics.faults.labels(peer).set(faults)
         return await self._on_host(page)
 
     async def _on_host(self, job: Callable[[], T]) -> T:

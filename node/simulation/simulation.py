@@ -25,7 +25,6 @@ PROBE_US_MAX = 60_000_000
 LOOK_EVERY_US = 250_000
 RESUBMIT_US = 1_500_000
 CLIENT_MEAN_US = 300_000
-DOWN_US_MAX = 2_000_000
 STEPS_MAX = 60
 """A planned crash comes within this many steps."""
 

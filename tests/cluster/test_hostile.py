@@ -91,7 +91,16 @@ def test_hostile_bytes_at_a_peer_port_close_the_link_and_the_node_goes_on(tmp_pa
         refused = asyncio.run(_unregistered_key(place.link_port))
         assert refused, "a key that genesis does not register was let in"
         answered = asyncio.run(_registered_but_rude(cluster, place.link_port, dice))
-        print(f"peer port: {closed} strangers closed, {answered} rude frames closed a link")
+        page = cluster.http.get(cluster.url("guiyang", "/metrics")).text
+        faults = sum(
+            int(line.rsplit(" ", 1)[1].split(".")[0])
+            for line in page.splitlines()
+            if line.startswith("tallystick_peer_faults{")
+        )
+        print(
+            f"peer port: {closed} strangers closed, {answered} rude links closed, {faults} faults"
+        )
+        assert faults >= closed + answered, page
         assert answered == len(Channel) * 4
         cluster.final(cluster.transfer(0, 1, 5), party="guiyang")
         cluster.wait_same_head()
