@@ -7,7 +7,8 @@ from audit import files
 from audit.commits import CommitChain, CommitInvalid
 from ledger.audit import AuditFinding, replay
 from ledger.blocks import BlockRecord
-from ledger.genesis import ValidatorSetRecord, log_id_of
+from ledger.genesis import log_id_of
+from ledger.rules.governance import ValidatorSetRecord
 from ledger.store.lmdb_store import LmdbStore
 
 
@@ -58,6 +59,7 @@ def check_export(genesis: bytes, folder: Path) -> dict[str, object]:
         "entries": report.entries,
         "transactions": report.transactions,
         "refused": report.refused,
+        "records": report.records,
         "record_hash": report.app_hash,
         "programmes": len(report.totals),
         "minted_fen": sum(totals.minted for _, totals in report.totals),

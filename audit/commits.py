@@ -6,7 +6,7 @@ from consensus.certificate import CertificateInvalid, verify_certificate
 from ledger.blocks import BlockRecord, record_hash
 from ledger.encoding import crypto
 from ledger.encoding.codec import NotCanonical
-from ledger.genesis import ValidatorSetRecord
+from ledger.rules.governance import ValidatorSetRecord
 from node import messages
 from node.host import validator_set
 

@@ -14,9 +14,10 @@ from ledger.blocks import BlockInput, BlockRecord, BlockRefused
 from ledger.encoding.codec import NotCanonical
 from ledger.encoding.crypto import verify
 from ledger.entries import AutomaticEntry, ClosingEntry, Entry, GenesisEntry, TransactionEntry
-from ledger.execute import Execution, Verify
-from ledger.genesis import ValidatorSetRecord
+from ledger.execute import Execution, Head, Verify
+from ledger.invariants import InvariantBroken, check_state
 from ledger.ledger import Ledger, Storage
+from ledger.rules.governance import ValidatorSetRecord
 from ledger.rules.programmes import TOTALS, Programme, Totals
 from ledger.view import get
 
@@ -53,6 +54,8 @@ class ReplayReport:
     transactions: int
     refused: int
     """Of the transactions, those that a rule refused and the log says so."""
+    records: int
+    """Records of the final state, over which every invariant was recomputed."""
     totals: tuple[tuple[str, Totals], ...]
     """By programme, in order."""
 
@@ -99,8 +102,19 @@ def replay(
         blocks=blocks,
         transactions=transactions,
         refused=refused,
+        records=_check_state(storage, head),
         totals=tuple((name, _totals(storage, name)) for name in sorted(programmes)),
     )
+
+
+def _check_state(storage: Storage, head: Head) -> int:
+    """Recompute every invariant over the final state; return how many records it has."""
+    try:
+        return check_state(storage.records())
+    except InvariantBroken as error:
+        raise AuditFinding(
+            height=head.height, sequence=head.log_size - 1, field="invariant", reason=str(error)
+        ) from None
 
 
 def _totals(storage: Storage, programme: str) -> Totals:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from ledger import entries
 from ledger.blocks import (
     BLOCK_BYTES_MAX,
-    RULES_VERSION,
     BlockInput,
     BlockRecord,
     BlockRefused,
@@ -18,26 +17,33 @@ from ledger.blocks import (
 from ledger.encoding import codec, merkle
 from ledger.encoding.codec import NotCanonical, Record
 from ledger.encoding.crypto import sha256
-from ledger.genesis import (
-    PARAMETERS,
-    VALIDATORS,
-    Parameters,
-    ValidatorSchedule,
-    parameters_hash,
-    validators_at,
-    validators_hash,
-)
+from ledger.genesis import parameters_hash, validators_hash
 from ledger.invariants import check_changes
-from ledger.rules.authority import Signers, registered
+from ledger.rules.authority import FOUR_EYES, RegisteredKey, Signers, registered
 from ledger.rules.base import Context, Outcome, Posting
 from ledger.rules.calendar import TIME_MAX_MS
+from ledger.rules.governance import (
+    CONTROL,
+    PARAMETERS,
+    VALIDATOR_LAG,
+    VALIDATORS,
+    Control,
+    Parameters,
+    ValidatorSchedule,
+    require_not_paused,
+    rules_version_at,
+    validators_at,
+)
 from ledger.rules.lapses import apply_lapses
 from ledger.rules.refusals import TransactionRefused
-from ledger.transactions import RULES, Transaction, parse, signing_bytes
+from ledger.transactions import (
+    RULES_OF_VERSION,
+    Transaction,
+    amount_of,
+    parse,
+    signing_bytes,
+)
 from ledger.view import Draft, Put, StateView, must
-
-VALIDATOR_LAG = 2
-"""A change of validators in block H acts at H + 2."""
 
 Verify = Callable[[bytes, bytes, bytes], bool]
 """(public key, message, signature) → verdict."""
@@ -129,15 +135,31 @@ def check_form(transaction: Transaction, head: Head, parameters: Parameters, tim
         )
 
 
-def signers_of(view: StateView, transaction: Transaction) -> Signers:
-    """Return who signed, by committed keys; raise Inadmissible if a key is not registered."""
-    keys = []
+class RulesUnknown(Exception):
+    """Members chose rules that this software does not know: upgrade it to go on."""
+
+
+def require_registered(view: StateView, transaction: Transaction) -> None:
+    """Raise Inadmissible unless every key of a transaction is registered and alive."""
+    for key, _ in transaction.signatures:
+        if registered(view, key) is None:
+            raise Inadmissible("key_unknown", f"key {key.hex()} is not registered")
+
+
+def signers_of(view: StateView, transaction: Transaction, parameters: Parameters) -> Signers:
+    """Return who signed; a key that died earlier in the same block no longer counts (R3.4)."""
+    keys: list[RegisteredKey] = []
     for key, _ in transaction.signatures:
         found = registered(view, key)
-        if found is None:
-            raise Inadmissible("key_unknown", f"key {key.hex()} is not registered")
-        keys.append(found)
-    return Signers(keys=tuple(keys))
+        if found is not None:
+            keys.append(found)
+    needed = FOUR_EYES
+    if parameters.officers:
+        amount = amount_of(transaction.body.operation)
+        for rule in parameters.officers:
+            if rule.kind == transaction.kind and amount >= rule.from_fen:
+                needed = max(needed, rule.persons)
+    return Signers(keys=tuple(keys), officers_needed=needed)
 
 
 def signatures_hold(transaction: Transaction, verify: Verify) -> bool:
@@ -150,21 +172,38 @@ def apply_transaction(
     view: StateView,
     transaction: Transaction,
     *,
-    signers: Signers,
+    parameters: Parameters,
+    height: int,
     time_ms: int,
     sequence: int,
     previous_record_hash: bytes,
 ) -> Outcome:
     """Return what a transaction causes on ``view``; raise TransactionRefused."""
+    control = must(view, CONTROL, "all")
+    require_not_paused(control, transaction.kind)
     context = Context(
         time_ms=time_ms,
+        height=height,
         sequence=sequence,
         previous_record_hash=previous_record_hash,
         transaction_id=transaction.id,
-        signers=signers,
+        signers=signers_of(view, transaction, parameters),
+        quiet=control.quiet,
     )
     operation = transaction.body.operation
-    return RULES[type(operation)](view, operation, context)
+    rules = RULES_OF_VERSION[known_version(control, height)]
+    return rules[type(operation)](view, operation, context)
+
+
+def known_version(control: Control, height: int) -> int:
+    """Return the rules version of a height; raise RulesUnknown if this software lacks it."""
+    version = rules_version_at(control, height)
+    if version not in RULES_OF_VERSION:
+        raise RulesUnknown(
+            f"from height {height} rules version {version} holds, this software "
+            f"knows {' '.join(map(str, RULES_OF_VERSION))}: install a newer one"
+        )
+    return version
 
 
 class BlockBuilder:
@@ -192,8 +231,22 @@ class BlockBuilder:
         self._raws: list[bytes] = []
         self.bytes = 0
         self.rows = 0
-        lapses = apply_lapses(view, time_ms=time_ms, limit=self._parameters.block_lapses_max)
-        if lapses.postings:
+        control = must(view, CONTROL, "all")
+        self._rules_version = known_version(control, height)
+        lapses = apply_lapses(
+            view,
+            Context(
+                time_ms=time_ms,
+                height=height,
+                sequence=self._sequence,
+                previous_record_hash=head.app_hash,
+                transaction_id=b"",
+                signers=Signers(keys=()),
+                quiet=control.quiet,
+            ),
+            limit=self._parameters.block_lapses_max,
+        )
+        if lapses.changes:
             self._write(lapses.changes)
             self._entries.append(
                 entries.encode_entry(
@@ -211,33 +264,32 @@ class BlockBuilder:
         """Return the log position of the next entry."""
         return self._head.log_size + len(self._entries)
 
-    def apply(self, transaction: Transaction, signers: Signers) -> TransactionRefused | None:
+    def apply(self, transaction: Transaction) -> TransactionRefused | None:
         """Apply one transaction and log it, refused or not; return the refusal."""
         sequence = self._sequence
-        refusal, outcome = self._attempt(transaction, signers, sequence)
+        refusal, outcome = self._attempt(transaction, sequence)
         self._write(outcome.changes)
         self._log(transaction, refusal, outcome.postings, sequence)
         return refusal
 
-    def apply_if_it_holds(
-        self, transaction: Transaction, signers: Signers
-    ) -> TransactionRefused | None:
+    def apply_if_it_holds(self, transaction: Transaction) -> TransactionRefused | None:
         """Apply one transaction only if no rule refuses it; return the refusal otherwise."""
         sequence = self._sequence
-        refusal, outcome = self._attempt(transaction, signers, sequence)
+        refusal, outcome = self._attempt(transaction, sequence)
         if refusal is None:
             self._write(outcome.changes)
             self._log(transaction, None, outcome.postings, sequence)
         return refusal
 
     def _attempt(
-        self, transaction: Transaction, signers: Signers, sequence: int
+        self, transaction: Transaction, sequence: int
     ) -> tuple[TransactionRefused | None, Outcome]:
         try:
             outcome = apply_transaction(
                 self._draft,
                 transaction,
-                signers=signers,
+                parameters=self._parameters,
+                height=self._height,
                 time_ms=self._time_ms,
                 sequence=sequence,
                 previous_record_hash=self._head.app_hash,
@@ -330,7 +382,7 @@ class BlockBuilder:
             log_root=frontier.root(),
             validators_hash=validators_hash(validators_at(schedule, block.height + VALIDATOR_LAG)),
             parameters_hash=parameters_hash(parameters),
-            rules_version=RULES_VERSION,
+            rules_version=self._rules_version,
             faults=block.faults,
         )
 
@@ -370,7 +422,7 @@ def execute(
             check_form(transaction, head, parameters, block.time_ms)
             if transaction.id in seen or is_logged(transaction):
                 raise Inadmissible("already_logged", f"{transaction.id.hex()} is logged already")
-            signers = signers_of(view, transaction)
+            require_registered(view, transaction)
             if not signatures_valid(transaction):
                 raise Inadmissible("bad_signature", "a signature does not verify")
         except (NotCanonical, Inadmissible) as error:
@@ -378,5 +430,5 @@ def execute(
         seen[transaction.id] = None
         if builder.rows + transaction.rows > parameters.block_rows_max:
             raise BlockRefused("too many rows")
-        builder.apply(transaction, signers)
+        builder.apply(transaction)
     return builder.finish(block)

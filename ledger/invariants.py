@@ -1,22 +1,34 @@
-"""What must hold after every block; a broken one stops the node (spec I)."""
+"""What must hold after every block; a broken one stops the node (spec I).
 
-from collections.abc import Mapping
-from operator import attrgetter
+Sums are kept as in double-entry books: each record books amounts to named accounts, one side plus
+and the other minus, so that every account is always 0. The running node adds up what a block's
+writes change; an audit adds up all records from nothing. Both use the same bookings.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 
 from ledger.encoding.codec import FEN_MAX, Record
-from ledger.rules.claims import Claim, InvoiceUse
-from ledger.rules.programmes import TOTALS, Budget, Totals
-from ledger.rules.settlement import Payable
-from ledger.rules.vouchers import Amount, Voucher
-from ledger.view import StateView
+from ledger.rules import calendar, money
+from ledger.rules.budgets import Budget
+from ledger.rules.claims import REDEEMED, Claim
+from ledger.rules.clearing import Cycle
+from ledger.rules.holds import HELD, HeldBy, Hold
+from ledger.rules.invoices import CONTRACT_PAID, InvoiceRecord
+from ledger.rules.parties import RESERVED_ID
+from ledger.rules.payables import OpenCycle, Payable
+from ledger.rules.payments import Payment
+from ledger.rules.programmes import TERMS, TOTALS, Terms, Totals
+from ledger.rules.reserves import Reserve
+from ledger.rules.sums import Amount, serial_id
+from ledger.rules.vouchers import ISSUED, Voucher
+from ledger.view import StateView, Table
 
 PARTS = ("available", "reserved", "claimed", "redeemed", "expired", "revoked")
 """Where a voucher's value can be."""
 
-
-NOTHING = (0,) * len(PARTS)
-_parts = attrgetter(*PARTS)
-"""A record's parts in the order of PARTS."""
+Account = tuple[str, ...]
+"""What a sum is of, for people: invariant, name and key parts."""
+Booking = tuple[Account, int]
 
 
 class InvariantBroken(AssertionError):
@@ -26,68 +38,189 @@ class InvariantBroken(AssertionError):
 def check_changes(before: StateView, after: Mapping[bytes, Record]) -> None:
     """Raise InvariantBroken if a block's writes break an invariant.
 
-    ``before`` is the committed state, ``after`` the last write of each key. Costs a few reads
-    per changed voucher: the totals of a programme must move by what its vouchers moved.
+    ``before`` is the committed state, ``after`` the last write of each key. Costs one read of each
+    changed record.
     """
-    moved: dict[str, list[int]] = {}
-    accepted: dict[str, int] = {}
-    owed: dict[str, int] = {}
+    sums: dict[Account, int] = {}
     for key, record in after.items():
+        check_record(key, record)
+        _add(sums, bookings(key, record), 1)
+        old = before.read(key, type(record))
+        if old is not None:
+            _add(sums, bookings(key, old), -1)
+    _require_balanced(sums)
+
+
+def check_state(records: Iterable[tuple[bytes, Record]]) -> int:
+    """Recompute every invariant from nothing over all current records; return their number."""
+    sums: dict[Account, int] = {}
+    vouchers: dict[str, Voucher] = {}
+    after_use: dict[bytes, None] = {}
+    count = 0
+    for key, record in records:
+        count += 1
+        check_record(key, record)
+        _add(sums, bookings(key, record), 1)
         if isinstance(record, Voucher):
-            _check_parts(key, record, "face")
-            old = before.read(key, Voucher)
-            was = NOTHING if old is None else _parts(old)
-            sums = moved.get(record.programme, NOTHING)
-            moved[record.programme] = [
-                total + new - gone
-                for total, new, gone in zip(sums, _parts(record), was, strict=True)
-            ]
-        elif isinstance(record, Totals):
-            _check_parts(key, record, "minted")
-        elif isinstance(record, Budget):
-            _check_range(key, "committed", record.committed)
-            _check_range(key, "appropriated", record.appropriated)
-            if record.committed > record.appropriated:
-                raise InvariantBroken(f"{key!r}: committed above appropriated")
-        elif isinstance(record, Payable):
-            _check_range(key, "amount", record.amount)
-            if record.paid > record.amount:
-                raise InvariantBroken(f"{key!r}: paid above due")
-            due = before.read(key, Payable)
-            more = record.amount - (0 if due is None else due.amount)
-            owed[record.cause] = owed.get(record.cause, 0) + more
-        elif isinstance(record, Claim):
-            _check_range(key, "accepted", record.accepted)
-            if record.accepted > record.amount:
-                raise InvariantBroken(f"{key!r}: accepted above what was asked")
-            claim = before.read(key, Claim)
-            accepted[record.id] = record.accepted - (0 if claim is None else claim.accepted)
-        elif isinstance(record, Amount):
-            _check_range(key, "sum", record.fen)
-        elif isinstance(record, InvoiceUse) and not record.accepted <= record.base <= record.net:
-            raise InvariantBroken(f"{key!r}: accepted {record.accepted}, base {record.base}")
-    for cause in sorted(accepted.keys() | owed.keys()):
-        if accepted.get(cause, 0) != owed.get(cause, 0):
-            raise InvariantBroken(f"{cause}: payables do not add up to what was accepted")
-    for programme, sums in moved.items():
-        key = TOTALS.key(programme)
-        old_totals = before.read(key, Totals)
-        new_totals = after.get(key, old_totals)
-        assert isinstance(new_totals, Totals) and isinstance(old_totals, Totals | None)
-        was = NOTHING if old_totals is None else _parts(old_totals)
-        for part, new, gone, change in zip(PARTS, _parts(new_totals), was, sums, strict=True):
-            if new - gone != change:
-                raise InvariantBroken(f"{programme}: {part} of the total is not its vouchers'")
+            vouchers[record.id] = record
+        elif isinstance(record, Terms) and record.grant == "after_use":
+            after_use[key] = None
+        elif key.startswith(ISSUED.prefix):
+            assert isinstance(record, Amount)
+            _add(sums, [(("I3", "issued", *_parts_of(ISSUED, key)), record.fen)], 1)
+    _add(sums, _grants(vouchers, after_use), 1)
+    _require_balanced(sums)
+    return count
 
 
-def _check_parts(key: bytes, record: Voucher | Totals, whole: str) -> None:
-    values = _parts(record)
-    if min(values) < 0 or max(values) > FEN_MAX:
-        raise InvariantBroken(f"{key!r}: parts {values} leave the range of amounts")
-    if sum(values) != getattr(record, whole):
-        raise InvariantBroken(f"{key!r}: parts do not add up to {whole}")
+def _add(sums: dict[Account, int], booked: Iterable[Booking], sign: int) -> None:
+    for account, amount in booked:
+        sums[account] = sums.get(account, 0) + sign * amount
 
 
-def _check_range(key: bytes, name: str, amount: int) -> None:
-    if not 0 <= amount <= FEN_MAX:
-        raise InvariantBroken(f"{key!r}: {name} is {amount}")
+def _require_balanced(sums: Mapping[Account, int]) -> None:
+    for account, total in sums.items():
+        if total != 0:
+            raise InvariantBroken(f"{' '.join(account)}: the two sides differ by {total}")
+
+
+def _parts_of(table: Table[Amount], key: bytes) -> tuple[str, ...]:
+    return tuple(key[len(table.prefix) :].decode("ascii").split("/"))
+
+
+def bookings(key: bytes, record: Record) -> Iterator[Booking]:
+    """Yield what a record books: over all records, every account adds up to 0."""
+    match record:
+        case Voucher():
+            for part in PARTS:
+                yield ("I1", part, record.programme), -getattr(record, part)
+            yield ("I1", "minted", record.programme), -record.face
+            yield ("I1", "reserves of", record.id), record.reserved
+        case Totals():
+            programme = key[len(TOTALS.prefix) :].decode("ascii")
+            for part in PARTS:
+                yield ("I1", part, programme), getattr(record, part)
+            yield ("I1", "minted", programme), record.minted
+            yield ("I1", "claims' pending", programme), record.claimed
+            yield ("I1", "claims' accepted", programme), record.redeemed
+        case Reserve():
+            yield ("I1", "reserves of", record.voucher), -record.left
+        case Claim():
+            yield from _claim_bookings(record)
+        case InvoiceRecord():
+            tag = key.decode("ascii")
+            yield ("I4", "pending", tag), record.pending
+            yield ("I4", "accepted", tag), record.accepted
+        case Payable():
+            yield from _payable_bookings(record)
+        case Payment():
+            if record.status == "confirmed":
+                yield ("I5", "paid", record.payable), -record.amount
+            elif record.status != "returned":
+                yield ("I5", "pending", record.payable), -record.amount
+        case OpenCycle():
+            yield ("I5", "nets of the open cycle"), sum(one.net for one in record.positions)
+        case Cycle():
+            yield (
+                ("I5", "nets of cycle", str(record.number)),
+                sum(position.net for position in record.positions),
+            )
+            yield ("I5", "settlement of", serial_id(RESERVED_ID, record.number)), record.amount
+        case Hold():
+            if not record.cleared_ms:
+                yield ("I7", "holds on", record.scope, record.thing), 1
+        case HeldBy():
+            scope, _, thing = key[len(HELD.prefix) :].decode("ascii").partition("/")
+            yield ("I7", "holds on", scope, thing), -len(record.holds)
+        case Amount() if key.startswith(REDEEMED.prefix):
+            yield ("I3", "redeemed", *_parts_of(REDEEMED, key)), record.fen
+        case Amount() if key.startswith(CONTRACT_PAID.prefix):
+            yield ("I3", "contract", *_parts_of(CONTRACT_PAID, key)), record.fen
+
+
+def _claim_bookings(claim: Claim) -> Iterator[Booking]:
+    pending = claim.amount if claim.status in ("under_review", "disputed") else 0
+    accepted = claim.accepted - claim.credited
+    tag = f"invoice/{claim.invoice.tag.hex()}"
+    yield ("I1", "claims' pending", claim.programme), -pending
+    yield ("I1", "claims' accepted", claim.programme), -accepted
+    yield ("I4", "pending", tag), -pending
+    yield ("I4", "accepted", tag), -accepted
+    yield ("I5", "benefit", claim.id), accepted
+    yield ("I5", "reimbursement", claim.id), accepted if claim.host else 0
+    for contract in claim.contract:
+        yield ("I3", "contract", claim.programme, contract.tag.hex()), -pending - accepted
+    for decided_ms in claim.decided_ms:
+        year = str(calendar.year_of(decided_ms))
+        yield ("I3", "redeemed", claim.programme, year, claim.holder), -accepted
+
+
+def _payable_bookings(payable: Payable) -> Iterator[Booking]:
+    owed = -payable.amount if payable.reverse else payable.amount - payable.cancelled
+    if payable.leg == "settlement":
+        yield ("I5", "settlement of", payable.cause), -payable.amount
+    else:
+        yield ("I5", payable.leg, payable.cause), -owed
+    yield ("I5", "paid", payable.id), payable.paid
+    yield ("I5", "pending", payable.id), payable.pending
+
+
+def _grants(vouchers: Mapping[str, Voucher], after_use: Mapping[bytes, None]) -> Iterator[Booking]:
+    """Yield what each holder was issued: a voucher's face and all that was passed on out of it.
+
+    Of a grant after use what was not accepted counts no longer (R12.5): it has expired.
+    """
+    initial = {voucher.id: voucher.face for voucher in vouchers.values()}
+    for voucher in sorted(vouchers.values(), key=lambda one: one.id, reverse=True):
+        # A child has a higher serial than its parent, so it is complete when it is added.
+        for parent in voucher.parent:
+            initial[parent] += initial[voucher.id]
+    for voucher in vouchers.values():
+        account = ("I3", "issued", voucher.programme, str(voucher.year), voucher.holder)
+        yield account, -initial[voucher.id]
+        if TERMS.key(voucher.programme, str(voucher.terms_version)) in after_use:
+            yield account, voucher.expired
+
+
+def check_record(key: bytes, record: Record) -> None:
+    """Raise InvariantBroken if a record by itself breaks an invariant."""
+    match record:
+        case Voucher():
+            _check_range(key, record, "face", *PARTS)
+            _check(key, sum(getattr(record, part) for part in PARTS) == record.face, "face")
+        case Totals():
+            _check_range(key, record, "minted", *PARTS)
+            _check(key, sum(getattr(record, part) for part in PARTS) == record.minted, "minted")
+        case Budget():
+            _check_range(key, record, "committed", "appropriated")
+            _check(key, record.committed <= record.appropriated, "committed above appropriated")
+        case Reserve():
+            _check_range(key, record, "left")
+            _check(key, record.left <= record.amount, "more left than was reserved")
+        case Claim():
+            _check_range(key, record, "accepted", "credited")
+            _check(key, record.credited <= record.accepted <= record.amount, "accepted")
+        case InvoiceRecord():
+            _check_range(key, record, "pending", "accepted")
+            ceiling = record.base * record.ceiling // money.WHOLE_BASIS_POINTS
+            _check(key, record.base <= record.net, "base above net")
+            _check(key, record.pending + record.accepted <= ceiling, "above the ceiling")
+        case Payable():
+            _check_range(key, record, "cancelled", "reversed", "paid", "pending", "written_off")
+            paid = record.paid + record.pending + record.written_off
+            _check(key, record.cancelled + paid <= record.amount, "paid above due")
+            _check(key, record.cancelled + record.reversed <= record.amount, "credited above due")
+        case Amount():
+            _check_range(key, record, "fen")
+
+
+def _check(key: bytes, holds: bool, claim: str) -> None:
+    if not holds:
+        raise InvariantBroken(f"{key.decode('ascii')}: {claim}")
+
+
+def _check_range(key: bytes, record: Record, *names: str) -> None:
+    for name in names:
+        amount = getattr(record, name)
+        if not 0 <= amount <= FEN_MAX:
+            raise InvariantBroken(f"{key.decode('ascii')}: {name} is {amount}")

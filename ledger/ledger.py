@@ -20,13 +20,22 @@ from ledger.execute import (
     Verify,
     Write,
     check_form,
+    require_registered,
     signatures_hold,
-    signers_of,
     stored_value,
 )
-from ledger.genesis import PARAMETERS, VALIDATORS, Parameters, ValidatorSetRecord
-from ledger.rules.authority import KEYS, Signers
+from ledger.rules.authority import KEYS
 from ledger.rules.base import Outcome
+from ledger.rules.governance import (
+    CONTROL,
+    PARAMETERS,
+    VALIDATORS,
+    Parameters,
+    ValidatorSetRecord,
+    engine_at,
+    lapses_run,
+    validators_at,
+)
 from ledger.rules.parties import PARTIES, Party
 from ledger.rules.refusals import TransactionRefused
 from ledger.transactions import Transaction, parse
@@ -49,7 +58,10 @@ class Storage(Protocol):
         """Return a committed record."""
 
     def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
-        """Return due vouchers, as StateView says."""
+        """Return keys of due records, as StateView says."""
+
+    def records(self) -> Iterator[tuple[bytes, Record]]:
+        """Yield every current record with its key, by key."""
 
     def head(self) -> Head | None:
         """Return where the last commit ended, or None in a new store."""
@@ -131,7 +143,7 @@ class Ledger:
 
     def validators(self, height: int) -> ValidatorSetRecord:
         """Return the set that acts at a height, at most two above the last commit."""
-        return genesis.validators_at(must(self._storage, VALIDATORS, "all"), height)
+        return validators_at(must(self._storage, VALIDATORS, "all"), height)
 
     def load(self, raw: bytes) -> Transaction:
         """Return a decoded envelope, remembered until it commits; raise NotCanonical."""
@@ -183,15 +195,14 @@ class Ledger:
         self.admit(transaction, now)
         return self.recheck(transaction, time_ms=now)
 
-    def admit(self, transaction: Transaction, time_ms: int) -> Signers:
-        """Return who signed; raise Inadmissible unless it could be logged at ``time_ms``."""
+    def admit(self, transaction: Transaction, time_ms: int) -> None:
+        """Raise Inadmissible unless a transaction could be logged at ``time_ms``."""
         check_form(transaction, self.last(), self.parameters(), time_ms)
         if self.is_logged(transaction):
             raise Inadmissible("already_logged", f"{transaction.id.hex()} is logged already")
-        signers = signers_of(self._storage, transaction)
+        require_registered(self._storage, transaction)
         if not self.signatures_valid(transaction):
             raise Inadmissible("bad_signature", "a signature does not verify")
-        return signers
 
     def recheck(self, transaction: Transaction, *, time_ms: int) -> Checked:
         """Return what the rules say of an admitted transaction."""
@@ -208,7 +219,8 @@ class Ledger:
         return execute.apply_transaction(
             view,
             transaction,
-            signers=signers_of(self._storage, transaction),
+            parameters=self.parameters(),
+            height=head.height + 1,
             time_ms=max(time_ms, head.time_ms + 1),
             sequence=head.log_size,
             previous_record_hash=head.app_hash,
@@ -224,11 +236,18 @@ class Ledger:
 
         Raises NotCanonical, Inadmissible or TransactionRefused.
         """
-        return self._apply(Draft(self._storage), parse(raw), time_ms)
+        transaction = parse(raw)
+        require_registered(self._storage, transaction)
+        return self._apply(Draft(self._storage), transaction, time_ms)
 
     def has_due(self, time_ms: int) -> bool:
         """Return whether a block at ``time_ms`` would have something to do by itself."""
-        return bool(self._storage.due(time_ms, 1))
+        control = must(self._storage, CONTROL, "all")
+        return lapses_run(control, time_ms) and bool(self._storage.due(time_ms, 1))
+
+    def engine(self, height: int) -> str:
+        """Return the engine that members chose for a height, empty if they never did."""
+        return engine_at(must(self._storage, CONTROL, "all"), height)
 
     def propose(
         self,
@@ -250,7 +269,7 @@ class Ledger:
         rows_max = min(limits.rows_max, parameters.block_rows_max)
         chosen: list[bytes] = []
         chosen_ids: dict[bytes, None] = {}
-        for transaction, signers in self._admissible(pending, time_ms):
+        for transaction in self._admissible(pending, time_ms):
             if len(chosen) >= min(limits.transactions_max, parameters.block_transactions_max):
                 break
             if transaction.id in chosen_ids:
@@ -259,7 +278,7 @@ class Ledger:
                 continue
             if builder.rows + transaction.rows > rows_max:
                 continue
-            refusal = builder.apply_if_it_holds(transaction, signers)
+            refusal = builder.apply_if_it_holds(transaction)
             if refusal is None:
                 chosen.append(transaction.raw)
                 chosen_ids[transaction.id] = None
@@ -269,15 +288,13 @@ class Ledger:
         self._keep(builder.finish(block))
         return block.transactions
 
-    def _admissible(
-        self, pending: Iterable[Transaction], time_ms: int
-    ) -> Iterator[tuple[Transaction, Signers]]:
+    def _admissible(self, pending: Iterable[Transaction], time_ms: int) -> Iterator[Transaction]:
         for transaction in pending:
             try:
-                signers = self.admit(transaction, time_ms)
+                self.admit(transaction, time_ms)
             except Inadmissible:
                 continue
-            yield transaction, signers
+            yield transaction
 
     def execute(self, block: BlockInput) -> Execution:
         """Return what a block does; repeatable. Raises BlockRefused."""

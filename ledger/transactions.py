@@ -10,7 +10,21 @@ from msgspec import Meta
 from ledger.encoding import codec
 from ledger.encoding.codec import Hash, Natural, NotCanonical, PublicKey, Record, Signature
 from ledger.encoding.crypto import frame, sha256, tagged_hash
-from ledger.rules import centres, claims, parties, programmes, vouchers
+from ledger.rules import (
+    attestations,
+    budgets,
+    cases,
+    centres,
+    claims,
+    clearing,
+    governance,
+    parties,
+    payments,
+    programmes,
+    recoveries,
+    reserves,
+    vouchers,
+)
 from ledger.rules.base import Context, Outcome
 from ledger.view import StateView
 
@@ -20,34 +34,64 @@ SIGNATURES_MAX = 16
 TAG = "tallystick/tx/v1"
 
 Operation = (
-    parties.Enrol
-    | parties.Attest
+    governance.Propose
+    | governance.Vote
+    | parties.Enrol
+    | recoveries.SetKeys
+    | attestations.Attest
+    | attestations.RevokeAttestation
     | programmes.Publish
-    | programmes.Appropriate
+    | budgets.Appropriate
     | centres.Accredit
     | centres.Recognise
     | vouchers.Mint
     | vouchers.Transfer
+    | reserves.SetAside
+    | reserves.Release
     | claims.Redeem
+    | claims.DecideClaim
+    | claims.Credit
+    | vouchers.Extend
+    | vouchers.Revoke
+    | clearing.Close
+    | payments.RecordPayment
+    | cases.SetHold
+    | cases.ClearHold
+    | cases.RecordAnchor
 )
 
 Rule = Callable[[StateView, Any, Context], Outcome]
 
 RULES: dict[type[Record], Rule] = {
+    governance.Propose: governance.apply_propose,
+    governance.Vote: governance.apply_vote,
     parties.Enrol: parties.apply_enrol,
-    parties.Attest: parties.apply_attest,
+    recoveries.SetKeys: recoveries.apply_set_keys,
+    attestations.Attest: attestations.apply_attest,
+    attestations.RevokeAttestation: attestations.apply_revoke_attestation,
     programmes.Publish: programmes.apply_publish,
-    programmes.Appropriate: programmes.apply_appropriate,
+    budgets.Appropriate: budgets.apply_appropriate,
     centres.Accredit: centres.apply_accredit,
     centres.Recognise: centres.apply_recognise,
     vouchers.Mint: vouchers.apply_mint,
     vouchers.Transfer: vouchers.apply_transfer,
+    reserves.SetAside: reserves.apply_reserve,
+    reserves.Release: reserves.apply_release,
     claims.Redeem: claims.apply_redeem,
+    claims.DecideClaim: claims.apply_decide_claim,
+    claims.Credit: claims.apply_credit,
+    vouchers.Extend: vouchers.apply_extend,
+    vouchers.Revoke: vouchers.apply_revoke,
+    clearing.Close: clearing.apply_close,
+    payments.RecordPayment: payments.apply_payment,
+    cases.SetHold: cases.apply_set_hold,
+    cases.ClearHold: cases.apply_clear_hold,
+    cases.RecordAnchor: cases.apply_anchor,
 }
-"""The rule of every kind."""
+"""The rule of every kind, in rules version 1."""
 
-_LONG_TEXTS = (parties.Enrol, parties.Attest, programmes.Publish)
-"""Kinds with free text, whose length in bytes the type alone does not bound."""
+RULES_OF_VERSION: dict[int, dict[type[Record], Rule]] = {1: RULES}
+"""The rules versions that this software knows."""
 
 
 class Body(Record, frozen=True):
@@ -97,8 +141,29 @@ class Transaction:
                 return len(recognised) * len(hosts)
             case parties.Enrol(keys=keys):
                 return len(keys)
+            case claims.Redeem(lines=lines, usage=usage):
+                return len(lines) + len(usage)
             case _:
                 return 1
+
+
+def amount_of(operation: Record) -> int:
+    """Return the fen that an act is about, by which parameters may ask for more officers (R3.1)."""
+    match operation:
+        case vouchers.Mint(rows=rows):
+            return sum(row.amount for row in rows)
+        case budgets.Appropriate(delta=delta):
+            return abs(delta)
+        case claims.DecideClaim(act=claims.Decide(accepted=accepted)):
+            return accepted
+        case claims.Credit(amount=amount) | vouchers.Revoke(amount=amount):
+            return amount
+        case payments.RecordPayment(
+            act=payments.Instruct(amount=amount) | payments.WriteOff(amount=amount)
+        ):
+            return amount
+        case _:
+            return 0
 
 
 def kind_of(operation: Record) -> str:
@@ -136,7 +201,7 @@ def parse(raw: bytes) -> Transaction:
         if key <= previous:
             raise NotCanonical("keys are not in strictly ascending order")
         previous = key
-    if isinstance(body.operation, _LONG_TEXTS):
+    if len(envelope.body) > codec.TEXT_BYTES_MAX:  # else no text in it can be too long
         _check_texts(body.operation)
     return Transaction(
         raw=raw,

@@ -34,9 +34,9 @@ class StateView(Protocol):
         """Return the record under a key, or None."""
 
     def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
-        """Return ids of vouchers with value available whose expiry is at or before ``until_ms``.
+        """Return keys of vouchers and reserves that lapses look at until ``until_ms`` (R8.1).
 
-        Ordered by (expiry, id), at most ``limit``.
+        Ordered by (due, key), at most ``limit``.
         """
 
 
@@ -71,7 +71,7 @@ class Draft:
         return written
 
     def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
-        """Return the base's due vouchers: lapses run before anything is written in a block."""
+        """Return the base's due records: lapses run before anything is written in a block."""
         assert not self._writes, "due() is asked before the block writes"
         return self._base.due(until_ms, limit)
 
@@ -89,6 +89,18 @@ class Draft:
         return tuple(Put(key, record) for key, record in self._writes.items())
 
 
+class Nothing:
+    """The view of a ledger that has not begun."""
+
+    def read(self, key: bytes, record: type[R]) -> R | None:
+        """Return None."""
+        return None
+
+    def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
+        """Return nothing."""
+        return ()
+
+
 class Reads:
     """A view that remembers which keys were read, so that a pool knows when to look again."""
 
@@ -102,5 +114,5 @@ class Reads:
         return self._base.read(key, record)
 
     def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
-        """Return the base's due vouchers."""
+        """Return the base's due records."""
         return self._base.due(until_ms, limit)

@@ -46,8 +46,8 @@ from ledger.blocks import BLOCK_TRANSACTIONS_MAX, BlockInput, BlockRefused, Limi
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import NotCanonical
 from ledger.execute import Execution, Verify
-from ledger.genesis import ValidatorSetRecord
 from ledger.ledger import Ledger
+from ledger.rules.governance import ValidatorSetRecord
 from ledger.transactions import Transaction
 from node import messages
 from node.catchup import Catchup
@@ -137,6 +137,17 @@ class StoreBehindLog(Exception):
             "the store was replaced by an older one: restore the right one"
         )
         self.store, self.log = store, log
+
+
+ENGINE = "builtin"
+"""What governance calls this engine."""
+
+
+class EngineSwitched(Exception):
+    """Members chose another engine from this height on: this one decides nothing any more."""
+
+    def __init__(self, *, height: int, engine: str) -> None:
+        super().__init__(f"from height {height} on engine {engine} decides, this node is {ENGINE}")
 
 
 def validator_set(record: ValidatorSetRecord) -> ValidatorSet:
@@ -239,6 +250,9 @@ class Host:
         self._tick()
 
     def _new_driver(self) -> None:
+        engine = self._ledger.engine(self.height)
+        if engine not in ("", ENGINE):
+            raise EngineSwitched(height=self.height, engine=engine)
         self._validators = self._set_at(self.height)
         self._driver = Driver(
             height=self.height,

@@ -33,7 +33,9 @@ AGGREGATES = (
     b"group-issued/",
     b"band-used/",
     b"device-time/",
-    b"claim-serial/",
+    b"serial/",
+    b"open-cycle/",
+    b"recognition/",
     b"redeemed/",
 )
 """Sums that almost every transaction touches: a change of one says little about the others, so

@@ -9,23 +9,31 @@ from ledger.blocks import BlockInput
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import Record
 from ledger.execute import Execution
-from ledger.genesis import Genesis, Member, Parameters, ValidatorKeys, log_id_of
+from ledger.genesis import Genesis, log_id_of
 from ledger.ledger import Ledger
 from ledger.rules import calendar
+from ledger.rules.attestations import Attest, Criterion, RevokeAttestation
+from ledger.rules.budgets import Appropriate
+from ledger.rules.cases import ClearHold, RecordAnchor, SetHold
 from ledger.rules.centres import Accredit, Devices, Recognise
-from ledger.rules.claims import Invoice, Line, Redeem, Usage
+from ledger.rules.claims import Credit, Decide, DecideClaim, Dispute, Line, Redeem
+from ledger.rules.clearing import Close
+from ledger.rules.governance import Action, Member, Parameters, Propose, ValidatorKeys, Vote
+from ledger.rules.invoices import Invoice, Usage
 from ledger.rules.money import FunderShare, Rounding
-from ledger.rules.parties import Attest, Enrol, PartyKey
-from ledger.rules.programmes import (
-    Appropriate,
-    Caps,
-    Criterion,
-    Publish,
-    RateRow,
-    Review,
-    Terms,
+from ledger.rules.parties import Enrol, PartyKey
+from ledger.rules.payments import (
+    Confirm,
+    Instruct,
+    ObjectToPayment,
+    RecordPayment,
+    Return,
+    WriteOff,
 )
-from ledger.rules.vouchers import Mint, MintRow, Transfer
+from ledger.rules.programmes import Caps, Publish, RateRow, Review, Terms
+from ledger.rules.recoveries import DecideRecovery, ObjectToRecovery, Recover, Rotate, SetKeys
+from ledger.rules.reserves import Release, SetAside
+from ledger.rules.vouchers import Extend, Mint, MintRow, Revoke, Transfer
 from ledger.store.memory import MemoryStore
 from ledger.transactions import Body, seal, signing_bytes
 
@@ -41,6 +49,10 @@ OFFICERS = {
     "officer-3": ("mint", "pay", "bank"),
     "officer-4": ("mint", "pay", "bank"),
 }
+DESKS = ("guian-hub", "chengdu-aicc", "audit-office")
+"""Members of whom one officer signs."""
+Signers = tuple[tuple[str, str], ...]
+"""(party, person) of each."""
 
 
 def seed(*names: str) -> bytes:
@@ -100,8 +112,30 @@ def centre(name: str, *, validates: bool = True) -> Member:
     )
 
 
-def genesis(*members: Member, network: str = "dev-test", **parameters: int) -> bytes:
-    """Return genesis bytes; two cities, a province and two centres if no members are named."""
+def auditor(name: str) -> Member:
+    """Return an auditor with two officers, one of whom signs."""
+    return msgspec.structs.replace(centre(name, validates=False), kind="auditor")
+
+
+def parameters(**changes: Any) -> Parameters:
+    """Return the widest parameters, some changed."""
+    values: dict[str, Any] = {
+        "expiry_ahead_max_ms": 7 * calendar.DAY_MS,
+        "heartbeat_ms": 60_000,
+        "block_bytes_max": 2 * 1024 * 1024,
+        "block_transactions_max": 4_000,
+        "block_rows_max": 8_000,
+        "block_lapses_max": 256,
+        "officers": (),
+    }
+    return Parameters(**(values | changes))
+
+
+def genesis(*members: Member, network: str = "dev-test", **changes: Any) -> bytes:
+    """Return genesis bytes; two cities, a province and two centres if no members are named.
+
+    ``changes`` are to its parameters.
+    """
     chosen = members or (
         city("shanghai"),
         city("guiyang"),
@@ -109,27 +143,20 @@ def genesis(*members: Member, network: str = "dev-test", **parameters: int) -> b
         centre("guian-hub"),
         centre("chengdu-aicc"),
     )
-    values: dict[str, int] = {
-        "expiry_ahead_max_ms": 7 * calendar.DAY_MS,
-        "heartbeat_ms": 60_000,
-        "block_bytes_max": 2 * 1024 * 1024,
-        "block_transactions_max": 4_000,
-        "block_rows_max": 8_000,
-        "block_lapses_max": 256,
-    }
-    values.update(parameters)
     return codec.encode(
         Genesis(
             version=1,
             network=network,
             time_ms=GENESIS_MS,
             members=chosen,
-            parameters=Parameters(**values),
+            parameters=parameters(**changes),
         )
     )
 
 
 LOG_ID = log_id_of(genesis())
+CASE = b"\x2c" * 32
+"""A commitment to a case file that nothing needs to open."""
 
 
 def signed(
@@ -146,7 +173,7 @@ def signed(
     return seal(body, {key(*who): crypto.sign(seed(*who), message) for who in signers})
 
 
-def officers(party: str, role: str) -> tuple[tuple[str, str], ...]:
+def officers(party: str, role: str) -> Signers:
     """Return two officers of a treasury who hold a role."""
     return tuple((party, person) for person, roles in OFFICERS.items() if role in roles)
 
@@ -175,6 +202,8 @@ def terms(**changes: Any) -> Terms:
         residual_funder="shanghai",
         rounding=Rounding(mode="truncate", step_fen=1),
         validity_days=365,
+        base_period=(),
+        contract_days_max=0,
         stackable=(),
         ceiling=10_000,
     )
@@ -208,8 +237,9 @@ def publish(**changes: Any) -> bytes:
     status = changes.pop("status", "open")
     by = changes.pop("by", officers(programme.split(".")[0], "budget"))
     expires_at = changes.pop("expires_at", NOON_MS + 60 * MINUTE_MS)
+    log_id = changes.pop("log_id", LOG_ID)
     tx = Publish(programme=programme, version=version, status=status, terms=terms(**changes))
-    return signed(tx, *by, expires_at=expires_at)
+    return signed(tx, *by, expires_at=expires_at, log_id=log_id)
 
 
 def appropriate(delta: int = 100_000_000, **changes: Any) -> bytes:
@@ -220,9 +250,10 @@ def appropriate(delta: int = 100_000_000, **changes: Any) -> bytes:
         "year": YEAR,
         "carried_from": (),
     }
-    by = changes.pop("by", None)
+    by, extra = _apart(changes)
     values.update(changes)
-    return signed(Appropriate(delta=delta, **values), *(by or officers(values["funder"], "budget")))
+    tx = Appropriate(delta=delta, **values)
+    return signed(tx, *(by or officers(values["funder"], "budget")), **extra)
 
 
 def enrol(party: str, **changes: Any) -> bytes:
@@ -238,9 +269,10 @@ def enrol(party: str, **changes: Any) -> bytes:
         "keys": (PartyKey(key=key(party, "owner"), person="owner", roles=()),),
         "threshold": 1,
     }
-    by = changes.pop("by", None)
+    by, extra = _apart(changes)
     values.update(changes)
-    return signed(Enrol(party=party, **values), *(by or officers(values["city"], "registrar")))
+    tx = Enrol(party=party, **values)
+    return signed(tx, *(by or officers(values["city"], "registrar")), **extra)
 
 
 def attest(subject: str, topic: str = "registered_in", **changes: Any) -> bytes:
@@ -253,11 +285,12 @@ def attest(subject: str, topic: str = "registered_in", **changes: Any) -> bytes:
         "valid_until_ms": NOON_MS + 365 * calendar.DAY_MS,
         "commitment": (),
     }
-    by = changes.pop("by", None)
+    by, extra = _apart(changes)
     values.update(changes)
     return signed(
         Attest(subject=subject, topic=topic, **values),  # type: ignore[arg-type]
         *(by or officers(values["attester"], "registrar")),
+        **extra,
     )
 
 
@@ -266,18 +299,17 @@ def accredit(centre_id: str = "guian-hub", **changes: Any) -> bytes:
     values: dict[str, Any] = {
         "host": "guiyang",
         "devices": (
-            Devices(chip="ascend-910b", origin="domestic", count=2000, tariff_ceiling=900),
-            Devices(chip="nvidia-a100", origin="foreign", count=2000, tariff_ceiling=1350),
+            Devices(chip="ascend-910b", origin="domestic", count=2000, tariff_ceiling=0),
+            Devices(chip="nvidia-a100", origin="foreign", count=2000, tariff_ceiling=0),
         ),
         "pue_milli": 1200,
         "ownership": "public",
         "ended": False,
     }
-    by = changes.pop("by", None)
+    by, extra = _apart(changes)
     values.update(changes)
-    return signed(
-        Accredit(centre=centre_id, **values), *(by or officers(values["host"], "registrar"))
-    )
+    tx = Accredit(centre=centre_id, **values)
+    return signed(tx, *(by or officers(values["host"], "registrar")), **extra)
 
 
 def recognise(**changes: Any) -> bytes:
@@ -291,9 +323,9 @@ def recognise(**changes: Any) -> bytes:
         "from_ms": GENESIS_MS,
         "until_ms": GENESIS_MS + 365 * calendar.DAY_MS,
     }
-    by = changes.pop("by", None)
+    by, extra = _apart(changes)
     values.update(changes)
-    return signed(Recognise(**values), *(by or officers(values["issuer"], "registrar")))
+    return signed(Recognise(**values), *(by or officers(values["issuer"], "registrar")), **extra)
 
 
 def mint(*rows: tuple[str, int], **changes: Any) -> bytes:
@@ -329,6 +361,8 @@ def redeem(
         "order": "order-1",
         "lines": tuple(Line(voucher=voucher, amount=fen, reserve=()) for voucher, fen in lines),
         "invoice": Invoice(tag=seed(invoice), tag_epoch=1, net=net, base=changes.pop("base", net)),
+        "grant": (),
+        "contract": (),
         "service_class": "training",
         "usage": (
             Usage(
@@ -340,10 +374,236 @@ def redeem(
         ),
         "own_share": seed("own share"),
     }
-    by = changes.pop("by", ((holder, "owner"), (redeemer, "officer-1")))
-    extra = {name: changes.pop(name) for name in ("log_id", "expires_at") if name in changes}
+    by, extra = _apart(changes)
     values.update(changes)
-    return signed(Redeem(holder=holder, redeemer=redeemer, **values), *by, **extra)
+    tx = Redeem(holder=holder, redeemer=redeemer, **values)
+    return signed(tx, *(by or ((holder, "owner"), (redeemer, "officer-1"))), **extra)
+
+
+# Kinds with a party's consent: who signs follows from the party's name
+
+
+def consent(party: str, role: str = "") -> Signers:
+    """Return who signs for a party: a firm's owner, a desk's first officer, two of a treasury."""
+    if party.startswith("firm"):
+        return ((party, "owner"),)
+    if party in DESKS:
+        return ((party, "officer-1"),)
+    return officers(party, role)
+
+
+def keys_of(party: str, *persons: str) -> tuple[PartyKey, ...]:
+    """Return keys without roles, one a person."""
+    return tuple(PartyKey(key=key(party, person), person=person, roles=()) for person in persons)
+
+
+def rotate(party: str = "firm-a", **changes: Any) -> bytes:
+    """Return new keys for a party, by its old ones."""
+    values: dict[str, Any] = {"keys": keys_of(party, "owner", "second"), "threshold": 1}
+    by, extra = _apart(changes)
+    tx = SetKeys(act=Rotate(party=party, **(values | changes)))
+    return signed(tx, *(by or consent(party, "registrar")), **extra)
+
+
+def recover(party: str = "firm-a", **changes: Any) -> bytes:
+    """Return the opening of a recovery by Shanghai."""
+    values: dict[str, Any] = {
+        "city": "shanghai",
+        "keys": keys_of(party, "heir"),
+        "threshold": 1,
+        "case": CASE,
+    }
+    by, extra = _apart(changes)
+    values.update(changes)
+    tx = SetKeys(act=Recover(party=party, **values))
+    return signed(tx, *(by or officers(values["city"], "registrar")), **extra)
+
+
+def object_to_recovery(party: str = "firm-a", **changes: Any) -> bytes:
+    """Return an objection by the old key."""
+    by, extra = _apart(changes)
+    return signed(
+        SetKeys(act=ObjectToRecovery(party=party, **changes)), *(by or consent(party)), **extra
+    )
+
+
+def decide_recovery(party: str = "firm-a", **changes: Any) -> bytes:
+    """Return the acceptance of a recovery by Shanghai, and by a second if one is named."""
+    values: dict[str, Any] = {"city": "shanghai", "accept": True, "second": ()}
+    by, extra = _apart(changes)
+    values.update(changes)
+    named = (values["city"], *values["second"])
+    signers = tuple(who for one in named for who in consent(one, "registrar"))
+    return signed(SetKeys(act=DecideRecovery(party=party, **values)), *(by or signers), **extra)
+
+
+def revoke_attestation(
+    subject: str, topic: str = "registered_in", *, attester: str = "shanghai", **changes: Any
+) -> bytes:
+    """Return that Shanghai takes a statement back."""
+    by, extra = _apart(changes)
+    tx = RevokeAttestation(
+        attester=attester,
+        subject=subject,
+        topic=topic,  # type: ignore[arg-type]
+        about=changes.pop("about", ()),
+        **changes,
+    )
+    return signed(tx, *(by or consent(attester, "registrar")), **extra)
+
+
+def set_aside(voucher: str, amount: int, **changes: Any) -> bytes:
+    """Return a reserve of firm-a for guian-hub, for ten days."""
+    values: dict[str, Any] = {
+        "holder": "firm-a",
+        "redeemer": "guian-hub",
+        "order": "order-1",
+        "chip": "ascend-910b",
+        "service_class": "training",
+        "until_ms": NOON_MS + 10 * calendar.DAY_MS,
+    }
+    by, extra = _apart(changes)
+    values.update(changes)
+    tx = SetAside(voucher=voucher, amount=amount, **values)
+    return signed(tx, *(by or consent(values["holder"])), **extra)
+
+
+def release(reserve: str, amount: int, *, redeemer: str = "guian-hub", **changes: Any) -> bytes:
+    """Return that a centre gives reserved value back."""
+    by, extra = _apart(changes)
+    tx = Release(reserve=reserve, redeemer=redeemer, amount=amount, **changes)
+    return signed(tx, *(by or consent(redeemer)), **extra)
+
+
+def extend(voucher: str, until_day: int, **changes: Any) -> bytes:
+    """Return more time for a voucher, by its issuer."""
+    by, extra = _apart(changes)
+    tx = Extend(voucher=voucher, until_day=until_day, case=CASE, **changes)
+    return signed(tx, *(by or officers(voucher.split(".", maxsplit=1)[0], "review")), **extra)
+
+
+def revoke(voucher: str, amount: int, **changes: Any) -> bytes:
+    """Return that the issuer takes value of a voucher back."""
+    by, extra = _apart(changes)
+    tx = Revoke(voucher=voucher, amount=amount, case=CASE, **changes)
+    return signed(tx, *(by or officers(voucher.split(".", maxsplit=1)[0], "review")), **extra)
+
+
+def decide(claim: str, accepted: int, **changes: Any) -> bytes:
+    """Return a decision by Shanghai, tag checked."""
+    by, extra = _apart(changes)
+    values: dict[str, Any] = {"case": (), "tag_checked": True, **changes}
+    tx = DecideClaim(act=Decide(claim=claim, accepted=accepted, **values))
+    return signed(tx, *(by or officers("shanghai", "review")), **extra)
+
+
+def dispute(claim: str, *, holder: str = "firm-a", **changes: Any) -> bytes:
+    """Return that the holder disputes a claim."""
+    by, extra = _apart(changes)
+    tx = DecideClaim(act=Dispute(claim=claim, case=CASE, **changes))
+    return signed(tx, *(by or consent(holder)), **extra)
+
+
+def credit(claim: str, amount: int, **changes: Any) -> bytes:
+    """Return a credit note of guian-hub and Shanghai."""
+    by, extra = _apart(changes)
+    tx = Credit(claim=claim, amount=amount, note=CASE, **changes)
+    return signed(tx, *(by or consent("guian-hub") + officers("shanghai", "review")), **extra)
+
+
+def close_cycle(cycle: int = 1, *, member: str = "guiyang", **changes: Any) -> bytes:
+    """Return that a member closes a cycle."""
+    by, extra = _apart(changes)
+    tx = Close(by=member, cycle=cycle, **changes)
+    return signed(tx, *(by or consent(member, "pay")), **extra)
+
+
+def instruct(payable: str, amount: int, end_to_end_id: str = "E1", **changes: Any) -> bytes:
+    """Return that the debtor, by default Shanghai, told its bank to pay."""
+    debtor = changes.pop("debtor", "shanghai")
+    by, extra = _apart(changes)
+    act = Instruct(payable=payable, amount=amount, end_to_end_id=end_to_end_id, **changes)
+    return signed(RecordPayment(act=act), *(by or consent(debtor, "pay")), **extra)
+
+
+def confirm(end_to_end_id: str = "E1", *, member: str = "guian-hub", **changes: Any) -> bytes:
+    """Return that money arrived, by default by the payee."""
+    by, extra = _apart(changes)
+    act = Confirm(end_to_end_id=end_to_end_id, by=member, **changes)
+    return signed(RecordPayment(act=act), *(by or consent(member, "bank")), **extra)
+
+
+def return_payment(end_to_end_id: str = "E1", **changes: Any) -> bytes:
+    """Return that money came back to the debtor, by default Shanghai."""
+    debtor = changes.pop("debtor", "shanghai")
+    by, extra = _apart(changes)
+    act = Return(end_to_end_id=end_to_end_id, reason="account closed", **changes)
+    return signed(RecordPayment(act=act), *(by or consent(debtor, "pay")), **extra)
+
+
+def write_off(payable: str, amount: int, **changes: Any) -> bytes:
+    """Return that debtor and creditor agree not to pay; Shanghai and guian-hub by default."""
+    parties = changes.pop("parties", ("shanghai", "guian-hub"))
+    by, extra = _apart(changes)
+    act = WriteOff(payable=payable, amount=amount, reason="agreed", **changes)
+    signers = tuple(who for party in parties for who in consent(party, "pay"))
+    return signed(RecordPayment(act=act), *(by or signers), **extra)
+
+
+def object_to_payment(end_to_end_id: str = "E1", **changes: Any) -> bytes:
+    """Return that nothing arrived, says the creditor, by default guian-hub."""
+    creditor = changes.pop("creditor", "guian-hub")
+    by, extra = _apart(changes)
+    act = ObjectToPayment(end_to_end_id=end_to_end_id, reason="nothing arrived", **changes)
+    return signed(RecordPayment(act=act), *(by or consent(creditor, "bank")), **extra)
+
+
+def set_hold(scope: str, thing: str, *, member: str = "shanghai", **changes: Any) -> bytes:
+    """Return a hold, by default by Shanghai."""
+    by, extra = _apart(changes)
+    values: dict[str, Any] = {"case": CASE, "reason": "asked", **changes}
+    tx = SetHold(by=member, scope=scope, id=thing, **values)  # type: ignore[arg-type]
+    return signed(tx, *(by or consent(member, "review")), **extra)
+
+
+def clear_hold(
+    hold: str = "shanghai.000000001", *, member: str = "shanghai", **changes: Any
+) -> bytes:
+    """Return that a hold ends."""
+    by, extra = _apart(changes)
+    tx = ClearHold(by=member, hold=hold, case=CASE, **changes)
+    return signed(tx, *(by or consent(member, "review")), **extra)
+
+
+def anchor(as_of: int = 0, *, member: str = "shanghai", **changes: Any) -> bytes:
+    """Return a commitment to a document."""
+    by, extra = _apart(changes)
+    values: dict[str, Any] = {"about": "document", "commitment": CASE, "note": "", **changes}
+    tx = RecordAnchor(by=member, as_of=as_of, **values)
+    return signed(tx, *(by or consent(member, "registrar")), **extra)
+
+
+def propose(action: Action, *, proposer: str = "shanghai", **changes: Any) -> bytes:
+    """Return a proposal to the members."""
+    by, extra = _apart(changes)
+    tx = Propose(proposer=proposer, action=action, **changes)
+    return signed(tx, *(by or consent(proposer, "registrar")), **extra)
+
+
+def vote(proposal: int = 1, *, voter: str = "guiyang", approve: bool = True, **rest: Any) -> bytes:
+    """Return a member's answer."""
+    by, extra = _apart(rest)
+    tx = Vote(voter=voter, proposal=proposal, approve=approve, **rest)
+    return signed(tx, *(by or consent(voter, "registrar")), **extra)
+
+
+def _apart(changes: dict[str, Any]) -> tuple[Signers | None, dict[str, Any]]:
+    """Take out of ``changes`` who signs and what the envelope says; return both."""
+    extra: dict[str, Any] = {}
+    for name in ("log_id", "expires_at"):
+        if name in changes:
+            extra[name] = changes.pop(name)
+    return changes.pop("by", None), extra
 
 
 @dataclass

@@ -20,6 +20,8 @@ class RegisteredKey(Record, frozen=True):
     person: Slug
     """The person's tag within the party; that two tags are two people is the party's word."""
     roles: tuple[str, ...]
+    alive: bool
+    """Dead keys never sign again, and nobody else may register them."""
 
 
 KEYS = Table("key", RegisteredKey)
@@ -31,6 +33,8 @@ class Signers:
     """The registered keys whose signatures a transaction carries."""
 
     keys: tuple[RegisteredKey, ...]
+    officers_needed: int = FOUR_EYES
+    """How many persons of a treasury this transaction needs: two, or more by parameter (R3.1)."""
 
     def persons(self, party: str, role: str | None = None) -> tuple[str, ...]:
         """Return the distinct persons of a party, holding a role if one is named."""
@@ -41,11 +45,20 @@ class Signers:
         return tuple(found)
 
     def require_officers(self, party: str, role: str) -> tuple[str, ...]:
-        """Return the persons who signed in a role; raise FourEyesMissing if fewer than two."""
+        """Return the persons who signed in a role; raise FourEyesMissing if too few."""
         persons = self.persons(party, role)
-        if len(persons) < FOUR_EYES:
-            raise FourEyesMissing(party=party, role=role, needed=FOUR_EYES, signed=len(persons))
+        needed = self.officers_needed
+        if len(persons) < needed:
+            raise FourEyesMissing(party=party, role=role, needed=needed, signed=len(persons))
         return persons
+
+    def everybody(self) -> tuple[str, ...]:
+        """Return all who signed as ``party/person``, each once, in the order of their keys."""
+        return tuple(dict.fromkeys(f"{key.party}/{key.person}" for key in self.keys))
+
+    def has_threshold(self, party: str, threshold: int) -> bool:
+        """Return whether enough keys of a party signed."""
+        return sum(1 for key in self.keys if key.party == party) >= threshold
 
     def require_threshold(self, party: str, threshold: int) -> None:
         """Raise SignatureMissing unless enough keys of a party signed."""
@@ -55,5 +68,6 @@ class Signers:
 
 
 def registered(view: StateView, key: PublicKey) -> RegisteredKey | None:
-    """Return who signs with a key, or None if nobody does."""
-    return get(view, KEYS, key.hex())
+    """Return who signs with a key, or None if nobody does or the key is dead."""
+    found = get(view, KEYS, key.hex())
+    return found if found is not None and found.alive else None

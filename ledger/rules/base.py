@@ -32,12 +32,21 @@ class Context:
 
     time_ms: int
     """Block time."""
+    height: int
+    """Of the block."""
     sequence: int
     """Log position of this transaction."""
     previous_record_hash: bytes
     """Hash of the last block record; it draws the sample of claims for review."""
     transaction_id: bytes
     signers: Signers
+    quiet: tuple[int, int]
+    """From when until when, in ms, nothing lapses because of the last pause (R11.4)."""
+
+    def put_off(self, date_ms: int) -> int:
+        """Return when something ends: not in the quiet time, if it was good before (R11.4)."""
+        from_ms, until_ms = self.quiet
+        return max(date_ms, until_ms) if date_ms >= from_ms else date_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,14 @@ def expiry_ms(granted_ms: int, validity_days: int) -> int:
     return end_of_day_ms(day_of(granted_ms) + validity_days)
 
 
+CLEARING_DUE_DAYS = 30
+
+
+def clearing_due_ms(closed_ms: int) -> int:
+    """Return until when the net positions of a cycle are to be paid (R2.4)."""
+    return end_of_day_ms(day_of(closed_ms) + CLEARING_DUE_DAYS)
+
+
 def settlement_due_ms(accepted_ms: int, period: str) -> int:
     """Return the end of the settlement period that holds a moment.
 

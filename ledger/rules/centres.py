@@ -1,12 +1,14 @@
-"""Data centres: accreditation, recognition and who accepts whom (spec T5, T6, R5)."""
+"""Data centres: accreditation, recognition, who accepts whom at what rate (T5, T6, R5, R6.1)."""
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from ledger.encoding.codec import Fen, Natural, ProgrammeId, Record, Slug
+from ledger.rules import money
 from ledger.rules.base import Context, Outcome
-from ledger.rules.parties import party_of, require_city, require_kind
+from ledger.rules.parties import party_of, require_active, require_city, require_kind
 from ledger.rules.programmes import (
     ChipOrigin,
     Ownership,
@@ -17,13 +19,15 @@ from ledger.rules.programmes import (
 from ledger.rules.refusals import (
     CentreNotAccepted,
     CentreNotAccredited,
+    ChipNotAccredited,
     HostMismatch,
     IssuerMismatch,
-    ModeNotSupported,
     PeriodEmpty,
+    RateNone,
+    RecognitionExceeded,
     RepeatedValue,
 )
-from ledger.view import Draft, StateView, Table, get
+from ledger.view import Draft, StateView, Table, get, must
 
 CHIPS_MAX = 64
 HOSTS_MAX = 64
@@ -38,7 +42,7 @@ class Devices(Record, frozen=True):
     origin: ChipOrigin
     count: Annotated[int, Meta(ge=0, le=DEVICES_MAX)]
     tariff_ceiling: Fen
-    """Highest price in fen of an hour on one device."""
+    """Highest price in fen of an hour on one device; 0 if none is set."""
 
 
 class Accreditation(Record, frozen=True):
@@ -61,6 +65,7 @@ class Recognition(Record, frozen=True):
     mode: Literal["direct", "host_pays"]
     limit: Annotated[tuple[Fen, ...], Meta(max_length=1)]
     used: Fen
+    """What claims of this period have pending and accepted where the host pays."""
     from_ms: Natural
     until_ms: Natural
 
@@ -96,8 +101,9 @@ class Recognise(Record, frozen=True, tag="recognition.set"):
 
 def apply_accredit(view: StateView, tx: Accredit, context: Context) -> Outcome:
     """Return the write that accredits a centre. Checks run in the order of T5."""
-    require_city(view, tx.host)
+    host = require_city(view, tx.host)
     context.signers.require_officers(tx.host, "registrar")
+    require_active(host)
     require_kind(party_of(view, tx.centre), "data_centre")
     before = get(view, ACCREDITATIONS, tx.centre)
     if before is not None and before.host != tx.host:
@@ -118,14 +124,17 @@ def apply_accredit(view: StateView, tx: Accredit, context: Context) -> Outcome:
 
 def apply_recognise(view: StateView, tx: Recognise, context: Context) -> Outcome:
     """Return the writes that recognise hosts. Checks run in the order of T6."""
-    require_city(view, tx.issuer)
+    issuer = require_city(view, tx.issuer)
     context.signers.require_officers(tx.issuer, "registrar")
-    if tx.mode != "direct":
-        raise ModeNotSupported(mode=tx.mode)
+    require_active(issuer)
     if tx.until_ms <= tx.from_ms:
         raise PeriodEmpty(from_ms=tx.from_ms, until_ms=tx.until_ms)
     require_distinct(tx.programmes)
     require_distinct(tx.hosts)
+    for host in tx.hosts:
+        require_city(view, host)
+        if tx.mode == "host_pays":  # it will owe its centres, so it agrees
+            context.signers.require_officers(host, "registrar")
     draft = Draft(view)
     for programme_id in tx.programmes:
         if issuer_of(programme_id) != tx.issuer:
@@ -134,14 +143,14 @@ def apply_recognise(view: StateView, tx: Recognise, context: Context) -> Outcome
             )
         programme_of(view, programme_id)
         for host in tx.hosts:
-            require_city(view, host)
             before = get(view, RECOGNITIONS, programme_id, host)
+            goes_on = before is not None and tx.from_ms < before.until_ms
             recognition = Recognition(
                 programme=programme_id,
                 host=host,
                 mode=tx.mode,
                 limit=tx.limit,
-                used=0 if before is None else before.used,
+                used=before.used if before is not None and goes_on else 0,
                 from_ms=tx.from_ms,
                 until_ms=tx.until_ms,
             )
@@ -188,3 +197,69 @@ def require_accepted(
     raise CentreNotAccepted(
         programme=programme_id, centre=accreditation.centre, host=accreditation.host
     )
+
+
+def paying_host(
+    view: StateView, programme_id: str, terms: Terms, accreditation: Accreditation
+) -> Recognition | None:
+    """Return the recognition under which the host pays claims of this centre, or None (R5.2)."""
+    if accreditation.host == issuer_of(programme_id) or terms.centres != "recognised":
+        return None
+    recognition = get(view, RECOGNITIONS, programme_id, accreditation.host)
+    if recognition is None or recognition.mode != "host_pays":
+        return None
+    return recognition
+
+
+def use_recognition(draft: Draft, recognition: Recognition, amount: int) -> None:
+    """Count a claim in against what the host agreed to pay; raise RecognitionExceeded."""
+    for limit in recognition.limit:
+        if recognition.used + amount > limit:
+            raise RecognitionExceeded(
+                programme=recognition.programme,
+                host=recognition.host,
+                asked=amount,
+                available=max(0, limit - recognition.used),
+            )
+    used = msgspec.structs.replace(recognition, used=money.add(recognition.used, amount))
+    draft.put(RECOGNITIONS, used, recognition.programme, recognition.host)
+
+
+def free_recognition(
+    draft: Draft, programme_id: str, host: str, amount: int, *, submitted_ms: int
+) -> None:
+    """Take back what a claim counted in, if it was of the present period (R12.4)."""
+    recognition = must(draft, RECOGNITIONS, programme_id, host)
+    if submitted_ms >= recognition.from_ms:
+        freed = msgspec.structs.replace(recognition, used=max(0, recognition.used - amount))
+        draft.put(RECOGNITIONS, freed, programme_id, host)
+
+
+def devices_of(accreditation: Accreditation, chip: str) -> Devices:
+    """Return a centre's devices of a chip; raise ChipNotAccredited."""
+    for devices in accreditation.devices:
+        if devices.chip == chip:
+            return devices
+    raise ChipNotAccredited(centre=accreditation.centre, chip=chip)
+
+
+def rate_for(
+    terms: Terms,
+    *,
+    holder_class: str,
+    chip_origin: str,
+    service_class: str,
+    ownership: str,
+) -> int:
+    """Return the basis points of the first matching row; raise RateNone (R6.1)."""
+    for row in terms.rates:
+        if row.holder_class and row.holder_class[0] != holder_class:
+            continue
+        if row.chip_origin and row.chip_origin[0] != chip_origin:
+            continue
+        if row.service_class and row.service_class[0] != service_class:
+            continue
+        if row.ownership and row.ownership[0] != ownership:
+            continue
+        return row.basis_points
+    raise RateNone(holder_class=holder_class, chip_origin=chip_origin, ownership=ownership)

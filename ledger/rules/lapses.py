@@ -1,43 +1,69 @@
-"""What block time does by itself: available value expires at its date (spec R8)."""
+"""What block time does by itself: value expires, reserves end (spec R8)."""
+
+import msgspec
 
 from ledger.rules import calendar
-from ledger.rules.base import Outcome, Posting
-from ledger.rules.programmes import return_budget, terms_of
-from ledger.rules.vouchers import VOUCHERS, move_value, serial_of
+from ledger.rules.base import Context, Outcome, Posting
+from ledger.rules.governance import CONTROL, lapses_run
+from ledger.rules.parties import PARTIES
+from ledger.rules.reserves import RESERVES, Reserve, change_left, end_of_grace
+from ledger.rules.vouchers import VOUCHERS, Voucher, expiry_of, give_back, move_value
 from ledger.view import Draft, StateView, must
 
+LOOK_AGAIN_MS = calendar.DAY_MS
+"""A voucher whose holder is stopped by a recovery is looked at once a day (R8.2)."""
 
-def apply_lapses(view: StateView, *, time_ms: int, limit: int) -> Outcome:
-    """Return the expiries that are due, at most ``limit``, by (expiry, voucher id).
 
-    Expired value returns to its funders while the fiscal year of its mint is open.
-    """
+def due_ms(record: Voucher | Reserve) -> int | None:
+    """Return when the lapses look at a record, None if it has nothing to lapse (R8.1)."""
+    match record:
+        case Voucher(available=available):
+            return record.due_ms if available else None
+        case Reserve(left=left):
+            return end_of_grace(record) if left else None
+
+
+def apply_lapses(view: StateView, context: Context, *, limit: int) -> Outcome:
+    """Return what is due at block time, at most ``limit`` records, by (due, table, id)."""
+    if not lapses_run(must(view, CONTROL, "all"), context.time_ms):
+        return Outcome(changes=())
     draft = Draft(view)
-    postings = []
-    for voucher_id in view.due(time_ms, limit):
-        voucher = must(draft, VOUCHERS, voucher_id)
-        amount = voucher.available
-        assert amount > 0 and voucher.expires_at_ms <= time_ms, "the due index is wrong"
-        move_value(draft, voucher, source="available", target="expired", amount=amount)
-        if calendar.year_of(time_ms) == voucher.year:
-            terms = terms_of(view, voucher.programme, voucher.terms_version)
-            return_budget(
-                draft,
-                terms,
-                voucher.programme,
-                voucher.year,
-                before=voucher.expired,
-                after=voucher.expired + amount,
-            )
-        postings.append(
-            Posting(
-                kind="move",
-                programme=voucher.programme,
-                serial=serial_of(voucher.id),
-                count=1,
-                amount=amount,
-                source="available",
-                target="expired",
-            )
-        )
+    postings: list[Posting] = []
+    for key in view.due(context.time_ms, limit):
+        table, _, record_id = key.partition("/")
+        if table == RESERVES.name:
+            postings += _lapse_reserve(draft, record_id, context)
+        else:
+            postings += _lapse_voucher(draft, record_id, context)
     return Outcome(changes=draft.changes(), postings=tuple(postings))
+
+
+def _lapse_voucher(draft: Draft, voucher_id: str, context: Context) -> tuple[Posting, ...]:
+    voucher = must(draft, VOUCHERS, voucher_id)
+    assert voucher.available > 0 and voucher.due_ms <= context.time_ms, "the due index is wrong"
+    holder = must(draft, PARTIES, voucher.holder)
+    look_ms = expiry_of(voucher, holder, context)
+    if holder.stopped_since_ms:
+        look_ms = context.time_ms + LOOK_AGAIN_MS
+    if look_ms > context.time_ms:
+        later = msgspec.structs.replace(voucher, due_ms=look_ms)
+        draft.put(VOUCHERS, later, voucher.id)
+        return ()
+    posting = move_value(
+        draft,
+        voucher.id,
+        source="available",
+        target="expired",
+        amount=voucher.available,
+        time_ms=context.time_ms,
+    )
+    return (posting,)
+
+
+def _lapse_reserve(draft: Draft, reserve_id: str, context: Context) -> tuple[Posting, ...]:
+    reserve = must(draft, RESERVES, reserve_id)
+    assert reserve.left > 0 and end_of_grace(reserve) <= context.time_ms, "the due index is wrong"
+    change_left(draft, reserve_id, -reserve.left)
+    return give_back(
+        draft, reserve.voucher, source="reserved", amount=reserve.left, context=context
+    )

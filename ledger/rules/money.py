@@ -27,11 +27,16 @@ class FunderShare(Record, frozen=True):
 
 def benefit(base_fen: int, basis_points: int, rounding: Rounding) -> int:
     """Return rate × base in fen, rounded as the programme says (R1.2)."""
-    whole = base_fen * basis_points
-    step = rounding.step_fen * WHOLE_BASIS_POINTS
+    return share_of(base_fen, basis_points, WHOLE_BASIS_POINTS, rounding)
+
+
+def share_of(amount_fen: int, parts: int, whole: int, rounding: Rounding) -> int:
+    """Return amount × parts / whole in fen, rounded as the programme says (R1.2)."""
+    product = amount_fen * parts
+    step = rounding.step_fen * whole
     if rounding.mode == "half_up":
-        whole += step // 2
-    return whole // step * rounding.step_fen
+        product += step // 2
+    return product // step * rounding.step_fen
 
 
 def split(amount_fen: int, shares: Sequence[FunderShare], residual: str) -> tuple[int, ...]:

@@ -1,27 +1,32 @@
-"""Parties and what members attest about them (spec T1, T2)."""
+"""Parties, their keys and their standing; enrolment (spec T1, R3, R10)."""
 
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from ledger.encoding.codec import Fen, Hash, Natural, PublicKey, Record, Slug, Text
+from ledger.encoding.codec import Hash, Natural, PublicKey, Record, Slug, Text
 from ledger.encoding.crypto import is_registrable_key
-from ledger.rules.authority import KEYS, RegisteredKey
+from ledger.rules.authority import CONFLICTING_ROLES, KEYS, TREASURY_ROLES, RegisteredKey
 from ledger.rules.base import Context, Outcome
 from ledger.rules.refusals import (
     KeyInvalid,
+    KeysUnfit,
     KeyTaken,
     PartyExists,
+    PartyNotActive,
     PartyUnknown,
     PartyWrongKind,
+    RecoveryOpen,
     RegistrationTagTaken,
     RolesNotForHolders,
     ThresholdInvalid,
-    ValidityPassed,
 )
 from ledger.view import Draft, StateView, Table, get
 
 KEYS_PER_PARTY_MAX = 64
+TREASURY_PERSONS_MIN = 4
+RESERVED_ID = "clearing"
+"""No party's id: clearing cycles name themselves so."""
 
 PartyKind = Literal["treasury", "data_centre", "holder", "auditor"]
 PartyClass = Literal[
@@ -37,13 +42,8 @@ PartyClass = Literal[
 ]
 """Of a treasury its level, of a holder its class, else empty."""
 HolderClass = Literal["start_up", "enterprise", "institute", "university", "maker"]
-Topic = Literal[
-    "registered_in",
-    "revenue_at_least",
-    "research_project",
-    "clean_record",
-    "unrelated_to",
-]
+PartyStatus = Literal["active", "suspended", "removed"]
+OptionalTime = Annotated[tuple[Natural, ...], Meta(max_length=1)]
 
 
 class PartyKey(Record, frozen=True):
@@ -52,6 +52,9 @@ class PartyKey(Record, frozen=True):
     key: PublicKey
     person: Slug
     roles: Annotated[tuple[Slug, ...], Meta(max_length=8)]
+
+
+KeySet = Annotated[tuple[PartyKey, ...], Meta(min_length=1, max_length=KEYS_PER_PARTY_MAX)]
 
 
 class Party(Record, frozen=True):
@@ -69,47 +72,44 @@ class Party(Record, frozen=True):
     """Keyed hash of the registration number; members have none."""
     tag_epoch: Natural
     """Which key made the tag."""
-    keys: Annotated[tuple[PartyKey, ...], Meta(min_length=1, max_length=KEYS_PER_PARTY_MAX)]
+    keys: KeySet
     threshold: Natural
     """How many keys sign for the party where no role is asked."""
-    status: Literal["active", "suspended", "removed"]
+    status: PartyStatus
     enrolled_by: Annotated[tuple[Slug, ...], Meta(max_length=1)]
     """The city that enrolled a holder."""
+    stopped_since_ms: OptionalTime
+    """When the open recovery began, if there is one (R10.3)."""
+    stopped_ms: Natural
+    """How long finished recoveries stopped the party, in ms together (R11.1)."""
 
 
 PARTIES = Table("party", Party)
 
 
-class TagOwner(Record, frozen=True):
-    """Which party a registration tag belongs to."""
+class KeyOwner(Record, frozen=True):
+    """Which party a tag or a validator key belongs to."""
 
     party: Slug
 
 
-REGISTRATION_TAGS = Table("registration-tag", TagOwner)
+REGISTRATION_TAGS = Table("registration-tag", KeyOwner)
 """By the tag in hex."""
+VALIDATOR_KEYS = Table("validator-key", KeyOwner)
+"""By the key in hex: the keys of validating nodes sign no transactions and stay theirs for ever."""
 
 
-class Attestation(Record, frozen=True):
-    """A member's statement about a party; programmes decide whom they trust."""
+class Ids(Record, frozen=True):
+    """Some parties' ids, in order."""
 
-    attester: Slug
-    subject: Slug
-    topic: Topic
-    about: Annotated[tuple[Slug, ...], Meta(max_length=1)]
-    """The other party of an ``unrelated_to``; empty means every accredited centre."""
-    text: Text
-    """The region of a ``registered_in``, the name of a project, else empty."""
-    amount: Fen
-    """The revenue of a ``revenue_at_least``, else 0."""
-    issued_ms: Natural
-    valid_until_ms: Natural
-    commitment: Annotated[tuple[Hash, ...], Meta(max_length=1)]
-    """Salted hash of the document seen."""
+    ids: tuple[Slug, ...]
 
 
-ATTESTATIONS = Table("attestation", Attestation)
-"""By subject, topic, attester: a member's newer statement replaces its older one."""
+CITIES = Table("cities", Ids)
+"""One record, under ``all``: cities that were not removed; whom a criterion trusts that names
+nobody."""
+MEMBERS = Table("members", Ids)
+"""One record, under ``all``: treasuries and data centres that were not removed: who votes."""
 
 
 class Enrol(Record, frozen=True, tag="party.enrol"):
@@ -123,21 +123,8 @@ class Enrol(Record, frozen=True, tag="party.enrol"):
     control_group: Text
     registration_tag: Hash
     tag_epoch: Natural
-    keys: Annotated[tuple[PartyKey, ...], Meta(min_length=1, max_length=KEYS_PER_PARTY_MAX)]
+    keys: KeySet
     threshold: Natural
-
-
-class Attest(Record, frozen=True, tag="attestation.issue"):
-    """A member states a fact about a party (T2)."""
-
-    attester: Slug
-    subject: Slug
-    topic: Topic
-    about: Annotated[tuple[Slug, ...], Meta(max_length=1)]
-    text: Text
-    amount: Fen
-    valid_until_ms: Natural
-    commitment: Annotated[tuple[Hash, ...], Meta(max_length=1)]
 
 
 def party_of(view: StateView, party_id: str) -> Party:
@@ -154,43 +141,124 @@ def require_kind(party: Party, *kinds: PartyKind) -> None:
         raise PartyWrongKind(party=party.id, kind=party.kind, expected=" or ".join(kinds))
 
 
+def is_city(party: Party) -> bool:
+    """Return whether a party is a city's treasury."""
+    return party.kind == "treasury" and party.party_class == "city"
+
+
 def require_city(view: StateView, city_id: str) -> Party:
     """Return a city's treasury; raise PartyUnknown or PartyWrongKind."""
     city = party_of(view, city_id)
-    if city.kind != "treasury" or city.party_class != "city":
+    if not is_city(city):
         raise PartyWrongKind(party=city_id, kind=city.party_class or city.kind, expected="city")
     return city
 
 
+def require_city_or_auditor(party: Party) -> None:
+    """Raise PartyWrongKind unless the party is a city or an auditor."""
+    if not is_city(party) and party.kind != "auditor":
+        raise PartyWrongKind(
+            party=party.id, kind=party.party_class or party.kind, expected="city or auditor"
+        )
+
+
+def require_active(party: Party) -> None:
+    """Raise PartyNotActive if the party is suspended or removed (R10.2)."""
+    if party.status != "active":
+        raise PartyNotActive(party=party.id, status=party.status)
+
+
+def require_free(party: Party) -> None:
+    """Raise RecoveryOpen while a recovery stops the party (R10.3)."""
+    for opened_ms in party.stopped_since_ms:
+        raise RecoveryOpen(party=party.id, opened_ms=opened_ms)
+
+
+def stopped_so_far(party: Party, time_ms: int) -> int:
+    """Return how long recoveries have stopped a party until now, in ms (R10.3)."""
+    return party.stopped_ms + sum(time_ms - since_ms for since_ms in party.stopped_since_ms)
+
+
 def require_consent(context: Context, party: Party, role: str) -> None:
-    """Raise unless the party signed: a treasury by two officers, others by their threshold."""
+    """Raise unless the party signed: a treasury by its officers, others by their threshold."""
     if party.kind == "treasury":
         context.signers.require_officers(party.id, role)
     else:
         context.signers.require_threshold(party.id, party.threshold)
 
 
+def role_conflict(keys: KeySet) -> str | None:
+    """Return what is wrong with the roles and persons of a treasury's keys, or None (R3.5)."""
+    roles: dict[str, list[str]] = {}
+    for key in keys:
+        held = roles.setdefault(key.person, [])
+        for role in key.roles:
+            if role not in TREASURY_ROLES:
+                return f"{role} is not a role"
+            held.append(role)
+    for person, held in roles.items():
+        for one, other in CONFLICTING_ROLES:
+            if one in held and other in held:
+                return f"{person} holds both {one} and {other}"
+    if len(roles) < TREASURY_PERSONS_MIN:
+        return f"a treasury names at least {TREASURY_PERSONS_MIN} persons"
+    return None
+
+
+def require_keys_fit(
+    view: StateView, party_id: str, kind: PartyKind, keys: KeySet, threshold: int
+) -> None:
+    """Raise unless a party could sign with these keys (R3.5)."""
+    if not 1 <= threshold <= len(keys):
+        raise ThresholdInvalid(threshold=threshold, keys=len(keys))
+    if kind == "treasury":
+        reason = role_conflict(keys)
+        if reason is not None:
+            raise KeysUnfit(reason=reason)
+    named: dict[bytes, None] = {}
+    for key in keys:
+        if key.roles and kind != "treasury":
+            raise RolesNotForHolders(person=key.person, roles=" ".join(key.roles))
+        if key.key in named or not _may_use(view, party_id, key):
+            raise KeyTaken(key=key.key.hex())
+        named[key.key] = None
+        if not is_registrable_key(key.key):
+            raise KeyInvalid(key=key.key.hex())
+
+
+def _may_use(view: StateView, party_id: str, key: PartyKey) -> bool:
+    """Return whether a key is nobody's, or alive at this very party and person."""
+    if get(view, VALIDATOR_KEYS, key.key.hex()) is not None:
+        return False
+    found = get(view, KEYS, key.key.hex())
+    return found is None or (found.alive and (found.party, found.person) == (party_id, key.person))
+
+
+def put_keys(draft: Draft, party_id: str, old: tuple[PartyKey, ...], new: KeySet) -> None:
+    """Register a party's new keys; those left out are dead for ever."""
+    kept = {key.key: None for key in new}
+    for key in old:
+        if key.key not in kept:
+            dead = RegisteredKey(party=party_id, person=key.person, roles=key.roles, alive=False)
+            draft.put(KEYS, dead, key.key.hex())
+    for key in new:
+        alive = RegisteredKey(party=party_id, person=key.person, roles=key.roles, alive=True)
+        draft.put(KEYS, alive, key.key.hex())
+
+
 def apply_enrol(view: StateView, tx: Enrol, context: Context) -> Outcome:
     """Return the writes that admit a holder. Checks run in the order of T1."""
-    require_city(view, tx.city)
+    city = require_city(view, tx.city)
     context.signers.require_officers(tx.city, "registrar")
-    if get(view, PARTIES, tx.party) is not None:
+    require_active(city)
+    if tx.party == RESERVED_ID or get(view, PARTIES, tx.party) is not None:
         raise PartyExists(party=tx.party)
     owner = get(view, REGISTRATION_TAGS, tx.registration_tag.hex())
     if owner is not None:
         raise RegistrationTagTaken(party=owner.party)
-    if not 1 <= tx.threshold <= len(tx.keys):
-        raise ThresholdInvalid(threshold=tx.threshold, keys=len(tx.keys))
+    require_keys_fit(view, tx.party, "holder", tx.keys, tx.threshold)
     draft = Draft(view)
-    for key in tx.keys:
-        if key.roles:
-            raise RolesNotForHolders(person=key.person, roles=" ".join(key.roles))
-        if get(draft, KEYS, key.key.hex()) is not None:
-            raise KeyTaken(key=key.key.hex())
-        if not is_registrable_key(key.key):
-            raise KeyInvalid(key=key.key.hex())
-        registered = RegisteredKey(party=tx.party, person=key.person, roles=())
-        draft.put(KEYS, registered, key.key.hex())
+    put_keys(draft, tx.party, (), tx.keys)
     party = Party(
         id=tx.party,
         kind="holder",
@@ -204,33 +272,9 @@ def apply_enrol(view: StateView, tx: Enrol, context: Context) -> Outcome:
         threshold=tx.threshold,
         status="active",
         enrolled_by=(tx.city,),
+        stopped_since_ms=(),
+        stopped_ms=0,
     )
     draft.put(PARTIES, party, tx.party)
-    draft.put(REGISTRATION_TAGS, TagOwner(party=tx.party), tx.registration_tag.hex())
-    return Outcome(changes=draft.changes())
-
-
-def apply_attest(view: StateView, tx: Attest, context: Context) -> Outcome:
-    """Return the write that records a statement. Checks run in the order of T2."""
-    attester = party_of(view, tx.attester)
-    require_kind(attester, "treasury", "data_centre", "auditor")
-    require_consent(context, attester, "registrar")
-    party_of(view, tx.subject)
-    for other in tx.about:
-        party_of(view, other)
-    if tx.valid_until_ms <= context.time_ms:
-        raise ValidityPassed(until_ms=tx.valid_until_ms, time_ms=context.time_ms)
-    attestation = Attestation(
-        attester=tx.attester,
-        subject=tx.subject,
-        topic=tx.topic,
-        about=tx.about,
-        text=tx.text,
-        amount=tx.amount,
-        issued_ms=context.time_ms,
-        valid_until_ms=tx.valid_until_ms,
-        commitment=tx.commitment,
-    )
-    draft = Draft(view)
-    draft.put(ATTESTATIONS, attestation, tx.subject, tx.topic, tx.attester)
+    draft.put(REGISTRATION_TAGS, KeyOwner(party=tx.party), tx.registration_tag.hex())
     return Outcome(changes=draft.changes())

@@ -1,43 +1,19 @@
-"""Programmes, their terms, their budgets and who is eligible (spec T3, T4, R4)."""
+"""Programmes, their versions and terms (spec T3, R9)."""
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from ledger.encoding.codec import (
-    FEN_MAX,
-    BasisPoints,
-    Delta,
-    Fen,
-    Natural,
-    ProgrammeId,
-    Record,
-    Slug,
-    Text,
-)
-from ledger.rules import calendar, money
+from ledger.encoding.codec import BasisPoints, Fen, Natural, ProgrammeId, Record, Slug, Text
+from ledger.rules.attestations import CRITERIA_MAX, Criterion
 from ledger.rules.base import Context, Outcome
 from ledger.rules.money import WHOLE_BASIS_POINTS, FunderShare, Rounding
-from ledger.rules.parties import (
-    ATTESTATIONS,
-    HolderClass,
-    Party,
-    Topic,
-    party_of,
-    require_city,
-    require_kind,
-)
+from ledger.rules.parties import HolderClass, party_of, require_active, require_city, require_kind
 from ledger.rules.refusals import (
-    AmountOverflow,
-    AppropriationBelowCommitted,
-    AppropriationExceeded,
-    CarryOverNotSupported,
-    NotAFunder,
-    NotEligible,
     ProgrammeNotOpen,
     ProgrammeUnknown,
     ProgrammeVersionWrong,
+    TermsDiffer,
     TermsInconsistent,
 )
 from ledger.view import Draft, StateView, Table, get, must
@@ -49,25 +25,10 @@ ServiceClass = Literal["training", "inference", "general"]
 Status = Literal["open", "suspended", "closed"]
 
 GROUPS_MAX = 16
-CRITERIA_MAX = 16
-"""Criteria of all groups together: each is looked up for every holder of a mint."""
 RATES_MAX = 64
 FUNDERS_MAX = 16
 LISTED_MAX = 64
-
-
-class Criterion(Record, frozen=True):
-    """One way to be eligible: an attestation of this topic."""
-
-    topic: Topic
-    text: Text
-    """What the attestation must say, exactly; empty accepts any."""
-    amount: Fen
-    """The least amount that the attestation must state."""
-    attesters: Annotated[tuple[Slug, ...], Meta(max_length=LISTED_MAX)]
-    """Whom the programme trusts; empty means any city."""
-    max_age_days: Natural
-    """How old the attestation may be; 0 sets no limit."""
+VALIDITY_DAYS_MAX = 3_660
 
 
 class RateRow(Record, frozen=True):
@@ -127,10 +88,14 @@ class Terms(Record, frozen=True):
     funders: Annotated[tuple[FunderShare, ...], Meta(min_length=1, max_length=FUNDERS_MAX)]
     residual_funder: Slug
     rounding: Rounding
-    validity_days: Annotated[int, Meta(ge=0, le=3_660)]
+    validity_days: Annotated[int, Meta(ge=0, le=VALIDITY_DAYS_MAX)]
+    base_period: Annotated[tuple[tuple[Natural, Natural], ...], Meta(max_length=1)]
+    """First day and end of the time whose use counts: a contract's amount is prorated to it."""
+    contract_days_max: Natural
+    """Longest contract, in days; 0 sets no limit."""
     stackable: Annotated[tuple[ProgrammeId, ...], Meta(max_length=LISTED_MAX)]
     ceiling: BasisPoints
-    """The share of an invoice that all programmes together may pay."""
+    """The share of an invoice's base that all programmes together may pay."""
 
 
 class Programme(Record, frozen=True):
@@ -154,21 +119,11 @@ class Totals(Record, frozen=True):
     revoked: Fen
 
 
-class Budget(Record, frozen=True):
-    """One funder's appropriation to a programme for one fiscal year (invariant I2)."""
-
-    appropriated: Fen
-    committed: Fen
-    """Minted less what returned while the year was open."""
-
-
 PROGRAMMES = Table("programme", Programme)
 TERMS = Table("terms", Terms)
 """By programme and version."""
 TOTALS = Table("totals", Totals)
 """By programme."""
-BUDGETS = Table("budget", Budget)
-"""By programme, year and funder."""
 
 
 class Publish(Record, frozen=True, tag="programme.publish"):
@@ -178,16 +133,6 @@ class Publish(Record, frozen=True, tag="programme.publish"):
     version: Natural
     status: Status
     terms: Terms
-
-
-class Appropriate(Record, frozen=True, tag="programme.appropriate"):
-    """A funder sets money aside for a year, or takes some back (T4)."""
-
-    programme: ProgrammeId
-    funder: Slug
-    year: Annotated[int, Meta(ge=2000, le=9999)]
-    delta: Delta
-    carried_from: Annotated[tuple[Natural, ...], Meta(max_length=1)]
 
 
 def issuer_of(programme_id: str) -> str:
@@ -214,8 +159,14 @@ def require_open(programme: Programme) -> None:
         raise ProgrammeNotOpen(programme=programme.id, status=programme.status)
 
 
+def require_not_suspended(programme: Programme) -> None:
+    """Raise ProgrammeNotOpen while the programme is suspended; a closed one still redeems."""
+    if programme.status == "suspended":
+        raise ProgrammeNotOpen(programme=programme.id, status=programme.status)
+
+
 def check_terms(terms: Terms) -> None:
-    """Raise TermsInconsistent if the terms contradict themselves (T3.4)."""
+    """Raise TermsInconsistent if the terms contradict themselves (T3.7)."""
     names = [share.funder for share in terms.funders]
     if len(names) != len(dict.fromkeys(names)):
         raise TermsInconsistent(reason="a funder is named twice")
@@ -234,17 +185,23 @@ def check_terms(terms: Terms) -> None:
         raise TermsInconsistent(reason=f"a criterion trusts more than {CRITERIA_MAX}")
     if terms.listed and terms.centres != "listed":
         raise TermsInconsistent(reason="centres are listed but the rule is not 'listed'")
+    if any(first_day >= end_day for first_day, end_day in terms.base_period):
+        raise TermsInconsistent(reason="the base period ends before it starts")
 
 
 def apply_publish(view: StateView, tx: Publish, context: Context) -> Outcome:
     """Return the writes that publish a version. Checks run in the order of T3."""
-    city = issuer_of(tx.programme)
-    require_city(view, city)
-    context.signers.require_officers(city, "budget")
+    city = require_city(view, issuer_of(tx.programme))
+    context.signers.require_officers(city.id, "budget")
+    require_active(city)
     current = get(view, PROGRAMMES, tx.programme)
-    expected = 1 if current is None else current.version + 1
-    if tx.version != expected:
-        raise ProgrammeVersionWrong(expected=expected, given=tx.version)
+    if current is not None and current.status == "closed":
+        raise ProgrammeNotOpen(programme=current.id, status=current.status)
+    version = 0 if current is None else current.version
+    if tx.version != version + 1 and (current is None or tx.version != version):
+        raise ProgrammeVersionWrong(expected=version + 1, given=tx.version)
+    if tx.version == version and tx.terms != terms_of(view, tx.programme, version):
+        raise TermsDiffer(version=version)
     check_terms(tx.terms)
     for share in tx.terms.funders:
         require_kind(party_of(view, share.funder), "treasury")
@@ -271,107 +228,3 @@ def apply_publish(view: StateView, tx: Publish, context: Context) -> Outcome:
             tx.programme,
         )
     return Outcome(changes=draft.changes())
-
-
-def apply_appropriate(view: StateView, tx: Appropriate, context: Context) -> Outcome:
-    """Return the write that changes an appropriation. Checks run in the order of T4."""
-    programme = programme_of(view, tx.programme)
-    terms = terms_of(view, programme.id, programme.version)
-    if tx.funder not in [share.funder for share in terms.funders]:
-        raise NotAFunder(party=tx.funder, programme=tx.programme)
-    context.signers.require_officers(tx.funder, "budget")
-    for year in tx.carried_from:
-        raise CarryOverNotSupported(year=year)
-    budget = budget_of(view, tx.programme, tx.year, tx.funder)
-    appropriated = budget.appropriated + tx.delta
-    if appropriated < budget.committed:
-        raise AppropriationBelowCommitted(appropriated=appropriated, committed=budget.committed)
-    if appropriated > FEN_MAX:
-        raise AmountOverflow(total=appropriated, maximum=FEN_MAX)
-    draft = Draft(view)
-    draft.put(
-        BUDGETS,
-        Budget(appropriated=appropriated, committed=budget.committed),
-        tx.programme,
-        str(tx.year),
-        tx.funder,
-    )
-    return Outcome(changes=draft.changes())
-
-
-def budget_of(view: StateView, programme_id: str, year: int, funder: str) -> Budget:
-    """Return a budget, empty if nothing was appropriated yet."""
-    found = get(view, BUDGETS, programme_id, str(year), funder)
-    return found if found is not None else Budget(appropriated=0, committed=0)
-
-
-def commit_budget(draft: Draft, terms: Terms, programme_id: str, year: int, amount: int) -> None:
-    """Commit ``amount`` fen to the funders; raise AppropriationExceeded (R4.3, invariant I2)."""
-    parts = money.split(amount, terms.funders, terms.residual_funder)
-    for share, part in zip(terms.funders, parts, strict=True):
-        budget = budget_of(draft, programme_id, year, share.funder)
-        free = budget.appropriated - budget.committed
-        if part > free:
-            raise AppropriationExceeded(funder=share.funder, year=year, asked=part, available=free)
-        change_committed(draft, programme_id, year, share.funder, part)
-
-
-def return_budget(
-    draft: Draft, terms: Terms, programme_id: str, year: int, *, before: int, after: int
-) -> None:
-    """Give back to the funders what a voucher returned: ``after`` − ``before`` fen (R4.4).
-
-    Shares are taken of the running total that the voucher returned. All of them are truncated,
-    the residual funder's too: were it given the rest of every part of a voucher that was split by
-    transfers, it would get back more than it committed. A fen that no share takes stays committed.
-    """
-    for share in terms.funders:
-        was = before * share.basis_points // WHOLE_BASIS_POINTS
-        now = after * share.basis_points // WHOLE_BASIS_POINTS
-        change_committed(draft, programme_id, year, share.funder, was - now)
-
-
-def change_committed(draft: Draft, programme_id: str, year: int, funder: str, delta: int) -> None:
-    """Add ``delta`` fen to what is committed of one funder's budget."""
-    budget = budget_of(draft, programme_id, year, funder)
-    changed = Budget(appropriated=budget.appropriated, committed=budget.committed + delta)
-    draft.put(BUDGETS, changed, programme_id, str(year), funder)
-
-
-def require_eligible(view: StateView, terms: Terms, party: Party, time_ms: int) -> None:
-    """Raise NotEligible unless every group has a criterion that the party fulfils (R4.1)."""
-    for group in terms.eligibility:
-        if not any(_fulfils(view, criterion, party, time_ms) for criterion in group):
-            needed = " or ".join(criterion.topic for criterion in group)
-            raise NotEligible(party=party.id, needed=needed)
-
-
-def _fulfils(view: StateView, criterion: Criterion, party: Party, time_ms: int) -> bool:
-    attesters: Sequence[str] = criterion.attesters or _cities(view)
-    for attester in attesters:
-        attestation = get(view, ATTESTATIONS, party.id, criterion.topic, attester)
-        if attestation is None or attestation.valid_until_ms <= time_ms:
-            continue
-        if criterion.text and attestation.text != criterion.text:
-            continue
-        if attestation.amount < criterion.amount:
-            continue
-        age_days = (time_ms - attestation.issued_ms) // calendar.DAY_MS
-        if criterion.max_age_days and age_days > criterion.max_age_days:
-            continue
-        return True
-    return False
-
-
-class Cities(Record, frozen=True):
-    """The ids of all cities, in order: whom a criterion trusts that names nobody."""
-
-    ids: tuple[Slug, ...]
-
-
-CITIES = Table("cities", Cities)
-"""One record, under ``all``."""
-
-
-def _cities(view: StateView) -> tuple[str, ...]:
-    return must(view, CITIES, "all").ids

@@ -57,6 +57,37 @@ class SignatureMissing(TransactionRefused):
     signed: int
 
 
+@refusal
+class PartyNotActive(TransactionRefused):
+    """The party is suspended or removed and makes nothing new."""
+
+    number, code = 103, "party_not_active"
+    sentence = "{party} is {status}"
+    party: str
+    status: str
+
+
+@refusal
+class RecoveryOpen(TransactionRefused):
+    """A recovery of the party's keys is open: it is stopped meanwhile."""
+
+    number, code = 104, "recovery_open"
+    sentence = "{party} is stopped by a recovery since {opened_ms}"
+    party: str
+    opened_ms: int
+
+
+@refusal
+class PersonSubmitted(TransactionRefused):
+    """A person decides what the same person submitted."""
+
+    number, code = 105, "person_submitted"
+    sentence = "{person} of {party} submitted {claim}"
+    party: str
+    person: str
+    claim: str
+
+
 # 2xx: parties and attestations
 
 
@@ -156,6 +187,76 @@ class RolesNotForHolders(TransactionRefused):
     roles: str
 
 
+@refusal
+class AttestationUnknown(TransactionRefused):
+    """The member has no such statement in force."""
+
+    number, code = 211, "attestation_unknown"
+    sentence = "{attester} has no statement {topic} about {subject} in force"
+    attester: str
+    subject: str
+    topic: str
+
+
+@refusal
+class KeysUnfit(TransactionRefused):
+    """A treasury's keys break the rules of roles and persons."""
+
+    number, code = 212, "keys_unfit"
+    sentence = "{reason}"
+    reason: str
+
+
+@refusal
+class RecoveryUnknown(TransactionRefused):
+    """The party has no open recovery."""
+
+    number, code = 213, "recovery_unknown"
+    sentence = "no open recovery of {party}"
+    party: str
+
+
+@refusal
+class RecoveryTooEarly(TransactionRefused):
+    """New keys come into force 72 hours after the recovery opened at the earliest."""
+
+    number, code = 214, "recovery_too_early"
+    sentence = "possible from {from_ms}, block time is {time_ms}"
+    from_ms: int
+    time_ms: int
+
+
+@refusal
+class SecondOpinionMissing(TransactionRefused):
+    """A recovery with an objection needs another city or an auditor."""
+
+    number, code = 215, "second_opinion_missing"
+    sentence = "another city or an auditor must sign for {party} with {city}"
+    party: str
+    city: str
+
+
+@refusal
+class EnrolledElsewhere(TransactionRefused):
+    """Only the city that enrolled a party may recover its keys."""
+
+    number, code = 216, "enrolled_elsewhere"
+    sentence = "{party} was not enrolled by {city}"
+    party: str
+    city: str
+
+
+@refusal
+class RelatedParties(TransactionRefused):
+    """Holder and centre are under one control where the programme forbids it."""
+
+    number, code = 217, "related_parties"
+    sentence = "{holder} and {redeemer} are both of {group}"
+    holder: str
+    redeemer: str
+    group: str
+
+
 # 3xx: programmes and budgets
 
 
@@ -240,15 +341,6 @@ class AmountOverflow(TransactionRefused):
 
 
 @refusal
-class CarryOverNotSupported(TransactionRefused):
-    """Carrying an appropriation over from another year is not built yet."""
-
-    number, code = 309, "carry_over_not_supported"
-    sentence = "carry-over from {year} is not supported by this rules version"
-    year: int
-
-
-@refusal
 class IssuerMismatch(TransactionRefused):
     """Only the city in the programme's id may act as its issuer."""
 
@@ -257,6 +349,26 @@ class IssuerMismatch(TransactionRefused):
     programme: str
     issuer: str
     party: str
+
+
+@refusal
+class CarryOverInvalid(TransactionRefused):
+    """Money is carried over from an earlier year, and only forwards."""
+
+    number, code = 309, "carry_over_invalid"
+    sentence = "cannot carry {delta} fen from {from_year} to {year}"
+    from_year: int
+    year: int
+    delta: int
+
+
+@refusal
+class TermsDiffer(TransactionRefused):
+    """A change of status must repeat the terms of the version in force."""
+
+    number, code = 311, "terms_differ"
+    sentence = "these are not the terms of version {version}; a change needs a new one"
+    version: int
 
 
 # 4xx: centres
@@ -306,15 +418,6 @@ class CapacityExceeded(TransactionRefused):
 
 
 @refusal
-class ModeNotSupported(TransactionRefused):
-    """Recognition by host_pays is not built yet."""
-
-    number, code = 405, "mode_not_supported"
-    sentence = "recognition mode {mode} is not supported by this rules version"
-    mode: str
-
-
-@refusal
 class PeriodEmpty(TransactionRefused):
     """A period ends before it begins."""
 
@@ -341,6 +444,28 @@ class HostMismatch(TransactionRefused):
     sentence = "{centre} is hosted by {host}"
     centre: str
     host: str
+
+
+@refusal
+class RecognitionExceeded(TransactionRefused):
+    """The host would pay more than the recognition's limit."""
+
+    number, code = 409, "recognition_exceeded"
+    sentence = "{host} for {programme}: asked {asked} fen, {available} left"
+    programme: str
+    host: str
+    asked: int
+    available: int
+
+
+@refusal
+class TariffExceeded(TransactionRefused):
+    """The base is above device time at the centre's highest tariff."""
+
+    number, code = 410, "tariff_exceeded"
+    sentence = "base {base} fen, at most {allowed} by the tariff ceilings"
+    base: int
+    allowed: int
 
 
 # 5xx: vouchers
@@ -450,23 +575,79 @@ class TermsVersionWrong(TransactionRefused):
     given: int
 
 
+@refusal
+class ReserveUntilInvalid(TransactionRefused):
+    """A hold end lies after now and not after the voucher's expiry."""
+
+    number, code = 511, "reserve_until_invalid"
+    sentence = "hold end {until_ms}, expected after {time_ms} and at most {latest_ms}"
+    until_ms: int
+    time_ms: int
+    latest_ms: int
+
+
+@refusal
+class ReserveUnknown(TransactionRefused):
+    """No such reserve."""
+
+    number, code = 512, "reserve_unknown"
+    sentence = "no reserve {reserve}"
+    reserve: str
+
+
+@refusal
+class ReserveMismatch(TransactionRefused):
+    """The reserve is of another voucher or for another centre."""
+
+    number, code = 513, "reserve_mismatch"
+    sentence = "reserve {reserve} is of {voucher} for {redeemer}"
+    reserve: str
+    voucher: str
+    redeemer: str
+
+
+@refusal
+class ReserveExhausted(TransactionRefused):
+    """Less is left in the reserve than asked."""
+
+    number, code = 514, "reserve_exhausted"
+    sentence = "asked for {asked} fen, reserve has {available}"
+    asked: int
+    available: int
+
+
+@refusal
+class ReserveLapsed(TransactionRefused):
+    """The reserve's hold end and the grace after it are over."""
+
+    number, code = 515, "reserve_lapsed"
+    sentence = "{reserve} was good until {until_ms}, block time is {time_ms}"
+    reserve: str
+    until_ms: int
+    time_ms: int
+
+
+@refusal
+class ExtensionInvalid(TransactionRefused):
+    """A new expiry lies after the old one and not too far ahead."""
+
+    number, code = 516, "extension_invalid"
+    sentence = "asked {asked_ms}, expected after {after_ms} and at most {latest_ms}"
+    asked_ms: int
+    after_ms: int
+    latest_ms: int
+
+
+@refusal
+class VoucherUnknown(TransactionRefused):
+    """No such voucher."""
+
+    number, code = 518, "voucher_unknown"
+    sentence = "no voucher {voucher}"
+    voucher: str
+
+
 # 6xx: claims
-
-
-@refusal
-class ReserveNotSupported(TransactionRefused):
-    """Redeeming under a reserve is not built yet."""
-
-    number, code = 601, "reserve_not_supported"
-    sentence = "redeeming under a reserve is not supported by this rules version"
-
-
-@refusal
-class AfterUseNotSupported(TransactionRefused):
-    """A claim without vouchers is not built yet."""
-
-    number, code = 602, "after_use_not_supported"
-    sentence = "a claim without vouchers is not supported by this rules version"
 
 
 @refusal
@@ -569,6 +750,441 @@ class RedeemedCapExceeded(TransactionRefused):
     year: int
     asked: int
     available: int
+
+
+@refusal
+class LinesMixed(TransactionRefused):
+    """The lines of a claim are of different programmes or terms."""
+
+    number, code = 613, "lines_mixed"
+    sentence = "{first} and {second} are not of one programme and version"
+    first: str
+    second: str
+
+
+@refusal
+class InvoiceDiffers(TransactionRefused):
+    """The invoice was claimed with other parties, amounts or usage."""
+
+    number, code = 614, "invoice_differs"
+    sentence = "claim {claim} shows this invoice with another {field}"
+    claim: str
+    field: str
+
+
+@refusal
+class ContractMissing(TransactionRefused):
+    """The programme asks for the contract behind the invoice."""
+
+    number, code = 615, "contract_missing"
+    sentence = "{programme} asks for the contract"
+    programme: str
+
+
+@refusal
+class ContractDiffers(TransactionRefused):
+    """The contract was shown with other parties, amount or days."""
+
+    number, code = 616, "contract_differs"
+    sentence = "the contract was shown with another {field}"
+    field: str
+
+
+@refusal
+class ContractTooLong(TransactionRefused):
+    """The contract runs longer than the programme allows."""
+
+    number, code = 617, "contract_too_long"
+    sentence = "{days} days, at most {allowed}"
+    days: int
+    allowed: int
+
+
+@refusal
+class BaseExceedsContract(TransactionRefused):
+    """The bases of a contract's invoices pass what the programme counts of it."""
+
+    number, code = 618, "base_exceeds_contract"
+    sentence = "bases of {base} fen, at most {allowed} of the contract"
+    base: int
+    allowed: int
+
+
+@refusal
+class ContractCapExceeded(TransactionRefused):
+    """A contract would be paid more than the programme allows."""
+
+    number, code = 619, "contract_cap_exceeded"
+    sentence = "asked {asked} fen, {available} left for the contract"
+    asked: int
+    available: int
+
+
+@refusal
+class ClaimUnknown(TransactionRefused):
+    """No such claim."""
+
+    number, code = 620, "claim_unknown"
+    sentence = "no claim {claim}"
+    claim: str
+
+
+@refusal
+class ClaimStatusWrong(TransactionRefused):
+    """The claim's status does not allow this."""
+
+    number, code = 621, "claim_status_wrong"
+    sentence = "{claim} is {status}"
+    claim: str
+    status: str
+
+
+@refusal
+class DisputeWindowOpen(TransactionRefused):
+    """The holder may still dispute a claim that it did not sign."""
+
+    number, code = 622, "dispute_window_open"
+    sentence = "the holder may dispute until {until_ms}, block time is {time_ms}"
+    until_ms: int
+    time_ms: int
+
+
+@refusal
+class DisputeWindowOver(TransactionRefused):
+    """It is too late to dispute the claim."""
+
+    number, code = 623, "dispute_window_over"
+    sentence = "disputes ended at {until_ms}, block time is {time_ms}"
+    until_ms: int
+    time_ms: int
+
+
+@refusal
+class NotDisputable(TransactionRefused):
+    """The holder signed the claim itself."""
+
+    number, code = 624, "not_disputable"
+    sentence = "{claim} was signed by its holder"
+    claim: str
+
+
+@refusal
+class CaseMissing(TransactionRefused):
+    """A disputed claim is decided by a case."""
+
+    number, code = 625, "case_missing"
+    sentence = "{claim} is disputed: name the case"
+    claim: str
+
+
+@refusal
+class AcceptedOutOfBounds(TransactionRefused):
+    """More is accepted than was claimed."""
+
+    number, code = 626, "accepted_out_of_bounds"
+    sentence = "accepted {accepted} fen of {amount}"
+    accepted: int
+    amount: int
+
+
+@refusal
+class TagNotChecked(TransactionRefused):
+    """Officers accept only what they checked the invoice's tag of."""
+
+    number, code = 627, "tag_not_checked"
+    sentence = "recompute the tag of the invoice of {claim} first"
+    claim: str
+
+
+@refusal
+class CreditExceedsAccepted(TransactionRefused):
+    """Credit notes pass what was accepted."""
+
+    number, code = 628, "credit_exceeds_accepted"
+    sentence = "asked {asked} fen, {available} is accepted"
+    asked: int
+    available: int
+
+
+@refusal
+class GrantNotAfterUse(TransactionRefused):
+    """The programme grants vouchers before use."""
+
+    number, code = 629, "grant_not_after_use"
+    sentence = "{programme} does not grant after use"
+    programme: str
+
+
+@refusal
+class LinesOrGrant(TransactionRefused):
+    """A claim names either vouchers or a grant after use."""
+
+    number, code = 630, "lines_or_grant"
+    sentence = "name either vouchers or a grant after use: {lines} lines, {grants} grants"
+    lines: int
+    grants: int
+
+
+@refusal
+class CreditsTooMany(TransactionRefused):
+    """The claim has as many credit notes as it can."""
+
+    number, code = 631, "credits_too_many"
+    sentence = "{claim} has {maximum} credit notes"
+    claim: str
+    maximum: int
+
+
+# 7xx: settlement
+
+
+@refusal
+class PayableUnknown(TransactionRefused):
+    """No such payable."""
+
+    number, code = 701, "payable_unknown"
+    sentence = "no payable {payable}"
+    payable: str
+
+
+@refusal
+class PayableCleared(TransactionRefused):
+    """The payable goes through clearing cycles and is not paid by itself."""
+
+    number, code = 702, "payable_cleared"
+    sentence = "{payable} goes through clearing cycles"
+    payable: str
+
+
+@refusal
+class PaymentExceedsDue(TransactionRefused):
+    """More would be paid than is open."""
+
+    number, code = 703, "payment_exceeds_due"
+    sentence = "asked {asked} fen, {available} is open"
+    asked: int
+    available: int
+
+
+@refusal
+class EndToEndIdUsed(TransactionRefused):
+    """A payment has this end-to-end id."""
+
+    number, code = 704, "end_to_end_id_used"
+    sentence = "{end_to_end_id} is used"
+    end_to_end_id: str
+
+
+@refusal
+class PaymentUnknown(TransactionRefused):
+    """No such payment."""
+
+    number, code = 705, "payment_unknown"
+    sentence = "no payment {end_to_end_id}"
+    end_to_end_id: str
+
+
+@refusal
+class PaymentStatusWrong(TransactionRefused):
+    """The payment's status does not allow this."""
+
+    number, code = 706, "payment_status_wrong"
+    sentence = "{end_to_end_id} is {status}"
+    end_to_end_id: str
+    status: str
+
+
+@refusal
+class ObjectionWindowOpen(TransactionRefused):
+    """The payee may still object, so the payer's bank cannot confirm yet."""
+
+    number, code = 707, "objection_window_open"
+    sentence = "the payee may object until {until_ms}, block time is {time_ms}"
+    until_ms: int
+    time_ms: int
+
+
+@refusal
+class ObjectionWindowOver(TransactionRefused):
+    """It is too late to object to the payment."""
+
+    number, code = 708, "objection_window_over"
+    sentence = "objections ended at {until_ms}, block time is {time_ms}"
+    until_ms: int
+    time_ms: int
+
+
+@refusal
+class CycleEmpty(TransactionRefused):
+    """No payable joined the open cycle."""
+
+    number, code = 709, "cycle_empty"
+    sentence = "nothing joined cycle {cycle}"
+    cycle: int
+
+
+@refusal
+class CycleWrong(TransactionRefused):
+    """Only the open cycle can be closed."""
+
+    number, code = 710, "cycle_wrong"
+    sentence = "cycle {open} is open, got {given}"
+    open: int
+    given: int
+
+
+@refusal
+class CycleTooEarly(TransactionRefused):
+    """A cycle stays open for a day after the first payable joined it."""
+
+    number, code = 711, "cycle_too_early"
+    sentence = "possible from {from_ms}, block time is {time_ms}"
+    from_ms: int
+    time_ms: int
+
+
+@refusal
+class NotPartOfPayment(TransactionRefused):
+    """The party is neither payer nor payee."""
+
+    number, code = 712, "not_part_of_payment"
+    sentence = "{party} neither pays nor gets {end_to_end_id}"
+    party: str
+    end_to_end_id: str
+
+
+# 8xx: governance
+
+
+@refusal
+class ProposalUnknown(TransactionRefused):
+    """No such proposal."""
+
+    number, code = 801, "proposal_unknown"
+    sentence = "no proposal {proposal}"
+    proposal: int
+
+
+@refusal
+class ProposalClosed(TransactionRefused):
+    """The proposal is adopted, or its time is over."""
+
+    number, code = 802, "proposal_closed"
+    sentence = "proposal {proposal} is {status}"
+    proposal: int
+    status: str
+
+
+@refusal
+class VoteRepeated(TransactionRefused):
+    """The member voted on this already."""
+
+    number, code = 803, "vote_repeated"
+    sentence = "{party} voted on proposal {proposal} already"
+    party: str
+    proposal: int
+
+
+@refusal
+class ActionInvalid(TransactionRefused):
+    """The proposed action cannot be done."""
+
+    number, code = 805, "action_invalid"
+    sentence = "{reason}"
+    reason: str
+
+
+@refusal
+class LedgerPaused(TransactionRefused):
+    """The ledger is paused by its members."""
+
+    number, code = 806, "ledger_paused"
+    sentence = "paused since {since_ms}"
+    since_ms: int
+
+
+# 9xx: holds and anchors
+
+
+@refusal
+class HoldUnknown(TransactionRefused):
+    """No such hold."""
+
+    number, code = 901, "hold_unknown"
+    sentence = "no hold {hold}"
+    hold: str
+
+
+@refusal
+class HoldCleared(TransactionRefused):
+    """The hold was cleared before."""
+
+    number, code = 902, "hold_cleared"
+    sentence = "{hold} was cleared before"
+    hold: str
+
+
+@refusal
+class HoldNotTheirs(TransactionRefused):
+    """Only the party that set a hold clears it."""
+
+    number, code = 903, "hold_not_theirs"
+    sentence = "{hold} was set by {setter}"
+    hold: str
+    setter: str
+
+
+@refusal
+class ScopeUnknown(TransactionRefused):
+    """There is no such thing to hold."""
+
+    number, code = 904, "scope_unknown"
+    sentence = "no {scope} {id}"
+    scope: str
+    id: str
+
+
+@refusal
+class NotConcerned(TransactionRefused):
+    """The city has nothing to do with it."""
+
+    number, code = 905, "not_concerned"
+    sentence = "{scope} {id} is no concern of {party}"
+    party: str
+    scope: str
+    id: str
+
+
+@refusal
+class Held(TransactionRefused):
+    """A hold is open on it."""
+
+    number, code = 906, "held"
+    sentence = "{scope} {id} is held by {hold}"
+    scope: str
+    id: str
+    hold: str
+
+
+@refusal
+class HoldsTooMany(TransactionRefused):
+    """It has as many open holds as it can."""
+
+    number, code = 907, "holds_too_many"
+    sentence = "{scope} {id} has {maximum} holds"
+    scope: str
+    id: str
+    maximum: int
+
+
+@refusal
+class HeightAhead(TransactionRefused):
+    """A statement is about a height that is not reached."""
+
+    number, code = 908, "height_ahead"
+    sentence = "height {as_of} is above {last}"
+    as_of: int
+    last: int
 
 
 def all_refusals() -> tuple[type[TransactionRefused], ...]:

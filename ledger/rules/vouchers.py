@@ -1,6 +1,6 @@
-"""Vouchers: mint and transfer (spec T7, T8)."""
+"""Vouchers: mint, transfer, extend, revoke, and where value goes (spec T7, T8, T16, T17, R11)."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -17,20 +17,30 @@ from ledger.encoding.codec import (
 )
 from ledger.encoding.crypto import sha256
 from ledger.rules import calendar, money
+from ledger.rules.attestations import require_eligible
 from ledger.rules.base import Context, Outcome, Posting
-from ledger.rules.parties import Party, party_of, require_kind
+from ledger.rules.budgets import commit_budget, return_budget
+from ledger.rules.holds import require_not_held
+from ledger.rules.parties import (
+    PARTIES,
+    Party,
+    party_of,
+    require_active,
+    require_free,
+    require_kind,
+    stopped_so_far,
+)
 from ledger.rules.programmes import (
     TOTALS,
+    VALIDITY_DAYS_MAX,
     Terms,
-    Totals,
-    commit_budget,
     issuer_of,
     programme_of,
-    require_eligible,
     require_open,
     terms_of,
 )
 from ledger.rules.refusals import (
+    ExtensionInvalid,
     GrantIsAfterUse,
     GrantOutOfBounds,
     GroupCapExceeded,
@@ -41,13 +51,16 @@ from ledger.rules.refusals import (
     VoucherExhausted,
     VoucherExpired,
     VoucherNotHeld,
+    VoucherUnknown,
 )
+from ledger.rules.sums import Amount, amount_at, change_amount, serial_id
 from ledger.view import Draft, StateView, Table, get, must
 
 MINT_ROWS_MAX = 1_000
-SERIAL_DIGITS = 9
 
 PositiveFen = Annotated[int, Meta(ge=1, le=FEN_MAX)]
+Part = Literal["available", "reserved", "claimed", "redeemed", "expired", "revoked"]
+"""Where a voucher's value can be."""
 
 
 class Voucher(Record, frozen=True):
@@ -67,18 +80,16 @@ class Voucher(Record, frozen=True):
     expired: Fen
     revoked: Fen
     expires_at_ms: Natural
-    """First millisecond at which the voucher is no longer good."""
+    """First millisecond at which the voucher is no longer good, but for R11.1."""
+    due_ms: Natural
+    """When the lapses look at it next, if value is available (R8.1)."""
+    stopped_ms: Natural
+    """How long its holder had been stopped when it got the voucher (R11.1)."""
     terms_version: Natural
     year: Natural
     """Fiscal year of the mint, whose budget carries it."""
     parent: Annotated[tuple[SerialId, ...], Meta(max_length=1)]
     """The voucher that this one was transferred out of."""
-
-
-class Amount(Record, frozen=True):
-    """A running sum in fen."""
-
-    fen: Fen
 
 
 VOUCHERS = Table("voucher", Voucher)
@@ -114,9 +125,26 @@ class Transfer(Record, frozen=True, tag="voucher.transfer"):
     amount: PositiveFen
 
 
+class Extend(Record, frozen=True, tag="voucher.extend"):
+    """A city gives a voucher more time (T16)."""
+
+    voucher: SerialId
+    until_day: Natural
+    """Last good day, since 1970-01-01 at +08:00."""
+    case: Hash
+
+
+class Revoke(Record, frozen=True, tag="voucher.revoke"):
+    """A city takes available value back (T17)."""
+
+    voucher: SerialId
+    amount: PositiveFen
+    case: Hash
+
+
 def voucher_id(programme_id: str, serial: int) -> str:
-    """Return the id of a programme's voucher: adjacent serials are adjacent on disk."""
-    return f"{programme_id}.{serial:0{SERIAL_DIGITS}d}"
+    """Return the id of a programme's voucher."""
+    return serial_id(programme_id, serial)
 
 
 def serial_of(voucher: str) -> int:
@@ -132,20 +160,40 @@ def held_voucher(view: StateView, voucher: str, holder: str) -> Voucher:
     return found
 
 
-def require_usable(voucher: Voucher, amount: int, time_ms: int) -> None:
-    """Raise VoucherExpired or VoucherExhausted unless ``amount`` fen can leave the voucher."""
-    if time_ms >= voucher.expires_at_ms:  # block time, so a replay years later agrees
-        raise VoucherExpired(
-            voucher=voucher.id, expires_at_ms=voucher.expires_at_ms, time_ms=time_ms
-        )
+def voucher_of(view: StateView, voucher: str) -> Voucher:
+    """Return a voucher; raise VoucherUnknown."""
+    found = get(view, VOUCHERS, voucher)
+    if found is None:
+        raise VoucherUnknown(voucher=voucher)
+    return found
+
+
+def expiry_of(voucher: Voucher, holder: Party, context: Context) -> int:
+    """Return the first millisecond at which a voucher is no longer good (R11.1).
+
+    Neither a pause of the ledger nor a recovery of its holder's keys costs a voucher its time.
+    """
+    given_back_ms = stopped_so_far(holder, context.time_ms) - voucher.stopped_ms
+    return context.put_off(voucher.expires_at_ms + given_back_ms)
+
+
+def require_unexpired(voucher: Voucher, holder: Party, context: Context) -> int:
+    """Return a voucher's expiry; raise VoucherExpired if it is over."""
+    expiry = expiry_of(voucher, holder, context)
+    if context.time_ms >= expiry:  # block time, so a replay years later agrees
+        raise VoucherExpired(voucher=voucher.id, expires_at_ms=expiry, time_ms=context.time_ms)
+    return expiry
+
+
+def require_available(voucher: Voucher, amount: int) -> None:
+    """Raise VoucherExhausted unless ``amount`` fen are available."""
     if amount > voucher.available:
         raise VoucherExhausted(asked=amount, available=voucher.available)
 
 
-def amount_at(view: StateView, table: Table[Amount], *parts: str) -> int:
-    """Return a running sum, 0 if it was never written."""
-    found = get(view, table, *parts)
-    return 0 if found is None else found.fen
+def group_hash(party: Party) -> str:
+    """Return the key part by which parties under one control are counted together."""
+    return sha256(party.control_group.encode()).hex()
 
 
 def count_issued(
@@ -155,17 +203,18 @@ def count_issued(
 
     Raises HolderCapExceeded or GroupCapExceeded (invariant I3).
     """
-    issued = amount_at(draft, ISSUED, programme_id, str(year), party.id)
+    key = (programme_id, str(year), party.id)
+    issued = amount_at(draft, ISSUED, *key)
     for cap in terms.caps.holder_year_issued:
         if issued + amount > cap:
             raise HolderCapExceeded(
                 party=party.id, year=year, asked=amount, available=max(0, cap - issued)
             )
-    draft.put(ISSUED, Amount(fen=money.add(issued, amount)), programme_id, str(year), party.id)
+    change_amount(draft, ISSUED, amount, *key)
     if not party.control_group:
         return
-    group = sha256(party.control_group.encode()).hex()
-    issued = amount_at(draft, GROUP_ISSUED, programme_id, str(year), group)
+    group_key = (programme_id, str(year), group_hash(party))
+    issued = amount_at(draft, GROUP_ISSUED, *group_key)
     for cap in terms.caps.group_year_issued:
         if issued + amount > cap:
             raise GroupCapExceeded(
@@ -174,93 +223,127 @@ def count_issued(
                 asked=amount,
                 available=max(0, cap - issued),
             )
-    draft.put(
-        GROUP_ISSUED,
-        Amount(fen=money.add(issued, amount)),
-        programme_id,
-        str(year),
-        group,
-    )
+    change_amount(draft, GROUP_ISSUED, amount, *group_key)
+
+
+def uncount_issued(draft: Draft, programme_id: str, year: int, party: Party, amount: int) -> None:
+    """Take a grant after use that was not accepted off its holder's caps (R12.5)."""
+    change_amount(draft, ISSUED, -amount, programme_id, str(year), party.id)
+    if party.control_group:
+        group = group_hash(party)
+        change_amount(draft, GROUP_ISSUED, -amount, programme_id, str(year), group)
 
 
 def apply_mint(view: StateView, tx: Mint, context: Context) -> Outcome:
     """Return the writes of a mint batch. Checks run in the order of T7."""
-    city = issuer_of(tx.programme)
     programme = programme_of(view, tx.programme)
-    context.signers.require_officers(city, "mint")
+    city = party_of(view, issuer_of(tx.programme))
+    context.signers.require_officers(city.id, "mint")
+    require_active(city)
     require_open(programme)
     if tx.terms_version != programme.version:
         raise TermsVersionWrong(current=programme.version, given=tx.terms_version)
     terms = terms_of(view, tx.programme, programme.version)
     if terms.grant == "after_use":
         raise GrantIsAfterUse(programme=tx.programme)
-    year = calendar.year_of(context.time_ms)
     expires_at_ms = calendar.expiry_ms(context.time_ms, terms.validity_days)
-    totals = must(view, TOTALS, tx.programme)
-    serial = totals.next_serial
-    total = 0
     draft = Draft(view)
+    first = must(view, TOTALS, tx.programme).next_serial
+    total = 0
     eligible: dict[str, Party] = {}
     for row in tx.rows:
         if row.holder not in eligible:
             party = party_of(view, row.holder)
             require_kind(party, "holder")
-            require_eligible(view, terms, party, context.time_ms)
+            require_eligible(view, terms.eligibility, party, context.time_ms)
             eligible[row.holder] = party
-        party = eligible[row.holder]
-        _require_grant(terms, row.amount)
-        count_issued(draft, terms, tx.programme, year, party, row.amount)
-        commit_budget(draft, terms, tx.programme, year, row.amount)
-        voucher = Voucher(
-            id=voucher_id(tx.programme, serial),
-            programme=tx.programme,
-            holder=row.holder,
-            face=row.amount,
-            available=row.amount,
-            reserved=0,
-            claimed=0,
-            redeemed=0,
-            expired=0,
-            revoked=0,
+        require_grant(draft, terms, tx.programme, eligible[row.holder], row.amount, context)
+        total = money.add(total, row.amount)
+    for row in tx.rows:
+        new_voucher(
+            draft,
+            tx.programme,
+            eligible[row.holder],
+            row.amount,
             expires_at_ms=expires_at_ms,
             terms_version=programme.version,
-            year=year,
-            parent=(),
+            year=calendar.year_of(context.time_ms),
+            time_ms=context.time_ms,
         )
-        draft.put(VOUCHERS, voucher, voucher.id)
-        serial += 1
-        total = money.add(total, row.amount)
-    after = msgspec.structs.replace(
-        totals,
-        next_serial=serial,
-        minted=money.add(totals.minted, total),
-        available=money.add(totals.available, total),
-    )
-    draft.put(TOTALS, after, tx.programme)
+    change_totals(draft, tx.programme, minted=total, available=total)
     posting = Posting(
         kind="mint",
         programme=tx.programme,
-        serial=totals.next_serial,
+        serial=first,
         count=len(tx.rows),
         amount=total,
-        source=city,
+        source=city.id,
         target="available",
     )
     return Outcome(changes=draft.changes(), postings=(posting,))
 
 
-def _require_grant(terms: Terms, amount: int) -> None:
+def require_grant(
+    draft: Draft, terms: Terms, programme_id: str, party: Party, amount: int, context: Context
+) -> None:
+    """Count a grant in against its bounds, caps and budget; raise if one does not hold (T7.7)."""
     minimum = terms.caps.grant_min[0] if terms.caps.grant_min else 1
     maximum = terms.caps.grant_max[0] if terms.caps.grant_max else FEN_MAX
     if not minimum <= amount <= maximum:
         raise GrantOutOfBounds(asked=amount, minimum=minimum, maximum=maximum)
+    year = calendar.year_of(context.time_ms)
+    count_issued(draft, terms, programme_id, year, party, amount)
+    commit_budget(draft, terms, programme_id, year, amount)
+
+
+def new_voucher(
+    draft: Draft,
+    programme_id: str,
+    holder: Party,
+    amount: int,
+    *,
+    expires_at_ms: int,
+    terms_version: int,
+    year: int,
+    time_ms: int,
+    parent: tuple[str, ...] = (),
+) -> Voucher:
+    """Write a voucher with the programme's next serial; the totals' parts are the caller's."""
+    totals = must(draft, TOTALS, programme_id)
+    voucher = Voucher(
+        id=voucher_id(programme_id, totals.next_serial),
+        programme=programme_id,
+        holder=holder.id,
+        face=amount,
+        available=amount,
+        reserved=0,
+        claimed=0,
+        redeemed=0,
+        expired=0,
+        revoked=0,
+        expires_at_ms=expires_at_ms,
+        due_ms=expires_at_ms,
+        stopped_ms=stopped_so_far(holder, time_ms),
+        terms_version=terms_version,
+        year=year,
+        parent=parent,
+    )
+    draft.put(VOUCHERS, voucher, voucher.id)
+    counted = msgspec.structs.replace(totals, next_serial=totals.next_serial + 1)
+    draft.put(TOTALS, counted, programme_id)
+    return voucher
 
 
 def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
     """Return the writes of a transfer. Checks run in the order of T8."""
     holder = party_of(view, tx.holder)
+    require_kind(holder, "holder")
     context.signers.require_threshold(holder.id, holder.threshold)
+    require_free(holder)
     voucher = held_voucher(view, tx.voucher, tx.holder)
+    require_not_held(
+        view, ("party", holder.id), ("programme", voucher.programme), ("voucher", voucher.id)
+    )
     terms = terms_of(view, voucher.programme, voucher.terms_version)
     recipient = party_of(view, tx.recipient)
     if recipient.id == holder.id:
@@ -269,38 +352,30 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
     same_group = holder.control_group != "" and holder.control_group == recipient.control_group
     if terms.transfer == "none" or (terms.transfer == "same_group" and not same_group):
         raise TransferNotAllowed(programme=voucher.programme, rule=terms.transfer)
-    require_usable(voucher, tx.amount, context.time_ms)
-    require_eligible(view, terms, recipient, context.time_ms)
+    require_unexpired(voucher, holder, context)
+    require_available(voucher, tx.amount)
+    require_eligible(view, terms.eligibility, recipient, context.time_ms)
     draft = Draft(view)
     count_issued(draft, terms, voucher.programme, voucher.year, recipient, tx.amount)
-    totals = must(view, TOTALS, voucher.programme)
-    child = Voucher(
-        id=voucher_id(voucher.programme, totals.next_serial),
-        programme=voucher.programme,
-        holder=recipient.id,
-        face=tx.amount,
-        available=tx.amount,
-        reserved=0,
-        claimed=0,
-        redeemed=0,
-        expired=0,
-        revoked=0,
-        expires_at_ms=voucher.expires_at_ms,
-        terms_version=voucher.terms_version,
-        year=voucher.year,
-        parent=(voucher.id,),
-    )
     parent = msgspec.structs.replace(
         voucher, face=voucher.face - tx.amount, available=voucher.available - tx.amount
     )
     draft.put(VOUCHERS, parent, parent.id)
-    draft.put(VOUCHERS, child, child.id)
-    next_totals = msgspec.structs.replace(totals, next_serial=totals.next_serial + 1)
-    draft.put(TOTALS, next_totals, voucher.programme)
+    child = new_voucher(
+        draft,
+        voucher.programme,
+        recipient,
+        tx.amount,
+        expires_at_ms=voucher.expires_at_ms + holder.stopped_ms - voucher.stopped_ms,
+        terms_version=voucher.terms_version,
+        year=voucher.year,
+        time_ms=context.time_ms,
+        parent=(voucher.id,),
+    )
     posting = Posting(
         kind="transfer",
         programme=voucher.programme,
-        serial=totals.next_serial,
+        serial=serial_of(child.id),
         count=1,
         amount=tx.amount,
         source=holder.id,
@@ -309,27 +384,101 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
     return Outcome(changes=draft.changes(), postings=(posting,))
 
 
-def with_totals(totals: Totals, *, source: str, target: str, amount: int) -> Totals:
-    """Return programme totals with ``amount`` fen moved between two parts."""
-    return msgspec.structs.replace(
-        totals,
-        **{
-            source: getattr(totals, source) - amount,
-            target: getattr(totals, target) + amount,
-        },
-    )
-
-
-def move_value(draft: Draft, voucher: Voucher, *, source: str, target: str, amount: int) -> None:
-    """Move ``amount`` fen between two parts of a voucher and of its programme's totals."""
-    moved = msgspec.structs.replace(
+def apply_extend(view: StateView, tx: Extend, context: Context) -> Outcome:
+    """Return the write of a longer validity. Checks run in the order of T16."""
+    voucher = voucher_of(view, tx.voucher)
+    context.signers.require_officers(issuer_of(voucher.programme), "review")
+    holder = must(view, PARTIES, voucher.holder)
+    expiry = require_unexpired(voucher, holder, context)
+    until_ms = calendar.end_of_day_ms(tx.until_day)
+    latest_ms = calendar.expiry_ms(context.time_ms, VALIDITY_DAYS_MAX)
+    if not expiry < until_ms <= latest_ms:
+        raise ExtensionInvalid(asked_ms=until_ms, after_ms=expiry, latest_ms=latest_ms)
+    draft = Draft(view)
+    extended = msgspec.structs.replace(
         voucher,
-        **{
-            source: getattr(voucher, source) - amount,
-            target: getattr(voucher, target) + amount,
-        },
+        expires_at_ms=until_ms,
+        due_ms=until_ms,
+        stopped_ms=stopped_so_far(holder, context.time_ms),
     )
-    draft.put(VOUCHERS, moved, voucher.id)
-    totals = must(draft, TOTALS, voucher.programme)
-    changed = with_totals(totals, source=source, target=target, amount=amount)
-    draft.put(TOTALS, changed, voucher.programme)
+    draft.put(VOUCHERS, extended, voucher.id)
+    return Outcome(changes=draft.changes())
+
+
+def apply_revoke(view: StateView, tx: Revoke, context: Context) -> Outcome:
+    """Return the writes that take value back. Checks run in the order of T17."""
+    voucher = voucher_of(view, tx.voucher)
+    context.signers.require_officers(issuer_of(voucher.programme), "review")
+    require_available(voucher, tx.amount)
+    draft = Draft(view)
+    posting = move_value(
+        draft,
+        voucher.id,
+        source="available",
+        target="revoked",
+        amount=tx.amount,
+        time_ms=context.time_ms,
+    )
+    return Outcome(changes=draft.changes(), postings=(posting,))
+
+
+def change_totals(draft: Draft, programme_id: str, **parts: int) -> None:
+    """Add to parts of a programme's totals, by name; raise AmountOverflow."""
+    totals = must(draft, TOTALS, programme_id)
+    changed = {name: money.add(getattr(totals, name), delta) for name, delta in parts.items()}
+    draft.put(TOTALS, msgspec.structs.replace(totals, **changed), programme_id)
+
+
+def move_value(
+    draft: Draft, voucher: str, *, source: Part, target: Part, amount: int, time_ms: int
+) -> Posting:
+    """Move ``amount`` fen between two parts of a voucher and of its programme's totals.
+
+    What expires or is revoked returns to the funders while the year of its mint is open (R4.4).
+    Returns the posting: a burn if the value is redeemed, else a move.
+    """
+    before = must(draft, VOUCHERS, voucher)
+    after = msgspec.structs.replace(
+        before,
+        **{source: getattr(before, source) - amount, target: getattr(before, target) + amount},
+    )
+    draft.put(VOUCHERS, after, voucher)
+    change_totals(draft, before.programme, **{source: -amount, target: amount})
+    if target in ("expired", "revoked") and calendar.year_of(time_ms) == before.year:
+        return_budget(
+            draft,
+            terms_of(draft, before.programme, before.terms_version),
+            before.programme,
+            before.year,
+            before=before.expired + before.revoked,
+            after=after.expired + after.revoked,
+        )
+    return Posting(
+        kind="burn" if target == "redeemed" else "move",
+        programme=before.programme,
+        serial=serial_of(voucher),
+        count=1,
+        amount=amount,
+        source=source,
+        target=target,
+    )
+
+
+def give_back(
+    draft: Draft, voucher_id: str, *, source: Part, amount: int, context: Context
+) -> tuple[Posting, ...]:
+    """Return value of a part to the holder, or let it expire if its time is over (R11.2)."""
+    if amount == 0:
+        return ()
+    voucher = must(draft, VOUCHERS, voucher_id)
+    holder = must(draft, PARTIES, voucher.holder)
+    good = context.time_ms < expiry_of(voucher, holder, context)
+    posting = move_value(
+        draft,
+        voucher_id,
+        source=source,
+        target="available" if good else "expired",
+        amount=amount,
+        time_ms=context.time_ms,
+    )
+    return (posting,)

@@ -2,7 +2,7 @@
 
 Databases: ``state`` (key → value), ``history`` (key NUL u64be sequence → value), ``log``
 (u64be sequence → entry), ``blocks`` and ``commits`` (u64be height), ``ids`` (u32be expiry hour,
-id → u64be sequence), ``due`` (u64be expiry, voucher id), ``parties`` (party NUL key), ``meta``.
+id → u64be sequence), ``due`` (u64be time, record key), ``parties`` (party NUL key), ``meta``.
 """
 
 import os
@@ -17,8 +17,8 @@ import lmdb
 from ledger.encoding import codec
 from ledger.encoding.codec import UINT64_MAX, Record
 from ledger.execute import Execution, Head, Write
-from ledger.rules.vouchers import Voucher
-from ledger.store.rows import BlockRow, HeadRow, due_key, id_key, is_due, party_rows
+from ledger.store.rows import BlockRow, HeadRow, due_row, id_key, party_rows
+from ledger.tables import table_of
 
 R = TypeVar("R", bound=Record)
 
@@ -129,7 +129,7 @@ class Snapshot:
             yield int.from_bytes(row[-8:], "big"), value
 
     def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
-        """Return due vouchers by (expiry, id)."""
+        """Return keys of due records by (due, key)."""
         found = []
         for key, _ in self.scan("due", prefix=b"", limit=limit):
             if int.from_bytes(key[:8], "big") > until_ms:
@@ -223,7 +223,7 @@ class LmdbStore:
         self._cache[key] = record
 
     def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
-        """Return due vouchers by (expiry, id)."""
+        """Return keys of due records by (due, key)."""
         return self.snapshot.due(until_ms, limit)
 
     def head(self) -> Head | None:
@@ -275,6 +275,11 @@ class LmdbStore:
             raise StoreFull(str(error)) from None
         for write in execution.writes:  # only now that they are durable; the last one stays
             self._remember(write.key, write.record)
+
+    def records(self) -> Iterator[tuple[bytes, Record]]:
+        """Yield every current record with its key, by key; nothing may be committed meanwhile."""
+        for key, value in self.snapshot.scan("state", prefix=b"", limit=UINT64_MAX):
+            yield key, codec.decode_stored(table_of(key).record, value[8:])
 
     def used_share_percent(self) -> int:
         """Return how much of the map is in use, in percent."""
@@ -332,16 +337,16 @@ class LmdbStore:
     def _index(self, transaction: lmdb.Transaction, write: Write) -> None:
         """Keep the due index and the index by party in step with a record."""
         record = write.record
-        if isinstance(record, Voucher):
-            old = self.read(write.key, Voucher)
-            if is_due(old) and not is_due(record):
-                transaction.delete(due_key(record), db=self._databases["due"])
-            elif is_due(record) and not is_due(old):
-                self._put(transaction, "due", due_key(record), b"")
-            if old is not None:
-                return
-        for row in party_rows(record):
-            self._put(transaction, "parties", row, b"")
+        old = self.read(write.key, type(record))
+        was, now = due_row(write.key, old), due_row(write.key, record)
+        if was != now:
+            if was is not None:
+                transaction.delete(was, db=self._databases["due"])
+            if now is not None:
+                self._put(transaction, "due", now, b"")
+        if old is None:
+            for row in party_rows(write.key, record):
+                self._put(transaction, "parties", row, b"")
 
 
 class LmdbReader:

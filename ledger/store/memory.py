@@ -1,12 +1,15 @@
 """A store in plain dictionaries: the naive twin of the LMDB store, for tests and simulation."""
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 from ledger.encoding import codec
 from ledger.encoding.codec import UINT64_MAX, Record
 from ledger.execute import Execution, Head, Write
-from ledger.rules.vouchers import VOUCHERS, Voucher
-from ledger.store.rows import BlockRow, is_due
+from ledger.rules.reserves import RESERVES
+from ledger.rules.vouchers import VOUCHERS
+from ledger.store.rows import BlockRow, due_row
+from ledger.tables import table_of
 
 R = TypeVar("R", bound=Record)
 
@@ -32,15 +35,21 @@ class MemoryStore:
         decoded: R = codec.decode(record, value[8:], UINT64_MAX)
         return decoded
 
-    def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
-        """Return due vouchers by (expiry, id)."""
-        found = []
+    def records(self) -> Iterator[tuple[bytes, Record]]:
+        """Yield every current record with its key, by key."""
         for key in sorted(self.state):
-            if key.startswith(VOUCHERS.prefix):
-                voucher = self.read(key, Voucher)
-                if voucher is not None and is_due(voucher) and voucher.expires_at_ms <= until_ms:
-                    found.append((voucher.expires_at_ms, voucher.id))
-        return tuple(voucher_id for _, voucher_id in sorted(found)[:limit])
+            yield key, codec.decode(table_of(key).record, self.state[key][8:], UINT64_MAX)
+
+    def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
+        """Return keys of due records by (due, key)."""
+        found = []
+        for table in (VOUCHERS, RESERVES):
+            for key in self.state:
+                if key.startswith(table.prefix):
+                    row = due_row(key, self.read(key, table.record))
+                    if row is not None and int.from_bytes(row[:8], "big") <= until_ms:
+                        found.append(row)
+        return tuple(row[8:].decode("ascii") for row in sorted(found)[:limit])
 
     def head(self) -> Head | None:
         """Return the head."""

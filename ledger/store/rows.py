@@ -4,8 +4,13 @@ from collections.abc import Iterable
 
 from ledger.encoding.codec import Hash, Natural, Record
 from ledger.execute import Head
-from ledger.rules.claims import CLAIMS, Claim
-from ledger.rules.vouchers import VOUCHERS, Voucher
+from ledger.rules.claims import Claim
+from ledger.rules.holds import Hold
+from ledger.rules.lapses import due_ms
+from ledger.rules.payables import Payable
+from ledger.rules.payments import Payment
+from ledger.rules.reserves import Reserve
+from ledger.rules.vouchers import Voucher
 
 HOUR_MS = 3_600_000
 
@@ -61,20 +66,35 @@ def id_key(transaction_id: bytes, expires_at: int) -> bytes:
     return (expires_at // HOUR_MS).to_bytes(4, "big") + transaction_id
 
 
-def due_key(voucher: Voucher) -> bytes:
-    """Return the index key under which a voucher waits for its expiry."""
-    return voucher.expires_at_ms.to_bytes(8, "big") + voucher.id.encode("ascii")
+def due_row(key: bytes, record: Record | None) -> bytes | None:
+    """Return the index row under which a record waits for the lapses, if it does (R8.1)."""
+    if not isinstance(record, Voucher | Reserve):
+        return None
+    due = due_ms(record)
+    return None if due is None else due.to_bytes(8, "big") + key
 
 
-def is_due(voucher: Voucher | None) -> bool:
-    """Return whether a voucher belongs into the due index: it has value that can expire."""
-    return voucher is not None and voucher.available > 0
+def party_rows(key: bytes, record: Record) -> Iterable[bytes]:
+    """Return index rows ``name NUL record key`` by which a new record is found.
 
-
-def party_rows(record: Record) -> Iterable[bytes]:
-    """Return index keys ``party NUL record key`` by which a new record is found."""
-    if isinstance(record, Voucher):
-        yield record.holder.encode("ascii") + b"\0" + VOUCHERS.key(record.id)
-    elif isinstance(record, Claim):
-        yield record.holder.encode("ascii") + b"\0" + CLAIMS.key(record.id)
-        yield record.redeemer.encode("ascii") + b"\0" + CLAIMS.key(record.id)
+    A name is a party's id, or the id of what the record is about: a reserve is also found by its
+    voucher, a payment by its payable, a hold by the thing it freezes.
+    """
+    names: tuple[str, ...]
+    match record:
+        case Voucher(holder=holder):
+            names = (holder,)
+        case Claim(holder=holder, redeemer=redeemer):
+            names = (holder, redeemer)
+        case Reserve(holder=holder, redeemer=redeemer, voucher=voucher):
+            names = (holder, redeemer, voucher)
+        case Payable(debtor=debtor, creditor=creditor):
+            names = (debtor, creditor)
+        case Payment(payable=payable):
+            names = (payable,)
+        case Hold(thing=thing):
+            names = (thing,)
+        case _:
+            return
+    for name in dict.fromkeys(names):
+        yield name.encode("ascii") + b"\0" + key

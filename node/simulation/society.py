@@ -13,13 +13,16 @@ from consensus.messages import ValidatorKey
 from consensus.validators import Validator, ValidatorSet
 from ledger.encoding import codec
 from ledger.encoding.codec import Record
-from ledger.genesis import Genesis, Member, Parameters, ValidatorKeys, log_id_of
+from ledger.genesis import Genesis, log_id_of
 from ledger.rules import calendar
+from ledger.rules.budgets import Appropriate
 from ledger.rules.centres import Accredit, Devices
-from ledger.rules.claims import Invoice, Line, Redeem, Usage
+from ledger.rules.claims import Line, Redeem
+from ledger.rules.governance import Member, Parameters, ValidatorKeys
+from ledger.rules.invoices import Invoice, Usage
 from ledger.rules.money import FunderShare, Rounding
 from ledger.rules.parties import Enrol, PartyKey
-from ledger.rules.programmes import Appropriate, Caps, Publish, RateRow, Review, Terms
+from ledger.rules.programmes import Caps, Publish, RateRow, Review, Terms
 from ledger.rules.vouchers import Mint, MintRow, Transfer
 from ledger.transactions import Body, seal, signing_bytes, transaction_id
 from node.simulation.signatures import Signatures, public_key, seed_of
@@ -68,6 +71,7 @@ def found(validators: int) -> Foundation:
                 block_transactions_max=4_000,
                 block_rows_max=8_000,
                 block_lapses_max=3,
+                officers=(),
             ),
         )
     )
@@ -197,9 +201,11 @@ class Clients:
             redeemer=centre_name(0),
             order="order",
             lines=(Line(voucher=voucher, amount=fen, reserve=()),),
+            grant=(),
             invoice=Invoice(
                 tag=seed_of("invoice", str(self._made)), tag_epoch=1, net=fen * 10, base=fen * 10
             ),
+            contract=(),
             service_class="training",
             usage=(Usage(chip="chip", day=calendar.day_of(now_ms) - 1, gpu_ms=1, energy_wh=0),),
             own_share=bytes(32),
@@ -227,7 +233,7 @@ def _accreditation() -> Accredit:
     return Accredit(
         host=CITY,
         centre=centre_name(0),
-        devices=(Devices(chip="chip", origin="domestic", count=1_000, tariff_ceiling=1_000),),
+        devices=(Devices(chip="chip", origin="domestic", count=1_000, tariff_ceiling=0),),
         pue_milli=1_200,
         ownership="public",
         ended=False,
@@ -264,6 +270,8 @@ def _terms(lapses: bool) -> Terms:
         residual_funder=CITY,
         rounding=Rounding(mode="truncate", step_fen=1),
         validity_days=0 if lapses else 365,
+        base_period=(),
+        contract_days_max=0,
         stackable=(),
         ceiling=10_000,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ledger.blocks import BlockInput
 from ledger.ledger import Ledger
-from ledger.rules.programmes import Appropriate
+from ledger.rules.budgets import Appropriate
 from ledger.store.lmdb_store import LmdbStore
 from tests import builders
 

@@ -14,11 +14,12 @@ from ledger.blocks import BlockInput
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import FEN_MAX, NotCanonical, Record
 from ledger.ledger import Ledger
-from ledger.rules import calendar, claims
+from ledger.rules import calendar, invoices
+from ledger.rules.attestations import ATTESTATIONS, CRITERIA_MAX
 from ledger.rules.centres import ACCREDITATIONS, DEVICES_MAX, Accreditation, Devices
-from ledger.rules.claims import DAY_GPU_MS, DEVICE_TIME, Redeem, Usage
-from ledger.rules.parties import ATTESTATIONS, PartyKey
-from ledger.rules.programmes import CRITERIA_MAX
+from ledger.rules.claims import Redeem
+from ledger.rules.invoices import DAY_GPU_MS, DEVICE_TIME, Usage
+from ledger.rules.parties import PartyKey
 from ledger.rules.refusals import AmountOverflow
 from ledger.store.lmdb_store import LmdbStore
 from ledger.store.memory import MemoryStore
@@ -95,7 +96,7 @@ def test_device_time_beyond_the_range_of_amounts_is_refused() -> None:
     tx = parse(redeem(used(FEN_MAX), used(1))).body.operation
     assert isinstance(tx, Redeem)
     with pytest.raises(AmountOverflow) as refusal:
-        claims._count_usage(Draft(chain.ledger._storage), tx, huge, NOON_MS)
+        invoices.count_usage(Draft(chain.ledger._storage), tx.usage, huge, NOON_MS)
     assert refusal.value.code == "amount_overflow"
 
 

@@ -18,7 +18,7 @@ from ledger.entries import (
     decode_entry,
     encode_entry,
 )
-from ledger.genesis import ValidatorSetRecord
+from ledger.rules.governance import ValidatorSetRecord
 from ledger.rules.programmes import TOTALS
 from ledger.store.memory import MemoryStore
 from ledger.transactions import parse, seal

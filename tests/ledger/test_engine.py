@@ -7,7 +7,8 @@ import pytest
 
 from ledger.blocks import record_hash
 from ledger.ledger import Ledger
-from ledger.rules.programmes import BUDGETS, TOTALS
+from ledger.rules.budgets import BUDGETS
+from ledger.rules.programmes import TOTALS
 from ledger.rules.vouchers import VOUCHERS, Voucher
 from ledger.store.memory import MemoryStore
 from ledger.view import must

@@ -1,26 +1,30 @@
-"""Each invariant (I1 to I5), broken on purpose: the ledger stops instead of going on."""
+"""Each invariant over states, broken on purpose: the ledger stops instead of going on."""
 
-from collections.abc import Callable
+import re
 from typing import Any
 
 import msgspec
 import pytest
 
-from ledger.encoding.codec import FEN_MAX, Record
+from ledger.encoding.codec import Record
 from ledger.execute import stored_value
-from ledger.invariants import PARTS, InvariantBroken, check_changes
-from ledger.rules.claims import CLAIMS, INVOICES
-from ledger.rules.programmes import BUDGETS, TOTALS
-from ledger.rules.settlement import PAYABLES
+from ledger.invariants import InvariantBroken, check_changes, check_state
+from ledger.rules.budgets import BUDGETS
+from ledger.rules.claims import CLAIMS
+from ledger.rules.invoices import INVOICES
+from ledger.rules.payables import PAYABLES
+from ledger.rules.programmes import TOTALS
 from ledger.rules.vouchers import VOUCHERS
 from ledger.store.memory import MemoryStore
 from ledger.view import Put, Table, must
 from tests import builders
 from tests.builders import Chain
+from tests.ledger.adversarial.states import STATES, Corruption, busy_store, records_of
 
 PROGRAMME = "shanghai.compute"
 V1 = f"{PROGRAMME}.000000001"
 CLAIM = "guian-hub.000000001"
+PAYABLE = f"{CLAIM}-000"
 TAG = builders.seed("invoice-1").hex()
 
 
@@ -44,57 +48,33 @@ def changed(store: MemoryStore, table: Table[Any], *parts: str, **fields: Any) -
     return Put(table.key(*parts), record)
 
 
-Doctor = Callable[[MemoryStore], tuple[Put, ...]]
-
-BREAKS: dict[str, Doctor] = {
-    "I1: parts of a voucher above its face": lambda store: (
-        changed(store, VOUCHERS, V1, available=701),
-    ),
-    "I1: a voucher's value moved, its programme's total did not": lambda store: (
-        changed(store, VOUCHERS, V1, available=600, expired=100),
-    ),
-    "I1: a programme's total moved, its vouchers did not": lambda store: (
-        changed(store, VOUCHERS, V1),
-        changed(store, TOTALS, PROGRAMME, available=600, expired=100),
-    ),
-    "I1: parts of a total above what was minted": lambda store: (
-        changed(store, TOTALS, PROGRAMME, available=701),
-    ),
-    "I2: committed above appropriated": lambda store: (
-        changed(store, BUDGETS, PROGRAMME, "2026", "shanghai", committed=100_000_001),
-    ),
-    "I2: committed below zero": lambda store: (
-        changed(store, BUDGETS, PROGRAMME, "2026", "shanghai", committed=-1),
-    ),
-    "I2: appropriated beyond amounts": lambda store: (
-        changed(store, BUDGETS, PROGRAMME, "2026", "shanghai", appropriated=FEN_MAX + 1),
-    ),
-    "I4: accepted above the base": lambda store: (changed(store, INVOICES, TAG, base=299),),
-    "I4: base above the bill": lambda store: (changed(store, INVOICES, TAG, base=3_001),),
-    "I5: accepted above what was asked": lambda store: (
-        changed(store, CLAIMS, CLAIM, accepted=301),
-    ),
-    "I5: accepted without payables": lambda store: (
-        changed(store, CLAIMS, CLAIM, amount=400, accepted=400),
-    ),
-    "I5: a payable without acceptance": lambda store: (
-        changed(store, PAYABLES, CLAIM, "0", amount=301),
-    ),
-    "I5: paid above due": lambda store: (changed(store, PAYABLES, CLAIM, "0", paid=301),),
-    **{
-        f"I8: {part} below zero": lambda store, part=part: (  # type: ignore[misc]
-            changed(store, VOUCHERS, V1, **{part: -1}),
-        )
-        for part in PARTS
-    },
-}
+@pytest.fixture(scope="module")
+def busy() -> MemoryStore:
+    return busy_store()
 
 
-@pytest.mark.parametrize("name", BREAKS)
-def test_the_check_finds(name: str) -> None:
-    store = store_of(used_chain())
-    with pytest.raises(InvariantBroken):
-        check_changes(store, dict(BREAKS[name](store)))
+def test_a_busy_ledger_is_sound(busy: MemoryStore) -> None:
+    records = records_of(busy)
+    assert check_state(records.items()) == len(records) > 60
+    check_changes(busy, records)
+
+
+@pytest.mark.parametrize("state", STATES, ids=str)
+def test_an_audit_finds(state: Corruption, busy: MemoryStore) -> None:
+    key, record = state.change(busy)
+    with pytest.raises(InvariantBroken, match=re.escape(state.says)):
+        check_state({**records_of(busy), key: record}.items())
+
+
+@pytest.mark.parametrize("state", [state for state in STATES if not state.only_in_audit], ids=str)
+def test_the_running_ledger_finds(state: Corruption, busy: MemoryStore) -> None:
+    with pytest.raises(InvariantBroken, match=re.escape(state.says)):
+        check_changes(busy, dict((state.change(busy),)))
+
+
+def test_every_invariant_over_states_is_broken_once() -> None:
+    assert {state.invariant for state in STATES} == {"I1", "I2", "I3", "I4", "I5", "I7", "I8"}
+    print(f"{len(STATES)} corrupted states")
 
 
 def test_the_check_is_content_with_what_rules_wrote() -> None:
@@ -104,7 +84,7 @@ def test_the_check_is_content_with_what_rules_wrote() -> None:
         changed(store, TOTALS, PROGRAMME),
         changed(store, BUDGETS, PROGRAMME, "2026", "shanghai"),
         changed(store, CLAIMS, CLAIM),
-        changed(store, PAYABLES, CLAIM, "0"),
+        changed(store, PAYABLES, PAYABLE),
         changed(store, INVOICES, TAG),
     )
     check_changes(store, dict(same))

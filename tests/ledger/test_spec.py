@@ -3,18 +3,20 @@
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ledger.blocks import BlockRecord
-from ledger.rules import authority, centres, claims, parties, programmes, settlement, vouchers
+from ledger.encoding.codec import Record
+from ledger.rules.governance import Action
 from ledger.rules.refusals import all_refusals
+from ledger.tables import TABLES
 from ledger.transactions import RULES
-from ledger.view import Table
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = ROOT / "docs" / "spec"
 PAGES = {
     name: (SPEC / f"{name}.md").read_text(encoding="utf-8")
-    for name in ("wire", "transactions", "blocks")
+    for name in ("wire", "transactions", "kinds", "rules", "blocks")
 }
 
 
@@ -27,32 +29,87 @@ def test_every_code_stands_in_the_table_with_its_number_and_values() -> None:
     ]
 
 
-def section(kind: str) -> str:
-    """Return the text of a kind's section."""
-    found = re.search(
-        rf"^### T\d `{re.escape(kind)}`.*?(?=^##)", PAGES["transactions"], re.M | re.S
-    )
-    assert found is not None, f"no section of {kind}"
-    return found.group()
+def sections() -> dict[str, str]:
+    """Return the text of every kind's section, by the kind's name."""
+    parts = re.split(r"^### T\d+ `([a-z_.]+)`", PAGES["kinds"], flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def test_every_kind_lists_its_fields_in_order() -> None:
+def names_of_fields(record: type) -> tuple[str, ...]:
+    """Return the fields of an operation; of one with several acts, each act's in order."""
+    act = record.__annotations__.get("act")
+    if act is None:
+        return tuple(record.__struct_fields__)  # type: ignore[attr-defined]
+    found: list[str] = []
+    for one in get_args(act):
+        found += [str(one.__struct_config__.tag), *one.__struct_fields__]
+    return ("act", *found)
+
+
+def test_the_page_has_exactly_the_kinds_of_the_code() -> None:
+    kinds = [str(rule.__struct_config__.tag) for rule in RULES]
+    assert len(kinds) == 24
+    assert sorted(sections()) == sorted(kinds)
+
+
+def test_every_kind_lists_exactly_its_fields_in_order() -> None:
     for rule in RULES:
         kind = str(rule.__struct_config__.tag)
-        text = section(kind).partition("\n1. ")[0]
-        places = [text.find(f"`{name}`") for name in rule.__struct_fields__]
-        assert -1 not in places, f"{kind}: {rule.__struct_fields__}"
-        assert places == sorted(places), f"{kind}: fields in another order"
+        text = re.split(r"\n(?:1\. |\*rotate\*|\*decide\*|\*instructed\*)", sections()[kind])[0]
+        place = 0
+        for name in names_of_fields(rule):
+            found = text.find(f"`{name}`", place)
+            assert found >= 0, f"{kind}: no {name} after {text[:place]!r}"
+            place = found + 1
+
+
+def test_every_field_on_the_page_is_in_the_code() -> None:
+    """A name in back-quotes before the checks is a field, or a value of one."""
+    known = {"act", *(word for rule in RULES for word in words_of(rule))}
+    for kind, section in sections().items():
+        head = re.split(r"\n(?:1\. |\*rotate\*|\*decide\*|\*instructed\*)", section)[0]
+        written = re.sub(r"one of `[^`]*`|`\[[^`]*`", "", head, flags=re.S)
+        for name in re.findall(r"`([a-z_]+)`", written):
+            assert name in known, f"{kind}: {name} is no field"
+
+
+def words_of(type_: Any) -> set[str]:
+    """Return every field name, act and literal text within a record's types."""
+    if get_origin(type_) is Literal:
+        return {word for word in get_args(type_) if isinstance(word, str)}
+    found: set[str] = set()
+    if isinstance(type_, type) and issubclass(type_, Record):
+        found |= {*type_.__struct_fields__, str(type_.__struct_config__.tag)}
+        for field in get_type_hints(type_, include_extras=True).values():
+            found |= words_of(field)
+    for argument in get_args(type_):
+        found |= words_of(argument)
+    return found
+
+
+def codes_of(text: str) -> set[int]:
+    """Return the codes that a page's checks name."""
+    found: set[int] = set()
+    for brackets in re.findall(r"\(([^()]*)\)", text):
+        found |= {int(number) for number in re.findall(r"\b([1-9]\d\d)\b(?!,\d)", brackets)}
+    return found
+
+
+def test_every_code_belongs_to_a_check_of_a_kind() -> None:
+    known = {one.number for one in all_refusals()}
+    named = codes_of(PAGES["kinds"]) | codes_of(PAGES["rules"])
+    assert named - known == set(), "on the page only"
+    assert known - named == set(), "in the code only"
+
+
+def test_every_action_of_governance_is_described() -> None:
+    rows = re.findall(r"^\| `([a-z_.]+)`: `\[", PAGES["rules"], re.M)
+    assert rows == [str(one.__struct_config__.tag) for one in get_args(Action)]
 
 
 def test_every_table_of_records_is_described() -> None:
-    modules = (authority, centres, claims, parties, programmes, settlement, vouchers)
-    tables = [
-        value for module in modules for value in vars(module).values() if isinstance(value, Table)
-    ]
-    names = {table.name for table in tables} | {"parameters", "validators"}
-    written = set(re.findall(r"^\| `([a-z-]+)` \| ", PAGES["blocks"], re.M))
-    assert written == names
+    written = re.findall(r"^\| `([a-z-]+)` \| ", PAGES["blocks"], re.M)
+    assert sorted(written) == sorted(TABLES)
 
 
 def test_the_record_lists_its_fields_in_order() -> None:

@@ -18,11 +18,11 @@ from ledger.audit import replay
 from ledger.blocks import BlockInput
 from ledger.execute import Execution
 from ledger.ledger import Ledger
-from ledger.rules.programmes import BUDGETS
+from ledger.rules.budgets import BUDGETS
 from ledger.rules.vouchers import VOUCHERS, Voucher
 from ledger.store.lmdb_store import LmdbStore, Snapshot, StoreFull
 from ledger.store.memory import MemoryStore
-from ledger.store.rows import is_due
+from ledger.store.rows import due_row
 from ledger.transactions import parse
 from ledger.view import must
 from tests import builders
@@ -307,6 +307,6 @@ def test_only_value_that_can_expire_is_in_the_due_index(store: LmdbStore) -> Non
     chain = funded_chain(ledger=Ledger(store))
     chain.accept(builders.mint(("firm-a", 100), ("firm-a", 50)))
     chain.accept(builders.redeem((V1, 100)))
-    assert not is_due(must(store, VOUCHERS, V1))
-    assert store.due(EVER, 10) == ("shanghai.compute.000000002",)
+    assert due_row(b"voucher/" + V1.encode(), must(store, VOUCHERS, V1)) is None
+    assert store.due(EVER, 10) == ("voucher/shanghai.compute.000000002",)
     assert store.due(must(store, VOUCHERS, V1).expires_at_ms - 1, 10) == ()

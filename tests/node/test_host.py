@@ -24,7 +24,7 @@ from ledger.ledger import Ledger
 from ledger.store.memory import MemoryStore
 from ledger.transactions import parse
 from node import messages
-from node.host import Host, StoreBehindLog
+from node.host import EngineSwitched, Host, StoreBehindLog
 from node.messages import (
     ENGINE_EPOCH,
     NO_BLOCK,
@@ -468,6 +468,20 @@ def test_a_store_behind_the_log_refuses_to_start() -> None:
     with pytest.raises(StoreBehindLog) as refusal:
         ports.host()
     assert (refusal.value.store, refusal.value.log) == (0, 5)
+
+
+def test_a_host_stops_before_the_height_of_another_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Ledger, "engine", lambda ledger, height: "comet" if height >= 3 else "")
+    ports = Ports()
+    host = ports.host()
+    with pytest.raises(EngineSwitched, match="from height 3 on engine comet decides"):
+        tell(host, FIRST, Blocks(blocks=tuple(decided_chain(3))))
+    head = ports.store.head()
+    assert head is not None and head.height == 2
+    with pytest.raises(EngineSwitched):
+        ports.host()
 
 
 # --- catching up ---------------------------------------------------------------------------------

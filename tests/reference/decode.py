@@ -16,6 +16,9 @@ Check = Callable[[Any], bool]
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 PROGRAMME = re.compile(rf"{SLUG.pattern}\.{SLUG.pattern}")
 SERIAL = re.compile(rf"{SLUG.pattern}(\.{SLUG.pattern})?\.[0-9]{{9}}")
+PAYABLE = re.compile(rf"{SLUG.pattern}\.[0-9]{{9}}-[0-9]{{3}}")
+END_TO_END = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,34}")
+THING = re.compile(r"[a-z0-9][a-z0-9.-]{0,95}")
 
 
 def integer(least: int, most: int) -> Check:
@@ -68,12 +71,30 @@ def row(*fields: Check) -> Check:
     )
 
 
+def named(rows: dict[str, tuple[Check, ...]]) -> Check:
+    """An array that begins with one of a few names, and goes on as that name says (X1)."""
+    return lambda value: (
+        type(value) is list
+        and len(value) > 0
+        and type(value[0]) is str
+        and value[0] in rows
+        and row(*rows[value[0]])(value[1:])
+    )
+
+
+def boolean(value: Any) -> bool:
+    """True or false, never 1 or 0."""
+    return type(value) is bool
+
+
 NATURAL = integer(0, 2**53 - 1)
 POSITIVE = integer(1, 2**53 - 1)
 RATE = integer(0, 10_000)
 SLUG_TEXT, PROGRAMME_TEXT, SERIAL_TEXT = matching(SLUG), matching(PROGRAMME), matching(SERIAL)
 HASH, TEXT = binary(32, 32), text(256)
-HOLDER_CLASS = one_of("start_up", "enterprise", "institute", "university", "maker")
+PAYABLE_TEXT, END_TO_END_TEXT, THING_TEXT = map(matching, (PAYABLE, END_TO_END, THING))
+HOLDER_CLASSES = ("start_up", "enterprise", "institute", "university", "maker")
+HOLDER_CLASS = one_of(*HOLDER_CLASSES)
 OWNERSHIP = one_of("public", "private", "mixed")
 ORIGIN = one_of("domestic", "foreign")
 SERVICE = one_of("training", "inference", "general")
@@ -81,7 +102,8 @@ TOPIC = one_of(
     "registered_in", "revenue_at_least", "research_project", "clean_record", "unrelated_to"
 )
 PARTY_KEY = row(HASH, SLUG_TEXT, many(SLUG_TEXT, 0, 8))
-DEVICES = row(SLUG_TEXT, ORIGIN, NATURAL, NATURAL)
+KEYS = many(PARTY_KEY, 1, 64)
+DEVICES = row(SLUG_TEXT, ORIGIN, integer(0, 10_000_000), NATURAL)
 CRITERION = row(TOPIC, TEXT, NATURAL, many(SLUG_TEXT, 0, 64), NATURAL)
 RATE_ROW = row(
     optional(HOLDER_CLASS), optional(ORIGIN), optional(SERVICE), optional(OWNERSHIP), RATE
@@ -104,8 +126,67 @@ TERMS = row(
     SLUG_TEXT,
     row(one_of("truncate", "half_up"), integer(1, 1_000_000)),
     integer(0, 3_660),
+    optional(row(NATURAL, NATURAL)),
+    NATURAL,
     many(PROGRAMME_TEXT, 0, 64),
     RATE,
+)
+VALIDATOR = row(HASH, HASH, HASH, HASH, integer(1, 1_000_000))
+MEMBER = row(
+    SLUG_TEXT,
+    # What a member cannot be is refused by a rule (805), not by its form.
+    one_of("treasury", "data_centre", "holder", "auditor"),
+    one_of("", "city", "province", "district", *HOLDER_CLASSES),
+    *[TEXT] * 3,
+    KEYS,
+    NATURAL,
+    optional(VALIDATOR),
+)
+PARAMETERS = row(
+    NATURAL,
+    NATURAL,
+    integer(1, 2_097_152),
+    integer(1, 4_000),
+    integer(1, 8_000),
+    integer(1, 256),
+    many(row(TEXT, NATURAL, integer(2, 16)), 0, 64),
+)
+STATUS = one_of("active", "suspended", "removed")
+ACTION = named(
+    {
+        "admit": (MEMBER,),
+        "status": (SLUG_TEXT, STATUS),
+        "validator": (SLUG_TEXT, optional(VALIDATOR)),
+        "keys": (SLUG_TEXT, KEYS, NATURAL),
+        "parameters": (PARAMETERS,),
+        "rules_version": (NATURAL, NATURAL),
+        "engine.switch": (one_of("builtin", "comet"), NATURAL),
+        "pause": (),
+        "resume": (),
+    }
+)
+KEYS_ACT = named(
+    {
+        "rotate": (SLUG_TEXT, KEYS, NATURAL),
+        "recover": (SLUG_TEXT, SLUG_TEXT, KEYS, NATURAL, HASH),
+        "object": (SLUG_TEXT,),
+        "decide": (SLUG_TEXT, SLUG_TEXT, boolean, optional(SLUG_TEXT)),
+    }
+)
+CLAIM_ACT = named(
+    {
+        "decide": (SERIAL_TEXT, NATURAL, optional(HASH), boolean),
+        "dispute": (SERIAL_TEXT, HASH),
+    }
+)
+PAYMENT_ACT = named(
+    {
+        "instructed": (PAYABLE_TEXT, POSITIVE, END_TO_END_TEXT),
+        "confirmed": (END_TO_END_TEXT, SLUG_TEXT),
+        "returned": (END_TO_END_TEXT, TEXT),
+        "written_off": (PAYABLE_TEXT, POSITIVE, TEXT),
+        "objected": (END_TO_END_TEXT, TEXT),
+    }
 )
 KINDS: dict[str, tuple[Check, ...]] = {
     "party.enrol": (
@@ -115,9 +196,11 @@ KINDS: dict[str, tuple[Check, ...]] = {
         *[TEXT] * 3,
         HASH,
         NATURAL,
-        many(PARTY_KEY, 1, 64),
+        KEYS,
         NATURAL,
     ),
+    "party.set_keys": (KEYS_ACT,),
+    "attestation.revoke": (SLUG_TEXT, SLUG_TEXT, TOPIC, optional(SLUG_TEXT)),
     "attestation.issue": (
         SLUG_TEXT,
         SLUG_TEXT,
@@ -147,7 +230,7 @@ KINDS: dict[str, tuple[Check, ...]] = {
         many(DEVICES, 0, 64),
         NATURAL,
         OWNERSHIP,
-        lambda value: type(value) is bool,
+        boolean,
     ),
     "recognition.set": (
         SLUG_TEXT,
@@ -169,13 +252,49 @@ KINDS: dict[str, tuple[Check, ...]] = {
         SLUG_TEXT,
         text(64),
         many(row(SERIAL_TEXT, POSITIVE, optional(SERIAL_TEXT)), 0, 16),
+        optional(row(PROGRAMME_TEXT, NATURAL, POSITIVE)),
         row(HASH, NATURAL, POSITIVE, POSITIVE),
+        optional(row(HASH, POSITIVE, NATURAL, NATURAL)),
         SERVICE,
         many(row(SLUG_TEXT, NATURAL, POSITIVE, NATURAL), 0, 64),
         HASH,
     ),
+    "voucher.reserve": (
+        SERIAL_TEXT,
+        SLUG_TEXT,
+        SLUG_TEXT,
+        text(64),
+        POSITIVE,
+        SLUG_TEXT,
+        SERVICE,
+        NATURAL,
+    ),
+    "voucher.release": (SERIAL_TEXT, SLUG_TEXT, POSITIVE),
+    "voucher.extend": (SERIAL_TEXT, NATURAL, HASH),
+    "voucher.revoke": (SERIAL_TEXT, POSITIVE, HASH),
+    "claim.decide": (CLAIM_ACT,),
+    "claim.credit": (SERIAL_TEXT, POSITIVE, HASH),
+    "clearing.close": (SLUG_TEXT, NATURAL),
+    "payment.record": (PAYMENT_ACT,),
+    "hold.set": (
+        SLUG_TEXT,
+        one_of("party", "centre", "programme", "voucher", "claim", "payable"),
+        THING_TEXT,
+        HASH,
+        TEXT,
+    ),
+    "hold.clear": (SLUG_TEXT, SERIAL_TEXT, HASH),
+    "record.anchor": (
+        SLUG_TEXT,
+        one_of("case", "document", "trial_balance"),
+        NATURAL,
+        HASH,
+        TEXT,
+    ),
+    "governance.propose": (SLUG_TEXT, ACTION),
+    "governance.vote": (SLUG_TEXT, NATURAL, boolean),
 }
-"""The fields of every kind after its name (T1 to T9)."""
+"""The fields of every kind after its name (T1 to T24)."""
 
 
 def strict(data: bytes) -> Any:

@@ -219,7 +219,7 @@ def signature_leaves_before_its_record_is_durable(patch: Patch) -> None:
 
 def double_spend_check_dropped(patch: Patch) -> None:
     for rules in (vouchers, claims):
-        patch.setattr(rules, "require_usable", lambda voucher, amount, time_ms: None)
+        patch.setattr(rules, "require_available", lambda voucher, amount: None)
 
 
 def spent_ids_forgotten(patch: Patch) -> None:

@@ -1,0 +1,237 @@
+"""Payments: what the bank did about a payable (spec T19)."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from ledger.encoding.codec import Fen, Natural, Record, Slug, Text
+from ledger.rules import calendar
+from ledger.rules.base import Context, Outcome
+from ledger.rules.holds import require_not_held
+from ledger.rules.parties import PARTIES, OptionalTime, require_consent
+from ledger.rules.payables import (
+    PAYABLES,
+    Payable,
+    PayableId,
+    is_cleared,
+    open_of,
+    payable_of,
+)
+from ledger.rules.refusals import (
+    EndToEndIdUsed,
+    NotPartOfPayment,
+    ObjectionWindowOpen,
+    ObjectionWindowOver,
+    PayableCleared,
+    PaymentExceedsDue,
+    PaymentStatusWrong,
+    PaymentUnknown,
+)
+from ledger.rules.vouchers import PositiveFen
+from ledger.view import Draft, StateView, Table, get, must
+
+OBJECTION_WINDOW_MS = 10 * calendar.DAY_MS
+"""How long the payee may object before the payer's bank may confirm."""
+
+EndToEndId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9.-]{0,34}\Z")]
+"""The payer's own reference, which goes with the money from end to end (ISO 20022)."""
+
+
+class Payment(Record, frozen=True):
+    """One payment of a payable, or of a part of it."""
+
+    id: EndToEndId
+    payable: PayableId
+    attempt: Natural
+    """Of the payable, when it was instructed."""
+    amount: Fen
+    status: Literal["instructed", "confirmed", "objected", "returned"]
+    instructed_ms: Natural
+    changed_ms: OptionalTime
+    """When it got its present status, if that is not ``instructed``."""
+    confirmed_by: Annotated[tuple[Slug, ...], Meta(max_length=1)]
+    reason: Text
+    """Why it was returned or objected to."""
+
+
+PAYMENTS = Table("payment", Payment)
+"""By end-to-end id."""
+
+
+class Instruct(Record, frozen=True, tag="instructed"):
+    """The payer told its bank to pay."""
+
+    payable: PayableId
+    amount: PositiveFen
+    end_to_end_id: EndToEndId
+
+
+class Confirm(Record, frozen=True, tag="confirmed"):
+    """The money arrived, says the payee; or the payer's bank, if nobody objected."""
+
+    end_to_end_id: EndToEndId
+    by: Slug
+
+
+class Return(Record, frozen=True, tag="returned"):
+    """The money came back."""
+
+    end_to_end_id: EndToEndId
+    reason: Text
+
+
+class WriteOff(Record, frozen=True, tag="written_off"):
+    """Payer and payee agree that a part will not be paid."""
+
+    payable: PayableId
+    amount: PositiveFen
+    reason: Text
+
+
+class ObjectToPayment(Record, frozen=True, tag="objected"):
+    """The payee says that nothing arrived."""
+
+    end_to_end_id: EndToEndId
+    reason: Text
+
+
+class RecordPayment(Record, frozen=True, tag="payment.record"):
+    """What happened to a payment (T19)."""
+
+    act: Instruct | Confirm | Return | WriteOff | ObjectToPayment
+
+
+def apply_payment(view: StateView, tx: RecordPayment, context: Context) -> Outcome:
+    """Return the writes of a payment's progress. Checks run in the order of T19."""
+    match tx.act:
+        case Instruct() as act:
+            return _instruct(view, act, context)
+        case Confirm() as act:
+            return _confirm(view, act, context)
+        case Return() as act:
+            return _return(view, act, context)
+        case WriteOff() as act:
+            return _write_off(view, act, context)
+        case ObjectToPayment() as act:
+            return _object(view, act, context)
+
+
+def _instruct(view: StateView, act: Instruct, context: Context) -> Outcome:
+    payable = payable_of(view, act.payable)
+    _require_consent_of(view, payable.debtor, "pay", context)
+    _require_paid_by_itself(payable)
+    require_not_held(view, ("payable", payable.id), ("claim", payable.cause))
+    if get(view, PAYMENTS, act.end_to_end_id) is not None:
+        raise EndToEndIdUsed(end_to_end_id=act.end_to_end_id)
+    _require_open(payable, act.amount)
+    draft = Draft(view)
+    payment = Payment(
+        id=act.end_to_end_id,
+        payable=payable.id,
+        attempt=payable.attempt,
+        amount=act.amount,
+        status="instructed",
+        instructed_ms=context.time_ms,
+        changed_ms=(),
+        confirmed_by=(),
+        reason="",
+    )
+    draft.put(PAYMENTS, payment, payment.id)
+    pending = msgspec.structs.replace(payable, pending=payable.pending + act.amount)
+    draft.put(PAYABLES, pending, payable.id)
+    return Outcome(changes=draft.changes())
+
+
+def _confirm(view: StateView, act: Confirm, context: Context) -> Outcome:
+    payment, payable = _payment_of(view, act.end_to_end_id)
+    if act.by not in (payable.creditor, payable.debtor):
+        raise NotPartOfPayment(party=act.by, end_to_end_id=payment.id)
+    _require_consent_of(view, act.by, "bank", context)
+    by_payee = act.by == payable.creditor
+    if payment.status != "instructed" and not (by_payee and payment.status == "objected"):
+        raise PaymentStatusWrong(end_to_end_id=payment.id, status=payment.status)
+    until_ms = payment.instructed_ms + OBJECTION_WINDOW_MS
+    if not by_payee and context.time_ms < until_ms:
+        raise ObjectionWindowOpen(until_ms=until_ms, time_ms=context.time_ms)
+    draft = Draft(view)
+    confirmed = msgspec.structs.replace(
+        payment, status="confirmed", changed_ms=(context.time_ms,), confirmed_by=(act.by,)
+    )
+    draft.put(PAYMENTS, confirmed, payment.id)
+    paid = msgspec.structs.replace(
+        payable,
+        pending=payable.pending - payment.amount,
+        paid=payable.paid + payment.amount,
+    )
+    draft.put(PAYABLES, paid, payable.id)
+    return Outcome(changes=draft.changes())
+
+
+def _return(view: StateView, act: Return, context: Context) -> Outcome:
+    payment, payable = _payment_of(view, act.end_to_end_id)
+    _require_consent_of(view, payable.debtor, "pay", context)
+    if payment.status == "returned":
+        raise PaymentStatusWrong(end_to_end_id=payment.id, status=payment.status)
+    draft = Draft(view)
+    returned = msgspec.structs.replace(
+        payment, status="returned", changed_ms=(context.time_ms,), reason=act.reason
+    )
+    draft.put(PAYMENTS, returned, payment.id)
+    part = "paid" if payment.status == "confirmed" else "pending"
+    reopened = msgspec.structs.replace(
+        payable,
+        **{part: getattr(payable, part) - payment.amount},
+        attempt=payable.attempt + 1,
+    )
+    draft.put(PAYABLES, reopened, payable.id)
+    return Outcome(changes=draft.changes())
+
+
+def _write_off(view: StateView, act: WriteOff, context: Context) -> Outcome:
+    payable = payable_of(view, act.payable)
+    _require_consent_of(view, payable.debtor, "pay", context)
+    _require_consent_of(view, payable.creditor, "pay", context)
+    _require_paid_by_itself(payable)
+    _require_open(payable, act.amount)
+    draft = Draft(view)
+    less = msgspec.structs.replace(payable, written_off=payable.written_off + act.amount)
+    draft.put(PAYABLES, less, payable.id)
+    return Outcome(changes=draft.changes())
+
+
+def _object(view: StateView, act: ObjectToPayment, context: Context) -> Outcome:
+    payment, payable = _payment_of(view, act.end_to_end_id)
+    _require_consent_of(view, payable.creditor, "bank", context)
+    if payment.status != "instructed":
+        raise PaymentStatusWrong(end_to_end_id=payment.id, status=payment.status)
+    until_ms = payment.instructed_ms + OBJECTION_WINDOW_MS
+    if context.time_ms >= until_ms:
+        raise ObjectionWindowOver(until_ms=until_ms, time_ms=context.time_ms)
+    draft = Draft(view)
+    objected = msgspec.structs.replace(
+        payment, status="objected", changed_ms=(context.time_ms,), reason=act.reason
+    )
+    draft.put(PAYMENTS, objected, payment.id)
+    return Outcome(changes=draft.changes())
+
+
+def _payment_of(view: StateView, end_to_end_id: str) -> tuple[Payment, Payable]:
+    payment = get(view, PAYMENTS, end_to_end_id)
+    if payment is None:
+        raise PaymentUnknown(end_to_end_id=end_to_end_id)
+    return payment, must(view, PAYABLES, payment.payable)
+
+
+def _require_consent_of(view: StateView, party: str, role: str, context: Context) -> None:
+    require_consent(context, must(view, PARTIES, party), role)
+
+
+def _require_paid_by_itself(payable: Payable) -> None:
+    if is_cleared(payable):
+        raise PayableCleared(payable=payable.id)
+
+
+def _require_open(payable: Payable, amount: int) -> None:
+    if amount > open_of(payable):
+        raise PaymentExceedsDue(asked=amount, available=open_of(payable))

@@ -1,0 +1,194 @@
+"""Reserves: value that a holder sets aside for a centre's order (spec T12, T13)."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from ledger.encoding.codec import Fen, Natural, Record, SerialId, Slug
+from ledger.rules import calendar
+from ledger.rules.base import Context, Outcome
+from ledger.rules.centres import accreditation_of, devices_of, rate_for, require_accepted
+from ledger.rules.holds import require_not_held
+from ledger.rules.parties import party_of, require_active, require_free, require_kind
+from ledger.rules.programmes import ServiceClass, programme_of, require_not_suspended, terms_of
+from ledger.rules.refusals import (
+    ReserveExhausted,
+    ReserveLapsed,
+    ReserveMismatch,
+    ReserveUnknown,
+    ReserveUntilInvalid,
+)
+from ledger.rules.sums import next_serial
+from ledger.rules.vouchers import (
+    PositiveFen,
+    give_back,
+    held_voucher,
+    move_value,
+    require_available,
+    require_unexpired,
+)
+from ledger.view import Draft, StateView, Table, get, must
+
+GRACE_MS = 30 * calendar.DAY_MS
+"""How long after the hold end a centre may still claim what was reserved for it."""
+
+OrderRef = Annotated[str, Meta(max_length=64)]
+"""The centre's own reference of a job."""
+
+
+class Reserve(Record, frozen=True):
+    """Value set aside for a centre: the holder's authorisation to claim it."""
+
+    id: SerialId
+    voucher: SerialId
+    holder: Slug
+    redeemer: Slug
+    order: OrderRef
+    chip: Slug
+    service_class: ServiceClass
+    amount: Fen
+    """What was set aside."""
+    left: Fen
+    """What is neither claimed nor given back."""
+    until_ms: Natural
+    """Hold end."""
+
+
+RESERVES = Table("reserve", Reserve)
+
+
+class SetAside(Record, frozen=True, tag="voucher.reserve"):
+    """A holder sets value aside for a centre (T12)."""
+
+    voucher: SerialId
+    holder: Slug
+    redeemer: Slug
+    order: OrderRef
+    amount: PositiveFen
+    chip: Slug
+    service_class: ServiceClass
+    until_ms: Natural
+
+
+class Release(Record, frozen=True, tag="voucher.release"):
+    """A centre gives reserved value back (T13)."""
+
+    reserve: SerialId
+    redeemer: Slug
+    amount: PositiveFen
+
+
+def apply_reserve(view: StateView, tx: SetAside, context: Context) -> Outcome:
+    """Return the writes that set value aside. Checks run in the order of T12."""
+    holder = party_of(view, tx.holder)
+    require_kind(holder, "holder")
+    redeemer = party_of(view, tx.redeemer)
+    require_kind(redeemer, "data_centre")
+    context.signers.require_threshold(holder.id, holder.threshold)
+    require_free(holder)
+    require_active(redeemer)
+    voucher = held_voucher(view, tx.voucher, tx.holder)
+    require_not_held(
+        view,
+        ("party", holder.id),
+        ("party", redeemer.id),
+        ("centre", redeemer.id),
+        ("programme", voucher.programme),
+        ("voucher", voucher.id),
+    )
+    require_not_suspended(programme_of(view, voucher.programme))
+    terms = terms_of(view, voucher.programme, voucher.terms_version)
+    accreditation = accreditation_of(view, redeemer.id)
+    require_accepted(view, voucher.programme, terms, accreditation, context.time_ms)
+    devices = devices_of(accreditation, tx.chip)
+    rate_for(
+        terms,
+        holder_class=holder.party_class,
+        chip_origin=devices.origin,
+        service_class=tx.service_class,
+        ownership=accreditation.ownership,
+    )
+    expiry = require_unexpired(voucher, holder, context)
+    require_available(voucher, tx.amount)
+    if not context.time_ms < tx.until_ms <= expiry:
+        raise ReserveUntilInvalid(until_ms=tx.until_ms, time_ms=context.time_ms, latest_ms=expiry)
+    draft = Draft(view)
+    reserve = Reserve(
+        id=next_serial(draft, "reserve", redeemer.id),
+        voucher=voucher.id,
+        holder=holder.id,
+        redeemer=redeemer.id,
+        order=tx.order,
+        chip=tx.chip,
+        service_class=tx.service_class,
+        amount=tx.amount,
+        left=tx.amount,
+        until_ms=tx.until_ms,
+    )
+    draft.put(RESERVES, reserve, reserve.id)
+    posting = move_value(
+        draft,
+        voucher.id,
+        source="available",
+        target="reserved",
+        amount=tx.amount,
+        time_ms=context.time_ms,
+    )
+    return Outcome(changes=draft.changes(), postings=(posting,))
+
+
+def reserve_of(view: StateView, reserve_id: str) -> Reserve:
+    """Return a reserve; raise ReserveUnknown."""
+    reserve = get(view, RESERVES, reserve_id)
+    if reserve is None:
+        raise ReserveUnknown(reserve=reserve_id)
+    return reserve
+
+
+def end_of_grace(reserve: Reserve) -> int:
+    """Return when the lapses look at a reserve (R8.1)."""
+    return reserve.until_ms + GRACE_MS
+
+
+def lapse_of(reserve: Reserve, context: Context) -> int:
+    """Return the first millisecond at which a reserve is no longer good (R11.4)."""
+    return context.put_off(end_of_grace(reserve))
+
+
+def require_left(reserve: Reserve, amount: int) -> None:
+    """Raise ReserveExhausted unless ``amount`` fen are left."""
+    if amount > reserve.left:
+        raise ReserveExhausted(asked=amount, available=reserve.left)
+
+
+def require_good(reserve: Reserve, context: Context) -> None:
+    """Raise ReserveLapsed once hold end and grace are over."""
+    lapse = lapse_of(reserve, context)
+    if context.time_ms >= lapse:
+        raise ReserveLapsed(reserve=reserve.id, until_ms=lapse, time_ms=context.time_ms)
+
+
+def change_left(draft: Draft, reserve_id: str, delta: int) -> None:
+    """Add to what is left in a reserve."""
+    reserve = must(draft, RESERVES, reserve_id)
+    changed = msgspec.structs.replace(reserve, left=reserve.left + delta)
+    draft.put(RESERVES, changed, reserve_id)
+
+
+def apply_release(view: StateView, tx: Release, context: Context) -> Outcome:
+    """Return the writes that give value back. Checks run in the order of T13."""
+    reserve = reserve_of(view, tx.reserve)
+    if reserve.redeemer != tx.redeemer:
+        raise ReserveMismatch(
+            reserve=reserve.id, voucher=reserve.voucher, redeemer=reserve.redeemer
+        )
+    redeemer = party_of(view, tx.redeemer)
+    context.signers.require_threshold(redeemer.id, redeemer.threshold)
+    require_left(reserve, tx.amount)
+    draft = Draft(view)
+    change_left(draft, reserve.id, -tx.amount)
+    postings = give_back(
+        draft, reserve.voucher, source="reserved", amount=tx.amount, context=context
+    )
+    return Outcome(changes=draft.changes(), postings=postings)

@@ -1,0 +1,210 @@
+"""Accreditation and recognition, and which centres a programme accepts: T5, T6, R5.1."""
+
+from ledger.rules.centres import RECOGNITIONS, Devices
+from tests.builders import GENESIS_MS, NOON_MS, officers
+from tests.ledger.adversarial.case import (
+    BOTH,
+    EVER_MS,
+    GRANTED,
+    HOST_PAYS,
+    ONE_OFFICER,
+    PROGRAMME,
+    V1,
+    YEAR_MS,
+    Case,
+    accredit,
+    no,
+    ok,
+    recognise,
+    redeem,
+    set_aside,
+    suspended,
+)
+
+GUIYANG = officers("guiyang", "registrar")
+CHIP = Devices(chip="a", origin="domestic", count=1, tariff_ceiling=1)
+START_MS, END_MS = NOON_MS + 100_000, NOON_MS + 200_000
+FOR_A_WHILE = recognise(from_ms=START_MS, until_ms=END_MS)
+BY_THE_WAY = (GRANTED, FOR_A_WHILE)
+PAID = (HOST_PAYS, GRANTED, redeem((V1, 100)))
+ENDS_MS = GENESIS_MS + YEAR_MS
+"""When the setting's recognition ends."""
+TAKEN = (("T9.13", redeem((V1, 100))), ("T12.10", set_aside(V1, 100)))
+"""Both ways in which a centre takes vouchers, with the check that asks whether it may."""
+
+CASES: list[Case] = [
+    # T5
+    no(
+        "no city accredits",
+        "T5.1",
+        "party_unknown",
+        accredit("chengdu-aicc", host="nowhere", by=GUIYANG),
+    ),
+    no("a province accredits", "T5.1", "party_wrong_kind", accredit("chengdu-aicc", host="henan")),
+    no("one officer accredits", "T5.2", "four_eyes_missing", accredit(by=GUIYANG[:1])),
+    no(
+        "a suspended host accredits",
+        "T5.3",
+        "party_not_active",
+        accredit(pue_milli=1300),
+        before=suspended("guiyang"),
+    ),
+    no("nobody is accredited", "T5.4", "party_unknown", accredit("nobody")),
+    no("a firm is accredited", "T5.4", "party_wrong_kind", accredit("firm-a")),
+    no(
+        "a second city accredits a centre",
+        "T5.5",
+        "host_mismatch",
+        accredit(host="shanghai"),
+        values={"centre": "guian-hub", "host": "guiyang"},
+    ),
+    ok("the same host accredits again", "T5.5", accredit(pue_milli=1300)),
+    ok("a first accreditation", "T5.5", accredit("chengdu-aicc")),
+    no(
+        "a chip named twice",
+        "T5.6",
+        "repeated_value",
+        accredit(devices=(CHIP, CHIP)),
+        values={"value": "a"},
+    ),
+    # T6
+    no(
+        "no city recognises",
+        "T6.1",
+        "party_unknown",
+        recognise(issuer="nowhere", by=BOTH),
+    ),
+    no("a province recognises", "T6.1", "party_wrong_kind", recognise(issuer="henan")),
+    no(
+        "one officer recognises",
+        "T6.2",
+        "four_eyes_missing",
+        recognise(limit=(1,), by=ONE_OFFICER),
+    ),
+    no(
+        "a suspended issuer recognises",
+        "T6.3",
+        "party_not_active",
+        recognise(limit=(1,)),
+        before=suspended("shanghai"),
+    ),
+    no(
+        "a recognition for no time",
+        "T6.4",
+        "period_empty",
+        recognise(until_ms=GENESIS_MS),
+        values={"from_ms": GENESIS_MS, "until_ms": GENESIS_MS},
+    ),
+    ok("a recognition for one millisecond", "T6.4", recognise(until_ms=GENESIS_MS + 1)),
+    ok("a first recognition", "T6.4", recognise(hosts=("shanghai",))),
+    ok(
+        "a recognition that goes on counts on",
+        "T6.4",
+        recognise(from_ms=ENDS_MS - 1, until_ms=EVER_MS),
+        before=PAID,
+        wrote=((RECOGNITIONS, (PROGRAMME, "guiyang"), {"used": 100}),),
+    ),
+    ok(
+        "a recognition that begins when the last one ends starts at nothing",
+        "T6.4",
+        recognise(from_ms=ENDS_MS, until_ms=EVER_MS),
+        before=PAID,
+        wrote=((RECOGNITIONS, (PROGRAMME, "guiyang"), {"used": 0}),),
+    ),
+    no(
+        "a programme named twice",
+        "T6.5",
+        "repeated_value",
+        recognise(programmes=(PROGRAMME, PROGRAMME)),
+    ),
+    no("a host named twice", "T6.6", "repeated_value", recognise(hosts=("guiyang", "guiyang"))),
+    no("a host who is nobody", "T6.7", "party_unknown", recognise(hosts=("guiyang", "nowhere"))),
+    no("a host who is no city", "T6.7", "party_wrong_kind", recognise(hosts=("guian-hub",))),
+    no(
+        "a host who pays did not sign",
+        "T6.7",
+        "four_eyes_missing",
+        recognise(mode="host_pays"),
+        values={"party": "guiyang", "role": "registrar"},
+    ),
+    ok("a host who pays signed", "T6.7", recognise(mode="host_pays", by=BOTH)),
+    no(
+        "another city's programme",
+        "T6.8",
+        "issuer_mismatch",
+        recognise(issuer="guiyang"),
+        values={"issuer": "shanghai", "party": "guiyang"},
+    ),
+    no(
+        "a programme that is none",
+        "T6.8",
+        "programme_unknown",
+        recognise(programmes=("shanghai.other",)),
+    ),
+    # R5.1
+    *(
+        case
+        for clause, take in TAKEN
+        for case in (
+            no(
+                "another city's centre where only own ones count",
+                clause,
+                "centre_not_accepted",
+                take,
+                terms={"centres": "own_city"},
+                before=(GRANTED,),
+                values={"programme": PROGRAMME, "centre": "guian-hub", "host": "guiyang"},
+            ),
+            no(
+                "a centre that is not on the list",
+                clause,
+                "centre_not_accepted",
+                take,
+                terms={"centres": "listed", "listed": ("chengdu-aicc",)},
+                before=(GRANTED,),
+            ),
+            ok(
+                "a centre on the list",
+                clause,
+                take,
+                terms={"centres": "listed", "listed": ("guian-hub",)},
+                before=(GRANTED,),
+            ),
+            no(
+                "a millisecond before a recognition begins",
+                clause,
+                "centre_not_accepted",
+                take,
+                before=(*BY_THE_WAY, START_MS - 1),
+            ),
+            ok("as a recognition begins", clause, take, before=(*BY_THE_WAY, START_MS)),
+            ok(
+                "in the last millisecond of a recognition",
+                clause,
+                take,
+                before=(*BY_THE_WAY, END_MS - 1),
+            ),
+            no(
+                "as a recognition ends",
+                clause,
+                "centre_not_accepted",
+                take,
+                before=(*BY_THE_WAY, END_MS),
+            ),
+        )
+    ),
+    no(
+        "a centre that nobody recognised",
+        "T9.13",
+        "centre_not_accepted",
+        redeem((V1, 100), redeemer="chengdu-aicc"),
+        before=(GRANTED, recognise(until_ms=GENESIS_MS + 1), accredit("chengdu-aicc")),
+    ),
+    ok(
+        "the issuer's own centre",
+        "T9.13",
+        redeem((V1, 100), redeemer="chengdu-aicc"),
+        terms={"centres": "own_city"},
+        before=(GRANTED, accredit("chengdu-aicc", host="shanghai")),
+    ),
+]

@@ -1,0 +1,218 @@
+"""Value set aside, and given back: T12, T13."""
+
+from tests.builders import officers
+from tests.ledger.adversarial.case import (
+    EVER_MS,
+    FOR_LONG,
+    GRANTED,
+    PROGRAMME,
+    RESERVE,
+    V1,
+    Case,
+    accredit,
+    mint,
+    no,
+    ok,
+    publish,
+    rate,
+    recognise,
+    recover,
+    release,
+    second,
+    set_aside,
+    set_hold,
+    suspended,
+)
+
+OWNER = (("firm-a", "owner"),)
+SET_ASIDE = (GRANTED, set_aside(V1, 1_000))
+
+CASES: list[Case] = [
+    # T12
+    no(
+        "nobody reserves",
+        "T12.1",
+        "party_unknown",
+        set_aside(V1, 1, holder="nobody", by=OWNER),
+    ),
+    no(
+        "a treasury reserves",
+        "T12.1",
+        "party_wrong_kind",
+        set_aside(V1, 1, holder="guiyang", by=officers("guiyang", "pay")),
+    ),
+    no("a reserve for nobody", "T12.2", "party_unknown", set_aside(V1, 1, redeemer="nobody")),
+    no("a reserve for a firm", "T12.2", "party_wrong_kind", set_aside(V1, 1, redeemer="firm-b")),
+    no(
+        "the centre reserves",
+        "T12.3",
+        "signature_missing",
+        set_aside(V1, 1, by=(("guian-hub", "officer-1"),)),
+        before=(GRANTED,),
+    ),
+    no(
+        "a stopped holder reserves",
+        "T12.4",
+        "recovery_open",
+        set_aside(V1, 1),
+        before=(GRANTED, recover()),
+    ),
+    no(
+        "a reserve for a suspended centre",
+        "T12.5",
+        "party_not_active",
+        set_aside(V1, 1),
+        before=(GRANTED, *suspended("guian-hub")),
+    ),
+    no("a reserve of no voucher", "T12.6", "voucher_not_held", set_aside(V1, 1)),
+    no(
+        "a reserve of another's voucher",
+        "T12.6",
+        "voucher_not_held",
+        set_aside(V1, 1),
+        before=(mint(("firm-b", 1_000)),),
+    ),
+    *(
+        no(
+            f"a reserve under a hold on the {scope} {thing}",
+            "T12.7",
+            "held",
+            set_aside(V1, 1),
+            before=(GRANTED, set_hold(scope, thing, member="audit-office")),
+            values={"scope": scope, "id": thing, "hold": "audit-office.000000001"},
+        )
+        for scope, thing in (
+            ("party", "firm-a"),
+            ("party", "guian-hub"),
+            ("centre", "guian-hub"),
+            ("programme", PROGRAMME),
+            ("voucher", V1),
+        )
+    ),
+    no(
+        "a reserve of a suspended programme",
+        "T12.8",
+        "programme_not_open",
+        set_aside(V1, 1),
+        before=(GRANTED, publish(status="suspended")),
+        values={"status": "suspended"},
+    ),
+    ok(
+        "a reserve of a closed programme",
+        "T12.8",
+        set_aside(V1, 1),
+        before=(GRANTED, publish(status="closed")),
+    ),
+    no(
+        "a reserve for a centre without accreditation",
+        "T12.9",
+        "centre_not_accredited",
+        set_aside(V1, 1, redeemer="chengdu-aicc"),
+        before=(GRANTED,),
+    ),
+    no(
+        "a reserve for a centre whose accreditation ended",
+        "T12.9",
+        "centre_not_accredited",
+        set_aside(V1, 1),
+        before=(GRANTED, accredit(ended=True)),
+    ),
+    no(
+        "a reserve of a chip that the centre does not have",
+        "T12.11",
+        "chip_not_accredited",
+        set_aside(V1, 1, chip="nvidia-h100"),
+        before=(GRANTED,),
+        values={"centre": "guian-hub", "chip": "nvidia-h100"},
+    ),
+    no(
+        "a reserve of a chip that no rate covers",
+        "T12.12",
+        "rate_none",
+        set_aside(V1, 1, chip="nvidia-a100"),
+        terms={"rates": (rate(3_000, chip_origin="domestic"),)},
+        before=(GRANTED,),
+    ),
+    no(
+        "a reserve of a use that no rate covers",
+        "T12.12",
+        "rate_none",
+        set_aside(V1, 1, service_class="inference"),
+        terms={
+            "rates": (
+                rate(1, service_class="training"),
+                rate(2, holder_class="maker"),
+                rate(3, ownership="private"),
+            )
+        },
+        before=(GRANTED,),
+    ),
+    no(
+        "a reserve in the first expired millisecond",
+        "T12.13",
+        "voucher_expired",
+        set_aside(V1, 1, until_ms=FOR_LONG + 1),
+        before=(GRANTED, recognise(until_ms=EVER_MS), FOR_LONG),
+    ),
+    no(
+        "a reserve of a fen too much",
+        "T12.13",
+        "voucher_exhausted",
+        set_aside(V1, 10_001),
+        before=(GRANTED,),
+    ),
+    ok("a reserve of all", "T12.13", set_aside(V1, 10_000), before=(GRANTED,)),
+    no(
+        "a hold end that is now",
+        "T12.14",
+        "reserve_until_invalid",
+        set_aside(V1, 1, until_ms=second(2)),
+        before=(GRANTED,),
+        values={"until_ms": second(2), "time_ms": second(2), "latest_ms": FOR_LONG},
+    ),
+    ok(
+        "a hold end a millisecond ahead",
+        "T12.14",
+        set_aside(V1, 1, until_ms=second(2) + 1),
+        before=(GRANTED,),
+    ),
+    ok(
+        "a hold end with the voucher's",
+        "T12.14",
+        set_aside(V1, 1, until_ms=FOR_LONG),
+        before=(GRANTED,),
+    ),
+    no(
+        "a hold end a millisecond after the voucher's",
+        "T12.14",
+        "reserve_until_invalid",
+        set_aside(V1, 1, until_ms=FOR_LONG + 1),
+        before=(GRANTED,),
+    ),
+    # T13
+    no("no such reserve", "T13.1", "reserve_unknown", release(RESERVE, 1)),
+    no(
+        "a reserve for another centre",
+        "T13.2",
+        "reserve_mismatch",
+        release(RESERVE, 1, redeemer="chengdu-aicc"),
+        before=SET_ASIDE,
+        values={"reserve": RESERVE, "voucher": V1, "redeemer": "guian-hub"},
+    ),
+    no(
+        "the holder releases",
+        "T13.3",
+        "signature_missing",
+        release(RESERVE, 1, by=OWNER),
+        before=SET_ASIDE,
+    ),
+    no(
+        "a release of a fen too much",
+        "T13.4",
+        "reserve_exhausted",
+        release(RESERVE, 1_001),
+        before=SET_ASIDE,
+        values={"asked": 1_001, "available": 1_000},
+    ),
+    ok("a release of all", "T13.4", release(RESERVE, 1_000), before=SET_ASIDE),
+]

@@ -1,0 +1,381 @@
+"""Clearing cycles and payments: T18, T19."""
+
+from typing import Any
+
+from ledger.rules.clearing import CYCLE_OPEN_MIN_MS
+from ledger.rules.payables import PAYABLES
+from ledger.rules.payments import OBJECTION_WINDOW_MS, PAYMENTS
+from tests.builders import officers
+from tests.ledger.adversarial.case import (
+    CLAIM,
+    GRANTED,
+    HOST_PAYS,
+    PAYABLE,
+    V1,
+    Case,
+    Step,
+    close_cycle,
+    confirm,
+    credit,
+    instruct,
+    no,
+    object_to_payment,
+    ok,
+    redeem,
+    return_payment,
+    second,
+    set_hold,
+    suspended,
+    write_off,
+)
+
+OWNER = (("firm-a", "owner"),)
+CENTRE = (("guian-hub", "officer-1"),)
+ONE_PAYS = (("shanghai", "officer-3"),)
+REIMBURSED = (HOST_PAYS, GRANTED, redeem((V1, 100)))
+"""Guiyang owes its centre 100, and Shanghai owes Guiyang as much through the open cycle."""
+REIMBURSEMENT = f"{CLAIM}-001"
+RIPE_MS = second(len(REIMBURSED)) + CYCLE_OPEN_MIN_MS
+OWED = (GRANTED, redeem((V1, 100)))
+"""Shanghai owes the centre 100."""
+INSTRUCTED = (*OWED, instruct(PAYABLE, 100))
+WINDOW_MS = second(len(INSTRUCTED)) + OBJECTION_WINDOW_MS
+OBJECTED = (*INSTRUCTED, object_to_payment())
+RETURNED = (*INSTRUCTED, return_payment())
+CONFIRMED = (*INSTRUCTED, confirm())
+BACK = f"{CLAIM}-001"
+REVERSED = (*CONFIRMED, credit(CLAIM, 100))
+"""The centre owes Shanghai 100: the debtor is a centre, the creditor a treasury."""
+
+
+def pay_back(**changes: Any) -> Step:
+    """Return that the centre told its bank to pay back."""
+    return instruct(BACK, 100, "E2", debtor="guian-hub", **changes)
+
+
+PAID_BACK = (*REVERSED, pay_back())
+
+CASES: list[Case] = [
+    # T18
+    no("nobody closes", "T18.1", "party_unknown", close_cycle(member="nobody", by=OWNER)),
+    no("a holder closes", "T18.1", "party_wrong_kind", close_cycle(member="firm-a")),
+    no(
+        "one officer closes",
+        "T18.2",
+        "four_eyes_missing",
+        close_cycle(by=(("guiyang", "officer-3"),)),
+    ),
+    no(
+        "an auditor closes without its signature",
+        "T18.2",
+        "signature_missing",
+        close_cycle(member="audit-office", by=OWNER),
+    ),
+    no(
+        "a suspended member closes",
+        "T18.3",
+        "party_not_active",
+        close_cycle(),
+        before=suspended("guiyang"),
+    ),
+    no(
+        "a cycle that is not open",
+        "T18.4",
+        "cycle_wrong",
+        close_cycle(2),
+        before=(*REIMBURSED, RIPE_MS),
+        values={"open": 1, "given": 2},
+    ),
+    no(
+        "a cycle that was closed",
+        "T18.4",
+        "cycle_wrong",
+        close_cycle(1, member="shanghai"),
+        before=(*REIMBURSED, RIPE_MS, close_cycle()),
+        values={"open": 2, "given": 1},
+    ),
+    no("an empty cycle", "T18.5", "cycle_empty", close_cycle(), values={"cycle": 1}),
+    no(
+        "a cycle a millisecond before its day is over",
+        "T18.6",
+        "cycle_too_early",
+        close_cycle(),
+        before=(*REIMBURSED, RIPE_MS - 1),
+        values={"from_ms": RIPE_MS, "time_ms": RIPE_MS - 1},
+    ),
+    ok(
+        "a cycle after its day",
+        "T18.6",
+        close_cycle(),
+        before=(*REIMBURSED, RIPE_MS),
+        wrote=((PAYABLES, ("clearing.000000001-000",), {"debtor": "shanghai", "amount": 100}),),
+    ),
+    ok(
+        "a holder's hold keeps an auditor from nothing",
+        "T18.6",
+        close_cycle(member="audit-office"),
+        before=(*REIMBURSED, set_hold("party", "firm-a"), RIPE_MS),
+    ),
+    # T19 instructed
+    no("no such payable is paid", "T19.instructed.1", "payable_unknown", instruct(PAYABLE, 1)),
+    no(
+        "one officer pays",
+        "T19.instructed.2",
+        "four_eyes_missing",
+        instruct(PAYABLE, 1, by=ONE_PAYS),
+        before=OWED,
+        values={"party": "shanghai", "role": "pay"},
+    ),
+    no(
+        "a centre's payment is instructed by another",
+        "T19.instructed.2",
+        "signature_missing",
+        pay_back(by=officers("shanghai", "pay")),
+        before=REVERSED,
+    ),
+    no(
+        "a reimbursement is paid by itself",
+        "T19.instructed.3",
+        "payable_cleared",
+        instruct(REIMBURSEMENT, 1),
+        before=REIMBURSED,
+        values={"payable": REIMBURSEMENT},
+    ),
+    no(
+        "a held payable is paid",
+        "T19.instructed.4",
+        "held",
+        instruct(PAYABLE, 1),
+        before=(*OWED, set_hold("payable", PAYABLE)),
+        values={"scope": "payable", "id": PAYABLE},
+    ),
+    no(
+        "a held claim's payable is paid",
+        "T19.instructed.4",
+        "held",
+        instruct(PAYABLE, 1),
+        before=(*OWED, set_hold("claim", CLAIM)),
+        values={"scope": "claim", "id": CLAIM},
+    ),
+    no(
+        "an end-to-end id is used twice",
+        "T19.instructed.5",
+        "end_to_end_id_used",
+        instruct(PAYABLE, 1),
+        before=(*OWED, instruct(PAYABLE, 2)),
+        values={"end_to_end_id": "E1"},
+    ),
+    no(
+        "a fen more than is owed",
+        "T19.instructed.6",
+        "payment_exceeds_due",
+        instruct(PAYABLE, 101),
+        before=OWED,
+        values={"asked": 101, "available": 100},
+    ),
+    ok("all that is owed", "T19.instructed.6", instruct(PAYABLE, 100), before=OWED),
+    no(
+        "a fen more than pending, paid, cancelled and written off leave",
+        "T19.instructed.6",
+        "payment_exceeds_due",
+        instruct(PAYABLE, 61, "E3"),
+        before=(
+            *OWED,
+            instruct(PAYABLE, 10),
+            confirm(),
+            instruct(PAYABLE, 10, "E2"),
+            credit(CLAIM, 10),
+            write_off(PAYABLE, 10),
+        ),
+        values={"asked": 61, "available": 60},
+    ),
+    # T19 confirmed
+    no("no such payment arrives", "T19.confirmed.1", "payment_unknown", confirm()),
+    no(
+        "a stranger confirms",
+        "T19.confirmed.2",
+        "not_part_of_payment",
+        confirm(member="guiyang"),
+        before=INSTRUCTED,
+        values={"party": "guiyang", "end_to_end_id": "E1"},
+    ),
+    no(
+        "one officer of the payer confirms",
+        "T19.confirmed.3",
+        "four_eyes_missing",
+        confirm(member="shanghai", by=ONE_PAYS),
+        before=INSTRUCTED,
+        values={"role": "bank"},
+    ),
+    no(
+        "the payee did not confirm",
+        "T19.confirmed.3",
+        "signature_missing",
+        confirm(by=OWNER),
+        before=INSTRUCTED,
+    ),
+    no(
+        "money that came back arrives",
+        "T19.confirmed.4",
+        "payment_status_wrong",
+        confirm(),
+        before=RETURNED,
+        values={"status": "returned"},
+    ),
+    no(
+        "money arrives twice",
+        "T19.confirmed.4",
+        "payment_status_wrong",
+        confirm(by=(*CENTRE, *OWNER), expires_at=WINDOW_MS + 1),
+        before=CONFIRMED,
+        values={"status": "confirmed"},
+    ),
+    no(
+        "the payer's bank confirms in spite of an objection",
+        "T19.confirmed.4",
+        "payment_status_wrong",
+        confirm(member="shanghai"),
+        before=(*OBJECTED, WINDOW_MS),
+        values={"status": "objected"},
+    ),
+    ok("the payee takes its objection back", "T19.confirmed.4", confirm(), before=OBJECTED),
+    no(
+        "the payer's bank confirms a millisecond early",
+        "T19.confirmed.5",
+        "objection_window_open",
+        confirm(member="shanghai"),
+        before=(*INSTRUCTED, WINDOW_MS - 1),
+        values={"until_ms": WINDOW_MS, "time_ms": WINDOW_MS - 1},
+    ),
+    ok(
+        "the payer's bank confirms after ten days",
+        "T19.confirmed.5",
+        confirm(member="shanghai"),
+        before=(*INSTRUCTED, WINDOW_MS),
+        wrote=((PAYMENTS, ("E1",), {"status": "confirmed", "confirmed_by": ("shanghai",)}),),
+    ),
+    ok("the payee confirms at once", "T19.confirmed.5", confirm(), before=INSTRUCTED),
+    # T19 returned
+    no("no such payment comes back", "T19.returned.1", "payment_unknown", return_payment()),
+    no(
+        "one officer says that money came back",
+        "T19.returned.2",
+        "four_eyes_missing",
+        return_payment(by=ONE_PAYS),
+        before=INSTRUCTED,
+        values={"party": "shanghai"},
+    ),
+    no(
+        "another says that a centre's payment came back",
+        "T19.returned.2",
+        "signature_missing",
+        return_payment("E2", by=OWNER),
+        before=PAID_BACK,
+        values={"party": "guian-hub"},
+    ),
+    no(
+        "money comes back twice",
+        "T19.returned.3",
+        "payment_status_wrong",
+        return_payment(expires_at=WINDOW_MS),
+        before=RETURNED,
+        values={"status": "returned"},
+    ),
+    ok(
+        "money comes back after it arrived",
+        "T19.returned.3",
+        return_payment(),
+        before=CONFIRMED,
+        wrote=((PAYABLES, (PAYABLE,), {"paid": 0, "pending": 0, "attempt": 2}),),
+    ),
+    # T19 written_off
+    no("no such payable is let go", "T19.written_off.1", "payable_unknown", write_off(PAYABLE, 1)),
+    no(
+        "one officer of the payer lets go",
+        "T19.written_off.2",
+        "four_eyes_missing",
+        write_off(PAYABLE, 1, by=ONE_PAYS + CENTRE),
+        before=OWED,
+        values={"party": "shanghai"},
+    ),
+    no(
+        "a centre's debt is let go without it",
+        "T19.written_off.2",
+        "signature_missing",
+        write_off(BACK, 1, parties=("shanghai",)),
+        before=REVERSED,
+        values={"party": "guian-hub"},
+    ),
+    no(
+        "the payer lets go alone",
+        "T19.written_off.3",
+        "signature_missing",
+        write_off(PAYABLE, 1, parties=("shanghai",)),
+        before=OWED,
+        values={"party": "guian-hub"},
+    ),
+    no(
+        "a centre lets its own debt go",
+        "T19.written_off.3",
+        "four_eyes_missing",
+        write_off(BACK, 1, parties=("guian-hub",)),
+        before=REVERSED,
+        values={"party": "shanghai"},
+    ),
+    no(
+        "a reimbursement is let go",
+        "T19.written_off.4",
+        "payable_cleared",
+        write_off(REIMBURSEMENT, 1, parties=("shanghai", "guiyang")),
+        before=REIMBURSED,
+    ),
+    no(
+        "a fen more than is owed is let go",
+        "T19.written_off.5",
+        "payment_exceeds_due",
+        write_off(PAYABLE, 101),
+        before=OWED,
+        values={"asked": 101, "available": 100},
+    ),
+    ok("all that is owed is let go", "T19.written_off.5", write_off(PAYABLE, 100), before=OWED),
+    # T19 objected
+    no("an objection to no payment", "T19.objected.1", "payment_unknown", object_to_payment()),
+    no(
+        "somebody else objects",
+        "T19.objected.2",
+        "signature_missing",
+        object_to_payment(by=OWNER),
+        before=INSTRUCTED,
+        values={"party": "guian-hub"},
+    ),
+    no(
+        "one officer of a payee objects",
+        "T19.objected.2",
+        "four_eyes_missing",
+        object_to_payment("E2", by=ONE_PAYS),
+        before=PAID_BACK,
+        values={"party": "shanghai", "role": "bank"},
+    ),
+    no(
+        "an objection to money that arrived",
+        "T19.objected.3",
+        "payment_status_wrong",
+        object_to_payment(),
+        before=CONFIRMED,
+        values={"status": "confirmed"},
+    ),
+    no(
+        "an objection as the ten days end",
+        "T19.objected.4",
+        "objection_window_over",
+        object_to_payment(),
+        before=(*INSTRUCTED, WINDOW_MS),
+        values={"until_ms": WINDOW_MS, "time_ms": WINDOW_MS},
+    ),
+    ok(
+        "an objection in the last millisecond",
+        "T19.objected.4",
+        object_to_payment(),
+        before=(*INSTRUCTED, WINDOW_MS - 1),
+    ),
+]

@@ -1,0 +1,573 @@
+"""The ledger and a naive twin say the same of every transaction, and keep the same books."""
+
+import hashlib
+import os
+import pickle
+from collections import Counter, defaultdict
+from typing import Any
+
+from ledger.ledger import Ledger
+from ledger.rules.attestations import ATTESTATIONS
+from ledger.rules.authority import KEYS
+from ledger.rules.budgets import BUDGETS
+from ledger.rules.cases import ANCHORS
+from ledger.rules.centres import ACCREDITATIONS, RECOGNITIONS
+from ledger.rules.claims import BAND_USED, CLAIMS, REDEEMED
+from ledger.rules.clearing import CYCLES
+from ledger.rules.governance import CONTROL, PARAMETERS, PROPOSALS, VALIDATORS
+from ledger.rules.holds import HOLDS
+from ledger.rules.invoices import CONTRACT_BASE, CONTRACT_PAID, CONTRACTS, DEVICE_TIME, INVOICES
+from ledger.rules.parties import PARTIES
+from ledger.rules.payables import OPEN_CYCLE, PAYABLES
+from ledger.rules.payments import PAYMENTS
+from ledger.rules.programmes import PROGRAMMES, TOTALS
+from ledger.rules.refusals import TransactionRefused
+from ledger.rules.reserves import RESERVES
+from ledger.rules.vouchers import GROUP_ISSUED, ISSUED, VOUCHERS
+from ledger.store.memory import MemoryStore
+from ledger.view import Table
+from tests.builders import Chain
+from tests.ledger.acts import Act, Play
+from tests.reference import twin_value as value
+from tests.reference.twin import KINDS, Twin
+from tests.reference.twin_world import Thing, month_of, only, year_of
+
+SEEDS = 12
+TRANSACTIONS = 1_750
+"""For each seed."""
+TOGETHER_MIN = 20_000
+NUMBERS = sorted(refusal.number for refusal in TransactionRefused.__subclasses__())
+MISSED_MAX = 6
+"""Codes that a run may fail to meet: which acts meet depends on the dice."""
+LONG_FACTOR = 10
+COMPARED_EVERY = 40
+"""Blocks between two comparisons of the books."""
+
+Books = dict[str, dict[str, Any]]
+
+
+def rows(store: MemoryStore, table: Table[Any]) -> dict[str, Any]:
+    """Return all records of a table by the rest of their key."""
+    found = {}
+    for key in sorted(store.state):
+        if key.startswith(table.prefix):
+            record = store.read(key, table.record)
+            found[key[len(table.prefix) :].decode()] = record
+    return found
+
+
+def fens(store: MemoryStore, table: Table[Any]) -> dict[str, int]:
+    """Return the counters of a table that are not 0."""
+    return {key: record.fen for key, record in rows(store, table).items() if record.fen}
+
+
+def nets_of(positions: Any) -> dict[str, int]:
+    """Return net positions by party, but for those of 0."""
+    return {one.party: one.net for one in positions if one.net}
+
+
+def books_of_ledger(store: MemoryStore) -> Books:
+    """Return everything that is compared, as the ledger has it."""
+    (open_cycle,) = rows(store, OPEN_CYCLE).values() or (None,)
+    (control,) = rows(store, CONTROL).values()
+    (schedule,) = rows(store, VALIDATORS).values()
+    (parameters,) = rows(store, PARAMETERS).values()
+    return {
+        "key": {
+            key: (one.party, one.person, sorted(one.roles), one.alive)
+            for key, one in rows(store, KEYS).items()
+        },
+        "attestation": {
+            key: (one.text, one.amount, one.issued_ms, one.valid_until_ms, bool(one.revoked_ms))
+            for key, one in rows(store, ATTESTATIONS).items()
+        },
+        "party": {
+            key: (
+                one.kind,
+                one.status,
+                one.threshold,
+                [(key.key, key.person, sorted(key.roles)) for key in one.keys],
+                one.stopped_ms,
+                only(one.stopped_since_ms),
+            )
+            for key, one in rows(store, PARTIES).items()
+        },
+        "programme": {
+            key: (one.version, one.status) for key, one in rows(store, PROGRAMMES).items()
+        },
+        "totals": {
+            key: (
+                one.next_serial,
+                one.minted,
+                one.available,
+                one.reserved,
+                one.claimed,
+                one.redeemed,
+                one.expired,
+                one.revoked,
+            )
+            for key, one in rows(store, TOTALS).items()
+        },
+        "budget": {
+            key: (one.appropriated, one.committed)
+            for key, one in rows(store, BUDGETS).items()
+            if one.appropriated or one.committed
+        },
+        "accreditation": {
+            key: (one.host, one.ownership, one.ended)
+            for key, one in rows(store, ACCREDITATIONS).items()
+        },
+        "recognition": {
+            key: (one.mode, only(one.limit), one.used, one.from_ms, one.until_ms)
+            for key, one in rows(store, RECOGNITIONS).items()
+        },
+        "voucher": {
+            key: (
+                one.holder,
+                one.face,
+                one.available,
+                one.reserved,
+                one.claimed,
+                one.redeemed,
+                one.expired,
+                one.revoked,
+                one.expires_at_ms,
+                one.due_ms,
+                one.stopped_ms,
+                one.terms_version,
+                one.year,
+                only(one.parent),
+            )
+            for key, one in rows(store, VOUCHERS).items()
+        },
+        "issued": fens(store, ISSUED),
+        "group-issued": fens(store, GROUP_ISSUED),
+        "reserve": {
+            key: (one.voucher, one.redeemer, one.amount, one.left, one.until_ms)
+            for key, one in rows(store, RESERVES).items()
+        },
+        "claim": {
+            key: (
+                one.programme,
+                one.terms_version,
+                one.holder,
+                one.redeemer,
+                [(line.voucher, line.amount, only(line.reserve)) for line in one.lines],
+                one.amount,
+                one.accepted,
+                one.credited,
+                one.status,
+                only(one.host),
+                one.holder_signed,
+                sorted(one.submitted_by),
+                one.submitted_ms,
+                only(one.decided_ms),
+                one.payables,
+                one.credits,
+            )
+            for key, one in rows(store, CLAIMS).items()
+        },
+        "invoice": {
+            key: (
+                one.redeemer,
+                one.holder,
+                one.net,
+                one.base,
+                one.ceiling,
+                one.pending,
+                one.accepted,
+                [(use.programme, use.claim) for use in one.uses],
+            )
+            for key, one in rows(store, INVOICES).items()
+        },
+        "contract": {
+            key: (one.redeemer, one.holder, one.amount, one.start_day, one.end_day)
+            for key, one in rows(store, CONTRACTS).items()
+        },
+        "contract-base": fens(store, CONTRACT_BASE),
+        "contract-paid": fens(store, CONTRACT_PAID),
+        "device-time": fens(store, DEVICE_TIME),
+        "redeemed": fens(store, REDEEMED),
+        "band-used": fens(store, BAND_USED),
+        "payable": {
+            key: (
+                one.debtor,
+                one.creditor,
+                one.cause,
+                one.leg,
+                one.reverse,
+                one.amount,
+                one.cancelled,
+                one.reversed,
+                one.paid,
+                one.pending,
+                one.written_off,
+                one.attempt,
+                one.due_ms,
+                only(one.cycle),
+            )
+            for key, one in rows(store, PAYABLES).items()
+        },
+        "payment": {
+            key: (one.payable, one.attempt, one.amount, one.status, one.instructed_ms)
+            for key, one in rows(store, PAYMENTS).items()
+        },
+        "cycle": {
+            str(int(key)): nets_of(one.positions) for key, one in rows(store, CYCLES).items()
+        },
+        "open-cycle": {
+            "number": 1 if open_cycle is None else open_cycle.number,
+            "first join": None if open_cycle is None else only(open_cycle.first_join_ms),
+            "nets": {} if open_cycle is None else nets_of(open_cycle.positions),
+        },
+        "hold": {
+            key: (one.setter, one.scope, one.thing, not one.cleared_ms)
+            for key, one in rows(store, HOLDS).items()
+        },
+        "anchor": {key: (one.by, one.as_of) for key, one in rows(store, ANCHORS).items()},
+        "proposal": {
+            str(int(key)): (sorted(one.yes), sorted(one.no), one.closes_ms, one.status)
+            for key, one in rows(store, PROPOSALS).items()
+        },
+        "control": {
+            "paused": bool(control.paused_since_ms),
+            "paused since": only(control.paused_since_ms),
+            "quiet": tuple(control.quiet),
+            "validators": sorted(one.party for one in schedule.sets[-1].validators),
+            "officers": [(one.kind, one.from_fen, one.persons) for one in parameters.officers],
+            "lapses": parameters.block_lapses_max,
+        },
+    }
+
+
+def summed(pairs: list[tuple[str, int]]) -> dict[str, int]:
+    """Return sums by name, but for those of 0."""
+    total: dict[str, int] = {}
+    for name, amount in pairs:
+        total[name] = total.get(name, 0) + amount
+    return {name: amount for name, amount in total.items() if amount}
+
+
+def books_of_twin(twin: Twin) -> Books:
+    """Return the same, as the twin has it: every sum is made here, from its records."""
+    claims = twin.claims.values()
+    accepted = [claim for claim in claims if claim["status"] == "accepted"]
+    grouped = [
+        (f"{programme}/{year}/{hashlib.sha256(group.encode()).hexdigest()}", amount)
+        for programme, year, party, amount in twin.issues
+        if (group := twin.parties[party]["group"])
+    ]
+    on_contract = [
+        (f"{claim['programme']}/{claim['contract'].hex()}", claim)
+        for claim in claims
+        if claim["contract"] is not None and value.outstanding(claim)
+    ]
+    return {
+        "key": {
+            key.hex(): (one["party"], one["person"], sorted(one["roles"]), not one["dead"])
+            for key, one in twin.keys.items()
+            if not one["validator"]
+        },
+        "attestation": {
+            "/".join((one["subject"], one["topic"], one["attester"], one["about"] or "")): (
+                one["text"],
+                one["amount"],
+                one["issued"],
+                one["valid_until"],
+                one["revoked"],
+            )
+            for one in twin.attestations
+        },
+        "party": {name: party_of_twin(twin, one) for name, one in twin.parties.items()},
+        "programme": {
+            name: (one["version"], one["status"]) for name, one in twin.programmes.items()
+        },
+        "totals": {name: totals_of_twin(twin, name) for name in twin.programmes},
+        "budget": budgets_of_twin(twin),
+        "accreditation": {
+            name: (one["host"], one["ownership"], one["ended"])
+            for name, one in twin.accreditations.items()
+        },
+        "recognition": {
+            f"{programme}/{host}": (
+                one["mode"],
+                one["limit"],
+                one["used"],
+                one["from"],
+                one["until"],
+            )
+            for (programme, host), one in twin.recognitions.items()
+        },
+        "voucher": {name: voucher_of_twin(one) for name, one in twin.vouchers.items()},
+        "issued": summed(
+            [
+                (f"{programme}/{year}/{party}", amount)
+                for programme, year, party, amount in twin.issues
+            ]
+        ),
+        "group-issued": summed(grouped),
+        "reserve": {
+            name: (one["voucher"], one["redeemer"], one["amount"], one["left"], one["until"])
+            for name, one in twin.reserves.items()
+        },
+        "claim": {name: claim_of_twin(twin, one) for name, one in twin.claims.items()},
+        "invoice": {tag.hex(): invoice_of_twin(twin, one) for tag, one in twin.invoices.items()},
+        "contract": {
+            tag.hex(): (one["redeemer"], one["holder"], one["amount"], one["start"], one["end"])
+            for tag, one in twin.contracts.items()
+        },
+        "contract-base": summed([(name, claim["base"]) for name, claim in on_contract]),
+        "contract-paid": summed([(name, value.outstanding(claim)) for name, claim in on_contract]),
+        "device-time": summed(
+            [
+                (f"{invoice['redeemer']}/{chip}/{day}", gpu_ms)
+                for invoice in twin.invoices.values()
+                if invoice["uses"]
+                for chip, day, gpu_ms, _ in invoice["usage"]
+            ]
+        ),
+        "redeemed": summed(
+            [
+                (
+                    f"{claim['programme']}/{year_of(claim['decided'])}/{claim['holder']}",
+                    value.outstanding(claim),
+                )
+                for claim in accepted
+            ]
+        ),
+        "band-used": summed(
+            [
+                (
+                    "/".join((claim["programme"], claim["holder"], claim["redeemer"]))
+                    + "/{:04d}-{:02d}".format(*month_of(claim["submitted"])),
+                    claim["amount"],
+                )
+                for claim in accepted
+                if claim["automatic"]
+            ]
+        ),
+        "payable": {name: payable_of_twin(twin, one) for name, one in twin.payables.items()},
+        "payment": {
+            name: (one["payable"], one["attempt"], one["amount"], one["status"], one["instructed"])
+            for name, one in twin.payments.items()
+        },
+        "cycle": {
+            str(number): summed(list(net.items())) for number, net in twin.closed_nets.items()
+        },
+        "open-cycle": {
+            "number": twin.cycle,
+            "first join": twin.first_joins.get(twin.cycle),
+            "nets": summed(list(value.nets(twin).items())),
+        },
+        "hold": {
+            name: (one["by"], one["scope"], one["id"], one["open"])
+            for name, one in twin.holds.items()
+        },
+        "anchor": {one["id"]: (one["by"], one["as_of"]) for one in twin.anchors},
+        "proposal": {
+            str(one["number"]): (
+                sorted(voter for voter, approves in one["votes"].items() if approves),
+                sorted(voter for voter, approves in one["votes"].items() if not approves),
+                one["closes"],
+                "adopted" if one["adopted"] else "open",
+            )
+            for one in twin.proposals
+        },
+        "control": {
+            "paused": twin.paused,
+            "paused since": twin.paused_since if twin.paused else None,
+            "quiet": (twin.quiet_from, twin.quiet_until),
+            "validators": sorted(twin.validators),
+            "officers": [tuple(one) for one in twin.next_parameters["officers"]],
+            "lapses": twin.next_parameters["block_lapses_max"],
+        },
+    }
+
+
+def budgets_of_twin(twin: Twin) -> dict[str, tuple[int, int]]:
+    """Return appropriated and committed, where one of them is not 0."""
+    found = {}
+    for programme, year, funder in {*twin.appropriated, *(one[:3] for one in twin.commitments)}:
+        appropriated = twin.appropriated.get((programme, year, funder), 0)
+        committed = twin.committed(programme, year, funder)
+        if appropriated or committed:
+            found[f"{programme}/{year}/{funder}"] = (appropriated, committed)
+    return found
+
+
+def party_of_twin(twin: Twin, one: Thing) -> tuple[Any, ...]:
+    """Return what is compared of a party."""
+    recovery = twin.open_recovery(one["id"])
+    keys = [(key, twin.keys[key]["person"], sorted(twin.keys[key]["roles"])) for key in one["keys"]]
+    since = None if recovery is None else recovery["opened"]
+    return one["kind"], one["status"], one["threshold"], keys, one["stopped"], since
+
+
+def totals_of_twin(twin: Twin, programme: str) -> tuple[int, ...]:
+    """Return the next serial and the totals of a programme."""
+    mine = [one for one in twin.vouchers.values() if one["programme"] == programme]
+    return (1 + len(mine), *twin.totals(programme).values())
+
+
+def voucher_of_twin(one: Thing) -> tuple[Any, ...]:
+    """Return what is compared of a voucher."""
+    return (
+        one["holder"],
+        one["face"],
+        one["available"],
+        one["reserved"],
+        one["claimed"],
+        one["redeemed"],
+        one["expired"],
+        one["revoked"],
+        one["expires_at"],
+        one["due"],
+        one["stopped"],
+        one["version"],
+        one["year"],
+        one["parent"] or None,
+    )
+
+
+def claim_of_twin(twin: Twin, one: Thing) -> tuple[Any, ...]:
+    """Return what is compared of a claim."""
+    return (
+        one["programme"],
+        one["version"],
+        one["holder"],
+        one["redeemer"],
+        [(line["voucher"], line["amount"], line["reserve"]) for line in one["lines"]],
+        one["amount"],
+        one["accepted"],
+        one["credited"],
+        one["status"],
+        one["host"] if one["host_pays"] else None,
+        one["holder_signed"],
+        sorted({f"{party}/{person}" for party, person in one["persons"]}),
+        one["submitted"],
+        one["decided"],
+        len([debt for debt in twin.payables.values() if debt["claim"] == one["id"]]),
+        one["notes"],
+    )
+
+
+def invoice_of_twin(twin: Twin, one: Thing) -> tuple[Any, ...]:
+    """Return what is compared of an invoice."""
+    pending, accepted = 0, 0
+    for _, name in one["uses"]:
+        claim = twin.claims[name]
+        if claim["status"] == "accepted":
+            accepted += value.outstanding(claim)
+        else:
+            pending += value.outstanding(claim)
+    return (
+        one["redeemer"],
+        one["holder"],
+        one["net"],
+        one["base"],
+        one["ceiling"],
+        pending,
+        accepted,
+        one["uses"],
+    )
+
+
+def payable_of_twin(twin: Twin, one: Thing) -> tuple[Any, ...]:
+    """Return what is compared of a payable."""
+    return (
+        one["debtor"],
+        one["creditor"],
+        one["cause"],
+        one["leg"],
+        one["reverse"],
+        one["amount"],
+        one["cancelled"],
+        one["reversed"],
+        value.paid(twin, one),
+        value.pending(twin, one),
+        one["written_off"],
+        value.attempt(twin, one),
+        one["due"],
+        one["cycle"],
+    )
+
+
+def check_books(play: Play, store: MemoryStore, where: str) -> None:
+    """Assert that both keep the same books."""
+    theirs, ours = books_of_ledger(store), books_of_twin(play.twin)
+    for table, records in ours.items():
+        for name in sorted({*records, *theirs[table]}):
+            ledger, twin = theirs[table].get(name), records.get(name)
+            assert ledger == twin, f"{where}: {table} {name}: ledger {ledger}, twin {twin}"
+
+
+def compare(seed: object, transactions: int) -> dict[str, Counter[int]]:
+    """Play a game on both; return how often each kind had which code."""
+    play, store = Play(seed), MemoryStore()
+    ledger = Ledger(store, verify=lambda *_: True)
+    chain = Chain(ledger=ledger, genesis=play.genesis, now_ms=play.time_ms)
+    seen: dict[str, Counter[int]] = defaultdict(Counter)
+    history: list[Act] = []
+    while play.made < transactions:
+        acts = play.block(ledger.last().app_hash)
+        execution = chain.block(*[act.raw for act in acts], time_ms=play.time_ms)
+        for act, result in zip(acts, execution.results, strict=True):
+            history.append(act)
+            seen[act.kind][act.code] += 1
+            assert result.code == act.code, (
+                f"seed {seed}, height {play.height}, act {len(history)}: ledger {result.code}, "
+                f"twin {act.code}: {act.operation}, signed by {act.signers}: {result.refusal}"
+            )
+        if play.height % COMPARED_EVERY == 0:
+            check_books(play, store, f"seed {seed}, height {play.height}")
+    check_books(play, store, f"seed {seed}, the end")
+    return seen
+
+
+def test_the_ledger_and_its_naive_twin_agree_on_every_code_and_all_books() -> None:
+    factor = LONG_FACTOR if os.environ.get("LONG") else 1
+    seen: dict[str, Counter[int]] = defaultdict(Counter)
+    for seed in range(SEEDS * factor):
+        for kind, codes in compare(seed, TRANSACTIONS).items():
+            seen[kind].update(codes)
+    for kind in sorted(seen):
+        codes = seen[kind]
+        refused = " ".join(f"{code}:{codes[code]}" for code in sorted(codes) if code)
+        print(f"{kind}: {codes[0]} held, {codes.total() - codes[0]} refused ({refused})")
+    met = {code for codes in seen.values() for code in codes}
+    missed = sorted(set(NUMBERS) - met)
+    total = sum(codes.total() for codes in seen.values())
+    print(f"{total} transactions; codes never met: {missed}")
+    assert total >= TOGETHER_MIN * factor
+    held: Counter[str] = Counter()
+    for kind, codes in seen.items():
+        held[kind.partition("/")[0]] += codes[0]
+    assert set(held) == set(KINDS)
+    assert min(held.values()) > 0
+    assert len(missed) <= MISSED_MAX
+
+
+def test_a_refusal_changes_nothing_in_the_twin() -> None:
+    play = Play("refusals")
+    refused = 0
+    apply = play.twin.apply
+
+    def watched(kind: str, fields: dict[str, Any], **rest: Any) -> int:
+        nonlocal refused
+        before = records_of(play.twin)
+        code = apply(kind, fields, **rest)
+        if code:
+            refused += 1
+            assert records_of(play.twin) == before, f"{code}: {kind} {fields}"
+        return code
+
+    play.twin.apply = watched  # type: ignore[method-assign]
+    while play.made < 400:
+        play.block(bytes(32))
+    assert refused > 50
+
+
+def records_of(twin: Twin) -> bytes:
+    """Return all records of a twin, as bytes."""
+    passing = ("registrable", "apply", "kind", "signers", "app_hash", "transaction_id")
+    return pickle.dumps({name: one for name, one in vars(twin).items() if name not in passing})

@@ -1,0 +1,117 @@
+"""Edges of small functions that no single transaction of the table shows."""
+
+from collections.abc import Callable
+
+from ledger.rules.authority import KEYS, RegisteredKey, Signers, registered
+from ledger.rules.base import Context
+from ledger.rules.clearing import net_transfers
+from ledger.rules.governance import (
+    VALIDATORS,
+    Control,
+    EngineFrom,
+    RulesFrom,
+    ValidatorSchedule,
+    ValidatorSetRecord,
+    _set_validator,
+    engine_at,
+    rules_version_at,
+    validators_at,
+)
+from ledger.rules.payables import Position
+from ledger.view import Draft, Nothing, must
+from tests.builders import key, validator_keys
+
+CONTROL = Control(
+    paused_since_ms=(),
+    quiet=(0, 0),
+    rules=(RulesFrom(version=2, from_height=10),),
+    engines=(EngineFrom(engine="comet", at_height=10),),
+)
+
+
+def sets(*heights: int) -> ValidatorSchedule:
+    """Return a schedule of sets of nobody from these heights."""
+    made = (ValidatorSetRecord(from_height=height, validators=()) for height in heights)
+    return ValidatorSchedule(sets=tuple(made))
+
+
+def context(*, height: int = 7, quiet: tuple[int, int] = (0, 0)) -> Context:
+    """Return what rules know of a block."""
+    return Context(
+        time_ms=1,
+        height=height,
+        sequence=1,
+        previous_record_hash=b"",
+        transaction_id=b"",
+        signers=Signers(keys=()),
+        quiet=quiet,
+    )
+
+
+def positions(**nets: int) -> tuple[Position, ...]:
+    """Return net positions by party."""
+    return tuple(Position(party=party, net=net) for party, net in nets.items())
+
+
+def a_rules_version_holds_from_its_height() -> None:
+    assert [rules_version_at(CONTROL, height) for height in (9, 10, 11)] == [1, 2, 2]
+
+
+def an_engine_decides_from_its_height() -> None:
+    assert [engine_at(CONTROL, height) for height in (9, 10, 11)] == ["", "comet", "comet"]
+
+
+def validators_act_from_their_height() -> None:
+    found = [validators_at(sets(0, 10), height).from_height for height in (9, 10, 11)]
+    assert found == [0, 10, 10]
+
+
+def a_change_keeps_the_sets_that_act_or_will_and_replaces_that_of_its_height() -> None:
+    draft = Draft(Nothing())
+    draft.put(VALIDATORS, sets(0, 4, 5, 8, 9), "all")
+    _set_validator(draft, "shanghai", (validator_keys("shanghai"),), context(height=7))
+    schedule = must(draft, VALIDATORS, "all")
+    assert [one.from_height for one in schedule.sets] == [5, 8, 9]
+    assert [one.party for one in schedule.sets[-1].validators] == ["shanghai"]
+
+
+def nets_are_settled_to_the_last_fen() -> None:
+    assert net_transfers(positions(a=-1, b=0, c=1)) == (("a", "c", 1),)
+    assert net_transfers(positions(a=0)) == ()
+    transfers = (("a", "c", 99), ("b", "c", 1))
+    assert net_transfers(positions(a=-99, b=-1, c=100)) == transfers
+
+
+def what_ends_as_a_pause_begins_is_put_off() -> None:
+    paused = context(quiet=(100, 200))
+    assert [paused.put_off(date) for date in (99, 100, 200, 201)] == [99, 200, 200, 201]
+
+
+def dead_and_unknown_keys_sign_nothing() -> None:
+    draft = Draft(Nothing())
+    alive, dead, unknown = key("alive"), key("dead"), key("unknown")
+    for name, is_alive in ((alive, True), (dead, False)):
+        owner = RegisteredKey(party="p", person="q", roles=(), alive=is_alive)
+        draft.put(KEYS, owner, name.hex())
+    assert registered(draft, alive) is not None
+    assert registered(draft, dead) is None
+    assert registered(draft, unknown) is None
+
+
+def persons_count_in_any_role_unless_one_is_named() -> None:
+    owner = RegisteredKey(party="p", person="q", roles=("mint",), alive=True)
+    signers = Signers(keys=(owner,))
+    assert signers.persons("p") == signers.persons("p", "mint") == ("q",)
+    assert signers.persons("p", "pay") == ()
+
+
+UNITS: tuple[Callable[[], None], ...] = (
+    a_rules_version_holds_from_its_height,
+    an_engine_decides_from_its_height,
+    validators_act_from_their_height,
+    a_change_keeps_the_sets_that_act_or_will_and_replaces_that_of_its_height,
+    nets_are_settled_to_the_last_fen,
+    what_ends_as_a_pause_begins_is_put_off,
+    dead_and_unknown_keys_sign_nothing,
+    persons_count_in_any_role_unless_one_is_named,
+)

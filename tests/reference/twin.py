@@ -1,0 +1,152 @@
+"""A naive twin of the ledger's rules, written from docs/spec/kinds.md and docs/spec/rules.md alone.
+
+It imports nothing of the ledger. A transaction comes as its kind, its fields by the names of
+kinds.md (records inside them as arrays in the order of the page), and who signed it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.reference import twin_members as members
+from tests.reference import twin_value as value
+from tests.reference.twin_world import DAY_MS, HOLD_GRACE_MS, Refused, Signer, Thing, World, need
+
+Rule = Callable[[World, Thing], None]
+
+KINDS: dict[str, tuple[Rule, tuple[str, ...]]] = {
+    "party.enrol": (
+        members.enrol,
+        (
+            "city",
+            "party",
+            "holder_class",
+            "name",
+            "region",
+            "control_group",
+            "registration_tag",
+            "tag_epoch",
+            "keys",
+            "threshold",
+        ),
+    ),
+    "attestation.issue": (
+        members.attest,
+        ("attester", "subject", "topic", "about", "text", "amount", "valid_until_ms", "commitment"),
+    ),
+    "programme.publish": (members.publish, ("programme", "version", "status", "terms")),
+    "programme.appropriate": (
+        members.appropriate,
+        ("programme", "funder", "year", "delta", "carried_from"),
+    ),
+    "provider.accredit": (
+        members.accredit,
+        ("host", "centre", "devices", "pue_milli", "ownership", "ended"),
+    ),
+    "recognition.set": (
+        members.recognise,
+        ("issuer", "programmes", "hosts", "mode", "limit", "from_ms", "until_ms"),
+    ),
+    "voucher.mint": (value.mint, ("programme", "terms_version", "rows")),
+    "voucher.transfer": (value.transfer, ("voucher", "holder", "recipient", "amount")),
+    "voucher.redeem": (
+        value.redeem,
+        (
+            "holder",
+            "redeemer",
+            "order",
+            "lines",
+            "grant",
+            "invoice",
+            "contract",
+            "service_class",
+            "usage",
+            "own_share",
+        ),
+    ),
+    "party.set_keys": (members.set_keys, ("act",)),
+    "attestation.revoke": (members.revoke_attestation, ("attester", "subject", "topic", "about")),
+    "voucher.reserve": (
+        value.reserve,
+        ("voucher", "holder", "redeemer", "order", "amount", "chip", "service_class", "until_ms"),
+    ),
+    "voucher.release": (value.release, ("reserve", "redeemer", "amount")),
+    "claim.decide": (value.review, ("act",)),
+    "claim.credit": (value.credit, ("claim", "amount", "note")),
+    "voucher.extend": (value.extend, ("voucher", "until_day", "case")),
+    "voucher.revoke": (value.revoke, ("voucher", "amount", "case")),
+    "clearing.close": (value.close_cycle, ("by", "cycle")),
+    "payment.record": (value.record_payment, ("act",)),
+    "hold.set": (members.set_hold, ("by", "scope", "id", "case", "reason")),
+    "hold.clear": (members.clear_hold, ("by", "hold", "case")),
+    "record.anchor": (members.anchor, ("by", "about", "as_of", "commitment", "note")),
+    "governance.propose": (members.propose, ("proposer", "action")),
+    "governance.vote": (members.vote, ("voter", "proposal", "approve")),
+}
+"""Per kind its rule and the names of its fields in order."""
+
+KINDS_DURING_A_PAUSE = (
+    "governance.propose",
+    "governance.vote",
+    "party.set_keys",
+    "hold.set",
+    "hold.clear",
+    "record.anchor",
+)
+
+
+class Twin(World):
+    """The whole twin: begin with a genesis, then block by block."""
+
+    def apply(
+        self,
+        kind: str,
+        fields: dict[str, Any],
+        *,
+        signers: list[Signer],
+        time_ms: int,
+        height: int,
+        app_hash: bytes,
+        transaction_id: bytes,
+    ) -> int:
+        """Apply a transaction; return 0, or the number of the refusal, which changes nothing."""
+        self.kind, self.signers = kind, signers
+        self.time, self.height = time_ms, height
+        self.app_hash, self.transaction_id = app_hash, transaction_id
+        rule, names = KINDS[kind]
+        assert tuple(fields) == names, f"{kind} has the fields {names}"
+        try:
+            need(not self.paused or kind in KINDS_DURING_A_PAUSE, 806)
+            rule(self, fields)
+        except Refused as refused:
+            return refused.code
+        return 0
+
+    def begin_block(self, time_ms: int, height: int) -> None:
+        """Let lapse what is due (R8); parameters that were adopted bind from here (R14.2)."""
+        self.time, self.height = time_ms, height
+        self.parameters = self.next_parameters
+        if self.paused or time_ms < self.quiet_until:
+            return
+        due: list[tuple[int, str, str]] = []
+        for name, voucher in self.vouchers.items():
+            if voucher["available"] > 0 and voucher["due"] <= time_ms:
+                due.append((voucher["due"], "voucher", name))
+        for name, reserve in self.reserves.items():
+            if reserve["left"] > 0 and reserve["until"] + HOLD_GRACE_MS <= time_ms:
+                due.append((reserve["until"] + HOLD_GRACE_MS, "reserve", name))
+        for _, table, name in sorted(due)[: self.parameters["block_lapses_max"]]:
+            if table == "voucher":
+                self.lapse_voucher(self.vouchers[name])
+            else:
+                reserve = self.reserves[name]
+                left, reserve["left"] = reserve["left"], 0
+                self.give_back(self.vouchers[reserve["voucher"]], "reserved", left)
+
+    def lapse_voucher(self, voucher: Thing) -> None:
+        """R8.2."""
+        if self.open_recovery(voucher["holder"]) is not None:
+            voucher["due"] = self.time + DAY_MS
+        elif self.expiry(voucher) > self.time:
+            voucher["due"] = self.expiry(voucher)
+        else:
+            self.move(voucher, "available", "expired", voucher["available"])

@@ -1,0 +1,554 @@
+"""The naive twin's parties, programmes, centres, cases and governance (docs/spec/kinds.md)."""
+
+from typing import Any
+
+from tests.reference.twin_world import (
+    AMOUNT_MAX,
+    CAPS,
+    DAY_MS,
+    HOUR_MS,
+    MEMBER,
+    PARAMETERS,
+    TERMS,
+    Thing,
+    World,
+    named,
+    need,
+    only,
+)
+
+MEMBERS = ("treasury", "data_centre", "auditor")
+
+
+def enrol(world: World, it: Thing) -> None:
+    """T1."""
+    world.party(it["city"], "city")
+    world.officers(it["city"], "registrar")
+    world.active(it["city"])
+    need(it["party"] not in world.parties and it["party"] != "clearing", 202)
+    for party in world.parties.values():
+        need(party["tag"] != it["registration_tag"], 206)
+    world.keys_fit(it["party"], "holder", it["keys"], it["threshold"])
+    world.parties[it["party"]] = {
+        "id": it["party"],
+        "kind": "holder",
+        "class": it["holder_class"],
+        "name": it["name"],
+        "region": it["region"],
+        "group": it["control_group"],
+        "tag": it["registration_tag"],
+        "keys": [],
+        "threshold": it["threshold"],
+        "status": "active",
+        "enrolled_by": it["city"],
+        "stopped": 0,
+    }
+    world.give_keys(it["party"], it["keys"], it["threshold"])
+
+
+def find_attestation(world: World, it: Thing) -> Thing | None:
+    """Return what an attester said of a subject, a topic and somebody else."""
+    for said in world.attestations:
+        same = said["attester"] == it["attester"] and said["subject"] == it["subject"]
+        if same and said["topic"] == it["topic"] and said["about"] == only(it["about"]):
+            return said
+    return None
+
+
+def attest(world: World, it: Thing) -> None:
+    """T2."""
+    world.party(it["attester"], *MEMBERS)
+    world.consent(it["attester"], "registrar")
+    world.active(it["attester"])
+    world.party(it["subject"])
+    if it["about"]:
+        world.party(it["about"][0])
+    need(it["valid_until_ms"] > world.time, 208)
+    older = find_attestation(world, it)
+    if older is not None:
+        world.attestations.remove(older)
+    world.attestations.append(
+        {
+            "attester": it["attester"],
+            "subject": it["subject"],
+            "topic": it["topic"],
+            "about": only(it["about"]),
+            "text": it["text"],
+            "amount": it["amount"],
+            "issued": world.time,
+            "valid_until": it["valid_until_ms"],
+            "revoked": False,
+        }
+    )
+
+
+def revoke_attestation(world: World, it: Thing) -> None:
+    """T11."""
+    world.party(it["attester"])
+    world.consent(it["attester"], "registrar")
+    said = find_attestation(world, it)
+    need(said is not None and not said["revoked"], 211)
+    assert said is not None
+    said["revoked"] = True
+
+
+# T10
+
+
+def set_keys(world: World, it: Thing) -> None:
+    """T10."""
+    act, *fields = it["act"]
+    acts: dict[str, Any] = {
+        "rotate": rotate,
+        "recover": recover,
+        "object": object_,
+        "decide": decide,
+    }
+    acts[act](world, *fields)
+
+
+def rotate(world: World, name: str, keys: Any, threshold: int) -> None:
+    """A party changes its own keys."""
+    party = world.party(name)
+    world.consent(name, "registrar")
+    world.free(name)
+    world.keys_fit(name, party["kind"], keys, threshold)
+    world.give_keys(name, keys, threshold)
+
+
+def recover(world: World, city: str, name: str, keys: Any, threshold: int, case: bytes) -> None:
+    """A city opens a recovery."""
+    world.party(city, "city")
+    party = world.party(name, "holder")
+    need(party["enrolled_by"] == city, 216)
+    world.officers(city, "registrar")
+    world.free(name)
+    world.keys_fit(name, "holder", keys, threshold)
+    world.recoveries[name] = {
+        "open": True,
+        "opened": world.time,
+        "objected": False,
+        "keys": keys,
+        "threshold": threshold,
+        "case": case,
+    }
+
+
+def object_(world: World, name: str) -> None:
+    """A key of the party objects."""
+    world.party(name)
+    recovery = world.open_recovery(name)
+    need(recovery is not None, 213)
+    assert recovery is not None
+    need(world.signatures(name) >= 1, 102)
+    recovery["objected"] = True
+
+
+def decide(world: World, city: str, name: str, accept: bool, second_: Any) -> None:
+    """A city, or two, end a recovery."""
+    second = only(second_)
+    world.party(city, "city")
+    party = world.party(name)
+    recovery = world.open_recovery(name)
+    need(recovery is not None, 213)
+    assert recovery is not None
+    need(party["enrolled_by"] == city, 216)
+    if second is not None:
+        need(second != city, 215)
+        world.party(second, "city", "auditor")
+        world.active(second)
+        world.consent(second, "registrar")
+    if not (recovery["objected"] and not accept and second is not None):
+        world.officers(city, "registrar")
+    if accept and recovery["objected"]:
+        need(second is not None, 215)
+    if accept:
+        need(world.time >= recovery["opened"] + 72 * HOUR_MS, 214)
+        world.keys_fit(name, "holder", recovery["keys"], recovery["threshold"])
+    recovery["open"] = False
+    party["stopped"] += world.time - recovery["opened"]
+    if accept:
+        world.give_keys(name, recovery["keys"], recovery["threshold"])
+
+
+# Programmes and centres
+
+
+def consistent(terms: Thing) -> bool:
+    """T3.7."""
+    funders = [funder for funder, _ in terms["funders"]]
+    if any(funders.count(funder) > 1 for funder in funders):
+        return False
+    if terms["residual_funder"] not in funders:
+        return False
+    if sum(bp for _, bp in terms["funders"]) != 10_000:
+        return False
+    if terms["grant"] == "after_use" and terms["transfer"] != "none":
+        return False
+    low, high = only(terms["caps"]["grant_min"]), only(terms["caps"]["grant_max"])
+    if low is not None and high is not None and low > high:
+        return False
+    if sum(len(group) for group in terms["eligibility"]) > 16:
+        return False
+    for group in terms["eligibility"]:
+        for _, _, _, attesters, _ in group:
+            if len(attesters) > 16:
+                return False
+    if terms["listed"] and terms["centres"] != "listed":
+        return False
+    period = only(terms["base_period"])
+    return period is None or period[0] < period[1]
+
+
+def publish(world: World, it: Thing) -> None:
+    """T3."""
+    issuer = world.issuer(it["programme"])
+    world.party(issuer, "city")
+    world.officers(issuer, "budget")
+    world.active(issuer)
+    known = world.programmes.get(it["programme"])
+    need(known is None or known["status"] != "closed", 304)
+    terms = named(TERMS, it["terms"])
+    terms["caps"] = named(CAPS, terms["caps"])
+    if known is None:
+        need(it["version"] == 1, 302)
+    else:
+        need(it["version"] in (known["version"], known["version"] + 1), 302)
+        if it["version"] == known["version"]:
+            need(terms == known["terms"][known["version"]], 311)
+    need(consistent(terms), 303)
+    for funder, _ in terms["funders"]:
+        world.party(funder, "treasury")
+    if known is None:
+        known = world.programmes[it["programme"]] = {"terms": {}}
+    known["version"] = it["version"]
+    known["status"] = it["status"]
+    known["terms"][it["version"]] = terms
+
+
+def appropriate(world: World, it: Thing) -> None:
+    """T4."""
+    programme, year, funder, delta = it["programme"], it["year"], it["funder"], it["delta"]
+    need(programme in world.programmes, 301)
+    need(funder in [name for name, _ in world.terms(programme)["funders"]], 305)
+    world.officers(funder, "budget", abs(delta))
+    world.active(funder)
+    budgets = world.appropriated
+    if it["carried_from"]:
+        earlier = it["carried_from"][0]
+        need(earlier < year and delta > 0, 309)
+        left = budgets.get((programme, earlier, funder), 0) - delta
+        need(left >= world.committed(programme, earlier, funder), 307)
+    new = budgets.get((programme, year, funder), 0) + delta
+    need(new >= world.committed(programme, year, funder), 307)
+    need(new <= AMOUNT_MAX, 308)
+    budgets[programme, year, funder] = new
+    if it["carried_from"]:
+        budgets[programme, it["carried_from"][0], funder] -= delta
+
+
+def accredit(world: World, it: Thing) -> None:
+    """T5."""
+    world.party(it["host"], "city")
+    world.officers(it["host"], "registrar")
+    world.active(it["host"])
+    world.party(it["centre"], "data_centre")
+    former = world.accreditations.get(it["centre"])
+    need(former is None or former["host"] == it["host"], 408)
+    chips = [chip for chip, _, _, _ in it["devices"]]
+    need(all(chips.count(chip) == 1 for chip in chips), 407)
+    world.accreditations[it["centre"]] = {
+        "host": it["host"],
+        "devices": it["devices"],
+        "ownership": it["ownership"],
+        "ended": it["ended"],
+    }
+
+
+def recognise(world: World, it: Thing) -> None:
+    """T6."""
+    programmes, hosts = it["programmes"], it["hosts"]
+    world.party(it["issuer"], "city")
+    world.officers(it["issuer"], "registrar")
+    world.active(it["issuer"])
+    need(it["from_ms"] < it["until_ms"], 406)
+    need(all(programmes.count(programme) == 1 for programme in programmes), 407)
+    need(all(hosts.count(host) == 1 for host in hosts), 407)
+    for host in hosts:
+        world.party(host, "city")
+        if it["mode"] == "host_pays":
+            world.officers(host, "registrar")
+    for programme in programmes:
+        need(world.issuer(programme) == it["issuer"], 310)
+        need(programme in world.programmes, 301)
+    for programme in programmes:
+        for host in hosts:
+            former = world.recognitions.get((programme, host))
+            goes_on = former is not None and it["from_ms"] < former["until"]
+            world.recognitions[programme, host] = {
+                "mode": it["mode"],
+                "limit": only(it["limit"]),
+                "used": former["used"] if former is not None and goes_on else 0,
+                "from": it["from_ms"],
+                "until": it["until_ms"],
+            }
+
+
+# Cases
+
+
+def thing_exists(world: World, scope: str, name: str) -> bool:
+    """T20.4."""
+    return (
+        name
+        in {
+            "party": world.parties,
+            "centre": world.accreditations,
+            "programme": world.programmes,
+            "voucher": world.vouchers,
+            "claim": world.claims,
+            "payable": world.payables,
+        }[scope]
+    )
+
+
+def concerned(world: World, city: str, scope: str, name: str) -> bool:
+    """T20.5, for a city."""
+    if scope == "party":
+        return bool(world.parties[name]["enrolled_by"] == city)
+    if scope == "centre":
+        return bool(world.accreditations[name]["host"] == city)
+    if scope == "programme":
+        return world.issuer(name) == city
+    if scope == "voucher":
+        return world.issuer(world.vouchers[name]["programme"]) == city
+    if scope == "claim":
+        return world.issuer(world.claims[name]["programme"]) == city
+    return city in (world.payables[name]["debtor"], world.payables[name]["creditor"])
+
+
+def touched_payables(world: World, scope: str, name: str) -> list[Thing]:
+    """Return the payables in cycles that a hold on this thing is about (R13.2)."""
+    found = []
+    for payable in world.payables.values():
+        mine = (scope, name) in (("payable", payable["id"]), ("claim", payable["claim"]))
+        if mine and payable["leg"] == "reimbursement":
+            found.append(payable)
+    return found
+
+
+def set_hold(world: World, it: Thing) -> None:
+    """T20."""
+    by = world.party(it["by"], "city", "auditor")
+    world.consent(it["by"], "review")
+    world.active(it["by"])
+    need(thing_exists(world, it["scope"], it["id"]), 904)
+    if by["kind"] != "auditor":
+        need(concerned(world, it["by"], it["scope"], it["id"]), 905)
+    need(world.holds_on(it["scope"], it["id"]) < 16, 907)
+    serial = 1 + len([hold for hold in world.holds.values() if hold["by"] == it["by"]])
+    world.holds[f"{it['by']}.{serial:09d}"] = {
+        "by": it["by"],
+        "scope": it["scope"],
+        "id": it["id"],
+        "open": True,
+    }
+    for payable in touched_payables(world, it["scope"], it["id"]):
+        if payable["cycle"] == world.cycle:
+            payable["cycle"] = None
+
+
+def clear_hold(world: World, it: Thing) -> None:
+    """T21."""
+    need(it["hold"] in world.holds, 901)
+    hold = world.holds[it["hold"]]
+    need(hold["open"], 902)
+    world.party(it["by"], "city", "auditor")
+    world.active(it["by"])
+    need(hold["by"] == it["by"] or world.parties[hold["by"]]["status"] != "active", 903)
+    world.consent(it["by"], "review")
+    hold["open"] = False
+    for payable in touched_payables(world, hold["scope"], hold["id"]):
+        if payable["cycle"] is None:
+            join_cycle(world, payable)
+
+
+def join_cycle(world: World, payable: Thing) -> None:
+    """Put a payable into the open cycle unless it or its claim is held (R13.1, R13.2)."""
+    if world.holds_on("payable", payable["id"]) or world.holds_on("claim", payable["claim"]):
+        return
+    payable["cycle"] = world.cycle
+    world.first_joins.setdefault(world.cycle, world.time)
+
+
+def anchor(world: World, it: Thing) -> None:
+    """T22."""
+    world.party(it["by"], *MEMBERS)
+    world.consent(it["by"], "registrar")
+    world.active(it["by"])
+    need(it["as_of"] < world.height, 908)
+    serial = 1 + len([anchor for anchor in world.anchors if anchor["by"] == it["by"]])
+    world.anchors.append({"id": f"{it['by']}.{serial:09d}", **it})
+
+
+# Governance
+
+
+def propose(world: World, it: Thing) -> None:
+    """T23."""
+    world.party(it["proposer"], "treasury", "data_centre")
+    world.consent(it["proposer"], "registrar")
+    world.active(it["proposer"])
+    action_holds(world, *it["action"])
+    proposal: Thing = {
+        "number": len(world.proposals) + 1,
+        "action": it["action"],
+        "closes": world.time + 14 * DAY_MS,
+        "adopted": False,
+        "votes": {it["proposer"]: True},
+    }
+    world.proposals.append(proposal)
+    if is_adopted(world, proposal):
+        adopt(world, proposal)
+
+
+def vote(world: World, it: Thing) -> None:
+    """T24."""
+    world.party(it["voter"], "treasury", "data_centre")
+    world.consent(it["voter"], "registrar")
+    world.active(it["voter"])
+    found = [proposal for proposal in world.proposals if proposal["number"] == it["proposal"]]
+    need(found != [], 801)
+    proposal = found[0]
+    need(not proposal["adopted"] and world.time < proposal["closes"], 802)
+    need(it["voter"] not in proposal["votes"], 803)
+    with_it = {**proposal, "votes": {**proposal["votes"], it["voter"]: it["approve"]}}
+    adopts = it["approve"] and is_adopted(world, with_it)
+    if adopts:
+        action_holds(world, *proposal["action"])
+    proposal["votes"][it["voter"]] = it["approve"]
+    if adopts:
+        adopt(world, proposal)
+
+
+def is_adopted(world: World, proposal: Thing) -> bool:
+    """R14.1."""
+    cities, cities_for, members, members_for = 0, 0, 0, 0
+    for party in world.parties.values():
+        if party["status"] != "active" or party["kind"] not in ("treasury", "data_centre"):
+            continue
+        approves = proposal["votes"].get(party["id"], False)
+        members += 1
+        members_for += approves
+        if world.sort_of(party) == "city":
+            cities += 1
+            cities_for += approves
+    return 3 * cities_for > 2 * cities and 3 * members_for > 2 * members
+
+
+def nobodys(world: World, keys: list[bytes], but_validator: str = "") -> None:
+    """Refuse keys that are taken (204) or are not registrable (205), key by key."""
+    for place, key in enumerate(keys):
+        need(key not in keys[:place], 204)
+        owner = world.keys.get(key)
+        if owner is not None:
+            need(owner["validator"] and owner["party"] == but_validator, 204)
+        need(world.registrable(key), 205)
+
+
+def member_fits(world: World, member: Thing) -> bool:
+    """G3, but for what the ledger asks of keys."""
+    if not 1 <= member["threshold"] <= len(member["keys"]):
+        return False
+    is_city = member["kind"] == "treasury" and member["class"] == "city"
+    if member["validator"] and not is_city and member["kind"] != "data_centre":
+        return False
+    if member["kind"] == "treasury":
+        return member["class"] in ("city", "province", "district") and world.roles_fit(
+            member["keys"]
+        )
+    return member["class"] == "" and all(not roles for _, _, roles in member["keys"])
+
+
+def action_holds(world: World, action: str, *fields: Any) -> None:
+    """R14.2, the second column."""
+    if action == "admit":
+        member = named(MEMBER, fields[0])
+        need(member["id"] not in world.parties and member["id"] != "clearing", 202)
+        need(member_fits(world, member), 805)
+        keys = [key for key, _, _ in member["keys"]]
+        if member["validator"]:
+            keys += member["validator"][0][:4]
+        nobodys(world, keys)
+        need(len(world.validators) + len(member["validator"]) <= 128, 805)
+    elif action == "status":
+        name, status = fields
+        party = world.party(name, *MEMBERS)
+        need(party["status"] not in ("removed", status), 805)
+        if status != "active":
+            need([other for other in world.validators if other != name] != [], 805)
+    elif action == "validator":
+        name, validator_ = fields
+        world.party(name, "city", "data_centre")
+        world.active(name)
+        others = len([other for other in world.validators if other != name])
+        if validator_:
+            nobodys(world, list(validator_[0][:4]), but_validator=name)
+        need(1 <= others + len(validator_) <= 128, 805)
+    elif action == "keys":
+        name, keys, threshold = fields
+        party = world.party(name, *MEMBERS)
+        world.keys_fit(name, party["kind"], keys, threshold)
+    elif action == "parameters":
+        new = named(PARAMETERS, fields[0])
+        need(new["block_bytes_max"] >= 65_536, 805)
+        need(new["block_rows_max"] >= 1_000, 805)
+        need(new["expiry_ahead_max_ms"] >= 60_000, 805)
+        need(new["heartbeat_ms"] >= 1_000, 805)
+    elif action == "rules_version":
+        version, from_height = fields
+        need(version > world.rules_version[0], 805)
+        need(from_height > world.height + 2 and from_height > world.rules_version[1], 805)
+    elif action == "engine.switch":
+        engine, at_height = fields
+        need(engine in ("builtin", "comet"), 805)
+        need(at_height > world.height + 2 and at_height > world.engine_height, 805)
+    elif action == "pause":
+        need(not world.paused, 805)
+    elif action == "resume":
+        need(world.paused, 805)
+    else:
+        raise AssertionError(action)
+
+
+def adopt(world: World, proposal: Thing) -> None:
+    """R14.2, the third column."""
+    proposal["adopted"] = True
+    action, *fields = proposal["action"]
+    if action == "admit":
+        world.add_member(fields[0])
+    elif action == "status":
+        name, status = fields
+        world.parties[name]["status"] = status
+        if status != "active":
+            world.validators.pop(name, None)
+    elif action == "validator":
+        name, validator_ = fields
+        world.validators.pop(name, None)
+        if validator_:
+            world.give_validator(name, validator_[0])
+    elif action == "keys":
+        world.give_keys(*fields)
+    elif action == "parameters":
+        world.next_parameters = named(PARAMETERS, fields[0])
+    elif action == "rules_version":
+        world.rules_version = (fields[0], fields[1])
+    elif action == "engine.switch":
+        world.engine_height = fields[1]
+    elif action == "pause":
+        world.paused = True
+        world.paused_since = world.time
+    elif action == "resume":
+        world.paused = False
+        world.quiet_from = world.paused_since
+        world.quiet_until = world.time + 72 * HOUR_MS

@@ -1,0 +1,850 @@
+"""The naive twin's vouchers, claims, payables and payments (docs/spec/kinds.md)."""
+
+from typing import Any
+
+from tests.reference.twin_members import join_cycle
+from tests.reference.twin_world import (
+    AMOUNT_MAX,
+    DAY_MS,
+    HOUR_MS,
+    Thing,
+    World,
+    day_of,
+    due_of,
+    month_of,
+    need,
+    only,
+    rounded,
+    split,
+    start_of,
+    tagged_number,
+    year_of,
+)
+
+OPEN_CLAIM = ("under_review", "disputed")
+
+
+# Vouchers
+
+
+def row_fits(
+    world: World,
+    programme: str,
+    terms: Thing,
+    holder: str,
+    amount: int,
+    before: list[tuple[str, int]],
+) -> None:
+    """T7.7, from the bounds on."""
+    year = year_of(world.time)
+    low, high = only(terms["caps"]["grant_min"]), only(terms["caps"]["grant_max"])
+    need(amount >= (1 if low is None else low), 505)
+    need(amount <= (AMOUNT_MAX if high is None else high), 505)
+    world.caps_hold(programme, terms, year, holder, amount, before)
+    world.funds_suffice(programme, terms, year, amount, before)
+    need(sum(fen for _, fen in before) + amount <= AMOUNT_MAX, 308)
+
+
+def mint(world: World, it: Thing) -> None:
+    """T7."""
+    programme = it["programme"]
+    need(programme in world.programmes, 301)
+    total = sum(amount for _, amount, _ in it["rows"])
+    world.officers(world.issuer(programme), "mint", total)
+    world.active(world.issuer(programme))
+    need(world.programmes[programme]["status"] == "open", 304)
+    version = world.programmes[programme]["version"]
+    need(it["terms_version"] == version, 510)
+    terms = world.terms(programme)
+    need(terms["grant"] != "after_use", 504)
+    before: list[tuple[str, int]] = []
+    for holder, amount, _ in it["rows"]:
+        world.party(holder, "holder")
+        world.eligible(terms, holder)
+        row_fits(world, programme, terms, holder, amount, before)
+        before.append((holder, amount))
+    need(world.totals(programme)["face"] + total <= AMOUNT_MAX, 308)
+    expires_at = start_of(day_of(world.time) + terms["validity_days"] + 1)
+    for holder, amount in before:
+        world.commit(programme, terms, amount)
+        world.new_voucher(programme, holder, amount, expires_at, year_of(world.time), version)
+
+
+def transfer(world: World, it: Thing) -> None:
+    """T8."""
+    holder, recipient, amount = it["holder"], it["recipient"], it["amount"]
+    world.party(holder, "holder")
+    world.consent(holder)
+    world.free(holder)
+    voucher = held_voucher(world, it["voucher"], holder)
+    programme = voucher["programme"]
+    world.not_held(("party", holder), ("programme", programme), ("voucher", voucher["id"]))
+    world.party(recipient)
+    need(recipient != holder, 509)
+    world.party(recipient, "holder")
+    terms = world.terms(programme, voucher["version"])
+    group = world.parties[holder]["group"]
+    same_group = group != "" and group == world.parties[recipient]["group"]
+    rule = terms["transfer"]
+    need(rule == "enrolled" or (rule == "same_group" and same_group), 508)
+    need(world.time < world.expiry(voucher), 503)
+    need(amount <= voucher["available"], 502)
+    world.eligible(terms, recipient)
+    world.caps_hold(programme, terms, voucher["year"], recipient, amount, [])
+    expires_at = voucher["expires_at"] + world.stopped(holder) - voucher["stopped"]
+    voucher["face"] -= amount
+    voucher["available"] -= amount
+    child = world.new_voucher(
+        programme, recipient, amount, expires_at, voucher["year"], voucher["version"]
+    )
+    world.vouchers[child]["parent"] = voucher["id"]
+
+
+def held_voucher(world: World, name: str, holder: str) -> Thing:
+    """Return a voucher that this party holds (501)."""
+    need(name in world.vouchers and world.vouchers[name]["holder"] == holder, 501)
+    return world.vouchers[name]
+
+
+def reserve(world: World, it: Thing) -> None:
+    """T12."""
+    holder, redeemer, amount = it["holder"], it["redeemer"], it["amount"]
+    world.party(holder, "holder")
+    world.party(redeemer, "data_centre")
+    world.consent(holder)
+    world.free(holder)
+    world.active(redeemer)
+    voucher = held_voucher(world, it["voucher"], holder)
+    programme = voucher["programme"]
+    world.not_held(
+        ("party", holder),
+        ("party", redeemer),
+        ("centre", redeemer),
+        ("programme", programme),
+        ("voucher", voucher["id"]),
+    )
+    need(world.programmes[programme]["status"] != "suspended", 304)
+    accredited_in_force(world, redeemer)
+    terms = world.terms(programme, voucher["version"])
+    need(world.accepts(programme, terms, redeemer), 402)
+    need(world.devices(redeemer, it["chip"]) is not None, 403)
+    need(world.rate(terms, holder, redeemer, it["chip"], it["service_class"]) is not None, 608)
+    need(world.time < world.expiry(voucher), 503)
+    need(amount <= voucher["available"], 502)
+    need(world.time < it["until_ms"] <= world.expiry(voucher), 511)
+    serial = 1 + len([one for one in world.reserves.values() if one["redeemer"] == redeemer])
+    world.reserves[f"{redeemer}.{serial:09d}"] = {
+        "voucher": voucher["id"],
+        "redeemer": redeemer,
+        "amount": amount,
+        "left": amount,
+        "until": it["until_ms"],
+    }
+    world.move(voucher, "available", "reserved", amount)
+
+
+def accredited_in_force(world: World, centre: str) -> None:
+    """Refuse a centre that has no accreditation, or an ended one (401)."""
+    need(centre in world.accreditations and not world.accreditations[centre]["ended"], 401)
+
+
+def release(world: World, it: Thing) -> None:
+    """T13."""
+    need(it["reserve"] in world.reserves, 512)
+    found = world.reserves[it["reserve"]]
+    need(found["redeemer"] == it["redeemer"], 513)
+    world.consent(it["redeemer"])
+    need(it["amount"] <= found["left"], 514)
+    found["left"] -= it["amount"]
+    world.give_back(world.vouchers[found["voucher"]], "reserved", it["amount"])
+
+
+def extend(world: World, it: Thing) -> None:
+    """T16."""
+    need(it["voucher"] in world.vouchers, 518)
+    voucher = world.vouchers[it["voucher"]]
+    world.officers(world.issuer(voucher["programme"]), "review")
+    need(world.time < world.expiry(voucher), 503)
+    end = start_of(it["until_day"] + 1)
+    need(world.expiry(voucher) < end <= start_of(day_of(world.time) + 3_660 + 1), 516)
+    voucher["expires_at"] = voucher["due"] = end
+    voucher["stopped"] = world.stopped(voucher["holder"])
+
+
+def revoke(world: World, it: Thing) -> None:
+    """T17."""
+    need(it["voucher"] in world.vouchers, 518)
+    voucher = world.vouchers[it["voucher"]]
+    world.officers(world.issuer(voucher["programme"]), "review", it["amount"])
+    need(it["amount"] <= voucher["available"], 502)
+    world.move(voucher, "available", "revoked", it["amount"])
+
+
+# Claims
+
+
+def redeem(world: World, it: Thing) -> None:
+    """T9."""
+    holder, redeemer = it["holder"], it["redeemer"]
+    grant = only(it["grant"])
+    lines: list[Thing] = []
+    for voucher, amount, reserve_ in it["lines"]:
+        lines.append({"voucher": voucher, "amount": amount, "reserve": only(reserve_)})
+    joint = grant is not None or any(line["reserve"] is None for line in lines)
+    tag, _, net, base = it["invoice"]
+    world.party(holder, "holder")
+    world.party(redeemer, "data_centre")
+    need((lines != []) != (grant is not None), 630)
+    vouchers = [line["voucher"] for line in lines]
+    need(all(vouchers.count(voucher) == 1 for voucher in vouchers), 407)
+    world.consent(redeemer)
+    if joint:
+        world.consent(holder)
+        world.free(holder)
+        world.active(redeemer)
+    for line in lines:
+        line_is_theirs(world, line, holder, redeemer)
+    for line in lines:
+        first, other = world.vouchers[vouchers[0]], world.vouchers[line["voucher"]]
+        need(other["programme"] == first["programme"], 613)
+        need(other["version"] == first["version"], 613)
+    for line in lines:
+        line_suffices(world, line)
+    if grant is not None:
+        programme, version, total = grant
+        need(programme in world.programmes, 301)
+        need(world.programmes[programme]["status"] == "open", 304)
+        need(version == world.programmes[programme]["version"], 510)
+        need(world.terms(programme)["grant"] == "after_use", 629)
+    else:
+        programme = world.vouchers[vouchers[0]]["programme"]
+        version = world.vouchers[vouchers[0]]["version"]
+        total = sum(line["amount"] for line in lines)
+    terms = world.terms(programme, version)
+    world.not_held(("party", holder), ("party", redeemer), ("centre", redeemer))
+    world.not_held(("programme", programme))
+    for voucher in vouchers:
+        world.not_held(("voucher", voucher))
+    if joint:
+        need(world.programmes[programme]["status"] != "suspended", 304)
+    need(redeemer in world.accreditations, 401)
+    if joint:
+        accredited_in_force(world, redeemer)
+        need(world.accepts(programme, terms, redeemer), 402)
+    world.unrelated(terms, holder, redeemer)
+    if grant is not None:
+        world.eligible(terms, holder)
+    need(base <= net, 605)
+    invoice = invoice_of(world, tag)
+    if invoice is not None:
+        invoice_may_be_claimed_again(world, invoice, it, programme, version)
+    need(len(it["usage"]) > 0, 606)
+    if invoice is None:
+        usage_fits(world, redeemer, it["usage"])
+    bp = rate_of_usage(world, terms, it)
+    tariffs_allow(world, redeemer, it["usage"], base)
+    contract_holds(world, terms, it, programme, total, base)
+    need(total <= rounded(base * bp, 10_000, terms["rounding"]), 610)
+    ceiling = terms["ceiling"] if invoice is None else min(terms["ceiling"], invoice["ceiling"])
+    so_far = 0 if invoice is None else claimed_on(world, invoice)
+    need(so_far + total <= base * ceiling // 10_000, 611)
+    host = world.accreditations[redeemer]["host"]
+    host_pays = world.host_pays(programme, terms, redeemer)
+    if host_pays:
+        recognition = world.recognitions[programme, host]
+        limit = recognition["limit"]
+        need(limit is None or recognition["used"] + total <= limit, 409)
+    if grant is not None:
+        row_fits(world, programme, terms, holder, total, [])
+        need(world.totals(programme)["face"] + total <= AMOUNT_MAX, 308)
+    automatic = rules_decide(world, terms, programme, holder, redeemer, total)
+    if automatic:
+        redemptions_fit(world, terms, programme, holder, total)
+
+    if grant is not None:
+        world.commit(programme, terms, total)
+        granted = world.new_voucher(
+            programme, holder, total, world.time, year_of(world.time), version
+        )
+        lines = [{"voucher": granted, "amount": total, "reserve": None}]
+    serial = 1 + len([one for one in world.claims.values() if one["redeemer"] == redeemer])
+    name = f"{redeemer}.{serial:09d}"
+    contract = only(it["contract"])
+    if contract is not None:
+        world.contracts[contract[0]] = {
+            "redeemer": redeemer,
+            "holder": holder,
+            "amount": contract[1],
+            "start": contract[2],
+            "end": contract[3],
+        }
+    if invoice is None:
+        invoice = world.invoices[tag] = {
+            "redeemer": redeemer,
+            "holder": holder,
+            "net": net,
+            "base": base,
+            "usage": it["usage"],
+            "uses": [],
+        }
+    invoice["ceiling"] = ceiling
+    invoice["uses"].append((programme, name))
+    if host_pays:
+        world.recognitions[programme, host]["used"] += total
+    claim = world.claims[name] = {
+        "id": name,
+        "programme": programme,
+        "version": version,
+        "holder": holder,
+        "redeemer": redeemer,
+        "lines": lines,
+        "invoice": tag,
+        "base": base,
+        "contract": None if contract is None else contract[0],
+        "amount": total,
+        "accepted": total if automatic else 0,
+        "credited": 0,
+        "notes": 0,
+        "status": "accepted" if automatic else "under_review",
+        "holder_signed": holder_signed(world, holder),
+        "automatic": automatic,
+        "host": host,
+        "host_pays": host_pays,
+        "persons": [(party, person) for party, person, _ in world.signers],
+        "submitted": world.time,
+        "decided": world.time if automatic else None,
+    }
+    for line in lines:
+        source = "available" if line["reserve"] is None else "reserved"
+        if line["reserve"] is not None:
+            world.reserves[line["reserve"]]["left"] -= line["amount"]
+        target = "redeemed" if automatic else "claimed"
+        world.move(world.vouchers[line["voucher"]], source, target, line["amount"])
+    if automatic:
+        owe(world, claim)
+
+
+def line_is_theirs(world: World, line: Thing, holder: str, redeemer: str) -> None:
+    """T9.7."""
+    held_voucher(world, line["voucher"], holder)
+    if line["reserve"] is not None:
+        need(line["reserve"] in world.reserves, 512)
+        found = world.reserves[line["reserve"]]
+        need(found["voucher"] == line["voucher"] and found["redeemer"] == redeemer, 513)
+
+
+def line_suffices(world: World, line: Thing) -> None:
+    """T9.9."""
+    if line["reserve"] is None:
+        voucher = world.vouchers[line["voucher"]]
+        need(world.time < world.expiry(voucher), 503)
+        need(line["amount"] <= voucher["available"], 502)
+    else:
+        found = world.reserves[line["reserve"]]
+        need(world.time < world.hold_over(found), 515)
+        need(line["amount"] <= found["left"], 514)
+
+
+def invoice_of(world: World, tag: bytes) -> Thing | None:
+    """Return an invoice that has uses (R12.1)."""
+    invoice = world.invoices.get(tag)
+    return invoice if invoice is not None and invoice["uses"] else None
+
+
+def invoice_may_be_claimed_again(
+    world: World, invoice: Thing, it: Thing, programme: str, version: int
+) -> None:
+    """R12.1."""
+    _, _, net, base = it["invoice"]
+    need(invoice["redeemer"] == it["redeemer"] and invoice["holder"] == it["holder"], 614)
+    need(invoice["net"] == net and invoice["base"] == base, 614)
+    need(invoice["usage"] == it["usage"], 614)
+    for other, _ in invoice["uses"]:
+        need(other != programme, 604)
+    for other, claim in invoice["uses"]:
+        theirs = world.terms(other, world.claims[claim]["version"])
+        need(programme in theirs["stackable"], 603)
+        need(other in world.terms(programme, version)["stackable"], 603)
+
+
+def outstanding(claim: Thing) -> int:
+    """Return what a claim has pending or accepted, less its credits."""
+    if claim["status"] in OPEN_CLAIM:
+        return int(claim["amount"])
+    return int(claim["accepted"] - claim["credited"])
+
+
+def claimed_on(world: World, invoice: Thing) -> int:
+    """Return what is pending and accepted on an invoice."""
+    return sum(outstanding(world.claims[claim]) for _, claim in invoice["uses"])
+
+
+def device_time(world: World, centre: str, chip: str, day: int) -> int:
+    """Return the device time that invoices in use claim."""
+    total = 0
+    for invoice in world.invoices.values():
+        if invoice["uses"] and invoice["redeemer"] == centre:
+            for other_chip, other_day, gpu_ms, _ in invoice["usage"]:
+                if (other_chip, other_day) == (chip, day):
+                    total += gpu_ms
+    return total
+
+
+def usage_fits(world: World, centre: str, usage: Any) -> None:
+    """T9.18."""
+    for place, (chip, day, gpu_ms, _) in enumerate(usage):
+        devices = world.devices(centre, chip)
+        need(devices is not None, 403)
+        assert devices is not None
+        need(day <= day_of(world.time), 607)
+        taken = device_time(world, centre, chip, day)
+        for other_chip, other_day, other_ms, _ in usage[:place]:
+            if (other_chip, other_day) == (chip, day):
+                taken += other_ms
+        need(gpu_ms <= devices["count"] * DAY_MS - taken, 404)
+
+
+def rate_of_usage(world: World, terms: Thing, it: Thing) -> int:
+    """T9.19."""
+    rates = []
+    for chip, _, _, _ in it["usage"]:
+        need(world.devices(it["redeemer"], chip) is not None, 403)
+        rate = world.rate(terms, it["holder"], it["redeemer"], chip, it["service_class"])
+        need(rate is not None, 608)
+        assert rate is not None
+        rates.append(rate)
+    need(all(rate == rates[0] for rate in rates), 609)
+    return rates[0]
+
+
+def tariffs_allow(world: World, centre: str, usage: Any, base: int) -> None:
+    """R12.2."""
+    allowed = 0
+    for chip, _, gpu_ms, _ in usage:
+        devices = world.devices(centre, chip)
+        assert devices is not None
+        if devices["ceiling"] == 0:
+            return
+        allowed += gpu_ms * devices["ceiling"]
+    need(base <= allowed // HOUR_MS, 410)
+
+
+def contract_holds(
+    world: World, terms: Thing, it: Thing, programme: str, total: int, base: int
+) -> None:
+    """R12.3."""
+    most = only(terms["caps"]["contract_max"])
+    period = only(terms["base_period"])
+    longest = terms["contract_days_max"]
+    contract = only(it["contract"])
+    if contract is None:
+        need(terms["grant"] != "after_use" and most is None, 615)
+        need(period is None and longest == 0, 615)
+        return
+    tag, amount, start, end = contract
+    known = world.contracts.get(tag)
+    if known is not None:
+        need(known["redeemer"] == it["redeemer"] and known["holder"] == it["holder"], 616)
+        need(known["amount"] == amount, 616)
+        need(known["start"] == start and known["end"] == end, 616)
+    need(start < end, 406)
+    need(longest == 0 or end - start <= longest, 617)
+    allowed = amount
+    if period is not None:
+        inside = max(0, min(end, period[1]) - max(start, period[0]))
+        allowed = rounded(amount * inside, end - start, terms["rounding"])
+    bases, sums = 0, 0
+    for claim in world.claims.values():
+        if claim["contract"] == tag and claim["programme"] == programme and outstanding(claim):
+            bases += claim["base"]
+            sums += outstanding(claim)
+    need(bases + base <= allowed, 618)
+    need(most is None or sums + total <= most, 619)
+
+
+def holder_signed(world: World, holder: str) -> bool:
+    """R6.2: a holder that is free, with its threshold."""
+    enough = world.signatures(holder) >= world.parties[holder]["threshold"]
+    return enough and world.open_recovery(holder) is None
+
+
+def rules_decide(
+    world: World, terms: Thing, programme: str, holder: str, redeemer: str, total: int
+) -> bool:
+    """R6.2."""
+    if not holder_signed(world, holder):
+        return False
+    band, every = terms["review"]
+    if every > 0:
+        parts = [world.app_hash, world.transaction_id]
+        if tagged_number(b"tallystick/sample/v1", parts) % every == 0:
+            return False
+    return bool(band_used(world, programme, holder, redeemer) + total <= band)
+
+
+def band_used(world: World, programme: str, holder: str, redeemer: str) -> int:
+    """Return what the rules accepted this month."""
+    total = 0
+    for claim in world.claims.values():
+        same = (claim["programme"], claim["holder"], claim["redeemer"])
+        same_month = month_of(claim["submitted"]) == month_of(world.time)
+        if claim["automatic"] and same == (programme, holder, redeemer) and same_month:
+            total += claim["amount"]
+    return total
+
+
+def redeemed_in(world: World, programme: str, holder: str, year: int) -> int:
+    """Return what a holder's decided claims of a year keep (R6.4)."""
+    total = 0
+    for claim in world.claims.values():
+        if (claim["programme"], claim["holder"]) != (programme, holder):
+            continue
+        if claim["status"] == "accepted" and year_of(claim["decided"]) == year:
+            total += outstanding(claim)
+    return total
+
+
+def redemptions_fit(world: World, terms: Thing, programme: str, holder: str, amount: int) -> None:
+    """Refuse more redemptions of a year than the cap (612) or the range (308) allows."""
+    total = redeemed_in(world, programme, holder, year_of(world.time)) + amount
+    cap = only(terms["caps"]["holder_year_redeemed"])
+    need(cap is None or total <= cap, 612)
+    need(total <= AMOUNT_MAX, 308)
+
+
+def review(world: World, it: Thing) -> None:
+    """T14."""
+    act, *fields = it["act"]
+    if act == "decide":
+        decide_claim(world, *fields)
+    else:
+        dispute(world, *fields)
+
+
+def decide_claim(world: World, name: str, accepted: int, case: Any, tag_checked: bool) -> None:
+    """T14, decide."""
+    need(name in world.claims, 620)
+    claim = world.claims[name]
+    programme = claim["programme"]
+    terms = world.terms(programme, claim["version"])
+    issuer = world.issuer(programme)
+    need(claim["status"] in OPEN_CLAIM, 621)
+    world.officers(issuer, "review", accepted)
+    for person in world.persons(issuer, "review"):
+        need((issuer, person) not in claim["persons"], 105)
+    need(accepted <= claim["amount"], 626)
+    if claim["status"] == "disputed":
+        need(case != [], 625)
+    if accepted > 0 and claim["status"] == "under_review" and not claim["holder_signed"]:
+        need(world.time >= claim["submitted"] + 7 * DAY_MS, 622)
+    if accepted > 0:
+        need(tag_checked, 627)
+    if accepted > 0:
+        redemptions_fit(world, terms, programme, claim["holder"], accepted)
+
+    claim["accepted"] = accepted
+    claim["status"] = "accepted" if accepted > 0 else "rejected"
+    claim["decided"] = world.time
+    for line, part in laid_over(claim["lines"], accepted):
+        voucher = world.vouchers[line["voucher"]]
+        world.move(voucher, "claimed", "redeemed", part)
+        world.give_back_line(line, "claimed", line["amount"] - part)
+    falls(world, claim, claim["amount"] - accepted)
+    if accepted > 0:
+        owe(world, claim)
+
+
+def laid_over(lines: list[Thing], amount: int) -> list[tuple[Thing, int]]:
+    """Lay an amount over lines in order."""
+    parts = []
+    for line in lines:
+        part = min(line["amount"], amount)
+        parts.append((line, part))
+        amount -= part
+    return parts
+
+
+def falls(world: World, claim: Thing, amount: int) -> None:
+    """R12.4, but for the sums that are found by looking."""
+    if claim["host_pays"]:
+        recognition = world.recognitions[claim["programme"], claim["host"]]
+        if claim["submitted"] >= recognition["from"]:
+            recognition["used"] = max(0, recognition["used"] - amount)
+    if outstanding(claim) == 0:
+        world.invoices[claim["invoice"]]["uses"].remove((claim["programme"], claim["id"]))
+
+
+def dispute(world: World, name: str, case: bytes) -> None:
+    """T14, dispute."""
+    need(name in world.claims, 620)
+    claim = world.claims[name]
+    need(claim["status"] == "under_review", 621)
+    world.consent(claim["holder"])
+    world.free(claim["holder"])
+    need(not claim["holder_signed"], 624)
+    need(world.time < claim["submitted"] + 7 * DAY_MS, 623)
+    claim["status"] = "disputed"
+    claim["case"] = case
+
+
+def credit(world: World, it: Thing) -> None:
+    """T15."""
+    need(it["claim"] in world.claims, 620)
+    claim, amount = world.claims[it["claim"]], it["amount"]
+    need(claim["status"] == "accepted", 621)
+    world.consent(claim["redeemer"])
+    world.officers(world.issuer(claim["programme"]), "review", amount)
+    need(amount <= claim["accepted"] - claim["credited"], 628)
+    need(claim["notes"] < 32, 631)
+    before = laid_over(claim["lines"], outstanding(claim))
+    claim["credited"] += amount
+    claim["notes"] += 1
+    after = laid_over(claim["lines"], outstanding(claim))
+    for (line, was), (_, is_) in zip(before, after, strict=True):
+        world.give_back_line(line, "redeemed", was - is_)
+    falls(world, claim, amount)
+    for leg in ("benefit", "reimbursement"):
+        credit_leg(world, claim, leg, amount)
+
+
+# Payables
+
+
+def owe(world: World, claim: Thing) -> None:
+    """R7.1."""
+    terms = world.terms(claim["programme"], claim["version"])
+    payee = claim["holder"] if terms["payee"] == "holder" else claim["redeemer"]
+    due = due_of(world.time, terms["settlement"])
+    parts = [(funder, part) for funder, part in split(claim["accepted"], terms) if part > 0]
+    if claim["host_pays"]:
+        new_payable(world, claim["id"], "benefit", claim["host"], payee, claim["accepted"], due)
+        for funder, part in parts:
+            new_payable(world, claim["id"], "reimbursement", funder, claim["host"], part, due)
+    else:
+        for funder, part in parts:
+            new_payable(world, claim["id"], "benefit", funder, payee, part, due)
+
+
+def new_payable(
+    world: World,
+    cause: str,
+    leg: str,
+    debtor: str,
+    creditor: str,
+    amount: int,
+    due: int,
+    reverse: bool = False,
+) -> Thing:
+    """Add a payable at the next position of its cause."""
+    position = len([one for one in world.payables.values() if one["cause"] == cause])
+    payable: Thing = {
+        "id": f"{cause}-{position:03d}",
+        "cause": cause,
+        "claim": "" if leg == "settlement" else cause,
+        "leg": leg,
+        "debtor": debtor,
+        "creditor": creditor,
+        "amount": amount,
+        "due": due,
+        "reverse": reverse,
+        "cancelled": 0,
+        "reversed": 0,
+        "written_off": 0,
+        "cycle": world.cycle if leg == "settlement" else None,
+    }
+    world.payables[payable["id"]] = payable
+    if leg == "reimbursement":
+        join_cycle(world, payable)
+    return payable
+
+
+def paid(world: World, payable: Thing) -> int:
+    """Return what confirmed payments paid."""
+    total = 0
+    for payment in world.payments.values():
+        if payment["payable"] == payable["id"] and payment["status"] == "confirmed":
+            total += payment["amount"]
+    return total
+
+
+def pending(world: World, payable: Thing) -> int:
+    """Return what is on its way."""
+    total = 0
+    for payment in world.payments.values():
+        if payment["payable"] == payable["id"] and payment["status"] in ("instructed", "objected"):
+            total += payment["amount"]
+    return total
+
+
+def attempt(world: World, payable: Thing) -> int:
+    """Return which attempt at paying is due: one after each payment that came back."""
+    total = 1
+    for payment in world.payments.values():
+        if payment["payable"] == payable["id"] and payment["status"] == "returned":
+            total += 1
+    return total
+
+
+def left_open(world: World, payable: Thing) -> int:
+    """R7.3."""
+    gone = payable["cancelled"] + paid(world, payable) + pending(world, payable)
+    return int(payable["amount"] - gone - payable["written_off"])
+
+
+def credit_leg(world: World, claim: Thing, leg: str, amount: int) -> None:
+    """R7.2."""
+    terms = world.terms(claim["programme"], claim["version"])
+    originals = []
+    for payable in world.payables.values():
+        if payable["claim"] == claim["id"] and payable["leg"] == leg and not payable["reverse"]:
+            originals.append(payable)
+    if not originals:
+        return
+    parts = []
+    for payable in originals:
+        if leg == "benefit" and claim["host_pays"]:
+            share = amount
+        else:
+            share = dict(split(amount, terms))[payable["debtor"]]
+        parts.append(min(share, remains(payable)))
+    left_over = amount - sum(parts)
+    for place, payable in enumerate(originals):
+        more = min(left_over, remains(payable) - parts[place])
+        parts[place] += more
+        left_over -= more
+    assert left_over == 0
+    due = due_of(world.time, terms["settlement"])
+    for payable, part in zip(originals, parts, strict=True):
+        if payable["leg"] != "reimbursement":
+            cancel = min(part, left_open(world, payable))
+        elif payable["cycle"] is not None and payable["cycle"] != world.cycle:
+            cancel = 0
+        else:
+            cancel = min(part, payable["amount"] - payable["cancelled"])
+        payable["cancelled"] += cancel
+        back = part - cancel
+        payable["reversed"] += back
+        if back > 0:
+            to, by = payable["debtor"], payable["creditor"]
+            new_payable(world, claim["id"], leg, by, to, back, due, reverse=True)
+
+
+def remains(payable: Thing) -> int:
+    """Return what of an original was neither cancelled nor reversed."""
+    return int(payable["amount"] - payable["cancelled"] - payable["reversed"])
+
+
+# Settlement
+
+
+def nets(world: World) -> dict[str, int]:
+    """Return the net positions of the open cycle."""
+    found: dict[str, int] = {}
+    for payable in world.payables.values():
+        if payable["leg"] == "reimbursement" and payable["cycle"] == world.cycle:
+            amount = payable["amount"] - payable["cancelled"]
+            found[payable["debtor"]] = found.get(payable["debtor"], 0) - amount
+            found[payable["creditor"]] = found.get(payable["creditor"], 0) + amount
+    return found
+
+
+def close_cycle(world: World, it: Thing) -> None:
+    """T18."""
+    world.party(it["by"], "treasury", "data_centre", "auditor")
+    world.consent(it["by"], "pay")
+    world.active(it["by"])
+    need(it["cycle"] == world.cycle, 710)
+    need(world.cycle in world.first_joins, 709)
+    need(world.time >= world.first_joins[world.cycle] + 24 * HOUR_MS, 711)
+    net = nets(world)
+    world.closed_nets[world.cycle] = dict(net)
+    cause = f"clearing.{world.cycle:09d}"
+    due = start_of(day_of(world.time) + 30 + 1)
+    for debtor in sorted(net):
+        for creditor in sorted(net):
+            amount = min(-net[debtor], net[creditor])
+            if amount > 0:
+                new_payable(world, cause, "settlement", debtor, creditor, amount, due)
+                net[debtor] += amount
+                net[creditor] -= amount
+    world.cycle += 1
+
+
+def record_payment(world: World, it: Thing) -> None:
+    """T19."""
+    act, *fields = it["act"]
+    acts: dict[str, Any] = {
+        "instructed": instructed,
+        "confirmed": confirmed,
+        "returned": returned,
+        "written_off": written_off,
+        "objected": objected,
+    }
+    acts[act](world, *fields)
+
+
+def instructed(world: World, name: str, amount: int, end_to_end_id: str) -> None:
+    """A debtor's bank was told to pay."""
+    need(name in world.payables, 701)
+    payable = world.payables[name]
+    world.consent(payable["debtor"], "pay", amount)
+    need(payable["leg"] != "reimbursement", 702)
+    world.not_held(("payable", name))
+    if payable["claim"]:
+        world.not_held(("claim", payable["claim"]))
+    need(end_to_end_id not in world.payments, 704)
+    need(amount <= left_open(world, payable), 703)
+    world.payments[end_to_end_id] = {
+        "payable": name,
+        "amount": amount,
+        "status": "instructed",
+        "instructed": world.time,
+        "attempt": attempt(world, payable),
+    }
+
+
+def confirmed(world: World, name: str, by: str) -> None:
+    """A bank says that money arrived."""
+    need(name in world.payments, 705)
+    payment = world.payments[name]
+    payable = world.payables[payment["payable"]]
+    need(by in (payable["creditor"], payable["debtor"]), 712)
+    world.consent(by, "bank")
+    late = by == payable["creditor"] and payment["status"] == "objected"
+    need(payment["status"] == "instructed" or late, 706)
+    if by == payable["debtor"]:
+        need(world.time >= payment["instructed"] + 10 * DAY_MS, 707)
+    payment["status"] = "confirmed"
+
+
+def returned(world: World, name: str, reason: str) -> None:
+    """The money came back."""
+    need(name in world.payments, 705)
+    payment = world.payments[name]
+    world.consent(world.payables[payment["payable"]]["debtor"], "pay")
+    need(payment["status"] != "returned", 706)
+    payment["status"] = "returned"
+    payment["reason"] = reason
+
+
+def written_off(world: World, name: str, amount: int, reason: str) -> None:
+    """Debtor and creditor let go of a debt."""
+    need(name in world.payables, 701)
+    payable = world.payables[name]
+    world.consent(payable["debtor"], "pay", amount)
+    world.consent(payable["creditor"], "pay", amount)
+    need(payable["leg"] != "reimbursement", 702)
+    need(amount <= left_open(world, payable), 703)
+    payable["written_off"] += amount
+    payable["reason"] = reason
+
+
+def objected(world: World, name: str, reason: str) -> None:
+    """The creditor says that nothing arrived."""
+    need(name in world.payments, 705)
+    payment = world.payments[name]
+    world.consent(world.payables[payment["payable"]]["creditor"], "bank")
+    need(payment["status"] == "instructed", 706)
+    need(world.time < payment["instructed"] + 10 * DAY_MS, 708)
+    payment["status"] = "objected"
+    payment["reason"] = reason
