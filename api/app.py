@@ -11,7 +11,22 @@ from api.console import pages
 from api.events import Streams
 from api.following import Follower, Waiters
 from api.node_view import NodeView
-from api.routes import chain, exports, health, records, stream, transactions
+from api.routes import (
+    cases,
+    centres,
+    chain,
+    claims,
+    clearing,
+    exports,
+    governance,
+    health,
+    parties,
+    payables,
+    programmes,
+    stream,
+    transactions,
+    vouchers,
+)
 from api.services import NO_LIMITS, Limits, Services
 from api.shield import Shield
 from ledger.store.lmdb_store import LmdbReader
@@ -58,7 +73,15 @@ def create_app(
     problems.install(app)
     for router in (
         transactions.router,
-        records.router,
+        parties.router,
+        programmes.router,
+        centres.router,
+        vouchers.router,
+        claims.router,
+        payables.router,
+        clearing.router,
+        cases.router,
+        governance.router,
         chain.router,
         exports.router,
         stream.router,

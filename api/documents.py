@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import cache
 
-from api.plain import Plain, plain
 from api.reads import block_of
 from ledger.encoding import codec
 from ledger.entries import Entry, TransactionEntry, decode_entry
@@ -14,6 +13,7 @@ from ledger.store.lmdb_store import Snapshot
 from ledger.store.rows import BlockRow
 from ledger.transactions import MINT_BYTES_MAX, Envelope, Transaction, parse, transaction_id
 from node.port import TransactionStatus
+from tally.plain import Plain, plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from time import monotonic
 
+import msgspec
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api import plain
 from api.documents import code_of, postings_of
 from api.following import Follower, woken
 from api.problems import Problem
@@ -16,6 +16,7 @@ from ledger.entries import AutomaticEntry, ClosingEntry, Entry, GenesisEntry, Tr
 from ledger.store.lmdb_store import LmdbReader
 from ledger.store.rows import BlockRow
 from ledger.transactions import parse
+from tally.plain import Plain
 
 STREAMS_MAX = 100
 STREAMS_PER_CLIENT_MAX = 4
@@ -106,7 +107,7 @@ def _batch(reader: LmdbReader, first: int) -> tuple[int, bytes]:
 
 
 def _event(sequence: int, block: BlockRow, entry: Entry) -> bytes:
-    where: dict[str, plain.Plain] = {
+    where: dict[str, Plain] = {
         "sequence": sequence,
         "height": block.height,
         "time_ms": block.time_ms,
@@ -133,4 +134,4 @@ def _event(sequence: int, block: BlockRow, entry: Entry) -> bytes:
         case GenesisEntry():
             name = "block"
             data = where | {"record_hash": block.app_hash.hex(), "entries": 0}
-    return f"id: {sequence}\nevent: {name}\ndata: ".encode() + plain.encode(data) + b"\n\n"
+    return f"id: {sequence}\nevent: {name}\ndata: ".encode() + msgspec.json.encode(data) + b"\n\n"

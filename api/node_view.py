@@ -5,9 +5,9 @@ from collections.abc import Awaitable
 from time import monotonic
 from typing import TypeVar
 
-from api.plain import Plain
 from ledger.execute import Head
 from node.port import NodeStatus, PortClient, PortClosed
+from tally.plain import Plain
 
 T = TypeVar("T")
 

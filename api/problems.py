@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from http import HTTPStatus
 
+import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from api import plain
 from node.port import Busy, PortClosed
 
 MEDIA_TYPE = "application/problem+json"
@@ -74,7 +74,9 @@ class Problem(Exception):
             "retryable": known.retryable,
         }
         headers = {"Retry-After": str(RETRY_AFTER_S)} if known.retryable else None
-        return Response(plain.encode(content), known.status, media_type=MEDIA_TYPE, headers=headers)
+        return Response(
+            msgspec.json.encode(content), known.status, media_type=MEDIA_TYPE, headers=headers
+        )
 
 
 def unreachable() -> Problem:

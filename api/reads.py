@@ -6,20 +6,20 @@ makes the node's store grow.
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
-from api.plain import Plain, plain
 from api.problems import Problem
 from ledger.encoding import codec
-from ledger.encoding.codec import UINT64_MAX, Record
+from ledger.encoding.codec import Record
 from ledger.entries import ClosingEntry, Entry, decode_entry
 from ledger.execute import Head
-from ledger.rules.programmes import BUDGETS, PROGRAMMES, TERMS, TOTALS, Budget
+from ledger.rules.budgets import BUDGETS, Budget
 from ledger.store.lmdb_store import Snapshot
 from ledger.store.rows import BlockRow
 from ledger.view import Table
+from tally.plain import Plain, plain
 
 R = TypeVar("R", bound=Record)
 
@@ -27,8 +27,6 @@ SCAN_MAX = 5_000
 """Rows that one page may look at: a filter that matches little gives short pages, not slow ones."""
 CURSOR_BYTES_MAX = 200
 """Longest key that a cursor may hold; LMDB's own bound is 511."""
-
-Keep = Callable[[R], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,65 +68,141 @@ def start_of(cursor: str | None, prefix: bytes) -> bytes:
     return key
 
 
-def page(
-    snapshot: Snapshot,
-    table: Table[R],
-    *,
-    under: str = "",
-    cursor: str | None,
-    limit: int,
-    keep: Keep[R] | None = None,
-    show: Callable[[R], Plain] = plain,
-) -> Page:
-    """Return records of a table in key order, those that ``keep`` accepts.
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The records as they were after a block, within one look at the store."""
 
-    ``under`` narrows to keys that start so: ``shanghai.compute.`` of the vouchers.
+    snapshot: Snapshot
+    block: Head | BlockRow
+
+    def version(self, table: Table[R], key: bytes, value: bytes | None) -> tuple[R, int] | None:
+        """Return a record and when it last changed, from its current value or an older one."""
+        log_size = self.block.log_size
+        if value is not None and int.from_bytes(value[:8], "big") >= log_size:
+            value = None
+            prefix = key + b"\0"
+            start = prefix + log_size.to_bytes(8, "big")
+            for _, older in self.snapshot.scan(
+                "history", prefix=prefix, start=start, limit=1, reverse=True
+            ):
+                value = older
+        if value is None:
+            return None
+        return codec.decode_stored(table.record, value[8:]), int.from_bytes(value[:8], "big")
+
+    def found(self, table: Table[R], *parts: str) -> tuple[R, int] | None:
+        """Return a record and the sequence number of its last change, or None."""
+        key = table.key(*parts)
+        return self.version(table, key, self.snapshot.value(key))
+
+    def get(self, table: Table[R], *parts: str) -> R | None:
+        """Return a record, or None."""
+        found = self.found(table, *parts)
+        return None if found is None else found[0]
+
+    def versions(self, table: Table[R], *parts: str) -> Iterator[tuple[int, R]]:
+        """Yield (sequence, record) of a record's versions, oldest first."""
+        for sequence, value in self.snapshot.versions(table.key(*parts)):
+            if sequence >= self.block.log_size:
+                return
+            yield sequence, codec.decode_stored(table.record, value[8:])
+
+
+def now_of(snapshot: Snapshot) -> Moment:
+    """Return the records as they are."""
+    return Moment(snapshot, head_of(snapshot))
+
+
+def moment_at(snapshot: Snapshot, height: int | None) -> Moment:
+    """Return the records as they were after a block, now if no height is named.
+
+    Raises Problem not_found on a height to come.
     """
-    prefix = table.key(under)
-    start = start_of(cursor, prefix)
-    rows = snapshot.scan("state", prefix=prefix, start=start, limit=SCAN_MAX + 1)
-    return _collect(((key, value[8:]) for key, value in rows), table, limit, keep, show)
+    head = head_of(snapshot)
+    if height is None:
+        return Moment(snapshot, head)
+    block = block_at(snapshot, height)
+    if height > head.height or block is None:
+        raise Problem(
+            "not_found", f"no block {height}, the last is {head.height}", last=head.height
+        )
+    return Moment(snapshot, block)
 
 
-def page_of_party(
-    snapshot: Snapshot,
-    table: Table[R],
-    party: str,
-    *,
-    under: str = "",
-    cursor: str | None,
-    limit: int,
-    keep: Keep[R] | None = None,
-) -> Page:
-    """Return records of a table that name a party, in key order."""
-    prefix = table.key(under)
-    start = start_of(cursor, prefix)
-    keys = snapshot.keys_of_party(party, prefix, start, SCAN_MAX + 1)
-    return _collect(_values(snapshot, keys), table, limit, keep, plain)
+@dataclass(frozen=True, slots=True)
+class Resource(Generic[R]):
+    """A table as people and programs see it: the records' fields, and what follows from others."""
+
+    table: Table[R]
+    more: Mapping[str, Callable[[Moment, R], Plain]] = field(default_factory=dict)
+    """Further fields by name."""
+
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of all fields."""
+        return (*self.table.record.__struct_fields__, *self.more)
+
+    def show(self, moment: Moment, record: R) -> dict[str, Plain]:
+        """Return a record as JSON."""
+        return plain(record) | {name: make(moment, record) for name, make in self.more.items()}
+
+    def single(self, moment: Moment, *parts: str) -> dict[str, Plain]:
+        """Return a record's answer; raise Problem not_found."""
+        found = moment.found(self.table, *parts)
+        if found is None:
+            raise missing(self.table, *parts)
+        record, sequence = found
+        item = self.show(moment, record)
+        return anchored({"item": item, "sequence": sequence}, moment.block)
 
 
-def _values(snapshot: Snapshot, keys: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    for key in keys:
-        value = snapshot.value(key)
-        assert value is not None, "the index names a record that is not there"
-        yield key, value[8:]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection(Generic[R]):
+    """Which records of a table are asked for; they come in key order."""
+
+    of: Resource[R]
+    under: str = ""
+    """What their keys start with: ``shanghai.compute.`` of the vouchers."""
+    named: str | None = None
+    """What the store's index finds them by, e.g. a party."""
+    keep: Callable[[Moment, R], bool] | None = None
+
+    @property
+    def prefix(self) -> bytes:
+        """Return the beginning of all their storage keys."""
+        return self.of.table.key(self.under)
+
+    def rows(self, moment: Moment, start: bytes, limit: int) -> Iterator[tuple[bytes, R | None]]:
+        """Yield up to ``limit`` keys from ``start`` on, with None for what is not asked for."""
+        found: Iterable[tuple[bytes, bytes | None]]
+        snapshot = moment.snapshot
+        if self.named is None:
+            found = snapshot.scan("state", prefix=self.prefix, start=start, limit=limit)
+        else:
+            keys = snapshot.keys_of_party(self.named, self.prefix, start, limit)
+            found = ((key, snapshot.value(key)) for key in keys)
+        for key, value in found:
+            version = moment.version(self.of.table, key, value)
+            if version is None or not (self.keep is None or self.keep(moment, version[0])):
+                yield key, None
+            else:
+                yield key, version[0]
+
+    def page(self, moment: Moment, cursor: str | None, limit: int) -> Page:
+        """Return the records from a cursor on."""
+        items: list[Plain] = []
+        start = start_of(cursor, self.prefix)
+        for seen, (key, record) in enumerate(self.rows(moment, start, SCAN_MAX + 1)):
+            if len(items) == limit or seen == SCAN_MAX:
+                return Page(items, cursor_of(key))
+            if record is not None:
+                items.append(self.of.show(moment, record))
+        return Page(items, None)
 
 
-def _collect(
-    rows: Iterator[tuple[bytes, bytes]],
-    table: Table[R],
-    limit: int,
-    keep: Keep[R] | None,
-    show: Callable[[R], Plain],
-) -> Page:
-    items: list[Plain] = []
-    for seen, (key, data) in enumerate(rows):
-        if len(items) == limit or seen == SCAN_MAX:
-            return Page(items, cursor_of(key))
-        record: R = codec.decode(table.record, data, UINT64_MAX)
-        if keep is None or keep(record):
-            items.append(show(record))
-    return Page(items, None)
+def where(**wanted: str | None) -> Callable[[Moment, Record], bool]:
+    """Return whether a record's fields have the values wanted; None wants nothing of a field."""
+    asked = [(name, value) for name, value in wanted.items() if value is not None]
+    return lambda _, record: all(getattr(record, name) == value for name, value in asked)
 
 
 def single(snapshot: Snapshot, table: Table[R], *parts: str) -> tuple[R, int]:
@@ -136,18 +210,7 @@ def single(snapshot: Snapshot, table: Table[R], *parts: str) -> tuple[R, int]:
     value = snapshot.value(table.key(*parts))
     if value is None:
         raise missing(table, *parts)
-    record: R = codec.decode(table.record, value[8:], UINT64_MAX)
-    return record, int.from_bytes(value[:8], "big")
-
-
-def single_at(snapshot: Snapshot, table: Table[R], *parts: str, log_size: int) -> tuple[R, int]:
-    """Return a record as it was when the log had ``log_size`` entries, like ``single``."""
-    prefix = table.key(*parts) + b"\0"
-    start = prefix + log_size.to_bytes(8, "big")
-    for _, value in snapshot.scan("history", prefix=prefix, start=start, limit=1, reverse=True):
-        record: R = codec.decode(table.record, value[8:], UINT64_MAX)
-        return record, int.from_bytes(value[:8], "big")
-    raise missing(table, *parts)
+    return codec.decode_stored(table.record, value[8:]), int.from_bytes(value[:8], "big")
 
 
 def missing(table: Table[R], *parts: str) -> Problem:
@@ -160,7 +223,7 @@ def block_at(snapshot: Snapshot, height: int) -> BlockRow | None:
     """Return the last block at or below a height: heights may skip."""
     start = (height + 1).to_bytes(8, "big")
     for _, value in snapshot.scan("blocks", prefix=b"", start=start, limit=1, reverse=True):
-        row: BlockRow = codec.decode(BlockRow, value, UINT64_MAX)
+        row: BlockRow = codec.decode_stored(BlockRow, value)
         return row
     return None
 
@@ -180,6 +243,22 @@ def block_of(snapshot: Snapshot, sequence: int) -> BlockRow:
     found = block_at(snapshot, low)
     assert found is not None
     return found
+
+
+def sequence_at(snapshot: Snapshot, time_ms: int) -> int:
+    """Return the sequence number from which entries are of blocks at or after a time."""
+    head = head_of(snapshot)
+    low, high = 0, head.height + 1
+    while low < high:
+        middle = (low + high) // 2
+        row = block_at(snapshot, middle)
+        if row is not None and row.time_ms >= time_ms:
+            high = middle
+        else:
+            low = middle + 1
+    row = block_at(snapshot, low)
+    assert row is not None, "there is a genesis block"
+    return head.log_size if row.time_ms < time_ms else row.first_sequence
 
 
 def log_from(snapshot: Snapshot, first: int, limit: int) -> Iterator[tuple[int, Entry]]:
@@ -226,7 +305,7 @@ def budgets_of(snapshot: Snapshot, programme: str) -> list[YearBudget]:
     found = []
     for key, value in snapshot.scan("state", prefix=prefix, limit=SCAN_MAX):
         year, funder = key[len(prefix) :].decode("ascii").split("/")
-        budget: Budget = codec.decode(Budget, value[8:], UINT64_MAX)
+        budget: Budget = codec.decode_stored(Budget, value[8:])
         found.append(YearBudget(int(year), funder, budget))
     return found
 
@@ -237,16 +316,3 @@ def budget_items(snapshot: Snapshot, programme: str) -> list[Plain]:
         {"year": one.year, "funder": one.funder, **plain(one.budget)}
         for one in budgets_of(snapshot, programme)
     ]
-
-
-def programme_item(snapshot: Snapshot, programme: str) -> tuple[Plain, int]:
-    """Return a programme with its terms, totals and budgets, and when it last changed."""
-    record, sequence = single(snapshot, PROGRAMMES, programme)
-    terms, _ = single(snapshot, TERMS, programme, str(record.version))
-    totals, _ = single(snapshot, TOTALS, programme)
-    item = plain(record) | {
-        "terms": plain(terms),
-        "totals": plain(totals),
-        "budgets": budget_items(snapshot, programme),
-    }
-    return item, sequence

@@ -13,6 +13,9 @@ HASH_PATTERN = "^[0-9a-f]{64}$"
 SLUG_PATTERN = f"^{_SLUG}$"
 PROGRAMME_PATTERN = rf"^{_SLUG}\.{_SLUG}$"
 SERIAL_PATTERN = rf"^{_SLUG}(\.{_SLUG})?\.[0-9]{{9}}$"
+PAYABLE_PATTERN = rf"^{_SLUG}\.[0-9]{{9}}-[0-9]{{3}}$"
+END_TO_END_PATTERN = "^[A-Za-z0-9][A-Za-z0-9.-]{0,34}$"
+THING_PATTERN = "^[a-z0-9][a-z0-9.-]{0,95}$"
 PAGE_MAX = 500
 PAGE_DEFAULT = 100
 CURSOR_LENGTH_MAX = 300
@@ -22,14 +25,21 @@ WAIT_MS_DEFAULT = 20_000
 HashPath = Annotated[str, Path(pattern=HASH_PATTERN)]
 SlugPath = Annotated[str, Path(pattern=SLUG_PATTERN)]
 SerialPath = Annotated[str, Path(pattern=SERIAL_PATTERN)]
+PayablePath = Annotated[str, Path(pattern=PAYABLE_PATTERN)]
+EndToEndPath = Annotated[str, Path(pattern=END_TO_END_PATTERN)]
 HeightPath = Annotated[int, Path(ge=0, le=FEN_MAX)]
+NumberPath = Annotated[int, Path(ge=1, le=FEN_MAX)]
 
 SlugQuery = Annotated[str | None, Query(pattern=SLUG_PATTERN)]
 ProgrammeQuery = Annotated[str | None, Query(pattern=PROGRAMME_PATTERN)]
+SerialQuery = Annotated[str | None, Query(pattern=SERIAL_PATTERN)]
+OpenQuery = Annotated[bool | None, Query(description="only what is open, or only what is not")]
 NaturalQuery = Annotated[int | None, Query(ge=0, le=FEN_MAX)]
 FromQuery = Annotated[int, Query(alias="from", ge=0, le=FEN_MAX)]
-KindQuery = Annotated[Literal["treasury", "data_centre", "holder", "auditor"] | None, Query()]
-CursorQuery = Annotated[str | None, Query(max_length=CURSOR_LENGTH_MAX)]
+FormQuery = Annotated[Literal["ndjson", "csv"], Query(alias="format")]
+CursorQuery = Annotated[
+    str | None, Query(max_length=CURSOR_LENGTH_MAX, description="`next` of the page before")
+]
 LimitQuery = Annotated[int, Query(ge=1, le=PAGE_MAX, description=f"default {PAGE_DEFAULT}")]
 WaitQuery = Annotated[Literal["final"] | None, Query()]
 WaitMsQuery = Annotated[int, Query(ge=0, le=WAIT_MS_MAX)]
@@ -123,5 +133,11 @@ SINGLE: dict[int | str, dict[str, Any]] = {200: {"model": SingleItem}}
 DOCUMENT: dict[int | str, dict[str, Any]] = {
     200: {"model": TransactionDocument},
     202: {"model": TransactionDocument, "description": "Not in the log yet"},
+}
+ROWS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "One line a record, in the order of the list, without a cap",
+        "content": {"application/x-ndjson": {}, "text/csv": {}},
+    }
 }
 EFFECT: dict[int | str, dict[str, Any]] = {200: {"model": EffectDocument}}

@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass, field
 
+import msgspec
 from fastapi import Request
 from fastapi.responses import Response
 
-from api import plain
 from api.events import Streams
 from api.following import Follower, Waiters
 from api.node_view import NodeView
 from ledger.store.lmdb_store import LmdbReader
 from node.port import PortClient
+from tally.plain import Plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +53,8 @@ def client_of(request: Request) -> str:
     return "" if request.client is None else request.client.host
 
 
-def json(content: plain.Plain, status: int = 200, **headers: str) -> Response:
+def json(content: Plain, status: int = 200, **headers: str) -> Response:
     """Return a JSON answer, without a second validation of what we made ourselves."""
     return Response(
-        plain.encode(content), status, media_type="application/json", headers=headers or None
+        msgspec.json.encode(content), status, media_type="application/json", headers=headers or None
     )

@@ -12,10 +12,12 @@ import jinja2
 from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
-from api.console import language, views
+from api.console import cases, governance, language, settlement, views
 from api.console.language import Language
+from api.console.voucher import voucher_page
 from api.problems import Problem
 from api.reads import head_of
+from api.schemas import SerialPath
 from api.services import Services, services_of
 from ledger.store.lmdb_store import Snapshot
 from node.port import NodeStatus
@@ -23,6 +25,8 @@ from node.port import NodeStatus
 FOLDER = FilePath(__file__).parent
 REDRAW_S = 0.2
 """How soon a fragment may be drawn again; the page asks again if it got an older one."""
+REDRAW_TIMES = 10
+"""A fragment that takes long is drawn again only after so many times as long."""
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 STATIC_CACHE = "public, max-age=31536000, immutable"
 """A static file's address names its content, so it never changes."""
@@ -30,8 +34,12 @@ STATIC_CACHE = "public, max-age=31536000, immutable"
 FRAGMENTS: dict[str, Callable[[Snapshot, NodeStatus | None], object]] = {
     "summary": views.summary,
     "programmes": lambda snapshot, _: views.programmes(snapshot),
+    "claims": lambda snapshot, _: cases.claims(snapshot),
     "transactions": lambda snapshot, _: views.transactions(snapshot),
-    "payables": lambda snapshot, _: views.payables(snapshot),
+    "payables": lambda snapshot, _: settlement.payables(snapshot),
+    "settlement": lambda snapshot, _: settlement.settlement(snapshot),
+    "exceptions": lambda snapshot, _: cases.exceptions(snapshot),
+    "governance": lambda snapshot, _: governance.governance(snapshot),
     "validators": views.validators,
     "finality": lambda _, status: views.finality(status),
 }
@@ -49,7 +57,8 @@ class Drawn:
 
     html: str
     height: int
-    at: float
+    good_until: float
+    """When it may be drawn again, by the monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +113,33 @@ class Console:
     ) -> Drawn:
         """Return a fragment of the page, drawn at most every REDRAW_S for all readers together."""
         drawn = self._drawn.get((name, spoken.code))
-        if drawn is not None and monotonic() - drawn.at < REDRAW_S:
+        if drawn is not None and monotonic() < drawn.good_until:
             return drawn
+        drawn = self.draw(
+            services, name, spoken, lambda snapshot: FRAGMENTS[name](snapshot, status)
+        )
+        self._drawn[name, spoken.code] = drawn
+        return drawn
+
+    def draw(
+        self, services: Services, name: str, spoken: Language, look: Callable[[Snapshot], object]
+    ) -> Drawn:
+        """Return what a look at the store shows, drawn with the template of that name."""
+        began = monotonic()
         with services.reader.begin() as snapshot:
             head = head_of(snapshot)
-            shown = FRAGMENTS[name](snapshot, status)
+            shown = look(snapshot)
         html = self.render(
             f"{name}.html", spoken, shown=shown, height=head.height, network=services.network
         )
-        drawn = Drawn(html, head.height, monotonic())
-        self._drawn[name, spoken.code] = drawn
-        return drawn
+        ended = monotonic()
+        return Drawn(html, head.height, ended + max(REDRAW_S, REDRAW_TIMES * (ended - began)))
+
+    def voucher(self, services: Services, voucher: str, spoken: Language) -> Drawn:
+        """Return a voucher's page, drawn anew; raise Problem not_found."""
+        return self.draw(
+            services, "voucher", spoken, lambda snapshot: voucher_page(snapshot, voucher)
+        )
 
 
 def install(app: FastAPI) -> None:
@@ -141,20 +166,49 @@ async def page(request: Request, lang: LangQuery = None) -> Response:
     services = services_of(request)
     spoken = _spoken(request, lang)
     status = await services.node.status()
-    with services.reader.begin() as snapshot:
-        # Before anything is drawn: events from here on may not be on the page yet.
-        after = head_of(snapshot).log_size - 1
+    after = _last_sequence(services)
     console = console_of(request)
     fragments = {name: console.fragment(services, status, name, spoken).html for name in FRAGMENTS}
+    return _page(request, spoken, fragments, after)
+
+
+@router.get("/console/vouchers/{voucher}")
+async def voucher(request: Request, voucher: SerialPath, lang: LangQuery = None) -> Response:
+    """Return the page of one voucher."""
+    services = services_of(request)
+    spoken = _spoken(request, lang)
+    after = _last_sequence(services)
+    drawn = console_of(request).voucher(services, voucher, spoken)
+    return _page(request, spoken, {f"voucher/{voucher}": drawn.html}, after)
+
+
+def _last_sequence(services: Services) -> int:
+    """Return the place to follow events from; taken before drawing, so that none is missed."""
+    with services.reader.begin() as snapshot:
+        return head_of(snapshot).log_size - 1
+
+
+def _page(request: Request, spoken: Language, fragments: dict[str, str], after: int) -> Response:
+    console = console_of(request)
     html = console.render(
         "page.html",
         spoken,
         fragments=fragments,
         after=after,
-        network=services.network,
+        network=services_of(request).network,
+        path=request.url.path,
         files=console.files,
     )
     return HTMLResponse(html, headers={"Vary": "Accept-Language", "Content-Language": spoken.code})
+
+
+@router.get("/console/fragment/voucher/{voucher}")
+async def voucher_fragment(
+    request: Request, voucher: SerialPath, lang: LangQuery = None
+) -> Response:
+    """Return the one part of a voucher's page."""
+    drawn = console_of(request).voucher(services_of(request), voucher, _spoken(request, lang))
+    return HTMLResponse(drawn.html, headers={"Vary": "Accept-Language"})
 
 
 @router.get("/console/fragment/{name}")

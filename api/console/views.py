@@ -5,35 +5,21 @@ What is not known is None here and said so on the page; it is never drawn as zer
 
 from dataclasses import dataclass
 
+from api.console.deeds import Deed, deed_of
 from api.documents import code_of
 from api.node_view import QUORUM_AGE_MAX_MS
 from api.reads import SCAN_MAX, budgets_of, head_of, log_before, single
 from ledger.encoding import codec
-from ledger.encoding.codec import UINT64_MAX, Record
 from ledger.entries import TransactionEntry
 from ledger.execute import Head
-from ledger.genesis import VALIDATORS, validators_at
-from ledger.rules.centres import Accredit, Recognise
-from ledger.rules.claims import Redeem
-from ledger.rules.parties import Attest, Enrol
-from ledger.rules.programmes import (
-    PROGRAMMES,
-    TERMS,
-    TOTALS,
-    Appropriate,
-    Programme,
-    Publish,
-)
-from ledger.rules.settlement import PAYABLES, Payable
-from ledger.rules.vouchers import Mint, Transfer
+from ledger.rules.governance import VALIDATORS, validators_at
+from ledger.rules.programmes import PROGRAMMES, TERMS, TOTALS, Programme
 from ledger.store.lmdb_store import Snapshot
 from ledger.transactions import parse
 from node.port import NodeStatus, SeenCommit
 
 TRANSACTIONS_SHOWN = 20
 COMMITS_SHOWN = 24
-PAYABLES_SCAN_MAX = 20_000
-"""Payables that one drawing sums up; beyond, the page says that it shows a part."""
 WHOLE = 1000
 """A bar's length: its parts are drawn in thousandths."""
 
@@ -112,7 +98,7 @@ def programmes(snapshot: Snapshot) -> Programmes:
     """Return every programme by id."""
     rows = []
     for _, value in snapshot.scan("state", prefix=PROGRAMMES.prefix, limit=SCAN_MAX):
-        programme: Programme = codec.decode(Programme, value[8:], UINT64_MAX)
+        programme: Programme = codec.decode_stored(Programme, value[8:])
         rows.append(_programme_row(snapshot, programme))
     total = ProgrammeRow(
         id="",
@@ -143,19 +129,6 @@ def _programme_row(snapshot: Snapshot, programme: Programme) -> ProgrammeRow:
         lapsed=totals.expired + totals.revoked,
         free=sum(one.budget.appropriated - one.budget.committed for one in budgets),
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deed:
-    """What a transaction does, in words that need no language: ids and an amount."""
-
-    source: str
-    target: str
-    subject: str = ""
-    amount: int | None = None
-    """In fen; None where no money is named."""
-    vouchers: int = 0
-    """How many vouchers a mint makes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,59 +166,6 @@ def transactions(snapshot: Snapshot) -> tuple[TransactionRow, ...]:
             if len(rows) == TRANSACTIONS_SHOWN:
                 break
     return tuple(rows)
-
-
-def deed_of(operation: Record) -> Deed:
-    """Return what an operation does."""
-    match operation:
-        case Enrol():
-            return Deed(source=operation.city, target=operation.party)
-        case Attest():
-            return Deed(
-                source=operation.attester, target=operation.subject, subject=operation.topic
-            )
-        case Publish():
-            version = f"v{operation.version}"
-            return Deed(source="", target=operation.programme, subject=version)
-        case Appropriate():
-            return Deed(
-                source=operation.funder,
-                target=operation.programme,
-                subject=str(operation.year),
-                amount=operation.delta,
-            )
-        case Accredit():
-            return Deed(source=operation.host, target=operation.centre)
-        case Recognise():
-            return Deed(
-                source=operation.issuer,
-                target=", ".join(operation.hosts),
-                subject=", ".join(operation.programmes),
-            )
-        case Mint():
-            holders = tuple(dict.fromkeys(row.holder for row in operation.rows))
-            return Deed(
-                source=operation.programme,
-                target=holders[0] if len(holders) == 1 else "",
-                amount=sum(row.amount for row in operation.rows),
-                vouchers=len(operation.rows),
-            )
-        case Transfer():
-            return Deed(
-                source=operation.holder,
-                target=operation.recipient,
-                subject=operation.voucher,
-                amount=operation.amount,
-            )
-        case Redeem():
-            return Deed(
-                source=operation.holder,
-                target=operation.redeemer,
-                subject=", ".join(line.voucher for line in operation.lines),
-                amount=sum(line.amount for line in operation.lines),
-            )
-        case _:
-            raise AssertionError(f"no deed for {type(operation).__name__}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,48 +240,3 @@ def percentile(values: list[int], percent: int) -> int:
     """Return the smallest value that at least ``percent`` of the values do not exceed."""
     rank = -(-len(values) * percent // 100)
     return sorted(values)[max(0, rank - 1)]
-
-
-@dataclass(slots=True, kw_only=True)
-class Debt:
-    """What one party owes another, in fen."""
-
-    debtor: str
-    creditor: str
-    claims: int = 0
-    amount: int = 0
-    paid: int = 0
-    due_ms: int = 0
-    """The earliest date at which something is due."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Debts:
-    """Who owes whom."""
-
-    rows: tuple[Debt, ...]
-    summed: int
-    """How many payables were summed up."""
-    is_part: bool
-    """Whether there are more."""
-
-
-def payables(snapshot: Snapshot) -> Debts:
-    """Return debts by debtor and creditor, summed over claims."""
-    debts: dict[tuple[str, str], Debt] = {}
-    summed = 0
-    is_part = False
-    for _, value in snapshot.scan("state", prefix=PAYABLES.prefix, limit=PAYABLES_SCAN_MAX + 1):
-        if summed == PAYABLES_SCAN_MAX:
-            is_part = True
-            break
-        summed += 1
-        payable: Payable = codec.decode(Payable, value[8:], UINT64_MAX)
-        pair = (payable.debtor, payable.creditor)
-        debt = debts.setdefault(pair, Debt(debtor=payable.debtor, creditor=payable.creditor))
-        debt.claims += 1
-        debt.amount += payable.amount
-        debt.paid += payable.paid
-        debt.due_ms = min(debt.due_ms or payable.due_ms, payable.due_ms)
-    rows = tuple(debts[pair] for pair in sorted(debts))
-    return Debts(rows=rows, summed=summed, is_part=is_part)

@@ -1,21 +1,19 @@
-"""The chain itself: the node's status, genesis, blocks, commits, validators."""
+"""The chain itself: the node's status, genesis, blocks, commits."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from api import schemas
 from api.documents import id_of
-from api.plain import Plain, plain
 from api.problems import Problem
-from api.reads import Page, anchored, closing_of, head_of, single
-from api.routes.records import listing
+from api.reads import Page, anchored, closing_of, head_of, now_of
+from api.routes.listing import listing
 from api.services import json, services_of
 from ledger.encoding import codec
-from ledger.encoding.codec import UINT64_MAX
 from ledger.entries import decode_entry
-from ledger.genesis import VALIDATORS, validators_at
 from ledger.store.lmdb_store import Snapshot
 from ledger.store.rows import BlockRow
+from tally.plain import Plain, plain
 
 BYTES = "application/octet-stream"
 
@@ -59,12 +57,12 @@ async def blocks(
         following = None
         rows = snapshot.scan("blocks", prefix=b"", start=start, limit=limit + 1, reverse=True)
         for _, value in rows:
-            block: BlockRow = codec.decode(BlockRow, value, UINT64_MAX)
+            block: BlockRow = codec.decode_stored(BlockRow, value)
             if len(items) == limit:
                 following = str(block.height + 1)
                 break
             items.append(plain(block))
-        return listing(Page(items, following), head_of(snapshot))
+        return listing(Page(items, following), now_of(snapshot))
 
 
 @router.get("/blocks/{height}", responses=schemas.SINGLE)
@@ -102,14 +100,3 @@ async def commit(request: Request, height: schemas.HeightPath) -> Response:
         }
         content = {"item": item, "sequence": max(0, row.log_size - 1)}
         return json(anchored(content, head_of(snapshot)))
-
-
-@router.get("/validators", responses=schemas.LISTED)
-async def validators(request: Request) -> Response:
-    """List the validators that act at the next height."""
-    with services_of(request).reader.begin() as snapshot:
-        head = head_of(snapshot)
-        schedule, _ = single(snapshot, VALIDATORS, "all")
-        acting = validators_at(schedule, head.height + 1)
-        items = [plain(validator) for validator in acting.validators]
-        return listing(Page(items, None), head)

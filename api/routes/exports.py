@@ -1,21 +1,38 @@
-"""Everything that an auditor replays, streamed without a cap, in looks of bounded size."""
+"""What is streamed without a cap, in looks of bounded size: the log, records, statements.
 
+Records are all as they were after one block, however many looks it takes: of what changed since,
+the history has the older version.
+"""
+
+import asyncio
 from collections.abc import AsyncIterator
+from typing import TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.responses import StreamingResponse
 
-from api import schemas
+from api import owed, schemas, tabular
+from api.owed import Statement
 from api.problems import Problem
-from api.reads import head_of
+from api.reads import Moment, Selection, head_of, moment_at, sequence_at
+from api.routes.claims import WantedClaims
+from api.routes.payables import WantedPayables, WantedPayments
+from api.routes.vouchers import WantedVouchers
 from api.services import services_of
+from api.tabular import Form
+from ledger.encoding.codec import Record
+from ledger.execute import Head
 from ledger.store.lmdb_store import LmdbReader
+from ledger.store.rows import BlockRow
+from tally.plain import Plain
 
 BYTES = "application/octet-stream"
 CHUNK_ROWS_MAX = 1_024
 CHUNK_BYTES_MAX = 1024 * 1024
 """A chunk ends after the row that reaches this."""
+
+R = TypeVar("R", bound=Record)
 
 router = APIRouter(prefix="/v1/exports", tags=["exports"], responses=schemas.PROBLEM)
 
@@ -67,3 +84,149 @@ async def commits(request: Request, start: schemas.FromQuery = 0) -> Response:
     with services_of(request).reader.begin() as snapshot:
         end = head_of(snapshot).height + 1
     return _export(request, "commits", start, end)
+
+
+def _stream(content: AsyncIterator[bytes], form: Form, block: Head | BlockRow) -> Response:
+    """Return rows that are true after a block, which the headers name."""
+    headers = {
+        "Tallystick-Height": str(block.height),
+        "Tallystick-Record-Hash": block.app_hash.hex(),
+    }
+    return StreamingResponse(content, media_type=tabular.MEDIA_TYPES[form], headers=headers)
+
+
+async def _records(
+    reader: LmdbReader, wanted: Selection[R], block: Head | BlockRow, form: Form
+) -> AsyncIterator[bytes]:
+    yield tabular.head(form, wanted.of.columns())
+    start: bytes | None = wanted.prefix
+    while start is not None:
+        with reader.begin() as snapshot:
+            start, chunk = _look(Moment(snapshot, block), wanted, start, form)
+        yield chunk
+
+
+def _look(
+    moment: Moment, wanted: Selection[R], start: bytes, form: Form
+) -> tuple[bytes | None, bytes]:
+    """Return where to go on, if anywhere, and the next records."""
+    items: list[Plain] = []
+    for seen, (key, record) in enumerate(wanted.rows(moment, start, CHUNK_ROWS_MAX + 1)):
+        if seen == CHUNK_ROWS_MAX:
+            return key, tabular.lines(form, items)
+        if record is not None:
+            items.append(wanted.of.show(moment, record))
+    return None, tabular.lines(form, items)
+
+
+def _exported(
+    request: Request, wanted: Selection[R], form: Form, at_height: int | None
+) -> Response:
+    reader = services_of(request).reader
+    with reader.begin() as snapshot:
+        block = moment_at(snapshot, at_height).block
+    return _stream(_records(reader, wanted, block, form), form, block)
+
+
+@router.get("/vouchers", response_class=Response, responses=schemas.ROWS)
+async def vouchers(
+    request: Request,
+    wanted: WantedVouchers,
+    form: schemas.FormQuery = "ndjson",
+    at_height: schemas.NaturalQuery = None,
+) -> Response:
+    """Stream vouchers, now or as they were after a block."""
+    return _exported(request, wanted, form, at_height)
+
+
+@router.get("/claims", response_class=Response, responses=schemas.ROWS)
+async def claims(
+    request: Request,
+    wanted: WantedClaims,
+    form: schemas.FormQuery = "ndjson",
+    at_height: schemas.NaturalQuery = None,
+) -> Response:
+    """Stream claims, now or as they were after a block."""
+    return _exported(request, wanted, form, at_height)
+
+
+@router.get("/payables", response_class=Response, responses=schemas.ROWS)
+async def payables(
+    request: Request,
+    wanted: WantedPayables,
+    form: schemas.FormQuery = "ndjson",
+    at_height: schemas.NaturalQuery = None,
+) -> Response:
+    """Stream payables with their open amounts, now or as they were after a block."""
+    return _exported(request, wanted, form, at_height)
+
+
+@router.get("/payments", response_class=Response, responses=schemas.ROWS)
+async def payments(
+    request: Request,
+    wanted: WantedPayments,
+    form: schemas.FormQuery = "ndjson",
+    at_height: schemas.NaturalQuery = None,
+) -> Response:
+    """Stream payments, now or as they were after a block."""
+    return _exported(request, wanted, form, at_height)
+
+
+@router.get("/statement", response_class=Response, responses=schemas.ROWS)
+async def statement(
+    request: Request,
+    debtor: schemas.SlugQuery = None,
+    creditor: schemas.SlugQuery = None,
+    from_ms: schemas.NaturalQuery = None,
+    until_ms: schemas.NaturalQuery = None,
+    form: schemas.FormQuery = "ndjson",
+) -> Response:
+    """Stream a statement: the opening balance, movements payable by payable, the closing balance.
+
+    Any two nodes whose block time has reached ``until_ms`` give the same bytes.
+    """
+    if debtor is None and creditor is None:
+        raise Problem("invalid_request", "expected a debtor, a creditor or both")
+    if until_ms is not None and until_ms < (from_ms or 0):
+        raise Problem("invalid_request", f"until_ms: expected at least {from_ms}, got {until_ms}")
+    reader = services_of(request).reader
+    with reader.begin() as snapshot:
+        head = head_of(snapshot)
+        asked = Statement(
+            wanted=owed.owed_between(debtor, creditor),
+            first=0 if from_ms is None else sequence_at(snapshot, from_ms),
+            end=head.log_size if until_ms is None else sequence_at(snapshot, until_ms),
+        )
+    opening_ms = from_ms or 0
+    closing_ms = head.time_ms if until_ms is None else min(until_ms, head.time_ms)
+    rows = _statement(reader, asked, head, form, opening_ms, closing_ms)
+    return _stream(rows, form, head)
+
+
+async def _statement(
+    reader: LmdbReader, asked: Statement, head: Head, form: Form, opening_ms: int, closing_ms: int
+) -> AsyncIterator[bytes]:
+    balance = 0
+    start: bytes | None = asked.wanted.prefix if asked.first > 0 else None
+    while start is not None:
+        with reader.begin() as snapshot:
+            found, start = asked.look(Moment(snapshot, head), start)
+        balance += sum(
+            one.amount for _, moves in found for one in moves if one.sequence < asked.first
+        )
+        await asyncio.sleep(0)  # a long past must not hold up other requests
+    yield tabular.head(form, owed.COLUMNS)
+    yield tabular.lines(form, [owed.balance_row("opening", opening_ms, balance)])
+    start = asked.wanted.prefix
+    while start is not None:
+        with reader.begin() as snapshot:
+            moment = Moment(snapshot, head)
+            found, start = asked.look(moment, start)
+            rows = []
+            for payable, moves in found:
+                for one in moves:
+                    if one.sequence >= asked.first:
+                        balance += one.amount
+                        rows.append(asked.row(moment, payable, one, balance))
+        yield tabular.lines(form, rows)
+    yield tabular.lines(form, [owed.balance_row("closing", closing_ms, balance)])

@@ -7,7 +7,6 @@ from api import documents, schemas
 from api.documents import Logged
 from api.following import Expired
 from api.node_view import answer
-from api.plain import Plain
 from api.problems import CODES, Problem
 from api.reads import SCAN_MAX, anchored, head_of, log_before
 from api.services import Services, json, services_of
@@ -15,6 +14,7 @@ from ledger.encoding.codec import NotCanonical
 from ledger.entries import TransactionEntry
 from ledger.transactions import Transaction, parse
 from node.port import TransactionStatus
+from tally.plain import Plain
 
 BODY_BYTES_MAX = 64 * 1024
 OPEN_STATUSES = ("pending", "refused_for_now")

@@ -87,7 +87,9 @@ class Served:
 
 
 @contextmanager
-def served_at(folder: Path, prepare: Callable[[FakeNode], None] | None = None) -> Iterator[Served]:
+def served_at(
+    folder: Path, prepare: Callable[[FakeNode], object] | None = None
+) -> Iterator[Served]:
     """Serve a funded chain from a process of its own."""
     node = NodeThread(folder)
     if prepare is not None:

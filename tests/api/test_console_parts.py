@@ -2,14 +2,23 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from api.console import language, pages, views
-from api.documents import code_of
+from api.console import cases, governance, language, pages, settlement, views
 from api.services import Services
+from ledger.rules.calendar import DAY_MS
+from ledger.rules.claims import DISPUTE_WINDOW_MS, Decide, Dispute
+from ledger.rules.governance import Action
+from ledger.rules.holds import Scope
+from ledger.rules.payments import RecordPayment
+from ledger.rules.programmes import ServiceClass
+from ledger.rules.recoveries import ObjectToRecovery, Recover, Rotate
+from ledger.rules.vouchers import Part
 from ledger.transactions import RULES
 from tests import builders
+from tests.api import life
 from tests.api.world import World
 
 pytestmark = pytest.mark.anyio
@@ -21,11 +30,27 @@ def kind_of_type(operation: type) -> str:
 
 
 TEMPLATES = sorted((Path(pages.__file__).parent / "templates").glob("*.html"))
+ACTS = (
+    Recover | Rotate | ObjectToRecovery,
+    Decide | Dispute,
+    RecordPayment.__annotations__["act"],
+    Action,
+)
+"""What ``deed_of`` names an act after."""
 LITERAL_KEY = re.compile(r"""\bt\(\s*["']([a-z0-9_.]+)["']\s*[,)]""")
 FAMILY_KEY = re.compile(r"""\bt\(\s*["']([a-z0-9_.]+\.)["']\s*~""")
 FAMILIES: dict[str, list[str]] = {
     "kind.": [kind_of_type(operation) for operation in RULES],
+    "act.": [
+        *(kind_of_type(act) for union in ACTS for act in get_args(union)),
+        *("accept", "reject", "yes", "no"),
+    ],
+    "exceptions.scope.": list(get_args(Scope)),
+    "governance.standing.": ["open", "adopted", "over"],
+    "parameter.": list(governance.NUMBERS),
     "programmes.status.": ["open", "suspended", "closed"],
+    "service.": list(get_args(ServiceClass)),
+    "voucher.part.": list(get_args(Part)),
 }
 
 
@@ -119,17 +144,23 @@ def test_a_bars_parts_follow_one_another_and_stay_within_it() -> None:
     assert outstanding.start + outstanding.length == 833
 
 
-async def test_every_kind_of_transaction_is_told_as_a_deed(world: World) -> None:
-    world.node.commit(builders.mint(("firm-a", 10_000_000)), builders.attest("firm-a"))
-    world.node.commit(builders.transfer("shanghai.compute.000000001", 500))
-    world.node.commit(builders.redeem(("shanghai.compute.000000001", 1_000)))
+async def test_every_kind_of_transaction_is_told_as_a_deed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life.live(world.node)
+    monkeypatch.setattr(views, "TRANSACTIONS_SHOWN", 1_000)
     services = world.app.state.services
     with services.reader.begin() as snapshot:
         rows = views.transactions(snapshot)
     assert {row.kind for row in rows} == {kind_of_type(operation) for operation in RULES}
-    redeem = rows[0]
+    assert all(row.is_final for row in rows)
+    redeem = next(row for row in reversed(rows) if row.kind == "voucher.redeem")
     assert (redeem.deed.source, redeem.deed.target) == ("firm-a", "guian-hub")
-    assert (redeem.deed.amount, redeem.code, redeem.is_final) == (1_000, code_of(0), True)
+    assert (redeem.deed.amount, redeem.deed.named) == (1_000_000, (life.FIRST,))
+    text = pages.Console().render(
+        "transactions.html", language.load("zh"), shown=rows, height=1, network=""
+    )
+    assert "红字冲减" in text
 
 
 async def test_debts_are_summed_by_pair_and_a_part_is_called_a_part(
@@ -142,16 +173,112 @@ async def test_debts_are_summed_by_pair_and_a_part_is_called_a_part(
         )
     services = world.app.state.services
     with services.reader.begin() as snapshot:
-        (debt,) = views.payables(snapshot).rows
-        monkeypatch.setattr(views, "PAYABLES_SCAN_MAX", 2)
-        part = views.payables(snapshot)
-    assert (debt.debtor, debt.creditor, debt.claims, debt.amount) == (
+        (debt,) = settlement.payables(snapshot).rows
+        monkeypatch.setattr(settlement, "PAYABLES_SCAN_MAX", 2)
+        part = settlement.payables(snapshot)
+    assert (debt.debtor, debt.creditor, debt.payables, debt.amount, debt.open) == (
         "shanghai",
         "guian-hub",
         3,
         300,
+        300,
     )
     assert (part.is_part, part.summed, part.rows[0].amount) == (True, 2, 200)
+
+
+async def test_what_a_cycle_settled_is_not_owed_twice(world: World) -> None:
+    life.live(world.node)
+    with world.app.state.services.reader.begin() as snapshot:
+        debts = {(one.debtor, one.creditor): one for one in settlement.payables(snapshot).rows}
+    owed = debts["shanghai", "guiyang"]
+    assert (owed.amount, owed.open) == (400_000, 400_000)  # not 800,000
+    paid = debts["shanghai", "guian-hub"]
+    assert (paid.amount, paid.paid, paid.pending) == (960_000, 600_000, 90_000)
+    assert paid.open == paid.amount - paid.paid - paid.pending
+
+
+async def test_claims_that_wait_are_told_by_age(world: World) -> None:
+    life.live(world.node)
+    with world.app.state.services.reader.begin() as snapshot:
+        waiting = cases.claims(snapshot)
+    assert (waiting.under_review, waiting.disputed) == (1, 0)
+    (row,) = waiting.rows
+    assert (row.claim.id, row.days) == (life.WAITING, 1)
+    assert row.disputable_until_ms == row.claim.submitted_ms + DISPUTE_WINDOW_MS
+    assert [(age.claims, age.amount, age.length) for age in waiting.ages] == [
+        (1, 100_000, 1000),
+        *[(0, 0, 0)] * 3,
+    ]
+    world.node.commit(time_ms=life.NEXT_DAY_MS + 29 * DAY_MS)
+    with world.app.state.services.reader.begin() as snapshot:
+        later = cases.claims(snapshot)
+    assert [age.claims for age in later.ages] == [0, 0, 1, 0]
+    assert later.rows[0].disputable_until_ms is None
+
+
+async def test_a_claim_that_is_looked_past_is_not_passed_over_in_silence(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life.live(world.node)
+    monkeypatch.setattr(cases, "CLAIMS_SCAN_MAX", 3)  # the fourth one waits
+    text = (await world.client.get("/console/fragment/claims?lang=en")).text
+    assert "Only the first 3 claims were looked at here." in text
+
+
+async def test_exceptions_are_what_is_held_recovered_or_did_not_arrive(world: World) -> None:
+    life.live(world.node)
+    with world.app.state.services.reader.begin() as snapshot:
+        found = cases.exceptions(snapshot)
+    assert [(hold.scope, hold.thing) for hold in found.holds] == [("party", "firm-b")]
+    assert [row.recovery.party for row in found.recoveries] == ["firm-b"]
+    assert [row.payment.id for row in found.payments] == ["E2", "E3", "E4"]
+    text = (await world.client.get("/console/fragment/exceptions?lang=en")).text
+    for word in ("Payment objected to", "nothing arrived", "Payment returned", "Recovery of keys"):
+        assert word in text
+
+
+async def test_governance_shows_votes_and_what_is_in_force(world: World) -> None:
+    life.live(world.node)
+    with world.app.state.services.reader.begin() as snapshot:
+        shown = governance.governance(snapshot)
+    assert [(row.proposal.number, row.standing) for row in shown.proposals] == [
+        (2, "open"),
+        (1, "adopted"),
+    ]
+    assert (shown.cities, shown.members) == (2, 5)
+    assert dict(shown.parameters)["block_transactions_max"] == 4_000
+    world.node.commit(time_ms=builders.NOON_MS + 15 * DAY_MS)
+    text = (await world.client.get("/console/fragment/governance?lang=en")).text
+    assert "not adopted" in text
+
+
+@pytest.mark.parametrize("code", language.CODES)
+async def test_the_open_cycle_shows_its_nets_and_from_when_it_closes(
+    world: World, code: str
+) -> None:
+    text = (await world.client.get(f"/console/fragment/settlement?lang={code}")).text
+    assert language.load(code).texts["settlement.empty"] in text
+    life.live(world.node)
+    world.app.state.console()._drawn.clear()
+    text = (await world.client.get(f"/console/fragment/settlement?lang={code}")).text
+    assert "−1,000.00" in text and "1,000.00" in text
+    assert language.clock(life.NEXT_DAY_MS + 1_000 + DAY_MS) in text
+
+
+@pytest.mark.parametrize("code", language.CODES)
+async def test_a_vouchers_page_shows_where_its_value_is_and_its_reserves(
+    world: World, code: str
+) -> None:
+    life.live(world.node)
+    page = await world.client.get(f"/console/vouchers/{life.FIRST}?lang={code}")
+    part = await world.client.get(f"/console/fragment/voucher/{life.FIRST}?lang={code}")
+    assert page.status_code == part.status_code == 200
+    assert part.text in page.text
+    for shown in ("99,995.00", "87,995.00", "1,100.00", "9,900.00", life.RESERVE, "3,000.00"):
+        assert shown in part.text
+    assert f'href="/console/vouchers/{life.FIRST}?lang=en"' in page.text
+    missing = "/console/vouchers/shanghai.compute.000000099"
+    assert await world.problem(missing) == (404, "not_found")
 
 
 async def test_what_the_node_alone_knows_is_unknown_without_it(world: World) -> None:
@@ -178,6 +305,30 @@ async def test_a_fragment_is_drawn_at_most_every_so_often_for_all_readers(world:
     assert made.fragment(services, None, "programmes", spoken) is first
     made._drawn.clear()
     assert made.fragment(services, None, "programmes", spoken).height == first.height + 1
+
+
+async def test_a_fragment_that_takes_long_is_drawn_more_rarely(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(pages, "monotonic", lambda: now)
+
+    def slow(*_: object) -> views.Programmes:
+        nonlocal now
+        now += 2.0
+        return programmes
+
+    services = world.app.state.services
+    with services.reader.begin() as snapshot:
+        programmes = views.programmes(snapshot)
+    monkeypatch.setitem(pages.FRAGMENTS, "programmes", slow)
+    made = pages.Console()
+    spoken = made.languages["en"]
+    first = made.fragment(services, None, "programmes", spoken)
+    now += 19.9
+    assert made.fragment(services, None, "programmes", spoken) is first
+    now += 0.2
+    assert made.fragment(services, None, "programmes", spoken) is not first
 
 
 async def test_static_files_are_found_by_their_content_only(world: World) -> None:

@@ -24,7 +24,27 @@ PATHS = (
     *("/v1/exports/commits?from={}", "/v1/transactions/{}", "/v1/transactions?before={}"),
     *("/v1/vouchers/shanghai.compute.000000001?at_height={}", "/v1/events?after={}9999999"),
     *("/v1/vouchers/shanghai.compute.000000001/history?cursor={}", "/{}", "/v1/{}"),
-    *("/console/fragment/{}", "/console/static/{}/console.js", "/?lang={}", "/v1/parties?kind={}"),
+    *("/v1/reserves/{}", "/v1/reserves?voucher={}", "/v1/claims?status={}", "/v1/payables/{}"),
+    *(
+        "/v1/payables?claim={}",
+        "/v1/payables?open={}",
+        "/v1/payments/{}",
+        "/v1/payments?payable={}",
+    ),
+    *("/v1/cycles/{}", "/v1/cycles?cursor={}", "/v1/holds/{}", "/v1/holds?thing={}"),
+    *("/v1/holds?scope={}", "/v1/anchors/{}", "/v1/anchors?by={}", "/v1/recoveries/{}"),
+    *("/v1/governance/proposals/{}", "/v1/governance/proposals?status={}"),
+    *("/v1/parties/{}/attestations", "/v1/exports/vouchers?at_height={}"),
+    *("/v1/exports/claims?format={}", "/v1/exports/payments?payable={}"),
+    *("/v1/exports/statement?debtor={}", "/v1/exports/statement?creditor=guian-hub&from_ms={}"),
+    *("/v1/exports/statement?debtor=shanghai&until_ms={}", "/console/vouchers/{}"),
+    *(
+        "/console/fragment/voucher/{}",
+        "/console/fragment/{}",
+        "/console/static/{}/console.js",
+        "/?lang={}",
+        "/v1/parties?kind={}",
+    ),
 )
 TEXTS = (
     st.text(max_size=40).map(lambda text: quote(text, safe=""))

@@ -51,6 +51,8 @@ async def test_a_record_shows_its_own_fields_and_optional_ones_as_null(busy: Wor
         "expired": 0,
         "revoked": 0,
         "expires_at_ms": child["expires_at_ms"],
+        "due_ms": child["expires_at_ms"],
+        "stopped_ms": 0,
         "terms_version": 1,
         "year": builders.YEAR,
         "parent": VOUCHER,

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.services import Limits
 from ledger.encoding.codec import NotCanonical
-from ledger.execute import Inadmissible
+from ledger.execute import Execution, Inadmissible
 from ledger.ledger import Ledger
 from ledger.rules.refusals import TransactionRefused
 from ledger.store.lmdb_store import LmdbReader, LmdbStore
@@ -60,11 +60,14 @@ class FakeNode:
     lookups: int = 0
     server: PortServer | None = None
 
-    def commit(self, *more: bytes, signers: tuple[str, ...] = VALIDATORS) -> None:
+    def commit(
+        self, *more: bytes, signers: tuple[str, ...] = VALIDATORS, time_ms: int | None = None
+    ) -> Execution:
         """Commit what is pending, and more, as one block."""
         raws = (*self.pending.values(), *more)
         self.pending.clear()
-        head = self.chain.block(*raws).head
+        execution = self.chain.block(*raws, time_ms=time_ms)
+        head = execution.head
         seen = SeenCommit(
             height=head.height,
             time_ms=head.time_ms,
@@ -78,6 +81,7 @@ class FakeNode:
             self.server.tell(
                 Committed(height=head.height, time_ms=head.time_ms, log_size=head.log_size)
             )
+        return execution
 
     def known(self, transaction_id: bytes, status: str, **changes: object) -> TransactionStatus:
         """Return a status that mentions only what matters."""

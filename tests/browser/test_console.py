@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from ledger.rules.money import FunderShare
 from tests import builders
+from tests.api import life
 from tests.api.process import Served, served_at
 from tests.api.world import FakeNode
 
@@ -69,6 +70,13 @@ def prepare(node: FakeNode) -> None:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Serve the prepared chain from a process of its own."""
     with served_at(tmp_path_factory.mktemp("console"), prepare) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Serve a chain that every kind of transaction has touched."""
+    with served_at(tmp_path_factory.mktemp("lived"), life.live) as made:
         yield made
 
 
@@ -176,11 +184,68 @@ def test_the_first_page_follows_the_browsers_language(served: Served, browser: B
         expect(tab).to_have_title(re.compile("dev-test"))
 
 
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ("Claims to decide", "Settlement", "Exceptions", "Governance")),
+        ("zh", ("待审核销单", "结算", "异常事项", "治理")),
+    ],
+)
+def test_what_waits_for_people_is_shown_in_both_languages(
+    lived: Served, page: Page, language: str, words: tuple[str, ...]
+) -> None:
+    page.goto(f"{lived.address}/?lang={language}")
+    for word in words:
+        expect(page.get_by_role("heading", name=word, exact=True)).to_be_visible()
+    expect(page.locator("#claims")).to_contain_text(life.WAITING)
+    expect(page.locator("#settlement")).to_contain_text("−1,000.00")
+    expect(page.locator("#exceptions")).to_contain_text("nothing arrived")
+    expect(page.locator("#governance")).to_contain_text("henan")
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+
+
+def test_the_ageing_of_claims_is_told_in_words_too(lived: Served, page: Page) -> None:
+    page.goto(f"{lived.address}/?lang=en")
+    bars = page.locator("#claims").get_by_role("img")
+    expect(bars).to_have_count(4)
+    expect(bars.first).to_have_attribute("aria-label", "1,000.00 yuan in 1 claims")
+    expect(page.locator("#claims tbody tr").first).to_contain_text("0 to 6 days")
+
+
+def test_parameters_stay_open_while_the_page_moves(lived: Served, page: Page) -> None:
+    page.goto(f"{lived.address}/?lang=en")
+    page.get_by_text("Parameters in force").click()
+    value = page.locator("#governance-parameters")
+    expect(value).to_contain_text("Transactions of a block, at most")
+    before = int(page.locator("#height").inner_text())
+    lived.node.commit()  # a heartbeat tells nobody
+    expires_at = life.NEXT_DAY_MS + builders.MINUTE_MS
+    lived.node.commit(builders.transfer(life.FIRST, 100, expires_at=expires_at))
+    expect(page.locator("#height")).to_have_text(str(before + 2))
+    expect(value.locator("tbody tr").first).to_be_visible()
+
+
+def test_a_vouchers_page_is_a_click_away_and_moves_too(lived: Served, page: Page) -> None:
+    page.goto(f"{lived.address}/?lang=en")
+    page.locator("#transactions").get_by_role("link", name=life.SECOND).first.click()
+    expect(page.get_by_role("heading", name=f"Voucher {life.SECOND}")).to_be_visible()
+    expect(page.locator("#voucher")).to_contain_text("Nothing of it was ever reserved.")
+    page.goto(f"{lived.address}/console/vouchers/{life.FIRST}?lang=en")
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+    expect(page.locator("#voucher tr", has_text=life.RESERVE)).to_contain_text("1,100.00")
+    expires_at = life.NEXT_DAY_MS + builders.MINUTE_MS
+    lived.node.commit(builders.release(life.RESERVE, 10_000, expires_at=expires_at))
+    expect(page.locator("#voucher tr", has_text=life.RESERVE)).to_contain_text("1,000.00")
+    page.get_by_role("link", name="简体中文").click()
+    expect(page.get_by_role("heading", name=f"算力券 {life.FIRST}")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["/", f"/console/vouchers/{life.FIRST}"])
 @pytest.mark.parametrize("width", [360, 768, 1360])
-def test_the_page_never_scrolls_sideways(served: Served, page: Page, width: int) -> None:
+def test_the_page_never_scrolls_sideways(lived: Served, page: Page, width: int, path: str) -> None:
     page.set_viewport_size({"width": width, "height": 800})
-    page.goto(f"{served.address}/?lang=en")
-    expect(page.locator("#programmes tbody tr").first).to_be_visible()
+    page.goto(f"{lived.address}{path}?lang=en")
+    expect(page.locator("section tbody tr").first).to_be_visible()
     overflow = page.evaluate(
         "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )

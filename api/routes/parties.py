@@ -1,0 +1,60 @@
+"""Parties: who they are, what members attest about them, recoveries of their keys."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from api import schemas
+from api.reads import Moment, Resource, Selection, where
+from api.routes.listing import Paging, listed, single
+from ledger.rules.attestations import ATTESTATIONS
+from ledger.rules.parties import PARTIES, Party
+from ledger.rules.recoveries import RECOVERIES
+from tally.plain import Plain, plain
+
+router = APIRouter(prefix="/v1", tags=["parties"], responses=schemas.PROBLEM)
+
+KindQuery = Annotated[Literal["treasury", "data_centre", "holder", "auditor"] | None, Query()]
+StatusQuery = Annotated[Literal["open", "accepted", "rejected"] | None, Query()]
+
+
+def _open_recovery(moment: Moment, party: Party) -> Plain:
+    recovery = moment.get(RECOVERIES, party.id) if party.stopped_since_ms else None
+    return None if recovery is None else plain(recovery)
+
+
+PARTY = Resource(PARTIES, {"recovery": _open_recovery})
+ATTESTATION = Resource(ATTESTATIONS)
+RECOVERY = Resource(RECOVERIES)
+
+
+@router.get("/parties", responses=schemas.LISTED)
+async def parties(request: Request, paging: Paging, kind: KindQuery = None) -> Response:
+    """List parties by id."""
+    return listed(request, Selection(of=PARTY, keep=where(kind=kind)), paging)
+
+
+@router.get("/parties/{party}", responses=schemas.SINGLE)
+async def party(request: Request, party: schemas.SlugPath) -> Response:
+    """Return a party, with the recovery of its keys while one is open."""
+    return single(request, PARTY, party)
+
+
+@router.get("/parties/{party}/attestations", responses=schemas.LISTED)
+@router.get("/attestations/{party}", responses=schemas.LISTED)
+async def attestations(request: Request, party: schemas.SlugPath, paging: Paging) -> Response:
+    """List what members attest about a party, by topic and attester."""
+    return listed(request, Selection(of=ATTESTATION, under=f"{party}/"), paging)
+
+
+@router.get("/recoveries", responses=schemas.LISTED)
+async def recoveries(request: Request, paging: Paging, status: StatusQuery = None) -> Response:
+    """List the newest recovery of each party that ever had one, by party."""
+    return listed(request, Selection(of=RECOVERY, keep=where(status=status)), paging)
+
+
+@router.get("/recoveries/{party}", responses=schemas.SINGLE)
+async def recovery(request: Request, party: schemas.SlugPath) -> Response:
+    """Return a party's newest recovery."""
+    return single(request, RECOVERY, party)

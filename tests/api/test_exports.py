@@ -1,0 +1,200 @@
+"""What is streamed: records as they were after one block, statements that two nodes agree on."""
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+
+from api.routes import exports
+from tests import builders
+from tests.api import life
+from tests.api.world import World
+
+pytestmark = pytest.mark.anyio
+
+DESCRIBING = ("payable", "movement", "end_to_end_id", "amount")
+
+
+@pytest.fixture
+async def lived(world: World) -> World:
+    """Serve a chain that every kind of transaction has touched."""
+    life.live(world.node)
+    return world
+
+
+async def rows_of(world: World, path: str) -> list[dict[str, Any]]:
+    """Return the rows of an export in NDJSON."""
+    answer = await world.client.get(f"/v1/exports/{path}")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+async def table_of(world: World, path: str) -> list[dict[str, str]]:
+    """Return the rows of an export in CSV."""
+    joint = "&" if "?" in path else "?"
+    answer = await world.client.get(f"/v1/exports/{path}{joint}format=csv")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    return list(csv.DictReader(io.StringIO(answer.text, newline="")))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("vouchers", "vouchers?holder=firm-a", "vouchers?programme=shanghai.shared", "claims"),
+        *("claims?status=accepted", "payables", "payables?debtor=shanghai&open=true", "payments"),
+        "payments?payable=guian-hub.000000001-000",
+    ],
+)
+@pytest.mark.parametrize("rows_max", [1, 2, 1_024])
+async def test_an_export_is_the_whole_list_whatever_the_looks(
+    lived: World, monkeypatch: pytest.MonkeyPatch, path: str, rows_max: int
+) -> None:
+    monkeypatch.setattr(exports, "CHUNK_ROWS_MAX", rows_max)
+    listed = (await lived.get(f"/v1/{path}"))["items"]
+    assert len(listed) > 0
+    assert await rows_of(lived, path) == listed
+    table = await table_of(lived, path)
+    assert [list(row) for row in table] == [list(item) for item in listed]
+    assert [row["id"] for row in table] == [item["id"] for item in listed]
+
+
+async def test_an_export_names_the_block_that_it_is_true_at(lived: World) -> None:
+    head = lived.chain.ledger.last()
+    answer = await lived.client.get("/v1/exports/vouchers")
+    assert answer.headers["tallystick-height"] == str(head.height)
+    assert answer.headers["tallystick-record-hash"] == head.app_hash.hex()
+
+
+async def test_an_export_of_the_past_is_what_an_export_was_then(world: World) -> None:
+    world.node.commit(builders.mint(("firm-a", 10_000_000)))
+    before = {
+        path: await rows_of(world, path) for path in ("vouchers", "claims", "payables", "payments")
+    }
+    height = world.chain.ledger.last().height
+    assert len(before["vouchers"]) == 1
+    world.node.commit(builders.mint(("firm-b", 700)), builders.redeem((life.FIRST, 1_000)))
+    for path, rows in before.items():
+        assert await rows_of(world, f"{path}?at_height={height}") == rows
+        assert await rows_of(world, path) != rows or path == "payments"
+    assert await world.problem(f"/v1/exports/vouchers?at_height={height + 2}") == (404, "not_found")
+
+
+async def test_a_block_that_comes_while_an_export_runs_does_not_show_in_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.node.commit(builders.mint(("firm-a", 10_000_000), ("firm-b", 700)))
+    before = await rows_of(world, "vouchers")
+    monkeypatch.setattr(exports, "CHUNK_ROWS_MAX", 1)
+    look = exports._look
+    looks = 0
+
+    def look_and_commit(*arguments: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        found = look(*arguments)
+        if looks == 1:
+            world.node.commit(builders.transfer(life.FIRST, 500), builders.mint(("firm-b", 9)))
+        return found
+
+    monkeypatch.setattr(exports, "_look", look_and_commit)
+    assert await rows_of(world, "vouchers") == before
+    assert looks == 4
+    assert len(await rows_of(world, "vouchers")) == 4
+
+
+async def test_a_cell_is_plain_and_never_a_formula(world: World) -> None:
+    world.node.commit(builders.mint(("firm-a", 10_000_000)))
+    world.node.commit(builders.redeem((life.FIRST, 1_000), order='=HYPERLINK("x"),\n2'))
+    (row,) = await table_of(world, "claims")
+    assert row["order"] == '\'=HYPERLINK("x"),\n2'
+    assert (row["holder_signed"], row["host"], row["amount"]) == ("true", "", "1000")
+    assert json.loads(row["lines"]) == [{"voucher": life.FIRST, "amount": 1_000, "reserve": None}]
+    (plain,) = await rows_of(world, "claims")
+    assert plain["order"] == '=HYPERLINK("x"),\n2'
+
+
+async def test_a_table_without_rows_still_has_its_head(world: World) -> None:
+    answer = await world.client.get("/v1/exports/payables?format=csv")
+    assert answer.text.startswith("id,debtor,creditor,") and answer.text.endswith(",open\r\n")
+
+
+async def test_a_statement_lists_payables_and_payments_between_two_balances(lived: World) -> None:
+    rows = await rows_of(lived, "statement?debtor=shanghai&creditor=guian-hub")
+    assert (rows[0]["movement"], rows[0]["balance"]) == ("opening", 0)
+    payable = f"{life.PAID}-000"
+    assert [tuple(row[name] for name in DESCRIBING) for row in rows[1:-1]] == [
+        (payable, "accrued", None, 1_000_000),
+        (payable, "cancelled", None, -50_000),
+        (payable, "written_off", None, -30_000),
+        *((payable, "instructed", f"E{number}", 0) for number in (1, 2, 3, 4)),
+        (payable, "confirmed", "E1", -600_000),
+        (payable, "confirmed", "E2", -100_000),
+        (payable, "objected", "E3", 0),
+        (payable, "returned", "E4", 0),  # it had not been confirmed
+        (payable, "returned", "E2", 100_000),
+        (f"{life.DISPUTED}-000", "accrued", None, 40_000),
+    ]
+    assert [row["payment"] for row in rows[4:8]] == [600_000, 100_000, 90_000, 10_000]
+    assert (rows[-1]["movement"], rows[-1]["balance"]) == ("closing", 360_000)
+    balance = 0
+    for row in rows[1:-1]:
+        balance += row["amount"]
+        assert row["balance"] == balance
+
+
+@pytest.mark.parametrize("who", ["debtor=shanghai", "creditor=guian-hub", "debtor=guiyang"])
+async def test_a_closing_balance_is_what_is_open_or_on_its_way(lived: World, who: str) -> None:
+    payables = await rows_of(lived, f"payables?{who}")
+    owed = sum(one["open"] + one["pending"] for one in payables)
+    assert owed > 0
+    assert (await rows_of(lived, f"statement?{who}"))[-1]["balance"] == owed
+
+
+async def test_what_a_cycle_settled_leaves_a_statement_when_the_cycle_closes(lived: World) -> None:
+    rows = await rows_of(lived, "statement?debtor=shanghai&creditor=guiyang")
+    assert [tuple(row[name] for name in DESCRIBING) for row in rows[1:-1]] == [
+        ("clearing.000000001-000", "accrued", None, 400_000),
+        (f"{life.CLEARED}-001", "accrued", None, 400_000),
+        (f"{life.CLEARED}-001", "cleared", None, -400_000),
+    ]
+    assert rows[1]["sequence"] == rows[3]["sequence"]
+
+
+@pytest.mark.parametrize("payables_max", [1, 256])
+async def test_statements_of_adjoining_periods_add_up(
+    lived: World, monkeypatch: pytest.MonkeyPatch, payables_max: int
+) -> None:
+    monkeypatch.setattr("api.owed.PAYABLES_MAX", payables_max)
+    whole = await rows_of(lived, "statement?debtor=shanghai")
+    end_ms = lived.chain.now_ms + 1
+    for cut_ms in sorted({row["time_ms"] for row in whole[1:]} | {1, end_ms}):
+        first = await rows_of(lived, f"statement?debtor=shanghai&until_ms={cut_ms}")
+        second = await rows_of(lived, f"statement?debtor=shanghai&from_ms={cut_ms}")
+        assert first[-1]["balance"] == second[0]["balance"]
+        assert second[-1]["balance"] == whole[-1]["balance"]
+        assert all(row["time_ms"] < cut_ms for row in first[1:-1])
+        assert all(row["time_ms"] >= cut_ms for row in second[1:-1])
+        assert len(first) + len(second) == len(whole) + 2
+
+
+async def test_payer_and_payee_get_the_same_statement_from_nodes_at_different_heights(
+    lived: World,
+) -> None:
+    """A node that is further on knows later versions of the same records."""
+    until_ms = builders.NOON_MS + 13_000  # E1 and E2 are confirmed, E2 not yet returned
+    path = f"/v1/exports/statement?debtor=shanghai&until_ms={until_ms}&format=csv"
+    behind = (await lived.client.get(path)).content
+    expires_at = lived.chain.now_ms + builders.MINUTE_MS
+    life.accept(
+        lived.node,
+        builders.confirm("E3", expires_at=expires_at),
+        builders.credit(life.PAID, 1_000, expires_at=expires_at),
+        builders.decide(life.WAITING, 0, expires_at=expires_at),
+        builders.write_off(f"{life.DISPUTED}-000", 1_000, expires_at=expires_at),
+    )
+    ahead = await lived.client.get(path)
+    assert ahead.content == behind
+    assert ahead.headers["tallystick-height"] == str(lived.chain.ledger.last().height)
