@@ -8,7 +8,6 @@ so a lost connection is answered by asking the next node of the profile.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, TypeVar, cast
 
 import httpx2
@@ -25,7 +24,7 @@ from tally.exits import (
     UsageError,
 )
 from wallet.profile import Profile
-from wallet.sentences import refusal_sentence
+from wallet.sentences import moment, refusal_sentence
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -52,7 +51,6 @@ EVENT_SILENCE_MAX_S = 45
 PAGE = 500
 
 Status = Literal["pending", "refused_for_now", "refused", "final", "expired"]
-_BEIJING = timezone(timedelta(hours=8))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -504,12 +502,6 @@ def how_to_wait(transaction_id: str, expires_at: int | None) -> str:
         f"Transaction {transaction_id} may still become final until {until}; "
         f"wait with: tally tx wait {transaction_id}{flag}"
     )
-
-
-def moment(time_ms: int) -> str:
-    """Return block time as a date and time at +08:00."""
-    when = datetime.fromtimestamp(time_ms // 1000, _BEIJING)
-    return when.strftime("%Y-%m-%d %H:%M:%S +08:00")
 
 
 def _left_open(error: Unreachable, transaction_id: str, expires_at: int) -> Unreachable:

@@ -1,8 +1,8 @@
 """Operations as JSON that a person can read and write, and back to the ledger's records.
 
-Names are the record's own; ``kind`` names the operation; bytes are lower-case hex; an optional
-field is null or its value; money is integer fen. What is signed is never the JSON: it is built
-into canonical bytes first, and those bytes are shown decoded.
+Names are the record's own; ``kind`` names the operation, and within it the act; bytes are
+lower-case hex; an optional field is null or its value; money is integer fen. What is signed is
+never the JSON: it is built into canonical bytes first, and those bytes are shown decoded.
 """
 
 import re
@@ -15,8 +15,10 @@ from msgspec import inspect
 
 from ledger.encoding import codec
 from ledger.encoding.codec import Record
+from ledger.rules import payables
 from ledger.transactions import Body, Operation
 from tally.exits import UsageError
+from tally.plain import plain
 
 Json = dict[str, Any]
 R = TypeVar("R", bound=Record)
@@ -27,6 +29,7 @@ ID_EXAMPLES = tuple(
         (codec.Slug, "shanghai"),
         (codec.ProgrammeId, "shanghai.compute"),
         (codec.SerialId, "shanghai.compute.000000042"),
+        (payables.PayableId, "guian-hub.000000042-000"),
     )
 )
 """The pattern of each kind of id, and an id of that kind."""
@@ -40,8 +43,7 @@ KINDS: dict[str, type[Record]] = {
 
 def describe(record: Record) -> Json:
     """Return a record as a JSON object; an operation also names its ``kind``."""
-    found: Json = _shown(_info(type(record)), record)
-    return found
+    return plain(record)
 
 
 def operation_from(description: object) -> Operation:
@@ -63,11 +65,11 @@ def record_from(type_: type[R], description: object) -> R:
     try:
         record: R = msgspec.convert(built, type_)
     except msgspec.ValidationError as error:
-        raise UsageError(_complaint(_info(type_), str(error))) from None
+        raise UsageError(_complaint(_info(type_), built, str(error))) from None
     return record
 
 
-def _complaint(type_: inspect.Type, error: str) -> str:
+def _complaint(type_: inspect.Type, value: Any, error: str) -> str:
     """Return a decoder's error with the field's name for its place, and an example for a pattern.
 
     The decoder counts fields, since records are arrays: `$[4][...][1]` is the way to one.
@@ -75,6 +77,8 @@ def _complaint(type_: inspect.Type, error: str) -> str:
     expected, at, place = error.rpartition(" - at ")
     words = [type_.cls.__name__] if isinstance(type_, inspect.StructType) else []
     for step in _STEP.findall(place):
+        if isinstance(type_, inspect.UnionType):
+            type_ = _member(type_, value[0]) or type_
         match type_:
             case inspect.StructType(fields=fields, tag=tag):
                 field = fields[int(step) - (tag is not None)]
@@ -83,6 +87,13 @@ def _complaint(type_: inspect.Type, error: str) -> str:
                 if step.isdecimal() and max_length != 1:
                     words.append(f"item {int(step) + 1}")
                 type_ = item_type
+            case inspect.TupleType(item_types=item_types):
+                words.append(f"item {int(step) + 1}")
+                type_ = item_types[int(step)]
+        if step.isdecimal():
+            value = value[int(step)]
+        elif value:
+            value = value[0]
     for pattern, example in ID_EXAMPLES:
         if pattern in expected or repr(pattern)[1:-1] in expected:
             expected = f"expected an id such as {example}"
@@ -104,22 +115,24 @@ def _info(type_: type[Record]) -> inspect.Type:
     return inspect.type_info(type_)
 
 
-def _shown(type_: inspect.Type, value: Any) -> Any:
-    """Return a value of a record as JSON."""
-    match type_:
-        case inspect.StructType(fields=fields, tag=tag):
-            named = {field.name: _shown(field.type, getattr(value, field.name)) for field in fields}
-            return named if tag is None else {"kind": str(tag), **named}
-        case inspect.VarTupleType(item_type=item_type, max_length=1):
-            return _shown(item_type, value[0]) if value else None
-        case inspect.VarTupleType(item_type=item_type):
-            return [_shown(item_type, item) for item in value]
-    return value.hex() if isinstance(value, bytes) else value
+def _member(union: inspect.UnionType, tag: object) -> inspect.StructType | None:
+    """Return the record of a union that has a tag."""
+    for one in union.types:
+        if isinstance(one, inspect.StructType) and one.tag == tag:
+            return one
+    return None
 
 
 def _built(type_: inspect.Type, value: Any, where: str) -> Any:
     """Return a JSON value as the nested lists that a record is made of."""
     match type_:
+        case inspect.UnionType():
+            kind = value.get("kind") if isinstance(value, dict) else None
+            member = _member(type_, kind)
+            if member is None:
+                known = ", ".join(str(getattr(one, "tag", one)) for one in type_.types)
+                raise UsageError(f"{where}: expected an object whose kind is one of {known}")
+            return _built(member, value, where)
         case inspect.StructType(fields=fields, tag=tag):
             if not isinstance(value, dict):
                 raise UsageError(f"{where}: expected an object, got {value!r}")

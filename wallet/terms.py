@@ -5,20 +5,15 @@ what this module had to assume on top is added there, so that no reader takes it
 """
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import msgspec
 
+from ledger.rules import calendar
+from ledger.rules.attestations import Criterion, Topic
 from ledger.rules.money import WHOLE_BASIS_POINTS, FunderShare, Rounding
-from ledger.rules.parties import Topic
-from ledger.rules.programmes import (
-    Caps,
-    Criterion,
-    RateRow,
-    Review,
-    Terms,
-    check_terms,
-)
+from ledger.rules.programmes import Caps, RateRow, Review, Terms, check_terms
 from ledger.rules.refusals import TermsInconsistent
 from tally.exits import UsageError
 
@@ -80,6 +75,8 @@ def _terms(programme: Facts, assumptions: Facts) -> Terms:
         residual_funder=programme.get("residual_funder", city),
         rounding=Rounding(**stated["rounding"]),
         validity_days=stated["validity_days"],
+        base_period=_base_period(programme),
+        contract_days_max=programme.get("contract_max_days", 0),
         stackable=(),
         ceiling=WHOLE_BASIS_POINTS,
     )
@@ -87,6 +84,17 @@ def _terms(programme: Facts, assumptions: Facts) -> Terms:
     checked: Terms = msgspec.convert(msgspec.to_builtins(terms), Terms)
     check_terms(checked)
     return checked
+
+
+def _base_period(programme: Facts) -> tuple[tuple[int, int], ...]:
+    """Return the first and last day whose use counts, as day numbers."""
+    if "base_period" not in programme:
+        return ()
+    try:
+        first, last = (date.fromisoformat(text) for text in programme["base_period"])
+    except ValueError as error:
+        raise UsageError(f"base_period: expected two dates as YYYY-MM-DD: {error}") from None
+    return ((calendar.day_number(first), calendar.day_number(last)),)
 
 
 def _fen(yuan: object) -> int:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.builders import NOON_MS
 from tests.wallet.fake_node import MASTER, NETWORK, FakeNode, serving
+from tests.wallet.terminal import BUDGET, FACTS, MINT, PROGRAMME, Tally, enrol
 from wallet import client, signing
 from wallet.profile import NodeAddress, Profile, save_profile
 
@@ -41,3 +42,35 @@ def profile(node: FakeNode, tmp_path: Path) -> Profile:
     )
     save_profile(made, make_default=True)
     return made
+
+
+@pytest.fixture
+def tally(capsys: pytest.CaptureFixture[str], profile: Profile) -> Tally:
+    """Return a terminal on a ledger without programmes."""
+    return Tally(capsys)
+
+
+@pytest.fixture
+def funded(tally: Tally) -> Tally:
+    """Return a terminal on a ledger with a funded programme, a firm, a centre, a recognition."""
+    tally.must("programme", "publish", PROGRAMME, "--facts", FACTS, *BUDGET)
+    tally.must("programme", "appropriate", PROGRAMME, "5,000,000", *BUDGET)
+    enrol(tally, "firm-a")
+    tally.must(
+        *("centre", "accredit", "guian-hub", "--host", "guiyang", "--ownership", "public"),
+        *("--pue-milli", "1200", "--device", "ascend-910b:domestic:2000:9"),
+        *("--device", "nvidia-a100:foreign:2000:13.5"),
+        *("--key", "guiyang/officer-1", "--key", "guiyang/officer-2"),
+    )
+    tally.must(
+        *("centre", "recognise", "--issuer", "shanghai", "--programme", PROGRAMME),
+        *("--host", "guiyang", *BUDGET),
+    )
+    return tally
+
+
+@pytest.fixture
+def minted(funded: Tally) -> Tally:
+    """Return a terminal on a ledger with a voucher of a million yuan."""
+    funded.must("voucher", "mint", PROGRAMME, "--row", "firm-a=1,000,000", *MINT)
+    return funded

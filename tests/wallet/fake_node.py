@@ -20,18 +20,35 @@ from ledger.encoding import codec, crypto
 from ledger.encoding.codec import UINT64_MAX, NotCanonical, Record
 from ledger.entries import TransactionEntry, decode_entry
 from ledger.execute import Inadmissible
-from ledger.genesis import Member, log_id_of
+from ledger.genesis import log_id_of
 from ledger.ledger import Ledger
+from ledger.rules.attestations import ATTESTATIONS
+from ledger.rules.budgets import BUDGETS
+from ledger.rules.cases import ANCHORS
 from ledger.rules.centres import ACCREDITATIONS, RECOGNITIONS
 from ledger.rules.claims import CLAIMS
-from ledger.rules.parties import ATTESTATIONS, PARTIES, PartyKey
-from ledger.rules.programmes import BUDGETS, PROGRAMMES, TERMS, TOTALS
+from ledger.rules.clearing import CYCLES
+from ledger.rules.governance import (
+    CONTROL,
+    PARAMETERS,
+    PROPOSALS,
+    VALIDATORS,
+    Member,
+    proposal_key,
+    validators_at,
+)
+from ledger.rules.holds import HOLDS
+from ledger.rules.parties import MEMBERS, PARTIES, PartyKey
+from ledger.rules.payables import PAYABLES, is_cleared, open_cycle, open_of
+from ledger.rules.payments import PAYMENTS
+from ledger.rules.programmes import PROGRAMMES, TERMS, TOTALS
+from ledger.rules.recoveries import RECOVERIES
 from ledger.rules.refusals import TransactionRefused
-from ledger.rules.settlement import PAYABLES
+from ledger.rules.reserves import RESERVES
 from ledger.rules.vouchers import VOUCHERS
 from ledger.store.memory import MemoryStore
 from ledger.transactions import Transaction, parse
-from ledger.view import Table
+from ledger.view import Table, must
 from tests.builders import NOON_MS, OFFICERS, Chain, centre, city, genesis, seed
 from wallet.description import describe
 
@@ -50,7 +67,16 @@ LISTS: dict[str, Table[Any]] = {
     "centres": ACCREDITATIONS,
     "recognitions": RECOGNITIONS,
     "payables": PAYABLES,
+    "payments": PAYMENTS,
+    "reserves": RESERVES,
+    "recoveries": RECOVERIES,
+    "holds": HOLDS,
+    "anchors": ANCHORS,
+    "cycles": CYCLES,
 }
+SINGLES: dict[str, Table[Any]] = {"parameters": PARAMETERS, "control": CONTROL}
+ALIASES = {"claim": "cause"}
+"""Filters that are named otherwise than the field they look at."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +189,25 @@ class FakeNode:
                 return self._listed(self._budgets(f"{owner}.{slug}"), query)
             case "GET", ["vouchers", voucher, "history"]:
                 return self._listed(self._history(voucher), query)
-            case "GET", ["attestations", party]:
+            case "GET", ["settlement"]:
+                return self._one(describe(open_cycle(self.store)))
+            case "GET", ["governance", "proposals"]:
+                items = [self._item(PROPOSALS, key) for key in self._keys(PROPOSALS)]
+                return self._listed(items, query)
+            case "GET", ["governance", "proposals", number]:
+                key = proposal_key(int(number))
+                return self._single(PROPOSALS, key, lambda key: self._item(PROPOSALS, key))
+            case "GET", ["governance", ("parameters" | "control") as name]:
+                return self._one(self._item(SINGLES[name], "all"))
+            case "GET", ["governance", "members"]:
+                ids = self._item(MEMBERS, "all")["ids"]
+                return self._listed([self._item(PARTIES, one) for one in ids], query)
+            case "GET", ["validators"]:
+                schedule = self.store.read(VALIDATORS.key("all"), VALIDATORS.record)
+                assert schedule is not None
+                acting = validators_at(schedule, self.chain.ledger.last().height + 1)
+                return self._listed([describe(one) for one in acting.validators], query)
+            case "GET", ["parties", party, "attestations"]:
                 keys = self._keys(ATTESTATIONS)
                 items = [self._item(ATTESTATIONS, key) for key in keys if key.startswith(party)]
                 return self._listed(items, query)
@@ -294,7 +338,22 @@ class FakeNode:
         return record
 
     def _item(self, table: Table[Any], key: str) -> Json:
-        return describe(self._record(table, key))
+        item = describe(self._record(table, key))
+        if table is PAYABLES:
+            payable = must(self.store, PAYABLES, key)
+            done = is_cleared(payable) and payable.cycle < (open_cycle(self.store).number,)
+            item["open"] = 0 if done else open_of(payable)
+        if table is PARTIES:
+            stopped = item["stopped_since_ms"] is not None
+            item["recovery"] = self._item(RECOVERIES, key) if stopped else None
+        if table is CYCLES:
+            keys = [one for one in self._keys(PAYABLES) if one.startswith(f"clearing.{key:0>9}-")]
+            item["settlement"] = [self._item(PAYABLES, one) for one in keys]
+        return item
+
+    def _one(self, item: Json) -> Reply:
+        height = self.chain.ledger.last().height
+        return ok({"item": item, "sequence": 1, "height": height, "record_hash": "00"})
 
     def _programme(self, programme: str) -> Json:
         item = self._item(PROGRAMMES, programme)
@@ -330,12 +389,17 @@ class FakeNode:
     def _single(self, table: Table[Any], key: str, show: Callable[[str], Json]) -> Reply:
         if key not in self._keys(table):
             return problem(404, "not_found", f"no {table.name} {key}")
-        head = self.chain.ledger.last()
-        return ok({"item": show(key), "sequence": 1, "height": head.height, "record_hash": "00"})
+        return self._one(show(key))
 
     def _listed(self, items: list[Json], query: dict[str, str]) -> Reply:
         filters = {name: value for name, value in query.items() if name not in ("limit", "cursor")}
-        kept = [one for one in items if all(one[name] == filters[name] for name in filters)]
+        only_open = filters.pop("open", None) == "true"
+        kept = [
+            one
+            for one in items
+            if all(one[ALIASES.get(name, name)] == filters[name] for name in filters)
+            and not (only_open and (one.get("cleared_ms") or one.get("open") == 0))
+        ]
         start = int(query.get("cursor", "0"))
         size = min(self.page, int(query.get("limit", "100")))
         following = str(start + size) if start + size < len(kept) else None

@@ -12,6 +12,7 @@ from wallet import client, signing
 from wallet.client import ConnectionLost, NeverSent, NodeClient, Nodes, send_and_wait, wait_for
 from wallet.description import operation_from
 from wallet.profile import NodeAddress, Profile
+from wallet.sentences import moment
 from wallet.signing import Draft, draft, open_signers
 
 EXPIRES_AT = NOON_MS + signing.LIFE_MS
@@ -405,7 +406,7 @@ def test_a_rehearsal_carries_no_signature_that_a_node_could_send_on(
 
 
 def test_moments_are_told_at_plus_eight() -> None:
-    assert client.moment(0) == "1970-01-01 08:00:00 +08:00"
+    assert moment(0) == "1970-01-01 08:00:00 +08:00"
 
 
 def test_a_document_shows_postings_as_the_node_told_them(node: FakeNode) -> None:

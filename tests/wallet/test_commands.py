@@ -6,127 +6,28 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ledger.rules import calendar
 from ledger.rules.vouchers import VOUCHERS, MintRow
 from ledger.transactions import parse
-from tally import cli
-from tally.cli import Entry
 from tests.builders import NOON_MS
 from tests.wallet.fake_node import NETWORK, FakeNode, Reply, ok, unused_url
-from tests.wallet.test_terms import ROOT
+from tests.wallet.terminal import (
+    BUDGET,
+    DAY,
+    FACTS,
+    FIRST,
+    MINT,
+    PROGRAMME,
+    Tally,
+    enrol,
+    redemption,
+)
 from wallet import signing
-from wallet.commands import voucher as voucher_commands
+from wallet.commands import minting
 from wallet.profile import NodeAddress, Profile, keys_folder, load_profile, save_profile
-
-FACTS = str(ROOT / "localnet" / "programmes.json")
-PROGRAMME = "shanghai.compute"
-FIRST = f"{PROGRAMME}.000000001"
-DAY = calendar.date_of(calendar.day_of(NOON_MS)).isoformat()
-BUDGET = ("--key", "shanghai/officer-1", "--key", "shanghai/officer-2")
-MINT = ("--key", "shanghai/officer-3", "--key", "shanghai/officer-4")
-
-
-@pytest.fixture(autouse=True)
-def groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make every group of the wallet known to the root."""
-    for name in ("profile", "settlement"):
-        monkeypatch.setitem(cli.GROUPS, name, Entry(f"wallet.commands.{name}:group", name))
-    monkeypatch.setitem(cli.GROUPS, "doctor", Entry("wallet.commands.doctor:command", "doctor"))
-
-
-class Tally:
-    """A terminal: runs commands and reads what they wrote."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-        self.out = ""
-        self.err = ""
-
-    def __call__(self, *words: str) -> int:
-        """Run a command; return its exit code."""
-        self._capsys.readouterr()
-        code = cli.run(words)
-        self.out, self.err = self._capsys.readouterr()
-        return code
-
-    def json(self, *words: str, exits: int = 0) -> Any:
-        """Run a command in JSON mode and return its one document."""
-        code = self("-o", "json", *words)
-        assert code == exits, self.out + self.err
-        return json.loads(self.out)
-
-    def must(self, *words: str) -> None:
-        """Run a command that has to succeed."""
-        assert self(*words) == 0, self.out + self.err
-
-
-@pytest.fixture
-def tally(capsys: pytest.CaptureFixture[str], profile: Profile) -> Tally:
-    """Return a terminal on a ledger without programmes."""
-    return Tally(capsys)
-
-
-def enrol(tally: Tally, party: str, *, city: str = "shanghai", region: str = "310000") -> None:
-    """Enrol a start-up and attest where it is registered."""
-    signers = ("--key", f"{city}/officer-1", "--key", f"{city}/officer-2")
-    tally.must(
-        *("party", "enrol", party, "--city", city, "--class", "start_up", "--name", party),
-        *("--region", region, "--registration", f"REG-{party}", "--person", "owner"),
-        *signers,
-    )
-    tally.must(
-        *("party", "attest", party, "--by", city, "--topic", "registered_in"),
-        *("--text", region, *signers),
-    )
-
-
-@pytest.fixture
-def funded(tally: Tally) -> Tally:
-    """Return a terminal on a ledger with a funded programme, a firm, a centre, a recognition."""
-    tally.must("programme", "publish", PROGRAMME, "--facts", FACTS, *BUDGET)
-    tally.must("programme", "appropriate", PROGRAMME, "5,000,000", *BUDGET)
-    enrol(tally, "firm-a")
-    tally.must(
-        *("centre", "accredit", "guian-hub", "--host", "guiyang", "--ownership", "public"),
-        *("--pue-milli", "1200", "--device", "ascend-910b:domestic:2000:9"),
-        *("--device", "nvidia-a100:foreign:2000:13.5"),
-        *("--key", "guiyang/officer-1", "--key", "guiyang/officer-2"),
-    )
-    tally.must(
-        *("centre", "recognise", "--issuer", "shanghai", "--programme", PROGRAMME),
-        *("--host", "guiyang", *BUDGET),
-    )
-    return tally
-
-
-@pytest.fixture
-def minted(funded: Tally) -> Tally:
-    """Return a terminal on a ledger with a voucher of a million yuan."""
-    funded.must("voucher", "mint", PROGRAMME, "--row", "firm-a=1,000,000", *MINT)
-    return funded
-
-
-def redemption(
-    *, amount: str = "300", net: str = "1000", invoice: str = "INV-1", **options: str
-) -> tuple[str, ...]:
-    """Return the words of a redemption at guian-hub, without the proof's option."""
-    words = {
-        "--line": f"{FIRST}={amount}",
-        "--at": "guian-hub",
-        "--order": "order-1",
-        "--invoice": invoice,
-        "--net": net,
-        "--usage": f"ascend-910b:{DAY}:120.5:48",
-        "--own-share": "00" * 32,
-    } | options
-    pairs = [word for pair in words.items() for word in pair]
-    signers = ("--key", "firm-a/owner", "--key", "guian-hub/officer-1")
-    return ("voucher", "redeem", *pairs, *signers)
-
 
 # Flow
 
@@ -141,7 +42,7 @@ def test_a_voucher_goes_from_programme_to_settlement(minted: Tally) -> None:
     assert (claim["accepted_fen"], claim["status"]) == (30_000, "accepted")
     assert minted.json("claim", "show", claim["id"])["lines"][0]["amount_fen"] == 30_000
     (payable,) = minted.json("settlement", "statement", "--creditor", "guian-hub")
-    assert (payable["debtor"], payable["claim"]) == ("shanghai", claim["id"])
+    assert (payable["debtor"], payable["cause"]) == ("shanghai", claim["id"])
     assert payable["amount_fen"] == 30_000
 
 
@@ -245,18 +146,101 @@ def test_a_wrong_spreadsheet_is_refused_by_line(
 def test_more_rows_than_a_transaction_holds_become_several(
     funded: Tally, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(voucher_commands, "MINT_ROWS_MAX", 2)
+    monkeypatch.setattr(minting, "MINT_ROWS_MAX", 2)
     words = [word for _ in range(5) for word in ("--row", "firm-a=1")]
     rows = funded.json("voucher", "mint", PROGRAMME, *words, *MINT)
     assert len({row["transaction"] for row in rows}) == 3
     assert [row["voucher"][-1] for row in rows] == ["1", "2", "3", "4", "5"]
-    assert funded("voucher", "mint", PROGRAMME, *words, *MINT, "--dry-run") == 2
-    assert "split the file" in funded.err
+
+
+def test_several_transactions_are_saved_to_a_file_each(
+    funded: Tally, node: FakeNode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(minting, "MINT_ROWS_MAX", 2)
+    sent = len(node.received)
+    words = [word for _ in range(5) for word in ("--row", "firm-a=1")]
+    here, there = MINT[:2], MINT[2:]
+    save = ("voucher", "mint", PROGRAMME, *words, *here, "--save", str(tmp_path / "grants.tx"))
+    rows = funded.json(*save)
+    assert [Path(row["file"]).name for row in rows] == [
+        *("grants-1.tx", "grants-2.tx", "grants-3.tx"),
+    ]
+    assert len({row["transaction"] for row in rows}) == 3
+    assert len(node.received) == sent
+    assert funded(*save) == 2, "nothing is overwritten"
+    for row in rows:
+        funded.must("tx", "sign", row["file"], *there)
+        funded.must("tx", "send", row["file"])
+    assert len(funded.json("voucher", "list")) == 5
+
+
+def test_a_dry_run_of_several_transactions_tries_all_and_sends_nothing(
+    funded: Tally, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(minting, "MINT_ROWS_MAX", 2)
+    enrol(funded, "firm-b")
+    sent = len(node.received)
+    words = [word for _ in range(2) for word in ("--row", "firm-a=1", "--row", "firm-b=2")]
+    tried = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, "--dry-run")
+    assert (tried["effect"], tried["transactions"], tried["rows"]) == ("accepted", 2, 4)
+    assert (tried["amount_fen"], tried["caps_known_per_transaction_only"]) == (600, [])
+    one_more = ("--row", "firm-a=1", *MINT, "--dry-run")
+    tried = funded.json("voucher", "mint", PROGRAMME, *words, *one_more)
+    assert tried["caps_known_per_transaction_only"] == ["firm-a"]
+    assert "can't hold all their rows: the caps of firm-a" in funded.err
+    assert len(node.received) == sent
+
+
+def test_a_cap_that_rows_of_several_transactions_pass_together_shows_in_a_dry_run(
+    funded: Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(minting, "MINT_ROWS_MAX", 3)
+    enrol(funded, "firm-b")
+    cap = funded.json("programme", "show", PROGRAMME)["terms"]["caps"]["holder_year_issued"]
+    half = cap // 200 + 1
+    rows = [f"firm-a={half}", "firm-b=1", "firm-b=1", f"firm-a={half}"]
+    words = [word for row in rows for word in ("--row", row)]
+    failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, "--dry-run", exits=4)
+    (bad,) = failure["error"]["details"]["bad_rows"]
+    assert (bad["row"], bad["holder"], bad["code"]) == (4, "firm-a", "holder_cap_exceeded")
+
+
+def test_a_group_cap_that_two_holders_pass_together_shows_in_a_dry_run(
+    funded: Tally, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(minting, "MINT_ROWS_MAX", 2)
+    terms = funded.json("programme", "show", PROGRAMME)["terms"]
+    terms["caps"]["group_year_issued"] = 1_000
+    path = tmp_path / "terms.json"
+    path.write_text(json.dumps(terms))
+    funded.must("programme", "publish", PROGRAMME, "--terms", str(path), *BUDGET)
+    for party in ("firm-x", "firm-y"):
+        enrol(funded, party, group="moon")
+    rows = ["firm-x=6", "firm-a=20", "firm-a=20", "firm-y=6"]
+    words = [word for row in rows for word in ("--row", row)]
+    failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, "--dry-run", exits=4)
+    (bad,) = failure["error"]["details"]["bad_rows"]
+    assert (bad["row"], bad["code"]) == (4, "group_cap_exceeded")
+
+
+def test_rows_beyond_the_budget_are_named_in_a_dry_run(
+    funded: Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(minting, "MINT_ROWS_MAX", 2)
+    funded.must("programme", "appropriate", PROGRAMME, "4,999,990", "--take-back", *BUDGET)
+    words = [word for row in (6, 5, 4, 1) for word in ("--row", f"firm-a={row}")]
+    failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, "--dry-run", exits=4)
+    bad = failure["error"]["details"]["bad_rows"]
+    assert [(row["row"], row["code"]) for row in bad] == [
+        (2, "appropriation_exceeded"),
+        (4, "appropriation_exceeded"),
+    ]
+    assert bad[0]["values"]["available"] == 400
 
 
 def test_a_batch_stays_below_the_bytes_of_a_transaction() -> None:
     row = MintRow(holder="x" * 32, amount=2**53 - 1, commitment=(b"\xff" * 32,))
-    batches = list(voucher_commands._batches([row] * 1_500))
+    batches = list(minting.batches_of([row] * 1_500))
     assert sum(len(batch) for batch in batches) == 1_500
     assert len(batches) == 3
 
@@ -264,36 +248,37 @@ def test_a_batch_stays_below_the_bytes_of_a_transaction() -> None:
 def test_a_mint_of_several_transactions_is_refused_whole_with_its_bad_rows(
     funded: Tally, node: FakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(voucher_commands, "MINT_ROWS_MAX", 4)
+    monkeypatch.setattr(minting, "MINT_ROWS_MAX", 4)
     sent = len(node.received)
     rows = ["firm-a=1"] * 10
     rows[2], rows[8] = "firm-a=9,000,000", "nobody=1"
     words = [word for row in rows for word in ("--row", row)]
     failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, exits=4)["error"]
     bad = failure["details"]["bad_rows"]
-    assert [(row["row"], row["to_row"], row["code"]) for row in bad] == [
-        (3, 3, "holder_cap_exceeded"),
-        (9, 9, "party_unknown"),
+    assert [(row["row"], row["code"]) for row in bad] == [
+        (3, "holder_cap_exceeded"),
+        (9, "party_unknown"),
     ]
     assert failure["message"].startswith("nothing was sent")
     assert len(node.received) == sent
 
 
-def test_rows_that_are_too_much_only_together_are_named_together(
+def test_the_row_that_is_too_much_after_those_before_it_is_named(
     funded: Tally, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(voucher_commands, "MINT_ROWS_MAX", 2)
+    monkeypatch.setattr(minting, "MINT_ROWS_MAX", 2)
     cap = funded.json("programme", "show", PROGRAMME)["terms"]["caps"]["holder_year_issued"]
     half = cap // 200 + 1
-    words = [word for _ in range(3) for word in ("--row", f"firm-a={half}")]
+    words = [word for _ in range(2) for word in ("--row", f"firm-a={half}")]
+    words += ["--row", "firm-a=1"]
     failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, exits=4)["error"]
     (bad,) = failure["details"]["bad_rows"]
-    assert (bad["row"], bad["to_row"], bad["code"]) == (1, 2, "holder_cap_exceeded")
+    assert (bad["row"], bad["code"]) == (2, "holder_cap_exceeded")
 
 
 def test_the_search_for_bad_rows_has_an_end(funded: Tally, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voucher_commands, "MINT_ROWS_MAX", 2)
-    monkeypatch.setattr(voucher_commands, "BAD_ROWS_MAX", 3)
+    monkeypatch.setattr(minting, "MINT_ROWS_MAX", 2)
+    monkeypatch.setattr(minting, "BAD_ROWS_MAX", 3)
     words = [word for _ in range(9) for word in ("--row", "nobody=1")]
     failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, exits=4)["error"]
     assert 3 <= len(failure["details"]["bad_rows"]) <= 4
@@ -313,7 +298,7 @@ def test_a_mint_that_stops_half_way_says_what_is_final_and_where_to_go_on(
     is_open: bool,
     go_on: int,
 ) -> None:
-    monkeypatch.setattr(voucher_commands, "MINT_ROWS_MAX", 1)
+    monkeypatch.setattr(minting, "MINT_ROWS_MAX", 1)
     node.submissions = [None, {"status": status, "code": "voucher_exhausted", "number": 502}]
     words = ("--row", "firm-a=1", "--row", "firm-a=2", "--row", "firm-a=3")
     failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, exits=exits)["error"]
@@ -621,9 +606,13 @@ def test_a_statement_sums_by_debtor_and_creditor(minted: Tally) -> None:
         {
             "debtor": "shanghai",
             "creditor": "guian-hub",
-            "claims": 2,
+            "leg": "benefit",
+            "payables": 2,
             "amount_fen": 45_000,
+            "cancelled_fen": 0,
             "paid_fen": 0,
+            "pending_fen": 0,
+            "written_off_fen": 0,
             "open_fen": 45_000,
         }
     ]

@@ -15,6 +15,8 @@ from tally.exits import KeyTrouble, NotFound, UsageError
 from tests.builders import NOON_MS
 from tests.wallet.fake_node import MASTER, NETWORK
 from wallet import signing
+from wallet.client import Nodes
+from wallet.commands.session import Desk
 from wallet.description import KINDS, describe, operation_from
 from wallet.keystore import Keystore
 from wallet.profile import Profile, save_profile
@@ -107,6 +109,22 @@ def test_a_key_file_comes_before_a_derived_key(profile: Profile) -> None:
     (signer,) = open_signers(profile, ("firm-a/owner",), passphrase_fd=passphrase_fd(PASSPHRASE))
     derived = crypto.public_key(derive(NETWORK, MASTER, "firm-a", "owner"))
     assert signer.public_key == public_key_of(profile, "firm-a/owner") != derived
+
+
+def test_a_command_of_many_transactions_asks_for_a_passphrase_once(profile: Profile) -> None:
+    Keystore.create(key_file(NETWORK, "one"), NETWORK, PASSPHRASE)
+    desk = Desk(
+        profile=profile,
+        nodes=Nodes(profile),
+        keys=("one",),
+        passphrase_fd=passphrase_fd(PASSPHRASE),
+        life_ms=None,
+        wait=True,
+        dry_run=False,
+        save_to=None,
+    )
+    (first,) = desk._signers()
+    assert desk._signers() == [first]
 
 
 def test_each_key_file_takes_a_line_of_the_descriptor(profile: Profile) -> None:
@@ -233,7 +251,7 @@ def test_a_description_and_its_operation_are_one() -> None:
 
 
 def test_every_kind_can_be_described() -> None:
-    assert len(KINDS) == 9
+    assert len(KINDS) == 24
     assert "voucher.mint" in KINDS
 
 
@@ -276,6 +294,40 @@ def test_optional_fields_and_bytes_survive_a_description() -> None:
 def test_a_wrong_description_is_refused_by_name(changes: dict[str, object], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         operation_from(MINT | changes)
+
+
+RECOVER: dict[str, Any] = {
+    "kind": "party.set_keys",
+    "act": {
+        "kind": "recover",
+        "city": "shanghai",
+        "party": "firm-a",
+        "keys": [{"key": "ab" * 32, "person": "owner", "roles": []}],
+        "threshold": 1,
+        "case": "cd" * 32,
+    },
+}
+
+
+def test_an_act_within_a_kind_survives_a_description() -> None:
+    assert describe(operation_from(RECOVER)) == RECOVER
+
+
+@pytest.mark.parametrize(
+    ("act", "complaint"),
+    [
+        ({"kind": "explode"}, "one of rotate, recover, object, decide"),
+        ("recover", "act: expected an object whose kind is one of"),
+        (RECOVER["act"] | {"party": "Firm A"}, "^act: party: expected an id such as shanghai$"),
+        (
+            RECOVER["act"] | {"keys": [{"key": "ab" * 31, "person": "owner", "roles": []}]},
+            "^act: keys: item 1: key: expected bytes of length >= 32",
+        ),
+    ],
+)
+def test_a_wrong_act_is_refused_by_name(act: object, complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        operation_from(RECOVER | {"act": act})
 
 
 def test_text_is_composed_before_it_is_signed() -> None:

@@ -1,33 +1,35 @@
 """``tally centre``: data centres, and where a voucher is good at what rate."""
 
-from typing import get_args
+from typing import Literal, get_args
 
 import click
 
 from ledger.rules import calendar
-from ledger.rules.centres import Accredit, Devices, Recognise
-from ledger.rules.claims import rate_for
+from ledger.rules.centres import Accredit, Devices, Recognise, rate_for
 from ledger.rules.programmes import ChipOrigin, Ownership, ServiceClass, Terms, issuer_of
 from ledger.rules.refusals import RateNone
 from tally.exits import UsageError
 from tally.output import YUAN, emit, parse_yuan, say
 from wallet import signing
-from wallet.client import Json, moment
+from wallet.client import Json
 from wallet.commands.session import (
-    DAY,
     Desk,
     Session,
-    emit_outcome,
     in_fen,
     programme_of,
     reading,
+    shown_times,
     writing,
 )
+from wallet.commands.typed import DAY
 from wallet.description import record_from
+from wallet.sentences import moment
 
 COLUMNS = ("centre", "host", "chip", "origin", "count", "tariff_ceiling_fen", "pue_milli")
 GOOD_AT = ("centre", "host", "chip", "origin", "rate", "tariff_ceiling_fen", "because", "until")
 RECOGNITION_DAYS = 365
+RECOGNISED = ("programme", "host", "mode", "limit_fen", "used_fen", "from", "until")
+MODES = ("direct", "host_pays")
 
 
 @click.group()
@@ -44,30 +46,44 @@ def group() -> None:
     multiple=True,
     help="chip:origin:count:ceiling, the ceiling in yuan a device hour: ascend-910b:domestic:200:9",
 )
-@click.option("--pue-milli", type=click.IntRange(1000, 9999), required=True, help="PUE × 1000.")
-@click.option("--ownership", type=click.Choice(get_args(Ownership)), required=True)
-@click.option("--ended", is_flag=True, help="The accreditation ends.")
+@click.option("--pue-milli", type=click.IntRange(1000, 9999), help="PUE × 1000.")
+@click.option("--ownership", type=click.Choice(get_args(Ownership)))
+@click.option("--end", is_flag=True, help="The accreditation ends; what it says of devices stays.")
 @writing
 def accredit(
     centre: str,
     *,
     host: str,
     devices: tuple[str, ...],
-    pue_milli: int,
-    ownership: Ownership,
-    ended: bool,
+    pue_milli: int | None,
+    ownership: Ownership | None,
+    end: bool,
     desk: Desk,
 ) -> None:
     """State a centre's devices, or that its accreditation ends. Two registrars sign."""
-    operation = Accredit(
-        host=host,
-        centre=centre,
-        devices=tuple(_devices(text) for text in devices),
-        pue_milli=pue_milli,
-        ownership=ownership,
-        ended=ended,
-    )
-    emit_outcome(desk.act(operation), centre=centre, host=host)
+    if end:
+        if devices or pue_milli or ownership:
+            raise UsageError("--end says nothing about devices: leave the other options out")
+        operation = _ended(desk, centre, host)
+    else:
+        if pue_milli is None or ownership is None:
+            raise UsageError("say --pue-milli and --ownership, or --end")
+        operation = Accredit(
+            host=host,
+            centre=centre,
+            devices=tuple(_devices(text) for text in devices),
+            pue_milli=pue_milli,
+            ownership=ownership,
+            ended=False,
+        )
+    desk.carry_out(operation, centre=centre, host=host, ended=end)
+
+
+def _ended(session: Session, centre: str, host: str) -> Accredit:
+    """Return the accreditation that a centre has now, ended."""
+    now = session.one(f"/v1/centres/{centre}")
+    stated = {name: now[name] for name in ("centre", "devices", "pue_milli", "ownership")}
+    return record_from(Accredit, {**stated, "host": host, "ended": True})
 
 
 def _devices(text: str) -> Devices:
@@ -89,7 +105,14 @@ def _devices(text: str) -> Devices:
 @click.option("--host", "hosts", multiple=True, required=True, help="A city with centres.")
 @click.option("--from", "first_day", type=DAY, help="First day (default: today).")
 @click.option("--until", "last_day", type=DAY, help="Last day (default: a year later).")
-@click.option("--limit", type=YUAN, help="The most that may be redeemed there, in yuan.")
+@click.option(
+    "--mode",
+    type=click.Choice(MODES),
+    default="direct",
+    show_default=True,
+    help="Who pays the centres: the funders, or their host, to whom the funders owe it.",
+)
+@click.option("--limit", type=YUAN, help="The most that the host pays, in yuan.")
 @writing
 def recognise(
     *,
@@ -98,22 +121,38 @@ def recognise(
     hosts: tuple[str, ...],
     first_day: int | None,
     last_day: int | None,
+    mode: Literal["direct", "host_pays"],
     limit: int | None,
     desk: Desk,
 ) -> None:
-    """Let the centres of other cities redeem a programme's vouchers. Two registrars sign."""
+    """Let the centres of other cities redeem a programme's vouchers. Two registrars sign.
+
+    Where the host pays, two registrars of each host sign too.
+    """
+    if limit is not None and mode == "direct":
+        raise UsageError("--limit binds only what the host pays: --mode host_pays")
     first = calendar.day_of(signing.now_ms()) if first_day is None else first_day
     last = first + RECOGNITION_DAYS if last_day is None else last_day
     operation = Recognise(
         issuer=issuer,
         programmes=programmes,
         hosts=hosts,
-        mode="direct",
+        mode=mode,
         limit=() if limit is None else (limit,),
         from_ms=calendar.end_of_day_ms(first - 1),
         until_ms=calendar.end_of_day_ms(last),
     )
-    emit_outcome(desk.act(operation), programmes=list(programmes), hosts=list(hosts))
+    desk.carry_out(operation, programmes=list(programmes), hosts=list(hosts), mode=mode)
+
+
+@group.command()
+@click.option("--programme")
+@reading
+def recognitions(*, programme: str | None, session: Session) -> None:
+    """List which hosts' centres a programme recognises, who pays and how much is used."""
+    items = session.nodes.items("/v1/recognitions", programme=programme)
+    rows = [shown_times(in_fen(item, "limit", "used"), "from", "until") for item in items]
+    emit(rows, RECOGNISED)
 
 
 @group.command(name="list")

@@ -9,7 +9,7 @@ from tally.exits import Exit, TallyError
 from tally.output import emit
 from wallet import signing
 from wallet.client import QUORUM_AGE_MAX_MS, Json, NodeClient
-from wallet.commands.session import PROFILE
+from wallet.commands.typed import PROFILE
 from wallet.profile import NodeAddress, Profile, keys_folder, load_profile
 
 PYTHON_MIN = (3, 11)

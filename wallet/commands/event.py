@@ -7,8 +7,9 @@ import click
 
 from tally.exits import UsageError
 from tally.output import Mode, current_mode, emit_each
-from wallet.client import Event, Json, moment
+from wallet.client import Event, Json
 from wallet.commands.session import Session, in_fen, reading
+from wallet.sentences import moment
 
 KINDS = ("transaction", "automatic", "block")
 COLUMNS = ("sequence", "height", "time", "event", "kind", "status", "code", "id")

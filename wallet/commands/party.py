@@ -5,29 +5,32 @@ from typing import get_args
 
 import click
 
+from ledger.rules.attestations import Attest, RevokeAttestation, Topic
 from ledger.rules.calendar import DAY_MS
-from ledger.rules.parties import Attest, Enrol, HolderClass, PartyKey, PartyKind, Topic
+from ledger.rules.parties import Enrol, HolderClass, PartyKind
+from ledger.rules.recoveries import (
+    RECOVERY_WAIT_MS,
+    DecideRecovery,
+    ObjectToRecovery,
+    Recover,
+    Rotate,
+    SetKeys,
+)
 from tally.exits import UsageError
 from tally.output import YUAN, emit
 from wallet import signing
-from wallet.client import moment
-from wallet.commands.session import (
-    HASH,
-    PARTY,
-    Desk,
-    Session,
-    emit_outcome,
-    in_fen,
-    reading,
-    writing,
-)
+from wallet.client import Json
+from wallet.commands.session import Desk, Session, in_fen, reading, shown_times, writing
+from wallet.commands.typed import HASH, PARTY, PERSONS, THRESHOLD, Committed, committing, party_keys
+from wallet.sentences import moment
 
+RECOVERIES = ("party", "opened_by", "status", "opened", "objected", "decidable_from", "closed")
 COLUMNS = ("id", "kind", "party_class", "name", "region", "enrolled_by", "status")
 
 
 @click.group()
 def group() -> None:
-    """Enrol and attest parties."""
+    """Enrol parties, attest facts about them, and change or recover their keys."""
 
 
 @group.command()
@@ -41,14 +44,8 @@ def group() -> None:
 @click.option("--registration-tag", type=HASH, help="The tag itself, made elsewhere.")
 @click.option("--tag-key", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--tag-epoch", type=click.IntRange(0), default=1, show_default=True)
-@click.option(
-    "--person",
-    "persons",
-    multiple=True,
-    required=True,
-    help="person=public key in hex, or a person of the party whose key lies here.",
-)
-@click.option("--threshold", type=click.IntRange(1), default=1, show_default=True)
+@PERSONS
+@THRESHOLD
 @writing
 def enrol(
     party: str,
@@ -82,20 +79,104 @@ def enrol(
         control_group=control_group,
         registration_tag=registration_tag,
         tag_epoch=tag_epoch,
-        keys=tuple(_person(desk, party, text) for text in persons),
+        keys=party_keys(desk.profile, party, persons),
         threshold=threshold,
     )
-    emit_outcome(desk.act(operation), party=party)
+    desk.carry_out(operation, party=party)
 
 
-def _person(desk: Desk, party: str, text: str) -> PartyKey:
-    person, _, key = text.partition("=")
-    public = (
-        HASH.convert(key, None, None)
-        if key
-        else signing.public_key_of(desk.profile, f"{party}/{person}")
+@group.command()
+@click.argument("party", type=PARTY)
+@PERSONS
+@THRESHOLD
+@writing
+def keys(party: str, *, persons: tuple[str, ...], threshold: int, desk: Desk) -> None:
+    """Replace a party's keys by these; keys left out are dead for ever.
+
+    Two registrars of a treasury sign, elsewhere as many of the old keys as its threshold.
+    """
+    new = party_keys(desk.profile, party, persons)
+    operation = SetKeys(act=Rotate(party=party, keys=new, threshold=threshold))
+    desk.carry_out(operation, party=party)
+
+
+@group.group()
+def recover() -> None:
+    """Give a holder new keys when its own are lost: open, object, decide."""
+
+
+@recover.command(name="open")
+@click.argument("party", type=PARTY)
+@click.option("--city", help="The city that enrolled it (default: as the ledger says).")
+@PERSONS
+@THRESHOLD
+@committing("case", "the case")
+@writing
+def open_(
+    party: str,
+    *,
+    city: str | None,
+    persons: tuple[str, ...],
+    threshold: int,
+    case: Committed,
+    desk: Desk,
+) -> None:
+    """Name the new keys; the holder stops at once. Two registrars of its city sign.
+
+    The holder of the old keys has 72 hours to object.
+    """
+    act = Recover(
+        city=city or _enrolled_by(desk, party),
+        party=party,
+        keys=party_keys(desk.profile, party, persons),
+        threshold=threshold,
+        case=case.hash,
     )
-    return PartyKey(key=public, person=person, roles=())
+    desk.carry_out(SetKeys(act=act), party=party, **case.salt)
+
+
+@recover.command(name="object")
+@click.argument("party", type=PARTY)
+@writing
+def object_(party: str, *, desk: Desk) -> None:
+    """Say no to a recovery with one of the old keys: then it needs a second opinion."""
+    desk.carry_out(SetKeys(act=ObjectToRecovery(party=party)), party=party)
+
+
+@recover.command()
+@click.argument("party", type=PARTY)
+@click.option("--accept/--reject", required=True, default=None)
+@click.option("--city", help="The city that enrolled it (default: as the ledger says).")
+@click.option("--second", help="Another city or an auditor that signs too.")
+@writing
+def decide(party: str, *, accept: bool, city: str | None, second: str | None, desk: Desk) -> None:
+    """Put the new keys in force, or stop the recovery. Two registrars of the city sign.
+
+    After an objection only with --second, whose registrars sign too.
+    """
+    act = DecideRecovery(
+        city=city or _enrolled_by(desk, party),
+        party=party,
+        accept=accept,
+        second=() if second is None else (second,),
+    )
+    desk.carry_out(SetKeys(act=act), party=party, accepted=accept)
+
+
+@recover.command(name="list")
+@click.option("--status", type=click.Choice(["open", "accepted", "rejected"]))
+@reading
+def list_recoveries(*, status: str | None, session: Session) -> None:
+    """List the newest recovery of each party that had one."""
+    items = session.nodes.items("/v1/recoveries", status=status)
+    emit([_shown_recovery(item) for item in items], RECOVERIES)
+
+
+def _enrolled_by(session: Session, party: str) -> str:
+    city = session.one(f"/v1/parties/{party}")["enrolled_by"]
+    if city is None:
+        raise UsageError(f"{party} was enrolled by no city; members get new keys by governance")
+    return str(city)
 
 
 @group.command()
@@ -106,7 +187,7 @@ def _person(desk: Desk, party: str, text: str) -> PartyKey:
 @click.option("--amount", type=YUAN, default=0, help="The revenue, in yuan.")
 @click.option("--about", help="The other party of an unrelated_to.")
 @click.option("--valid-days", type=click.IntRange(1, 3660), default=365, show_default=True)
-@click.option("--commitment", type=HASH, help="Salted hash of the document seen.")
+@committing("commitment", "the document seen", file="--document", required=False)
 @writing
 def attest(
     subject: str,
@@ -117,7 +198,7 @@ def attest(
     amount: int,
     about: str | None,
     valid_days: int,
-    commitment: bytes | None,
+    commitment: Committed | None,
     desk: Desk,
 ) -> None:
     """State a fact about a party. Programmes decide whom they trust.
@@ -138,9 +219,29 @@ def attest(
         text=text,
         amount=amount,
         valid_until_ms=signing.now_ms() + valid_days * DAY_MS,
-        commitment=() if commitment is None else (commitment,),
+        commitment=() if commitment is None else (commitment.hash,),
     )
-    emit_outcome(desk.act(operation), subject=subject, topic=topic)
+    salt = {} if commitment is None else commitment.salt
+    desk.carry_out(operation, subject=subject, topic=topic, **salt)
+
+
+@group.command(name="revoke-attestation")
+@click.argument("subject", type=PARTY)
+@click.option("--by", "attester", required=True, help="The member that stated it.")
+@click.option("--topic", type=click.Choice(get_args(Topic)), required=True)
+@click.option("--about", help="The other party of an unrelated_to.")
+@writing
+def revoke_attestation(
+    subject: str, *, attester: str, topic: Topic, about: str | None, desk: Desk
+) -> None:
+    """Take a statement back; what rested on it stays."""
+    operation = RevokeAttestation(
+        attester=attester,
+        subject=subject,
+        topic=topic,
+        about=() if about is None else (about,),
+    )
+    desk.carry_out(operation, subject=subject, topic=topic)
 
 
 @group.command(name="list")
@@ -155,9 +256,21 @@ def list_(*, kind: str | None, session: Session) -> None:
 @click.argument("party", type=PARTY)
 @reading
 def show(party: str, *, session: Session) -> None:
-    """Show a party and what is attested about it."""
+    """Show a party, an open recovery of its keys, and what is attested about it."""
+    item = session.one(f"/v1/parties/{party}")
     attested = [
-        {**in_fen(item, "amount"), "valid_until": moment(item["valid_until_ms"])}
-        for item in session.nodes.items(f"/v1/attestations/{party}")
+        shown_times(in_fen(one, "amount"), "valid_until", "revoked")
+        for one in session.nodes.items(f"/v1/parties/{party}/attestations")
     ]
-    emit({**session.one(f"/v1/parties/{party}"), "attestations": attested})
+    recovery = item.get("recovery")
+    if recovery is not None:
+        recovery = _shown_recovery(recovery)
+    emit({**item, "recovery": recovery, "attestations": attested})
+
+
+def _shown_recovery(recovery: Json) -> Json:
+    """Return a recovery with its times, and from when it can be decided."""
+    return {
+        **shown_times(recovery, "opened", "objected", "closed"),
+        "decidable_from": moment(recovery["opened_ms"] + RECOVERY_WAIT_MS),
+    }

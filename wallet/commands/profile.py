@@ -9,7 +9,7 @@ from ledger.genesis import Genesis, GenesisInvalid, log_id_of, parse_genesis
 from tally.exits import Unreachable, UsageError
 from tally.output import emit, say
 from wallet.client import NodeClient
-from wallet.commands.session import HASH
+from wallet.commands.typed import HASH
 from wallet.profile import (
     NodeAddress,
     Profile,

@@ -1,33 +1,22 @@
 """``tally programme``: what a city promises, and the money behind it."""
 
-import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import click
 
 from ledger.rules import calendar
-from ledger.rules.programmes import Appropriate, Publish, Status, Terms
+from ledger.rules.budgets import Appropriate
+from ledger.rules.programmes import Publish, Status, Terms
 from tally.exits import NotFound, UsageError
 from tally.output import YUAN, Mode, current_mode, emit
 from wallet import signing
 from wallet.client import Json
-from wallet.commands.session import (
-    Desk,
-    Session,
-    emit_outcome,
-    found,
-    in_fen,
-    programme_of,
-    read_text,
-    reading,
-    split_programme,
-    writing,
-)
+from wallet.commands.session import Desk, Session, found, in_fen, programme_of, reading, writing
+from wallet.commands.typed import read_object, split_programme
 from wallet.description import record_from
 from wallet.terms import terms_from_facts
 
-FILE_BYTES_MAX = 4 * 1024 * 1024
 TOTALS = ("minted", "available", "reserved", "claimed", "redeemed", "expired", "revoked")
 LISTED = ("id", "title", "status", "version", "minted_fen", "outstanding_fen", "redeemed_fen")
 BUDGET = ("year", "funder", "appropriated_fen", "committed_fen", "free_fen")
@@ -63,7 +52,7 @@ def publish(
     status: Status,
     desk: Desk,
 ) -> None:
-    """Publish a programme, a new version or a new status. Two budget officers sign.
+    """Publish a programme or a new version of it. Two budget officers sign.
 
     Without --facts or --terms the terms stay as they are.
     """
@@ -77,34 +66,38 @@ def publish(
     if facts is not None:
         terms = _from_facts(facts, city, slug)
     elif terms_file is not None:
-        terms = record_from(Terms, _object(terms_file))
+        terms = record_from(Terms, read_object(terms_file))
     elif current is not None:
         terms = record_from(Terms, current["terms"])
     else:
         raise UsageError(f"{chosen} is new: say its terms with --facts or --terms")
     version = 1 if current is None else current["version"] + 1
     operation = Publish(programme=chosen, version=version, status=status, terms=terms)
-    emit_outcome(
-        desk.act(operation), programme=chosen, version=version, assumed=list(terms.assumed)
+    desk.carry_out(operation, programme=chosen, version=version, assumed=list(terms.assumed))
+
+
+@group.command()
+@click.argument("programme")
+@click.argument("status", type=click.Choice(get_args(Status)))
+@writing
+def status(programme: str, status: Status, *, desk: Desk) -> None:
+    """Open, suspend or close a programme; its terms and version stay. Two budget officers sign.
+
+    A suspended programme neither mints nor redeems; a closed one still redeems, for ever.
+    """
+    current = programme_of(desk, programme)
+    operation = Publish(
+        programme=programme,
+        version=current["version"],
+        status=status,
+        terms=record_from(Terms, current["terms"]),
     )
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(read_text(path, FILE_BYTES_MAX), parse_float=_no_float)
-    except ValueError as error:
-        raise UsageError(f"{path} is not JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise UsageError(f"{path} holds no JSON object")
-    return document
-
-
-def _no_float(text: str) -> float:
-    raise ValueError(f"{text}: amounts are whole numbers")
+    more = {"programme": programme, "version": operation.version, "programme_status": status}
+    desk.carry_out(operation, **more)
 
 
 def _from_facts(path: Path, city: str, slug: str) -> Terms:
-    document = _object(path)
+    document = read_object(path)
     for entry in document.get("programmes", []):
         if (entry.get("city"), entry.get("slug")) == (city, slug):
             return terms_from_facts(entry, document.get("assumptions", {}))
@@ -117,6 +110,7 @@ def _from_facts(path: Path, city: str, slug: str) -> Terms:
 @click.option("--funder", help="Who pays (default: the city).")
 @click.option("--year", type=click.IntRange(2000, 9999), help="Fiscal year (default: this one).")
 @click.option("--take-back", is_flag=True, help="Lower the appropriation instead.")
+@click.option("--carried-from", type=click.IntRange(2000, 9999), help="Taken from that year's.")
 @writing
 def appropriate(
     programme: str,
@@ -125,6 +119,7 @@ def appropriate(
     funder: str | None,
     year: int | None,
     take_back: bool,
+    carried_from: int | None,
     desk: Desk,
 ) -> None:
     """Set money aside for a year. Two budget officers of the funder sign."""
@@ -134,10 +129,10 @@ def appropriate(
         funder=funder or city,
         year=year or calendar.year_of(signing.now_ms()),
         delta=-amount if take_back else amount,
-        carried_from=(),
+        carried_from=() if carried_from is None else (carried_from,),
     )
-    emit_outcome(
-        desk.act(operation),
+    desk.carry_out(
+        operation,
         programme=programme,
         funder=operation.funder,
         year=operation.year,

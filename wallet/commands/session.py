@@ -1,113 +1,43 @@
-"""What commands share: the options that choose network and keys, and the way to an outcome."""
+"""What commands share: a network to ask, keys to sign with, and the way to an outcome."""
 
 import functools
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ledger.rules import calendar
 from ledger.transactions import Operation
-from tally.exits import KeyTrouble, NotFound, Refused, UsageError
-from tally.output import Row, emit, parse_yuan, say
+from tally.exits import (
+    KeyTrouble,
+    NotCertain,
+    NotFound,
+    Refused,
+    TallyError,
+    Unreachable,
+    UsageError,
+)
+from tally.output import Mode, Row, current_mode, emit, say
 from wallet import signing
-from wallet.client import Effect, Json, Nodes, TransactionDocument, moment, send_and_wait
-from wallet.description import ID_EXAMPLES
+from wallet.client import Effect, Json, Nodes, TransactionDocument, send_and_wait
+from wallet.commands.typed import (
+    DURATION,
+    PASSPHRASE_FD,
+    PROFILE,
+    Command,
+    split_programme,
+)
 from wallet.profile import Profile, load_profile
-from wallet.sentences import refusal_sentence
-
-Command = Callable[..., None]
+from wallet.sentences import in_words, moment, refusal_sentence
 
 OUTCOME = ("transaction", "status", "kind", "height", "sequence")
 """What a table shows of a finished transaction."""
 PERSONS_MAX = 16
+GROUP = 100
+"""Transactions of one command that are on their way at the same time."""
 NOTHING_SENT = "; nothing was sent"
 """How the error of a single transaction ends that never left this machine."""
-_DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])")
-_UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": calendar.DAY_MS}
-
-
-class DurationType(click.ParamType[int]):
-    """A length of time such as ``90s``, ``10m``, ``2h`` or ``6d``, in ms."""
-
-    name = "duration"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """Return milliseconds."""
-        match = _DURATION.fullmatch(str(value))
-        if match is None:
-            self.fail(f"{value!r} is no duration; write 90s, 10m, 2h or 6d", param, ctx)
-        return int(match[1]) * _UNIT_MS[match[2]]
-
-
-class DayType(click.ParamType[int]):
-    """A calendar date such as ``2026-12-31``, as the number of its day at +08:00."""
-
-    name = "date"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """Return days since 1970-01-01."""
-        if isinstance(value, int):
-            return value
-        try:
-            return calendar.day_number(date.fromisoformat(str(value)))
-        except ValueError:
-            self.fail(f"{value!r} is no date; write 2026-12-31", param, ctx)
-
-
-class HexType(click.ParamType[bytes]):
-    """Thirty-two bytes as hex."""
-
-    name = "hex"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> bytes:
-        """Return 32 bytes."""
-        if isinstance(value, bytes):
-            return value
-        if not re.fullmatch(r"[0-9a-fA-F]{64}", str(value)):
-            self.fail(f"{value!r} is not 64 hex digits", param, ctx)
-        return bytes.fromhex(str(value))
-
-
-class NameType(click.ParamType[str]):
-    """An id of the ledger; a wrong one is answered with an example, before any node is asked."""
-
-    name = "id"
-
-    def __init__(self, pattern: str, example: str) -> None:
-        self._pattern = re.compile(pattern)
-        self._example = example
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
-        """Return the id as it was typed."""
-        if not self._pattern.fullmatch(str(value)):
-            self.fail(f"{value!r}: expected an id such as {self._example}", param, ctx)
-        return str(value)
-
-
-PARTY = NameType(*ID_EXAMPLES[0])
-VOUCHER = NameType(*ID_EXAMPLES[2])
-CLAIM = NameType(ID_EXAMPLES[2][0], "guian-hub.000000042")
-DURATION = DurationType()
-DAY = DayType()
-HASH = HexType()
-
-PROFILE = click.option("--profile", "profile_name", help="Which network (default: the default).")
-PASSPHRASE_FD = click.option(
-    "--passphrase-fd", type=click.IntRange(0), help="Read passphrases from it, a line for each key."
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +51,26 @@ class Session:
         """Return a single record, with the sequence number of its last change and the height."""
         answer = self.nodes.get_json(path, **query)
         item: Json = answer["item"]
-        return {**item, "last_change": answer["sequence"], "as_of_height": answer["height"]}
+        return {**item, "last_change": answer.get("sequence"), "as_of_height": answer["height"]}
+
+    def after(self, path: str) -> Json:
+        """Return a record as it is after a transaction; nothing if nobody can say.
+
+        What became final is final all the same.
+        """
+        try:
+            return self.one(path)
+        except TallyError:
+            return {}
+
+    def made(self, path: str, like: Json, *, id_: str = "id", **query: str | int | None) -> Any:
+        """Return the id of the newest record of a list that has these fields; as ``after``."""
+        try:
+            items = self.nodes.items(path, **query)
+        except TallyError:
+            return None
+        found = [item[id_] for item in items if {**item, **like} == item]
+        return found[-1] if found else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,45 +83,106 @@ class Desk(Session):
     wait: bool
     dry_run: bool
     save_to: Path | None
+    _opened: list[signing.Signer] = field(default_factory=list, repr=False)
 
     @property
     def only_shows(self) -> bool:
         """Return whether nothing is sent: a dry run, or a file for the next desk."""
         return self.dry_run or self.save_to is not None
 
-    def act(self, operation: Operation, *, nth: int = 0) -> TransactionDocument | None:
-        """Sign, send and wait; return the document of what became final.
+    def carry_out(self, operation: Operation, **more: object) -> None:
+        """Sign, send and wait as ``act``; show what became final, and ``more``."""
+        emit_outcome(self.act(operation, more=more), **more)
+
+    def act(
+        self, operation: Operation, *, nth: int = 0, more: Mapping[str, object] | None = None
+    ) -> TransactionDocument | None:
+        """Say in words what is signed, sign, send and wait; return the document of what is final.
 
         ``nth`` counts transactions of one command: their expiries differ by as many ms, so that
-        two with the same content are two. Returns None once a dry run or a file has been shown
-        instead. A rehearsal without any signature goes first: what the rules refuse there is
-        refused for certain, since nothing that could become final has left this machine.
+        two with the same content are two. Returns None once a dry run, or a file with ``more``
+        beside it, has been shown instead. A rehearsal without any signature goes first: what the
+        rules refuse there is refused for certain, since nothing that could become final has left
+        this machine.
         """
         if self.save_to is not None and self.save_to.exists():
             raise signing.file_exists(self.save_to)
         draft = self._draft(operation, nth)
+        say(in_words(draft.content.operation))
         if self.dry_run:
             emit_effect(self.rehearse(draft))
             return None
         if self.save_to is None and self.wait:
             self.rehearse(draft)
-        signers = signing.open_signers(self.profile, self.keys, passphrase_fd=self.passphrase_fd)
-        draft = draft.signed_by(signers)
+        draft = draft.signed_by(self._signers())
         if self.save_to is not None:
             signing.save(self.save_to, draft, self.profile.network)
-            emit(saved(self.save_to, draft), SAVED)
+            emit({**saved(self.save_to, draft), **(more or {})}, (*SAVED, *(more or {})))
             return None
+        return self._send(draft, wait=self.wait)
+
+    def save_all(self, operations: Sequence[Operation]) -> list[Row]:
+        """Sign many and save them to numbered files beside ``save_to``; return what to show."""
+        assert self.save_to is not None, "asked for only with --save"
+        width = len(str(len(operations)))
+        paths = [
+            self.save_to.with_stem(f"{self.save_to.stem}-{number:0{width}}")
+            for number in range(1, len(operations) + 1)
+        ]
+        for path in paths:
+            if path.exists():
+                raise signing.file_exists(path)
+        rows = []
+        for nth, (path, operation) in enumerate(zip(paths, operations, strict=True)):
+            draft = self._draft(operation, nth)
+            say(in_words(draft.content.operation))
+            draft = draft.signed_by(self._signers())
+            signing.save(path, draft, self.profile.network)
+            rows.append(saved(path, draft))
+        return rows
+
+    def act_all(self, operations: Sequence[Operation]) -> Iterator[TransactionDocument]:
+        """Sign many at once, send them in groups, and yield each document in turn once final.
+
+        Nothing is rehearsed: ``try_out`` goes before. Raises as ``send_and_wait``.
+        """
+        for first in range(0, len(operations), GROUP):
+            drafts = [
+                self._draft(operation, first + nth).signed_by(self._signers())
+                for nth, operation in enumerate(operations[first : first + GROUP])
+            ]
+            for draft in drafts:
+                say(in_words(draft.content.operation))
+            for draft in drafts:
+                try:
+                    self._send(draft, wait=False)
+                except Unreachable:
+                    break
+                except (NotCertain, Refused, KeyTrouble):
+                    continue  # told below, when it is this one's turn
+            for draft in drafts:
+                yield self._send(draft, wait=True)
+
+    def _send(self, draft: signing.Draft, *, wait: bool) -> TransactionDocument:
         return send_and_wait(
             self.nodes,
             draft.envelope(),
             transaction_id=draft.id,
             expires_at=draft.content.expires_at,
-            wait=self.wait,
+            wait=wait,
         )
 
     def try_out(self, operation: Operation, *, nth: int = 0) -> Effect:
         """Return what an operation would do, as ``rehearse``; signs and sends nothing."""
         return self.rehearse(self._draft(operation, nth))
+
+    def _signers(self) -> list[signing.Signer]:
+        """Return the open keys: a command asks for each passphrase once."""
+        if not self._opened:
+            self._opened.extend(
+                signing.open_signers(self.profile, self.keys, passphrase_fd=self.passphrase_fd)
+            )
+        return self._opened
 
     def _draft(self, operation: Operation, nth: int) -> signing.Draft:
         life_ms = self.life_ms
@@ -325,32 +335,24 @@ def in_fen(item: Mapping[str, Any], *names: str) -> Json:
     return {f"{name}_fen" if name in names else name: value for name, value in item.items()}
 
 
-def split_pair(text: str, what: str) -> tuple[str, str]:
-    """Return both sides of ``name=value``; raise UsageError."""
-    name, sign, value = text.partition("=")
-    if not (name and sign and value):
-        raise UsageError(f"{text!r}: write {what}")
-    return name, value
-
-
-def amount_pairs(texts: Sequence[str], what: str) -> list[tuple[str, int]]:
-    """Return (name, fen) of each ``name=yuan``; raise UsageError."""
-    pairs = [split_pair(text, what) for text in texts]
-    return [(name, parse_yuan(value)) for name, value in pairs]
-
-
-def split_programme(programme: str) -> tuple[str, str]:
-    """Return city and slug of a programme id; raise UsageError."""
-    city, dot, slug = programme.partition(".")
-    if not (city and dot and slug) or "/" in programme:
-        raise UsageError(f"{programme!r} is no programme; write city.slug")
-    return city, slug
-
-
 def programme_of(session: Session, programme: str) -> Json:
     """Return a programme with its terms, totals and budgets; raise NotFound."""
     city, slug = split_programme(programme)
     return session.one(f"/v1/programmes/{city}/{slug}")
+
+
+def shown_times(item: Mapping[str, Any], *names: str) -> Json:
+    """Return an item with a readable ``x`` after each ``x_ms``; people see only that."""
+    for_people = current_mode() is Mode.TABLE
+    shown: Json = {}
+    for name, value in item.items():
+        stem = name.removesuffix("_ms")
+        is_time = stem != name and stem in names
+        if not (is_time and for_people):
+            shown[name] = value
+        if is_time:
+            shown[stem] = None if value is None else moment(value)
+    return shown
 
 
 def found(session: Session, path: str) -> Json | None:
@@ -359,17 +361,3 @@ def found(session: Session, path: str) -> Json | None:
         return session.one(path)
     except NotFound:
         return None
-
-
-def read_text(path: Path, bytes_max: int) -> str:
-    """Return a text file; raise NotFound or UsageError."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(bytes_max + 1)
-        if len(data) > bytes_max:
-            raise UsageError(f"{path} has more than {bytes_max} bytes")
-        return data.decode("utf-8-sig")  # spreadsheets like to put a mark in front
-    except OSError as error:
-        raise NotFound(f"can't read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is not UTF-8") from None

@@ -12,14 +12,11 @@ import click
 
 from ledger.encoding.crypto import sha256
 from tally.exits import UsageError
-from tally.output import emit
+from tally.output import emit, say
 from wallet import signing
-from wallet.client import Json, moment, send_and_wait, wait_for
+from wallet.client import Json, send_and_wait, wait_for
 from wallet.commands.session import (
-    DURATION,
     OUTCOME,
-    PASSPHRASE_FD,
-    PROFILE,
     SAVED,
     Session,
     accepted,
@@ -27,15 +24,16 @@ from wallet.commands.session import (
     emit_effect,
     emit_outcome,
     outcome,
-    read_text,
     reading,
     saved,
 )
+from wallet.commands.typed import DURATION, PASSPHRASE_FD, PROFILE, read_text
 from wallet.description import KINDS, describe, describe_body, operation_from
 from wallet.profile import load_profile
+from wallet.sentences import in_words, moment
 
 DESCRIPTION_BYTES_MAX = 1024 * 1024
-DECODED = ("transaction", "kind", "expires", "signatures", "operation")
+DECODED = ("transaction", "kind", "expires", "signatures", "says")
 
 FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 KEYS = click.option("--key", "keys", multiple=True, help="party/person, or a key's name.")
@@ -109,14 +107,17 @@ def sign(
     signing.require_own_log(draft, profile)
     if not keys:
         raise UsageError("name who signs with --key, such as --key shanghai/officer-1")
+    say(in_words(draft.content.operation))
     signers = signing.open_signers(profile, keys, passphrase_fd=passphrase_fd)
     draft = draft.signed_by(signers)
     signing.save(file, draft, profile.network, update=True)
-    emit({**saved(file, draft), **_meaning(draft)}, (*SAVED, "operation"))
+    emit({**saved(file, draft), **_meaning(draft)}, (*SAVED, "says"))
 
 
 def _meaning(draft: signing.Draft) -> Json:
-    return {"operation": describe(draft.content.operation)}
+    """Return what a transaction says: in words for people, as fields for programs."""
+    operation = draft.content.operation
+    return {"says": in_words(operation, whole=True), "operation": describe(operation)}
 
 
 @group.command()
@@ -127,6 +128,7 @@ def decode(file: Path) -> None:
     document = {
         **drafted(draft),
         **describe_body(draft.content),
+        **_meaning(draft),
         "body": draft.body,
         "body_sha256": sha256(draft.body),
     }
@@ -141,6 +143,7 @@ def send(file: Path, *, no_wait: bool, session: Session) -> None:
     """Send a signed transaction and wait until it is final. Sending it again is safe."""
     draft = signing.load(file)
     signing.require_own_log(draft, session.profile)
+    say(in_words(draft.content.operation))
     document = send_and_wait(
         session.nodes,
         draft.envelope(),

@@ -1,75 +1,85 @@
-"""``tally voucher``: mint, transfer, redeem, and what became of a voucher."""
+"""``tally voucher``: mint, reserve, redeem, and what became of a voucher."""
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from string import hexdigits
 from typing import get_args
 
 import click
-import msgspec
 
-from ledger.encoding import codec
-from ledger.rules.claims import HOUR_MS, Invoice, Line, Redeem, Usage
+from ledger.rules import calendar
+from ledger.rules.claims import GrantAfterUse, Line, Redeem
+from ledger.rules.invoices import HOUR_MS, Contract, Invoice, Usage
 from ledger.rules.programmes import ServiceClass
-from ledger.rules.refusals import (
-    GrantOutOfBounds,
-    GroupCapExceeded,
-    HolderCapExceeded,
-    NotEligible,
-    PartyUnknown,
-    PartyWrongKind,
+from ledger.rules.reserves import Release, SetAside
+from ledger.rules.vouchers import (
+    Extend,
+    Mint,
+    MintRow,
+    Revoke,
+    Transfer,
+    voucher_id,
 )
-from ledger.rules.vouchers import MINT_ROWS_MAX, Mint, MintRow, Transfer, voucher_id
-from ledger.transactions import MINT_BYTES_MAX
-from tally.exits import Exit, Refused, TallyError, UsageError
-from tally.output import YUAN, emit, parse_yuan
+from tally.exits import TallyError, UsageError
+from tally.output import YUAN, emit, parse_yuan, say
 from wallet import signing
-from wallet.client import Json, TransactionDocument, moment
+from wallet.client import Json
+from wallet.commands.minting import (
+    batches_of,
+    csv_rows,
+    minted_rows,
+    stopped,
+    try_out_rows,
+)
 from wallet.commands.session import (
-    DAY,
-    HASH,
-    NOTHING_SENT,
-    PARTY,
-    VOUCHER,
+    SAVED,
     Desk,
     Session,
-    amount_pairs,
     emit_outcome,
     in_fen,
     programme_of,
-    read_text,
     reading,
+    shown_times,
     writing,
 )
+from wallet.commands.typed import (
+    CLAIM,
+    DAY,
+    HASH,
+    PARTY,
+    VOUCHER,
+    Committed,
+    amount_pairs,
+    committing,
+    owner_of,
+    split_pair,
+)
+from wallet.description import describe
+from wallet.profile import Profile
+from wallet.sentences import moment
 
 PARTS = ("face", "available", "reserved", "claimed", "redeemed", "expired", "revoked")
-LISTED = ("id", "holder", "face_fen", "available_fen", "claimed_fen", "redeemed_fen", "expires")
+LISTED = (
+    *("id", "holder", "face_fen", "available_fen", "reserved_fen", "claimed_fen"),
+    *("redeemed_fen", "expires"),
+)
+RESERVES = ("id", "voucher", "holder", "redeemer", "order", "amount_fen", "left_fen", "until")
 HISTORY = ("sequence", "height", "time", "available_fen", "claimed_fen", "redeemed_fen", "cause")
 MINTED = ("voucher", "holder", "amount_fen", "height", "transaction")
-ROW_CODES = frozenset(
-    refusal.code
-    for refusal in (
-        PartyUnknown,
-        PartyWrongKind,
-        NotEligible,
-        GrantOutOfBounds,
-        HolderCapExceeded,
-        GroupCapExceeded,
-    )
+
+
+SERVICE = click.option(
+    "--service",
+    "service_class",
+    type=click.Choice(get_args(ServiceClass)),
+    default="training",
+    show_default=True,
 )
-"""Refusals of a mint that lie in its rows; any other is about the whole."""
-BAD_ROWS_MAX = 20
-"""Bad rows that are looked for before giving up: each costs about ten questions to a node."""
-CSV_BYTES_MAX = 8 * 1024 * 1024
-MINT_OVERHEAD_BYTES = 4_096
-"""Room for the body's other fields and sixteen signatures."""
 
 
 @click.group()
 def group() -> None:
-    """Mint, transfer and redeem vouchers. A voucher is named CITY.SLUG.SERIAL."""
+    """Mint, transfer, reserve and redeem vouchers. A voucher is named CITY.SLUG.SERIAL."""
 
 
 @group.command()
@@ -83,22 +93,34 @@ def group() -> None:
 )
 @writing
 def mint(programme: str, *, rows: tuple[str, ...], file: Path | None, desk: Desk) -> None:
-    """Grant vouchers, all rows of a transaction or none. Two mint officers sign."""
+    """Grant vouchers, all rows of a transaction or none. Two mint officers sign.
+
+    Many rows become several transactions; --dry-run names every row that would be refused, and
+    --save writes a numbered file for each of them.
+    """
     wanted = [
         MintRow(holder=holder, amount=fen, commitment=())
         for holder, fen in amount_pairs(rows, "holder=yuan")
     ]
     if file is not None:
-        wanted += _csv_rows(file)
-    batches = list(_batches(wanted))
+        wanted += csv_rows(file)
+    batches = list(batches_of(wanted))
     if not batches:
         raise UsageError("name whom to grant what: --row holder=yuan, or --csv FILE")
-    if len(batches) > 1 and desk.only_shows:
-        raise UsageError(f"{len(wanted)} rows need {len(batches)} transactions: split the file")
-    version = programme_of(desk, programme)["version"]
-    operations = [Mint(programme=programme, terms_version=version, rows=rows) for rows in batches]
-    if len(operations) > 1:
-        _try_out_all(desk, operations)
+    item = programme_of(desk, programme)
+    operations = [
+        Mint(programme=programme, terms_version=item["version"], rows=rows) for rows in batches
+    ]
+    several = len(batches) > 1
+    if several and desk.save_to is not None and not desk.dry_run:
+        emit(desk.save_all(operations), SAVED)  # not tried: others have yet to sign
+        return
+    if several or (desk.dry_run and len(wanted) > 1):
+        tried = try_out_rows(desk, item, wanted)
+        if several and desk.dry_run:
+            say("dry run: nothing was sent")
+            emit({"effect": "accepted", "transactions": len(batches), **tried})
+            return
     minted: list[Json] = []
     for nth, operation in enumerate(operations):
         try:
@@ -106,162 +128,11 @@ def mint(programme: str, *, rows: tuple[str, ...], file: Path | None, desk: Desk
         except TallyError as error:
             if len(operations) == 1:
                 raise
-            raise _stopped(error, minted, len(operation.rows), len(wanted)) from None
+            raise stopped(error, minted, len(operation.rows), len(wanted)) from None
         if document is not None:
-            minted += _minted(document, programme, operation.rows)
+            minted += minted_rows(document, programme, operation.rows)
     if minted:
         emit(minted, MINTED)
-
-
-def _try_out_all(desk: Desk, operations: Sequence[Mint]) -> None:
-    """Raise Refused with every bad row before the first transaction of several is sent.
-
-    All are tried against the same state, so a sum over several transactions may still be refused.
-    """
-    bad: list[Json] = []
-    first = 1
-    for operation in operations:
-        bad += _bad_rows(desk, operation, first)
-        first += len(operation.rows)
-        if len(bad) >= BAD_ROWS_MAX:
-            break
-    if bad:
-        lines = [f"{_rows(row['row'], row['to_row'])}: {row['message']}" for row in bad]
-        more = f"; looked no further than {BAD_ROWS_MAX}" if len(bad) >= BAD_ROWS_MAX else ""
-        raise Refused(
-            "\n  ".join(
-                ["nothing was sent, since these rows would be refused" + more + ":", *lines]
-            ),
-            details={"code": bad[0]["code"], "bad_rows": bad},
-        )
-
-
-def _bad_rows(desk: Desk, operation: Mint, first: int) -> list[Json]:
-    """Return which rows are refused, by halves: a good half is tried once. ``first`` is 1-based."""
-    rows = operation.rows
-    try:
-        desk.try_out(operation)
-    except Refused as error:
-        code = error.details["code"]
-        if code not in ROW_CODES:
-            raise
-        middle = len(rows) // 2
-        found: list[Json] = []
-        for start, half in ((0, rows[:middle]), (middle, rows[middle:])):
-            if middle and len(found) < BAD_ROWS_MAX:
-                part = msgspec.structs.replace(operation, rows=half)
-                found += _bad_rows(desk, part, first + start)
-        # Halves that hold each by itself are refused for their sum.
-        return found or [
-            {
-                "row": first,
-                "to_row": first + len(rows) - 1,
-                "holder": rows[0].holder if len(rows) == 1 else None,
-                "code": code,
-                "message": error.message.removesuffix(NOTHING_SENT),
-                "values": error.details["values"],
-            }
-        ]
-    return []
-
-
-def _rows(first: int, last: int) -> str:
-    return f"row {first}" if first == last else f"rows {first} to {last}"
-
-
-def _stopped(error: TallyError, minted: Sequence[Json], tried: int, total: int) -> TallyError:
-    """Return the error of a mint that stopped half way: what is final, what is open, where next."""
-    done = len(minted)
-    transactions = list(dict.fromkeys(row["transaction"] for row in minted))
-    final = f"final: {_rows(1, done)} of {total} ({', '.join(transactions)})"
-    open_ = error.code in (Exit.NOT_CERTAIN, Exit.UNREACHABLE) and "id" in error.details
-    next_row = done + 1
-    go_on = f"go on from row {next_row}"
-    if open_:
-        next_row += tried
-        go_on = f"{_rows(done + 1, done + tried)} are open; "
-        go_on += (
-            f"once they are final, go on from row {next_row}"
-            if next_row <= total
-            else "they are the last"
-        )
-    message = (
-        f"{final if minted else f'none of {total} rows is final yet'}; "
-        f"{_rows(done + 1, done + tried)}: {error.message.removesuffix(NOTHING_SENT)}; {go_on}"
-    )
-    return TallyError(
-        message,
-        error.code,
-        {
-            **error.details,
-            "final_rows": done,
-            "final_transactions": transactions,
-            "tried_rows": [done + 1, done + tried],
-            "tried_rows_are_open": open_,
-            "go_on_from_row": next_row,
-        },
-    )
-
-
-def _csv_rows(file: Path) -> list[MintRow]:
-    reader = csv.DictReader(io.StringIO(read_text(file, CSV_BYTES_MAX)), strict=True)
-    if not {"holder", "yuan"} <= set(reader.fieldnames or ()):
-        raise UsageError(f"{file} needs a first line with the columns holder and yuan")
-    rows = []
-    try:
-        for row in reader:
-            where = f"{file}, line {reader.line_num}"
-            holder, yuan = row["holder"], row["yuan"]
-            if not holder or not yuan:
-                raise UsageError(f"{where}: expected a holder and an amount")
-            rows.append(MintRow(holder=holder, amount=_yuan(yuan, where), commitment=_hash(row)))
-    except csv.Error as error:
-        raise UsageError(f"{file}, line {reader.line_num}: {error}") from None
-    return rows
-
-
-def _yuan(text: str, where: str) -> int:
-    try:
-        return parse_yuan(text)
-    except UsageError as error:
-        raise UsageError(f"{where}: {error.message}") from None
-
-
-def _hash(row: dict[str, str]) -> tuple[bytes, ...]:
-    text = row.get("commitment") or ""
-    return (HASH.convert(text, None, None),) if text else ()
-
-
-def _batches(rows: Sequence[MintRow]) -> Iterator[tuple[MintRow, ...]]:
-    """Yield the rows in as few transactions as their limits allow, in order."""
-    batch: list[MintRow] = []
-    room = MINT_BYTES_MAX - MINT_OVERHEAD_BYTES
-    for row in rows:
-        size = len(codec.encode(row))
-        if batch and (len(batch) == MINT_ROWS_MAX or size > room):
-            yield tuple(batch)
-            batch, room = [], MINT_BYTES_MAX - MINT_OVERHEAD_BYTES
-        batch.append(row)
-        room -= size
-    if batch:
-        yield tuple(batch)
-
-
-def _minted(
-    document: TransactionDocument, programme: str, rows: Sequence[MintRow]
-) -> Iterator[Json]:
-    """Yield which vouchers a mint made: serials run in row order."""
-    first = document.postings[0]["serial"]
-    for offset, row in enumerate(rows):
-        yield {
-            "voucher": voucher_id(programme, first + offset),
-            "holder": row.holder,
-            "amount_fen": row.amount,
-            "status": document.status,
-            "transaction": document.id,
-            "height": document.height,
-            "sequence": document.sequence,
-        }
 
 
 @group.command()
@@ -290,7 +161,87 @@ def _holder_of(session: Session, voucher: str) -> str:
 
 
 @group.command()
-@click.option("--line", "lines", multiple=True, required=True, help="voucher=yuan; up to sixteen.")
+@click.argument("voucher", type=VOUCHER)
+@click.argument("amount", type=YUAN)
+@click.option("--at", "redeemer", required=True, help="The data centre.")
+@click.option("--order", required=True, help="The centre's own reference of the job.")
+@click.option("--chip", required=True, help="On which chip it will run.")
+@click.option("--until", "last_day", type=DAY, required=True, help="Last day of the hold.")
+@SERVICE
+@click.option("--holder", help="Who sets it aside (default: who holds the voucher).")
+@writing
+def reserve(
+    voucher: str,
+    amount: int,
+    *,
+    redeemer: str,
+    order: str,
+    chip: str,
+    last_day: int,
+    service_class: ServiceClass,
+    holder: str | None,
+    desk: Desk,
+) -> None:
+    """Set value aside for a centre, which may then claim it alone. The holder signs.
+
+    What the centre has not claimed thirty days after the last day comes back.
+    """
+    operation = SetAside(
+        voucher=voucher,
+        holder=holder or _holder_of(desk, voucher),
+        redeemer=redeemer,
+        order=order,
+        amount=amount,
+        chip=chip,
+        service_class=service_class,
+        until_ms=calendar.end_of_day_ms(last_day),
+    )
+    document = desk.act(operation)
+    if document is not None:
+        like = {"order": order, "amount": amount, "redeemer": redeemer}
+        made = desk.made("/v1/reserves", like, voucher=voucher)
+        emit_outcome(document, reserve=made, voucher=voucher, amount_fen=amount)
+
+
+@group.command()
+@click.argument("reserve", type=CLAIM)
+@click.argument("amount", type=YUAN, required=False)
+@writing
+def release(reserve: str, amount: int | None, *, desk: Desk) -> None:
+    """Give reserved value back, all that is left by default. The centre signs."""
+    if amount is None:
+        amount = int(desk.one(f"/v1/reserves/{reserve}")["left"])
+    operation = Release(reserve=reserve, redeemer=owner_of(reserve), amount=amount)
+    desk.carry_out(operation, reserve=reserve, amount_fen=amount)
+
+
+@group.command()
+@click.argument("voucher", type=VOUCHER)
+@click.option("--until", "last_day", type=DAY, required=True, help="Its new last good day.")
+@committing("case", "the case")
+@writing
+def extend(voucher: str, *, last_day: int, case: Committed, desk: Desk) -> None:
+    """Give a voucher more time. Two review officers of its city sign."""
+    operation = Extend(voucher=voucher, until_day=last_day, case=case.hash)
+    desk.carry_out(
+        operation, voucher=voucher, until=calendar.date_of(last_day).isoformat(), **case.salt
+    )
+
+
+@group.command()
+@click.argument("voucher", type=VOUCHER)
+@click.argument("amount", type=YUAN)
+@committing("case", "the case")
+@writing
+def revoke(voucher: str, amount: int, *, case: Committed, desk: Desk) -> None:
+    """Take available value back. Two review officers of the voucher's city sign."""
+    operation = Revoke(voucher=voucher, amount=amount, case=case.hash)
+    desk.carry_out(operation, voucher=voucher, amount_fen=amount, **case.salt)
+
+
+@group.command()
+@click.option("--line", "lines", multiple=True, help="voucher=yuan[@reserve]; up to sixteen.")
+@click.option("--grant", help="programme=yuan of a grant after use, instead of vouchers.")
 @click.option("--at", "redeemer", required=True, help="The data centre.")
 @click.option("--holder", help="Who spends it (default: who holds the first voucher).")
 @click.option("--order", required=True, help="The centre's own reference of the job.")
@@ -306,23 +257,18 @@ def _holder_of(session: Session, voucher: str) -> str:
     required=True,
     help="chip:date:device hours[:kWh], such as ascend-910b:2026-03-31:120.5:48",
 )
+@SERVICE
 @click.option(
-    "--service",
-    "service_class",
-    type=click.Choice(get_args(ServiceClass)),
-    default="training",
-    show_default=True,
+    "--contract",
+    help="number/yuan/first day/end day of the contract behind it, where the programme asks for it;"
+    " a number of 64 hex digits is the tag itself.",
 )
-@click.option("--own-share", type=HASH, help="Commitment to the proof; or --own-share-proof.")
-@click.option(
-    "--own-share-proof",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The proof itself: only a salted hash is stored, the salt is shown; or --own-share.",
-)
+@committing("own-share", "the proof that the rest is paid", file="--own-share-proof")
 @writing
 def redeem(
     *,
     lines: tuple[str, ...],
+    grant: str | None,
     redeemer: str,
     holder: str | None,
     order: str,
@@ -334,45 +280,88 @@ def redeem(
     base: int | None,
     usage: tuple[str, ...],
     service_class: ServiceClass,
-    own_share: bytes | None,
-    own_share_proof: Path | None,
+    contract: str | None,
+    own_share: Committed,
     desk: Desk,
 ) -> None:
-    """Spend vouchers at a data centre against its invoice. Holder and centre sign.
+    """Spend vouchers at a data centre against its invoice.
+
+    The centre signs; the holder too, unless every line names a reserve that it set aside.
 
     Two pairs are required, one option of each: --invoice or --invoice-tag (which invoice it is),
     and --own-share or --own-share-proof (that the holder paid the rest).
     """
     if (invoice is None) == (invoice_tag is None):
         raise UsageError("give either --invoice or --invoice-tag")
-    if (own_share is None) == (own_share_proof is None):
-        raise UsageError("give either --own-share or --own-share-proof")
+    if bool(lines) == (grant is not None):
+        raise UsageError("give either --line (vouchers) or --grant (a grant after use)")
     if invoice is not None:
         invoice_tag = signing.keyed_tag(signing.tag_key(desk.profile, tag_key), invoice)
-    salt = None
-    if own_share_proof is not None:
-        own_share, salt = signing.commitment(own_share_proof)
     assert invoice_tag is not None, "one of the two was given"
-    assert own_share is not None, "one of the two was given"
-    pairs = amount_pairs(lines, "voucher=yuan")
+    parts = tuple(_line(text) for text in lines)
+    after_use = () if grant is None else (_grant(desk, grant),)
+    if holder is None and not parts:
+        raise UsageError("name the --holder of the grant")
     operation = Redeem(
-        holder=holder or _holder_of(desk, pairs[0][0]),
+        holder=holder or _holder_of(desk, parts[0].voucher),
         redeemer=redeemer,
         order=order,
-        lines=tuple(Line(voucher=voucher, amount=fen, reserve=()) for voucher, fen in pairs),
+        lines=parts,
+        grant=after_use,
         invoice=Invoice(
             tag=invoice_tag, tag_epoch=tag_epoch, net=net, base=net if base is None else base
         ),
+        contract=() if contract is None else (_contract(desk.profile, contract, tag_key),),
         service_class=service_class,
         usage=tuple(_usage(text) for text in usage),
-        own_share=own_share,
+        own_share=own_share.hash,
     )
-    document = desk.act(operation)
+    document = desk.act(operation, more=own_share.salt)
     if document is None:
         return
-    decided = "burned" if document.postings[0]["kind"] == "burn" else "under review"
-    more = {} if salt is None else {"own_share_salt": salt}
-    emit_outcome(document, amount_fen=sum(fen for _, fen in pairs), decided=decided, **more)
+    burned = any(posting["kind"] == "burn" for posting in document.postings)
+    claim = desk.made(
+        "/v1/claims",
+        {"holder": operation.holder, "invoice": describe(operation.invoice)},
+        redeemer=redeemer,
+        holder=operation.holder,
+    )
+    emit_outcome(
+        document,
+        claim=claim,
+        amount_fen=sum(part.amount for part in (*parts, *after_use)),
+        decided="burned" if burned else "under review",
+        **own_share.salt,
+    )
+
+
+def _line(text: str) -> Line:
+    voucher, value = split_pair(text, "voucher=yuan or voucher=yuan@reserve")
+    amount, _, reserve = value.partition("@")
+    VOUCHER.convert(voucher, None, None)
+    return Line(voucher=voucher, amount=parse_yuan(amount), reserve=(reserve,) if reserve else ())
+
+
+def _grant(session: Session, text: str) -> GrantAfterUse:
+    ((programme, amount),) = amount_pairs([text], "programme=yuan")
+    version = programme_of(session, programme)["version"]
+    return GrantAfterUse(programme=programme, terms_version=version, amount=amount)
+
+
+def _contract(profile: Profile, text: str, tag_key: Path | None) -> Contract:
+    parts = text.rsplit("/", 3)
+    if len(parts) != 4:
+        raise UsageError(f"{text!r}: write number/yuan/first day/end day")
+    number, amount, start, end = parts
+    is_tag = len(number) == 64 and set(number) <= set(hexdigits)
+    return Contract(
+        tag=bytes.fromhex(number)
+        if is_tag
+        else signing.keyed_tag(signing.tag_key(profile, tag_key), number),
+        amount=parse_yuan(amount),
+        start_day=DAY.convert(start, None, None),
+        end_day=DAY.convert(end, None, None),
+    )
 
 
 def _usage(text: str) -> Usage:
@@ -417,8 +406,28 @@ def _shown(item: Json) -> Json:
 @click.option("--at-height", type=click.IntRange(0), help="As it was after this block.")
 @reading
 def show(voucher: str, *, at_height: int | None, session: Session) -> None:
-    """Show a voucher, now or as it was."""
-    emit(_shown(session.one(f"/v1/vouchers/{voucher}", at_height=at_height)))
+    """Show a voucher, now with what is set aside of it, or as it was."""
+    item = _shown(session.one(f"/v1/vouchers/{voucher}", at_height=at_height))
+    if at_height is None:
+        item["reserves"] = _reserves(session, voucher=voucher)
+    emit(item)
+
+
+@group.command()
+@click.option("--holder")
+@click.option("--at", "redeemer", help="Set aside for this data centre.")
+@click.option("--voucher", type=VOUCHER)
+@reading
+def reserves(
+    *, holder: str | None, redeemer: str | None, voucher: str | None, session: Session
+) -> None:
+    """List what is set aside for centres."""
+    emit(_reserves(session, holder=holder, redeemer=redeemer, voucher=voucher), RESERVES)
+
+
+def _reserves(session: Session, **filters: str | None) -> list[Json]:
+    items = session.nodes.items("/v1/reserves", **filters)
+    return [shown_times(in_fen(item, "amount", "left"), "until") for item in items]
 
 
 @group.command()

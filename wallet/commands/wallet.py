@@ -7,7 +7,7 @@ import click
 
 from tally.exits import KeyTrouble, NotFound, UsageError
 from tally.output import confirm, emit, say
-from wallet.commands.session import PASSPHRASE_FD, PROFILE
+from wallet.commands.typed import PASSPHRASE_FD, PROFILE
 from wallet.keystore import Keystore, key_files, read_key, read_passphrase
 from wallet.profile import keys_folder, load_profile
 from wallet.signing import key_file
