@@ -16,9 +16,10 @@ import msgspec
 
 from ledger.audit import replay
 from ledger.encoding import crypto
+from ledger.rules.budgets import Appropriate
 from ledger.rules.money import FunderShare, Rounding
 from ledger.rules.parties import Enrol, PartyKey
-from ledger.rules.programmes import Appropriate, Caps, Publish, RateRow, Review, Terms
+from ledger.rules.programmes import Caps, Publish, RateRow, Review, Terms
 from ledger.rules.vouchers import Mint, MintRow, Transfer, voucher_id
 from ledger.store.lmdb_store import LmdbReader, LmdbStore
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans
@@ -235,6 +236,8 @@ class Load:
             residual_funder="shanghai",
             rounding=Rounding(mode="truncate", step_fen=1),
             validity_days=365,
+            base_period=(),
+            contract_days_max=0,
             stackable=(),
             ceiling=10_000,
         )

@@ -21,10 +21,14 @@ import click
 from ledger.encoding import crypto
 from ledger.encoding.codec import Record
 from ledger.rules import calendar, money
+from ledger.rules.attestations import Attest
+from ledger.rules.budgets import Appropriate
 from ledger.rules.centres import Accredit, Devices, Recognise
-from ledger.rules.claims import HOUR_MS, Invoice, Line, Redeem, Usage
-from ledger.rules.parties import Attest, Enrol, PartyKey
-from ledger.rules.programmes import Appropriate, Publish, Terms
+from ledger.rules.claims import Decide, DecideClaim, GrantAfterUse, Line, Redeem
+from ledger.rules.invoices import HOUR_MS, Contract, Invoice, Usage
+from ledger.rules.parties import Enrol, PartyKey
+from ledger.rules.programmes import Publish, Terms
+from ledger.rules.sums import serial_id
 from ledger.rules.vouchers import Mint, MintRow, Transfer, voucher_id
 from localnet.facts import Facts, load_facts
 from localnet.firms import Firm, make_firms
@@ -277,13 +281,24 @@ def redeem(
         redeemer=centre,
         order=f"order-{secrets.token_hex(4)}",
         lines=(Line(voucher=flow.vouchers[firm.id], amount=amount + extra_fen, reserve=()),),
+        grant=(),
         invoice=Invoice(tag=secrets.token_bytes(32), tag_epoch=1, net=base_fen, base=base_fen),
+        contract=contract_of(terms, base_fen, today),
         service_class="training",
         usage=usage,
         own_share=secrets.token_bytes(32),
     )
     signers = ((firm.id, "owner"), (centre, "officer-1"))
     return flow.sign(operation, *signers, life_ms=life_ms)
+
+
+def contract_of(terms: Terms, base_fen: int, today: int) -> tuple[Contract, ...]:
+    """Return the contract behind an invoice if the programme bounds contracts, as Beijing does."""
+    if not terms.contract_days_max:
+        return ()
+    tag = secrets.token_bytes(32)
+    start = today - terms.contract_days_max
+    return (Contract(tag=tag, amount=base_fen, start_day=start, end_day=today),)
 
 
 def rate_of(flow: Flow, firm: Firm, chip: str) -> int:
@@ -450,10 +465,12 @@ def redemptions(flow: Flow) -> None:
     say("\n6. Redemptions with invoices and GPU-hours")
     home = {one["city"]: one["id"] for one in flow.facts.data_centres}
     batch = []
+    centres_chosen = []
     for position, firm in enumerate(flow.firms):
         if firm.id not in flow.vouchers or firm.id == "shanghai-firm-1":
             continue
         centre = home.get(firm.city, "guian-hub")
+        centres_chosen.append(centre)
         batch.append(redeem(flow, firm, centre, back_days=position))
     documents = flow.must(batch)
     burned = sum(one["amount"] for document in documents for one in document.postings)
@@ -476,6 +493,51 @@ def redemptions(flow: Flow) -> None:
     moved = document.postings[0]
     assert moved["kind"] == "move", "a claim above the band is not burned"
     say(f"   above the automatic band: {format_yuan(moved['amount'])} yuan wait under review")
+    # Serials count a centre's claims: those of firms without one at home, and Shanghai's two.
+    waiting = serial_id("guian-hub", centres_chosen.count("guian-hub") + 2)
+    act = Decide(claim=waiting, accepted=moved["amount"], case=(), tag_checked=True)
+    flow.must([flow.sign(DecideClaim(act=act), *flow.by("shanghai", 1))])
+    say(f"   two officers accept {waiting}")
+    (document,) = flow.must([nanning_example(flow)])
+    burned = next(one for one in document.postings if one["kind"] == "burn")
+    say(f"   Nanning pays after use, as in its own example: {format_yuan(burned['amount'])} yuan")
+
+
+def nanning_example(flow: Flow) -> Signed:
+    """Return the claim of the worked example that Nanning published, to the fen."""
+    example = flow.facts.programme("nanning")["worked_example"]
+    ((first_day, _),) = flow.terms["nanning"].base_period
+    contract = Contract(
+        tag=secrets.token_bytes(32),
+        amount=example["contract_yuan"] * YUAN,
+        start_day=first_day,
+        end_day=first_day + example["days_contract"],
+    )
+    grant = GrantAfterUse(
+        programme=programme_of("nanning"), terms_version=1, amount=example["paid_yuan"] * YUAN
+    )
+    today = calendar.day_of(time.time_ns() // 1_000_000)
+    usage = Usage(
+        chip="ascend-910b", day=today - 80, gpu_ms=20_000 * HOUR_MS, energy_wh=20_000 * 400
+    )
+    operation = Redeem(
+        holder="nanning-firm-1",
+        redeemer="guian-hub",
+        order="worked example",
+        lines=(),
+        grant=(grant,),
+        invoice=Invoice(
+            tag=secrets.token_bytes(32),
+            tag_epoch=1,
+            net=example["contract_yuan"] * YUAN,
+            base=example["base_yuan"] * YUAN,
+        ),
+        contract=(contract,),
+        service_class="training",
+        usage=(usage,),
+        own_share=secrets.token_bytes(32),
+    )
+    return flow.sign(operation, ("nanning-firm-1", "owner"), ("guian-hub", "officer-1"))
 
 
 def double_spend(flow: Flow) -> None:

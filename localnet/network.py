@@ -21,8 +21,9 @@ from pathlib import Path
 from ledger import genesis as genesis_module
 from ledger.devkeys import derive
 from ledger.encoding import codec, crypto
-from ledger.genesis import Genesis, Member, Parameters, ValidatorKeys, log_id_of
+from ledger.genesis import Genesis, log_id_of
 from ledger.rules.calendar import DAY_MS
+from ledger.rules.governance import Member, Parameters, ValidatorKeys
 from ledger.rules.parties import PartyClass, PartyKey, PartyKind
 from node.build import KEY_NAMES
 from node.config import NodeConfig, PeerConfig, config_text
@@ -152,6 +153,7 @@ class LocalNetwork:
                     block_transactions_max=4_000,
                     block_rows_max=8_000,
                     block_lapses_max=256,
+                    officers=(),
                 ),
             )
         )
