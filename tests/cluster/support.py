@@ -12,8 +12,9 @@ import httpx2
 from ledger.encoding import crypto
 from ledger.encoding.codec import Record
 from ledger.execute import Head
+from ledger.rules.budgets import Appropriate
 from ledger.rules.parties import Enrol, PartyKey
-from ledger.rules.programmes import Appropriate, Publish
+from ledger.rules.programmes import Publish
 from ledger.rules.vouchers import Mint, MintRow, Transfer, voucher_id
 from ledger.store.lmdb_store import LmdbReader
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans
