@@ -13,14 +13,14 @@ from ledger.rules.budgets import Budget
 from ledger.rules.claims import REDEEMED, Claim
 from ledger.rules.clearing import Cycle
 from ledger.rules.holds import HELD, HeldBy, Hold
-from ledger.rules.invoices import CONTRACT_PAID, InvoiceRecord
-from ledger.rules.parties import RESERVED_ID
-from ledger.rules.payables import OpenCycle, Payable
+from ledger.rules.invoices import CONTRACT_BASE, CONTRACT_PAID, InvoiceRecord
+from ledger.rules.parties import RESERVED_ID, Party
+from ledger.rules.payables import OpenCycle, Payable, owed_net
 from ledger.rules.payments import Payment
 from ledger.rules.programmes import TERMS, TOTALS, Terms, Totals
 from ledger.rules.reserves import Reserve
 from ledger.rules.sums import Amount, serial_id
-from ledger.rules.vouchers import ISSUED, Voucher
+from ledger.rules.vouchers import GROUP_ISSUED, ISSUED, Voucher, group_hash
 from ledger.view import StateView, Table
 
 PARTS = ("available", "reserved", "claimed", "redeemed", "expired", "revoked")
@@ -48,6 +48,9 @@ def check_changes(before: StateView, after: Mapping[bytes, Record]) -> None:
         old = before.read(key, type(record))
         if old is not None:
             _add(sums, bookings(key, old), -1)
+        if isinstance(record, Voucher) and isinstance(old, Voucher):
+            _check(key, old.expired <= record.expired, "expired value moved")
+            _check(key, old.revoked <= record.revoked, "revoked value moved")
     _require_balanced(sums)
 
 
@@ -56,6 +59,7 @@ def check_state(records: Iterable[tuple[bytes, Record]]) -> int:
     sums: dict[Account, int] = {}
     vouchers: dict[str, Voucher] = {}
     after_use: dict[bytes, None] = {}
+    groups: dict[str, str] = {}
     count = 0
     for key, record in records:
         count += 1
@@ -65,10 +69,13 @@ def check_state(records: Iterable[tuple[bytes, Record]]) -> int:
             vouchers[record.id] = record
         elif isinstance(record, Terms) and record.grant == "after_use":
             after_use[key] = None
-        elif key.startswith(ISSUED.prefix):
+        elif isinstance(record, Party):
+            groups[record.id] = group_hash(record) if record.control_group else ""
+        elif key.startswith((ISSUED.prefix, GROUP_ISSUED.prefix)):
             assert isinstance(record, Amount)
-            _add(sums, [(("I3", "issued", *_parts_of(ISSUED, key)), record.fen)], 1)
-    _add(sums, _grants(vouchers, after_use), 1)
+            name, *parts = key.decode("ascii").split("/")
+            _add(sums, [(("I3", name, *parts), record.fen)], 1)
+    _add(sums, _grants(vouchers, after_use, groups), 1)
     _require_balanced(sums)
     return count
 
@@ -119,12 +126,9 @@ def bookings(key: bytes, record: Record) -> Iterator[Booking]:
             elif record.status != "returned":
                 yield ("I5", "pending", record.payable), -record.amount
         case OpenCycle():
-            yield ("I5", "nets of the open cycle"), sum(one.net for one in record.positions)
+            yield from _net_bookings(record)
         case Cycle():
-            yield (
-                ("I5", "nets of cycle", str(record.number)),
-                sum(position.net for position in record.positions),
-            )
+            yield from _net_bookings(record)
             yield ("I5", "settlement of", serial_id(RESERVED_ID, record.number)), record.amount
         case Hold():
             if not record.cleared_ms:
@@ -134,6 +138,8 @@ def bookings(key: bytes, record: Record) -> Iterator[Booking]:
             yield ("I7", "holds on", scope, thing), -len(record.holds)
         case Amount() if key.startswith(REDEEMED.prefix):
             yield ("I3", "redeemed", *_parts_of(REDEEMED, key)), record.fen
+        case Amount() if key.startswith(CONTRACT_BASE.prefix):
+            yield ("I3", "contract base", *_parts_of(CONTRACT_BASE, key)), record.fen
         case Amount() if key.startswith(CONTRACT_PAID.prefix):
             yield ("I3", "contract", *_parts_of(CONTRACT_PAID, key)), record.fen
 
@@ -149,10 +155,20 @@ def _claim_bookings(claim: Claim) -> Iterator[Booking]:
     yield ("I5", "benefit", claim.id), accepted
     yield ("I5", "reimbursement", claim.id), accepted if claim.host else 0
     for contract in claim.contract:
-        yield ("I3", "contract", claim.programme, contract.tag.hex()), -pending - accepted
+        account = (claim.programme, contract.tag.hex())
+        yield ("I3", "contract", *account), -pending - accepted
+        if pending + accepted:
+            yield ("I3", "contract base", *account), -claim.invoice.base
     for decided_ms in claim.decided_ms:
         year = str(calendar.year_of(decided_ms))
         yield ("I3", "redeemed", claim.programme, year, claim.holder), -accepted
+
+
+def _net_bookings(cycle: OpenCycle | Cycle) -> Iterator[Booking]:
+    number = str(cycle.number)
+    for position in cycle.positions:
+        yield ("I5", "nets of cycle", number), position.net
+        yield ("I5", "net in cycle", number, position.party), position.net
 
 
 def _payable_bookings(payable: Payable) -> Iterator[Booking]:
@@ -161,12 +177,19 @@ def _payable_bookings(payable: Payable) -> Iterator[Booking]:
         yield ("I5", "settlement of", payable.cause), -payable.amount
     else:
         yield ("I5", payable.leg, payable.cause), -owed
+    if payable.leg == "reimbursement":
+        joined = payable.amount - payable.cancelled
+        for number in payable.cycle:
+            yield ("I5", "net in cycle", str(number), payable.debtor), joined
+            yield ("I5", "net in cycle", str(number), payable.creditor), -joined
     yield ("I5", "paid", payable.id), payable.paid
     yield ("I5", "pending", payable.id), payable.pending
 
 
-def _grants(vouchers: Mapping[str, Voucher], after_use: Mapping[bytes, None]) -> Iterator[Booking]:
-    """Yield what each holder was issued: a voucher's face and all that was passed on out of it.
+def _grants(
+    vouchers: Mapping[str, Voucher], after_use: Mapping[bytes, None], groups: Mapping[str, str]
+) -> Iterator[Booking]:
+    """Yield what each holder and its group were issued: a voucher's face and all passed on of it.
 
     Of a grant after use what was not accepted counts no longer (R12.5): it has expired.
     """
@@ -176,10 +199,14 @@ def _grants(vouchers: Mapping[str, Voucher], after_use: Mapping[bytes, None]) ->
         for parent in voucher.parent:
             initial[parent] += initial[voucher.id]
     for voucher in vouchers.values():
-        account = ("I3", "issued", voucher.programme, str(voucher.year), voucher.holder)
-        yield account, -initial[voucher.id]
+        issued = initial[voucher.id]
         if TERMS.key(voucher.programme, str(voucher.terms_version)) in after_use:
-            yield account, voucher.expired
+            issued -= voucher.expired
+        year = str(voucher.year)
+        yield ("I3", ISSUED.name, voucher.programme, year, voucher.holder), -issued
+        group = groups[voucher.holder]
+        if group:
+            yield ("I3", GROUP_ISSUED.name, voucher.programme, year, group), -issued
 
 
 def check_record(key: bytes, record: Record) -> None:
@@ -212,6 +239,11 @@ def check_record(key: bytes, record: Record) -> None:
             _check(key, record.cancelled + record.reversed <= record.amount, "credited above due")
         case Amount():
             _check_range(key, record, "fen")
+        case OpenCycle():
+            owed = owed_net(position.net for position in record.positions)
+            _check(key, owed <= FEN_MAX, "nets above the range of amounts")
+        case Cycle():
+            _check_range(key, record, "amount")
 
 
 def _check(key: bytes, holds: bool, claim: str) -> None:

@@ -23,11 +23,13 @@ from ledger.encoding.codec import Record
 from ledger.rules import calendar, money
 from ledger.rules.attestations import Attest
 from ledger.rules.budgets import Appropriate
+from ledger.rules.cases import ClearHold, SetHold
 from ledger.rules.centres import Accredit, Devices, Recognise
 from ledger.rules.claims import Decide, DecideClaim, GrantAfterUse, Line, Redeem
 from ledger.rules.invoices import HOUR_MS, Contract, Invoice, Usage
 from ledger.rules.parties import Enrol, PartyKey
 from ledger.rules.programmes import Publish, Terms
+from ledger.rules.reserves import SetAside
 from ledger.rules.sums import serial_id
 from ledger.rules.vouchers import Mint, MintRow, Transfer, voucher_id
 from localnet.facts import Facts, load_facts
@@ -141,6 +143,7 @@ def run_demo(network: LocalNetwork, *, started_s: float) -> None:
         vouchers_minted(flow)
         transfers(flow)
         redemptions(flow)
+        reserve_and_hold(flow)
         double_spend(flow)
         killed_validator(flow)
         replay(flow)
@@ -255,9 +258,13 @@ def redeem(
     extra_fen: int = 0,
     amount_fen: int | None = None,
     back_days: int = 0,
+    reserve: tuple[str, ...] = (),
     life_ms: int = LIFE_MS,
 ) -> Signed:
-    """Return a redemption at a centre for the hours that the base buys at the assumed price."""
+    """Return a redemption at a centre for the hours that the base buys at the assumed price.
+
+    Out of a reserve the centre claims alone.
+    """
     facts = flow.facts.centre(centre)
     terms = flow.terms[firm.city]
     chip = next(iter(facts["devices"]))
@@ -280,7 +287,7 @@ def redeem(
         holder=firm.id,
         redeemer=centre,
         order=f"order-{secrets.token_hex(4)}",
-        lines=(Line(voucher=flow.vouchers[firm.id], amount=amount + extra_fen, reserve=()),),
+        lines=(Line(voucher=flow.vouchers[firm.id], amount=amount + extra_fen, reserve=reserve),),
         grant=(),
         invoice=Invoice(tag=secrets.token_bytes(32), tag_epoch=1, net=base_fen, base=base_fen),
         contract=contract_of(terms, base_fen, today),
@@ -288,8 +295,8 @@ def redeem(
         usage=usage,
         own_share=secrets.token_bytes(32),
     )
-    signers = ((firm.id, "owner"), (centre, "officer-1"))
-    return flow.sign(operation, *signers, life_ms=life_ms)
+    holders = () if reserve else ((firm.id, "owner"),)
+    return flow.sign(operation, *holders, (centre, "officer-1"), life_ms=life_ms)
 
 
 def contract_of(terms: Terms, base_fen: int, today: int) -> tuple[Contract, ...]:
@@ -540,9 +547,45 @@ def nanning_example(flow: Flow) -> Signed:
     return flow.sign(operation, ("nanning-firm-1", "owner"), ("guian-hub", "officer-1"))
 
 
+def reserve_and_hold(flow: Flow) -> None:
+    """A centre's safety: value set aside before it serves. A city's: a hold with a case."""
+    say("\n7. A reserve, claimed by the centre alone; a hold")
+    firm = next(one for one in flow.firms if one.id == "shanghai-firm-2")
+    amount = money.benefit(
+        BASE_FEN, rate_of(flow, firm, "ascend-910b"), flow.terms["shanghai"].rounding
+    )
+    set_aside = SetAside(
+        voucher=flow.vouchers[firm.id],
+        holder=firm.id,
+        redeemer="guian-hub",
+        order="training run",
+        amount=amount,
+        chip="ascend-910b",
+        service_class="training",
+        until_ms=time.time_ns() // 1_000_000 + 30 * calendar.DAY_MS,
+    )
+    flow.must([flow.sign(set_aside, (firm.id, "owner"))])
+    say(f"   {firm.id} sets {format_yuan(amount)} yuan aside for guian-hub")
+    reserve = serial_id("guian-hub", 1)
+    flow.must([redeem(flow, firm, "guian-hub", back_days=85, reserve=(reserve,))])
+    say("   guian-hub claims it on its own signature; the holder may dispute for seven days")
+    hold = SetHold(
+        by="shanghai",
+        scope="voucher",
+        id=flow.vouchers[firm.id],
+        case=secrets.token_bytes(32),
+        reason="documents are checked",
+    )
+    flow.must([flow.sign(hold, *flow.by("shanghai", 1))])
+    refused(flow, flow.sign(set_aside, (firm.id, "owner")), "held", "more from a held voucher")
+    clear = ClearHold(by="shanghai", hold=serial_id("shanghai", 1), case=secrets.token_bytes(32))
+    flow.must([flow.sign(clear, *flow.by("shanghai", 1))])
+    say("   the hold is cleared")
+
+
 def double_spend(flow: Flow) -> None:
     """Spend the same value at two validators in the same instant."""
-    say("\n7. A double spend, sent to two validators in the same instant")
+    say("\n8. A double spend, sent to two validators in the same instant")
     firm = next(one for one in flow.firms if one.id == "shenzhen-firm-2")
     voucher = flow.clients["shanghai"].get_json(f"/v1/vouchers/{flow.vouchers[firm.id]}")["item"]
     amount = voucher["available"] // 2 + 1
@@ -577,7 +620,7 @@ def double_spend(flow: Flow) -> None:
 
 def killed_validator(flow: Flow) -> None:
     """Kill one validator while vouchers go on; start it again and let it catch up."""
-    say("\n8. kill -9 of a validator while vouchers go on")
+    say("\n9. kill -9 of a validator while vouchers go on")
     victim = "chengdu-aicc"
     before = flow.clients["shanghai"].status()["height"]
     firm = next(one for one in flow.firms if one.id == "chengdu-firm-1")
@@ -604,7 +647,7 @@ def killed_validator(flow: Flow) -> None:
 
 def replay(flow: Flow) -> None:
     """Export the log from one node and recompute everything, knowing the log id alone."""
-    say("\n9. An auditor exports the log and recomputes everything from genesis")
+    say("\n10. An auditor exports the log and recomputes everything from genesis")
     with tempfile.TemporaryDirectory() as folder:
         place = flow.network.places["guiyang"]
         export = ["audit", "export", "--node", place.url, "--out", str(Path(folder) / "log")]

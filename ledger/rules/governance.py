@@ -306,6 +306,15 @@ def lapses_run(control: Control, time_ms: int) -> bool:
     return not control.paused_since_ms and time_ms >= control.quiet[1]
 
 
+def quiet_after(control: Control, time_ms: int) -> tuple[int, int]:
+    """Return the quiet time when a pause ends now (R11.4).
+
+    A pause that began in the quiet time of the one before prolongs it.
+    """
+    (paused_ms,), (from_ms, until_ms) = control.paused_since_ms, control.quiet
+    return (from_ms if paused_ms < until_ms else paused_ms, time_ms + QUIET_MS)
+
+
 def rules_version_at(control: Control, height: int) -> int:
     """Return the rules version that holds at a height."""
     acting = RULES_VERSION
@@ -584,7 +593,7 @@ def _do(draft: Draft, action: Action, context: Context) -> None:
         case Pause():
             _put_control(draft, control, paused_since_ms=(context.time_ms,))
         case Resume():
-            quiet = (control.paused_since_ms[0], context.time_ms + QUIET_MS)
+            quiet = quiet_after(control, context.time_ms)
             _put_control(draft, control, paused_since_ms=(), quiet=quiet)
 
 

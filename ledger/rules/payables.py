@@ -1,6 +1,6 @@
 """Payables: who owes whom for accepted claims, and the open clearing cycle (spec R7, R13)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 import msgspec
@@ -271,12 +271,21 @@ def open_cycle(view: StateView) -> OpenCycle:
     return found if found is not None else OpenCycle(number=1, first_join_ms=(), positions=())
 
 
+def owed_net(nets: Iterable[int]) -> int:
+    """Return what those who are owed something are owed together, in fen."""
+    return sum(max(net, 0) for net in nets)
+
+
 def change_nets(draft: Draft, payable: Payable, amount: int) -> None:
-    """Add ``amount`` fen of a payable to the nets of the open cycle."""
+    """Add ``amount`` fen of a payable to the nets of the open cycle.
+
+    What treasuries are owed in it together stays an amount; raises AmountOverflow (R13.1).
+    """
     cycle = open_cycle(draft)
     nets = {position.party: position.net for position in cycle.positions}
     nets[payable.debtor] = nets.get(payable.debtor, 0) - amount
     nets[payable.creditor] = nets.get(payable.creditor, 0) + amount
+    money.add(0, owed_net(nets.values()))
     positions = tuple(Position(party=party, net=nets[party]) for party in sorted(nets))
     draft.put(OPEN_CYCLE, msgspec.structs.replace(cycle, positions=positions), "all")
 

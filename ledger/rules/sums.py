@@ -2,7 +2,10 @@
 
 from ledger.encoding.codec import Delta, Fen, Natural, Record
 from ledger.rules import money
+from ledger.rules.refusals import AmountOverflow
 from ledger.view import Draft, StateView, Table, get
+
+SERIAL_MAX = 999_999_999
 
 
 class Amount(Record, frozen=True):
@@ -41,5 +44,10 @@ def next_serial(draft: Draft, family: str, owner: str) -> str:
 
 
 def serial_id(owner: str, serial: int) -> str:
-    """Return an id: serials have nine digits, so that neighbours are neighbours on disk."""
+    """Return an id: serials have nine digits, so that neighbours are neighbours on disk.
+
+    Raises AmountOverflow when a family has used all its serials (R1.4).
+    """
+    if serial > SERIAL_MAX:
+        raise AmountOverflow(total=serial, maximum=SERIAL_MAX)
     return f"{owner}.{serial:09d}"

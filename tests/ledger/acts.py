@@ -1045,7 +1045,7 @@ class Play:
             lines, programme, version, holder, centre = self._lines()
             total = sum(line[1] for line in lines)
         if programme not in twin.programmes or version not in twin.programmes[programme]["terms"]:
-            terms_ = {**terms("shanghai.after"), "caps": dict.fromkeys(CAPS, [])}
+            terms_ = {**terms("shanghai.after"), "caps": {cap: [] for cap in CAPS}}
         else:
             terms_ = twin.terms(programme, version)
         joint = bool(grant) or any(not line[2] for line in lines)

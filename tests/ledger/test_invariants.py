@@ -77,6 +77,29 @@ def test_every_invariant_over_states_is_broken_once() -> None:
     print(f"{len(STATES)} corrupted states")
 
 
+@pytest.mark.parametrize("part", ["expired", "revoked"])
+def test_what_expired_or_was_revoked_stays_so(part: str) -> None:
+    """I7: a block in which such value became available again, books and all, is not made."""
+    chain = used_chain()
+    chain.accept(builders.revoke(V1, 200))
+    store = store_of(chain)
+    gone = {"expired": 0, "revoked": 0, part: 200}
+    for table, name in ((VOUCHERS, V1), (TOTALS, PROGRAMME)):
+        key, record = changed(store, table, name, **gone)
+        store.state[key] = stored_value(0, record)
+    more = must(store, VOUCHERS, V1).available + 1
+    with pytest.raises(InvariantBroken, match=f"{part} value moved"):
+        check_changes(
+            store,
+            dict(
+                (
+                    changed(store, VOUCHERS, V1, available=more, **{part: 199}),
+                    changed(store, TOTALS, PROGRAMME, available=more, **{part: 199}),
+                )
+            ),
+        )
+
+
 def test_the_check_is_content_with_what_rules_wrote() -> None:
     store = store_of(used_chain())
     same = (

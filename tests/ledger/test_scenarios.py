@@ -384,6 +384,19 @@ def test_a_pause_stops_all_but_emergencies_and_nothing_lapses_until_three_days_a
     assert look(chain, VOUCHERS, V1).expired == 999
 
 
+def test_a_second_pause_in_the_quiet_time_prolongs_what_the_first_put_off() -> None:
+    chain = started(validity_days=1)
+    expiry = look(chain, VOUCHERS, V1).expires_at_ms
+    assert adopt(chain, Pause()) == "ok"
+    chain.now_ms = expiry
+    assert adopt(chain, Resume()) == "ok"
+    assert adopt(chain, Pause()) == "ok"
+    assert adopt(chain, Resume()) == "ok"
+    quiet_until = chain.now_ms + 72 * HOUR_MS
+    assert do(chain, transfer(1), OWNER, at=quiet_until - 1) == "ok"
+    assert do(chain, transfer(1), OWNER, at=quiet_until) == "voucher_expired"
+
+
 def newcomer(name: str = "ningbo", **changes: Any) -> Member:
     return msgspec.structs.replace(city(name), **changes)
 

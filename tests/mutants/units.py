@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 from ledger.rules.authority import KEYS, RegisteredKey, Signers, registered
 from ledger.rules.base import Context
 from ledger.rules.clearing import net_transfers
 from ledger.rules.governance import (
+    QUIET_MS,
     VALIDATORS,
     Control,
     EngineFrom,
@@ -14,10 +17,13 @@ from ledger.rules.governance import (
     ValidatorSetRecord,
     _set_validator,
     engine_at,
+    quiet_after,
     rules_version_at,
     validators_at,
 )
-from ledger.rules.payables import Position
+from ledger.rules.payables import Position, owed_net
+from ledger.rules.refusals import AmountOverflow
+from ledger.rules.sums import serial_id
 from ledger.view import Draft, Nothing, must
 from tests.builders import key, validator_keys
 
@@ -105,6 +111,26 @@ def persons_count_in_any_role_unless_one_is_named() -> None:
     assert signers.persons("p", "pay") == ()
 
 
+def a_pause_within_a_quiet_time_prolongs_it() -> None:
+    for paused_ms, start_ms in ((199, 100), (200, 200)):
+        control = msgspec.structs.replace(CONTROL, paused_since_ms=(paused_ms,), quiet=(100, 200))
+        assert quiet_after(control, 300) == (start_ms, 300 + QUIET_MS)
+
+
+def serials_have_nine_digits_and_end() -> None:
+    assert serial_id("a", 999_999_999) == "a.999999999"
+    try:
+        beyond = serial_id("a", 1_000_000_000)
+    except AmountOverflow:
+        beyond = ""
+    assert beyond == ""
+
+
+def what_is_owed_net_leaves_out_who_owes() -> None:
+    assert owed_net([1, -1, 0]) == 1
+    assert owed_net([2, 3, -5]) == 5
+
+
 UNITS: tuple[Callable[[], None], ...] = (
     a_rules_version_holds_from_its_height,
     an_engine_decides_from_its_height,
@@ -114,4 +140,7 @@ UNITS: tuple[Callable[[], None], ...] = (
     what_ends_as_a_pause_begins_is_put_off,
     dead_and_unknown_keys_sign_nothing,
     persons_count_in_any_role_unless_one_is_named,
+    a_pause_within_a_quiet_time_prolongs_it,
+    serials_have_nine_digits_and_end,
+    what_is_owed_net_leaves_out_who_owes,
 )

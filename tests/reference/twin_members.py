@@ -550,5 +550,6 @@ def adopt(world: World, proposal: Thing) -> None:
         world.paused_since = world.time
     elif action == "resume":
         world.paused = False
-        world.quiet_from = world.paused_since
+        if world.paused_since >= world.quiet_until:
+            world.quiet_from = world.paused_since
         world.quiet_until = world.time + 72 * HOUR_MS

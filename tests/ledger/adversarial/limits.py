@@ -29,6 +29,7 @@ from tests.ledger.adversarial.case import (
     mint,
     no,
     ok,
+    publish,
     rate,
     recognise,
     redeem,
@@ -42,6 +43,7 @@ from tests.ledger.adversarial.case import (
 from tests.ledger.adversarial.claims import claim, contracted
 from tests.ledger.adversarial.programmes import APPROPRIATED
 
+SECOND = "shanghai.second"
 ALL: dict[str, Any] = {
     "rates": (rate(10_000),),
     "review": Review(automatic_band=FEN_MAX, sample_every=0),
@@ -217,6 +219,22 @@ EVERYTHING: list[Case] = [
         terms=ALL,
         before=(*SPENT, instruct(PAYABLE, FEN_MAX), confirm()),
         wrote=((PAYABLES, (f"{CLAIM}-001",), {"reverse": True, "amount": FEN_MAX}),),
+    ),
+    no(
+        "hosts would be owed more than an amount in one cycle",
+        "R13.1",
+        "amount_overflow",
+        redeem((f"{SECOND}.000000001", 1), net=1, invoice="second"),
+        terms=ALL,
+        before=(
+            *MUCH,
+            publish(programme=SECOND, **ALL),
+            appropriate(1, programme=SECOND),
+            mint(("firm-a", 1), programme=SECOND),
+            recognise(mode="host_pays", by=BOTH, programmes=(PROGRAMME, SECOND)),
+            redeem((V1, FEN_MAX), net=FEN_MAX),
+        ),
+        values={"total": FEN_MAX + 1, "maximum": FEN_MAX},
     ),
     ok(
         "all is settled by a cycle",

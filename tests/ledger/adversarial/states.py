@@ -17,7 +17,7 @@ from ledger.rules.budgets import BUDGETS
 from ledger.rules.claims import CLAIMS, REDEEMED
 from ledger.rules.clearing import CYCLE_OPEN_MIN_MS, CYCLES
 from ledger.rules.holds import HELD, HOLDS
-from ledger.rules.invoices import CONTRACT_PAID, INVOICES
+from ledger.rules.invoices import CONTRACT_BASE, CONTRACT_PAID, INVOICES
 from ledger.rules.payables import OPEN_CYCLE, PAYABLES, Position
 from ledger.rules.payments import PAYMENTS
 from ledger.rules.programmes import TOTALS
@@ -129,6 +129,7 @@ def corrupt(claim: str, says: str, table: Table[Any], *parts: str, **by: Any) ->
 INVOICE = seed("invoice-1").hex()
 YEAR = (PROGRAMME, "2026")
 ONE_SIDE = (Position(party="shanghai", net=-20),)
+TWO_SIDES = (Position(party="guiyang", net=9_000), Position(party="shanghai", net=-9_000))
 
 STATES: tuple[Corruption, ...] = (
     corrupt("I1: a fen out of nowhere", "face", VOUCHERS, V1, available=1),
@@ -227,18 +228,26 @@ STATES: tuple[Corruption, ...] = (
     corrupt("I5: a payment that came back", "I5 pending", PAYMENTS, "E2", status="returned"),
     corrupt(
         "I5: nets of the open cycle that do not add up",
-        "I5 nets of the open cycle",
+        "cycle 2",
         OPEN_CYCLE,
         "all",
         positions=ONE_SIDE,
     ),
     corrupt(
         "I5: nets of a closed cycle that do not add up",
-        "I5 nets of cycle 1",
+        "cycle 1",
         CYCLES,
         "1",
         positions=ONE_SIDE,
     ),
+    corrupt(
+        "I5: nets of the open cycle that nobody joined with",
+        "I5 net in cycle 2",
+        OPEN_CYCLE,
+        "all",
+        positions=TWO_SIDES,
+    ),
+    corrupt("I3: a contract has more base", "I3 contract base", CONTRACT_BASE, PROGRAMME, C, fen=1),
     corrupt("I5: a cycle settles more", "I5 settlement of", CYCLES, "1", amount=1),
     corrupt("I5: a settlement of a fen more", "I5 settlement of", PAYABLES, SETTLED, amount=1),
     corrupt("I5: more credited than accepted", "accepted", CLAIMS, CLAIM, credited=200, accepted=0),
