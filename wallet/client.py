@@ -187,6 +187,19 @@ class NodeClient:
             if cursor is None:
                 return
 
+    def rows(self, path: str, **query: str | int | None) -> Iterator[Json]:
+        """Yield the rows of an export as they arrive, however many."""
+        self._check_log()
+        asked = {name: value for name, value in query.items() if value is not None}
+        try:
+            with self._http.stream("GET", path, params=asked) as answer:
+                if answer.is_error:
+                    raise self._failure(answer.status_code, _read(answer))
+                for line in answer.iter_lines():
+                    yield _typed(line.encode(), Json)
+        except httpx2.TransportError as error:
+            raise self._lost(error) from None
+
     def events(self, after: int | None = None) -> Iterator[Event]:
         """Yield what is logged after a sequence number (default: from now on), for ever.
 
@@ -331,6 +344,10 @@ class Nodes:
     def items(self, path: str, **query: str | int | None) -> list[Json]:
         """Return every item of a list, all of it from one node."""
         return self.ask(lambda client: list(client.items(path, **query)))
+
+    def rows(self, path: str, **query: str | int | None) -> list[Json]:
+        """Return every row of an export, all of it from one node."""
+        return self.ask(lambda client: list(client.rows(path, **query)))
 
     def events(self, after: int | None = None) -> Iterator[Event]:
         """Yield events for ever, going on at the next node where a lost one stopped.

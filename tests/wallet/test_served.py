@@ -32,6 +32,11 @@ WORDS = [
     ("claim", "show", PAID),
     ("settlement", "statement", "--debtor", "shanghai"),
     ("settlement", "statement", "--creditor", "guian-hub", "--sum"),
+    ("settlement", "statement", "--debtor", "shanghai", "--movements"),
+    (
+        *("settlement", "statement", "--creditor", "guian-hub", "--movements"),
+        *("--from", "2026-01-31", "--until", "2026-12-31"),
+    ),
     ("settlement", "payable", "list", "--claim", PAID),
     ("settlement", "payable", "list", "--open"),
     ("settlement", "payable", "show", f"{PAID}-000"),
@@ -80,6 +85,15 @@ def test_every_reading_command_understands_the_server(
     answer = terminal.json(*words)
     assert answer or "--open" in words or "--status" in words
     terminal.must(*words)
+
+
+def test_movements_lead_from_the_opening_to_the_closing_balance(terminal: Tally) -> None:
+    words = ("settlement", "statement", "--debtor", "shanghai", "--movements")
+    first, *between, last = terminal.json(*words)
+    assert (first["movement"], last["movement"]) == ("opening", "closing")
+    moved = sum(row["amount_fen"] for row in between)
+    assert first["balance_fen"] + moved == last["balance_fen"]
+    assert len(between) > 2
 
 
 def test_an_export_understands_the_server(terminal: Tally, tmp_path: Path) -> None:

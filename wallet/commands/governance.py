@@ -206,7 +206,7 @@ def vote(proposal: int, *, by: str, approve: bool, desk: Desk) -> None:
 
 
 @group.command(name="list")
-@click.option("--status", type=click.Choice(["open", "adopted"]))
+@click.option("--status", type=click.Choice(["open", "adopted", "over"]))
 @reading
 def list_(*, status: str | None, session: Session) -> None:
     """List proposals and how they stand."""

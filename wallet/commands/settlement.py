@@ -41,6 +41,7 @@ LISTED = (
 )
 SUMMED = ("debtor", "creditor", "leg", "payables", "amount_fen", "paid_fen", "open_fen")
 SUMS = ("amount", "cancelled", "paid", "pending", "written_off", "open")
+MOVEMENTS = ("time", "movement", "payable", "end_to_end_id", "amount_fen", "balance_fen")
 PAYMENTS = ("id", "payable", "amount_fen", "status", "instructed", "changed", "reason")
 CYCLES = ("number", "closed", "closed_by", "payables", "amount_fen")
 IMPORTED = ("line", "end_to_end_id", "status", "amount_fen", "recorded", "because", "transaction")
@@ -57,13 +58,36 @@ def group() -> None:
 @click.option("--debtor", help="What this treasury owes.")
 @click.option("--creditor", help="What this party is owed.")
 @click.option("--sum", "summed", is_flag=True, help="One row for each debtor, creditor and leg.")
+@click.option("--movements", is_flag=True, help="From an opening to a closing balance.")
+@click.option("--from", "from_day", type=DAY, help="First day of the movements.")
+@click.option("--until", "until_day", type=DAY, help="Last day of the movements.")
 @reading
-def statement(*, debtor: str | None, creditor: str | None, summed: bool, session: Session) -> None:
-    """List what is owed, claim by claim, or its sums.
+def statement(
+    *,
+    debtor: str | None,
+    creditor: str | None,
+    summed: bool,
+    movements: bool,
+    from_day: int | None,
+    until_day: int | None,
+    session: Session,
+) -> None:
+    """List what is owed, claim by claim, its sums, or its movements.
 
     A reimbursement goes through clearing cycles: once its cycle is closed nothing of it is open,
-    and what the cycle came to is owed as a settlement.
+    and what the cycle came to is owed as a settlement. Movements are the same at any two nodes that
+    have reached the end of the last day: payer and payee can ask each their own.
     """
+    if movements:
+        rows = session.nodes.rows(
+            "/v1/exports/statement",
+            debtor=debtor,
+            creditor=creditor,
+            from_ms=None if from_day is None else calendar.end_of_day_ms(from_day - 1),
+            until_ms=None if until_day is None else calendar.end_of_day_ms(until_day),
+        )
+        emit([shown_times(in_fen(row, "amount", "balance"), "time") for row in rows], MOVEMENTS)
+        return
     items = session.nodes.items("/v1/payables", debtor=debtor, creditor=creditor)
     if summed:
         emit(_sums(items), SUMMED)
