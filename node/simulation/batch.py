@@ -39,5 +39,6 @@ def summary(reports: list[Report], elapsed_s: float) -> str:
         f"{sum(report.transactions for report in reports)} transactions logged, "
         f"{sum(report.pairs for report in reports)} double-spend pairs, "
         f"{sum(report.equivocations for report in reports)} lies noticed, "
+        f"{sum(report.changes for report in reports)} changes of validators, "
         f"{sum(report.virtual_us for report in reports) // 1_000_000} virtual seconds"
     )

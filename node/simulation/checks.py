@@ -11,7 +11,6 @@ import msgspec
 
 from consensus.certificate import Certificate
 from consensus.messages import BlockId, VoteKind, vote_sign_bytes
-from consensus.validators import ValidatorSet
 from ledger.blocks import BlockInput
 from ledger.execute import Execution, Verify
 from ledger.ledger import Ledger
@@ -20,6 +19,7 @@ from ledger.transactions import parse
 from node.host import TIMELY_INCREMENT_MS, TIMELY_MS
 from node.messages import ENGINE_EPOCH, NO_BLOCK, block_id, decode_commit
 from node.signer import PROPOSAL, SignRequest
+from node.simulation.churn import Register
 from node.simulation.member import Member
 from node.simulation.tally import Tally
 from node.simulation.world import Violation
@@ -41,7 +41,7 @@ class Checks:
     """Watches all honest members from above."""
 
     log_id: bytes
-    validators: ValidatorSet
+    register: Register
     verify: Verify
     honest: Mapping[bytes, Member]
     """By consensus key."""
@@ -102,7 +102,7 @@ class Checks:
         """Check that a prevoted block was its maker's to offer, or had a polka (L22, L28)."""
         assert member.host is not None
         header = member.host.offers.must(BlockId(block)).header
-        if header.proposer == self.validators.proposer(height, round_):
+        if header.proposer == self.register.at(height).proposer(height, round_):
             return
         if not any(self._may_have_polka(height, one, block) for one in range(round_)):
             raise Violation(f"no offer: {member.name} prevotes an old block at h{height} r{round_}")
@@ -110,12 +110,9 @@ class Checks:
     def _may_have_polka(self, height: int, round_: int, block: bytes) -> bool:
         """Return whether honest prevotes, and any that liars may have made, are a quorum."""
         honest = self._prevotes.get((height, round_, block), {})
-        power = sum(
-            one.power
-            for one in self.validators.validators
-            if one.key in honest or one.key not in self.honest
-        )
-        return 3 * power > 2 * sum(one.power for one in self.validators.validators)
+        voters = self.register.at(height).validators
+        power = sum(one.power for one in voters if one.key in honest or one.key not in self.honest)
+        return 3 * power > 2 * sum(one.power for one in voters)
 
     # --- commits ---------------------------------------------------------------------------------
 
@@ -152,6 +149,7 @@ class Checks:
             if transaction.body.expires_at <= execution.head.time_ms:
                 raise Violation("an expired transaction is logged")
         self.tally.follow(execution)
+        self.register.follow(execution)
         self.tally.compare(member.store)
 
     def _check_certificate(self, certificate: Certificate, height: int, block: bytes) -> None:
@@ -167,8 +165,9 @@ class Checks:
             (certificate.block_id,),
         )
         signers = dict(certificate.signatures)
-        power = sum(one.power for one in self.validators.validators if one.key in signers)
-        total = sum(one.power for one in self.validators.validators)
+        voters = self.register.at(height).validators
+        power = sum(one.power for one in voters if one.key in signers)
+        total = sum(one.power for one in voters)
         if len(signers) != len(certificate.signatures) or not 3 * power > 2 * total:
             raise Violation(f"certificate: {power} of {total} at {height}")
         for key, signature in signers.items():
@@ -176,7 +175,7 @@ class Checks:
                 raise Violation(f"certificate: a bad signature at {height}")
 
     def _check_proposer(self, proposer: bytes, height: int, round_: int) -> None:
-        turns = [self.validators.proposer(height, one) for one in range(round_ + 1)]
+        turns = [self.register.at(height).proposer(height, one) for one in range(round_ + 1)]
         if proposer not in turns:
             raise Violation(f"wrong proposer: the block of {height} was not its maker's turn")
 

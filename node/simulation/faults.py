@@ -30,6 +30,8 @@ class Faults:
     """Largest error of a member's clock rate."""
     jumps_every_ms: int = 0
     """Mean time between steps of a random member's wall clock within ``skew_ms``."""
+    churn_every_ms: int = 0
+    """Mean time between proposals that a member stops or starts to validate."""
     liars: int = 0
     """Members that lie, fewer than a third."""
     lapses: bool = False
@@ -59,4 +61,6 @@ def draw(random: Random, validators: int) -> Faults:
         liars=liars,
         lapses=maybe(0.3),
         real_signatures=maybe(0.05),
+        # Liars are fewer than a third of all: with members gone they could be more.
+        churn_every_ms=0 if liars else random.choice((0, 700, 2_000)),
     )

@@ -2,17 +2,29 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
+from consensus.messages import ValidatorKey
+from ledger.rules.governance import SetValidator
 from ledger.transactions import parse
 from node.host import Host
 from node.simulation.checks import Checks
+from node.simulation.churn import Register
 from node.simulation.faults import Faults, draw
 from node.simulation.liar import Liar
 from node.simulation.member import Member
 from node.simulation.network import SimulatedNetwork
 from node.simulation.signatures import REAL, STAND_IN, seed_of
-from node.simulation.society import PROGRAMME, Clients, centre_name, consensus_key, found
+from node.simulation.society import (
+    CITY,
+    PROGRAMME,
+    Clients,
+    centre_name,
+    consensus_key,
+    found,
+    validator_of,
+)
 from node.simulation.tally import Tally
 from node.simulation.world import MIDNIGHT_MS, Violation, World
 
@@ -25,6 +37,9 @@ PROBE_US_MAX = 60_000_000
 LOOK_EVERY_US = 250_000
 RESUBMIT_US = 1_500_000
 CLIENT_MEAN_US = 300_000
+VALIDATORS_MIN = 3
+"""Nobody is asked to go where fewer would remain."""
+POWER_MAX = 3
 STEPS_MAX = 60
 """A planned crash comes within this many steps."""
 
@@ -45,6 +60,8 @@ class Report:
     """Logged."""
     pairs: int
     """Double spends that clients tried."""
+    changes: int
+    """Changes of the validators that were adopted."""
     equivocations: int
     """Lies that honest members noticed."""
     virtual_us: int
@@ -96,6 +113,7 @@ class Simulation:
         self.seed = seed
         self.random = Random(f"{seed}/{validators}")
         self.faults = draw(self.random, validators) if faults is None else faults
+        self._churning = self._dice("churn")
         self.world = World(MIDNIGHT_MS - self.random.randint(3_000, 9_000))
         self.network = SimulatedNetwork(self.world, self.faults, self._dice("network"))
         self._pairs: list[tuple[bytes, bytes]] = []
@@ -108,7 +126,15 @@ class Simulation:
         self.honest: dict[bytes, Member] = {}
         self.checks = Checks(
             log_id=self._foundation.log_id,
-            validators=self._foundation.validators,
+            register=Register(
+                members=validators + 1,
+                city=CITY,
+                first=self._foundation.validators,
+                key_of={
+                    name: ValidatorKey(consensus_key(name))
+                    for name in map(centre_name, range(validators))
+                },
+            ),
             verify=signatures.verify,
             honest=self.honest,
             tally=Tally(PROGRAMME),
@@ -253,6 +279,7 @@ class Simulation:
         self._every(faults.crash_every_ms * 1_000, self._crash)
         self._every(faults.pause_every_ms * 1_000, self._pause)
         self._every(faults.jumps_every_ms * 1_000, self._set_clocks)
+        self._every(faults.churn_every_ms * 1_000, self._churn)
 
     def _split(self) -> None:
         names = [member.name for member in self.members]
@@ -286,6 +313,35 @@ class Simulation:
             member.kill()
         else:
             member.plan.arm(self.random.randint(1, STEPS_MAX))
+
+    def _churn(self) -> None:
+        """Ask the members to let one of them go, or back with another power; all say yes."""
+        dice, register = self._churning, self.checks.register
+        latest = max(self.checks.blocks, default=0)
+        acting = register.at(latest + 2).validators
+        name = dice.choice(self.members).name
+        leaves = any(one.key == register.key_of[name] for one in acting)
+        if leaves and len(acting) <= VALIDATORS_MIN:
+            return
+        keys = () if leaves else (validator_of(name, dice.randint(1, POWER_MAX)),)
+        action = SetValidator(party=name, validator=keys)
+        transaction_id, raw = self._clients.proposal(self.world.now_ms, action)
+        self._hand_in(dice.choice(self.members), transaction_id, raw)
+        self._vote_when_asked(transaction_id)
+
+    def _vote_when_asked(self, transaction_id: bytes) -> None:
+        """Let every centre vote once a proposal has its number."""
+        if transaction_id not in self.checks.tally.logged:
+            if self.world.now_ms < parse(self.checks.submitted[transaction_id]).body.expires_at:
+                again = partial(self._vote_when_asked, transaction_id)
+                self.world.after(LOOK_EVERY_US, again)
+            return
+        number = self.checks.register.logged_as.get(transaction_id)
+        if number is None:
+            return
+        for voter in self.members:
+            made = self._clients.vote(self.world.now_ms, voter.name, number)
+            self._hand_in(self._churning.choice(self.members), *made)
 
     def _pause(self) -> None:
         member = self.random.choice(self.members)
@@ -376,6 +432,7 @@ class Simulation:
             crashes=sum(member.crashes for member in self.members),
             transactions=len(self.checks.tally.logged),
             pairs=len(self._pairs),
+            changes=self.checks.register.changes,
             equivocations=self.checks.equivocations,
             virtual_us=self.world.now_us,
         )

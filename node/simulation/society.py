@@ -18,7 +18,14 @@ from ledger.rules import calendar
 from ledger.rules.budgets import Appropriate
 from ledger.rules.centres import Accredit, Devices
 from ledger.rules.claims import Line, Redeem
-from ledger.rules.governance import Member, Parameters, ValidatorKeys
+from ledger.rules.governance import (
+    Member,
+    Parameters,
+    Propose,
+    SetValidator,
+    ValidatorKeys,
+    Vote,
+)
 from ledger.rules.invoices import Invoice, Usage
 from ledger.rules.money import FunderShare, Rounding
 from ledger.rules.parties import Enrol, PartyKey
@@ -105,8 +112,13 @@ def _city() -> Member:
     )
 
 
-def _centre(name: str) -> Member:
+def validator_of(name: str, power: int = 1) -> ValidatorKeys:
+    """Return the keys of a centre's node."""
     four = {use: public_key(seed_of(name, use)) for use in ("consensus", "log", "cosigner", "link")}
+    return ValidatorKeys(power=power, **four)
+
+
+def _centre(name: str) -> Member:
     return Member(
         id=name,
         kind="data_centre",
@@ -116,7 +128,7 @@ def _centre(name: str) -> Member:
         control_group="",
         keys=(PartyKey(key=public_key(seed_of(name, "desk")), person="desk", roles=()),),
         threshold=1,
-        validator=(ValidatorKeys(power=1, **four),),
+        validator=(validator_of(name),),
     )
 
 
@@ -212,6 +224,17 @@ class Clients:
         )
         signers = [(purse.holder, "owner"), (centre_name(0), "desk")]
         return self._signed(operation, signers, self._expiry(now_ms))
+
+    def proposal(self, now_ms: int, action: SetValidator) -> tuple[bytes, bytes]:
+        """Return the city's proposal that a member validates, or no longer does."""
+        operation = Propose(proposer=CITY, action=action)
+        signers = [(CITY, person) for person in _MEN_OF_ROLE["registrar"]]
+        return self._signed(operation, signers, self._expiry(now_ms))
+
+    def vote(self, now_ms: int, voter: str, number: int) -> tuple[bytes, bytes]:
+        """Return a centre's yes."""
+        operation = Vote(voter=voter, proposal=number, approve=True)
+        return self._signed(operation, [(voter, "desk")], self._expiry(now_ms))
 
 
 def _enrolment(firm: str) -> Enrol:

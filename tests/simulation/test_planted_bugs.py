@@ -21,10 +21,11 @@ from ledger.blocks import BlockRefused
 from ledger.encoding.codec import NotCanonical
 from ledger.execute import Execution
 from ledger.ledger import Ledger
-from ledger.rules import claims, vouchers
+from ledger.rules import claims, governance, vouchers
+from ledger.rules.governance import ValidatorSetRecord
 from node import host as host_module
 from node import messages
-from node.host import Host
+from node.host import Host, validator_set
 from node.messages import Header
 from node.signer import Refused, Signer, SignRequest
 from node.simulation.disk import SimulatedSlotFile
@@ -43,7 +44,13 @@ LOSING = Faults(delay_mean_ms=80.0, drop=0.3, keeps_order=False)
 LYING_AND_CRASHING = Faults(
     liars=1, crash_every_ms=200, delay_mean_ms=200.0, keeps_order=False, drop=0.1
 )
+CHURNING = Faults(churn_every_ms=500, delay_mean_ms=20.0, crash_every_ms=1_500)
 REPEATING = Faults(delay_mean_ms=20.0, duplicate=0.5)
+
+WRONG_SET = (
+    *("Violation: certificate", "Violation: wrong proposer", "Violation: no polka"),
+    *("Violation: no offer", "Violation: disagreement", "Violation: not live"),
+)
 
 Patch = pytest.MonkeyPatch
 
@@ -196,6 +203,37 @@ def timeouts_not_logged(patch: Patch) -> None:
     patch.setattr(Host, "_log", planted)
 
 
+# --- who validates -------------------------------------------------------------------------------
+
+
+def validators_change_one_height_early(patch: Patch) -> None:
+    correct = governance.validators_at
+    patch.setattr(
+        "ledger.ledger.validators_at", lambda schedule, height: correct(schedule, height + 1)
+    )
+
+
+def validators_change_one_height_late(patch: Patch) -> None:
+    correct = governance.validators_at
+    patch.setattr(
+        "ledger.ledger.validators_at", lambda schedule, height: correct(schedule, height - 1)
+    )
+
+
+def who_left_still_votes(patch: Patch) -> None:
+    patch.setattr("ledger.ledger.validators_at", lambda schedule, height: schedule.sets[0])
+
+
+def powers_ignored(patch: Patch) -> None:
+    correct = validator_set
+
+    def planted(record: ValidatorSetRecord) -> ValidatorSet:
+        voters = correct(record).validators
+        return ValidatorSet(validators=tuple(replace(voter, power=1) for voter in voters))
+
+    patch.setattr("node.host.validator_set", planted)
+
+
 # --- signer --------------------------------------------------------------------------------------
 
 
@@ -337,6 +375,30 @@ BUGS = (
         caught_as=("Violation: logged twice",),
     ),
     PlantedBug(
+        name="validators change one height early",
+        plant=validators_change_one_height_early,
+        faults=CHURNING,
+        caught_as=WRONG_SET,
+    ),
+    PlantedBug(
+        name="validators change one height late",
+        plant=validators_change_one_height_late,
+        faults=CHURNING,
+        caught_as=WRONG_SET,
+    ),
+    PlantedBug(
+        name="who left still votes",
+        plant=who_left_still_votes,
+        faults=CHURNING,
+        caught_as=WRONG_SET,
+    ),
+    PlantedBug(
+        name="powers of validators ignored",
+        plant=powers_ignored,
+        faults=CHURNING,
+        caught_as=WRONG_SET,
+    ),
+    PlantedBug(
         name="expiry not checked",
         plant=expiry_not_checked,
         faults=LOSING,
@@ -374,7 +436,16 @@ def test_at_least_twelve_different_bugs_are_planted() -> None:
 
 @pytest.mark.parametrize(
     "faults",
-    [LYING, LYING_SLOWLY, LYING_AND_CRASHING, CRASHING, CRASHING_AND_LOSING, LOSING, REPEATING],
+    [
+        LYING,
+        LYING_SLOWLY,
+        LYING_AND_CRASHING,
+        CRASHING,
+        CRASHING_AND_LOSING,
+        LOSING,
+        REPEATING,
+        CHURNING,
+    ],
     ids=lambda faults: str(faults).split("(")[1][:40],
 )
 def test_without_a_planted_bug_the_same_adversary_sees_nothing(faults: Faults) -> None:
