@@ -20,6 +20,8 @@ class Faults:
     """Mean time between partitions, which last as long in the mean."""
     one_way_every_ms: int = 0
     """Mean time between losses of one direction of a link."""
+    clog_every_ms: int = 0
+    """Mean time until a member hears nothing for a while, and then everything at once."""
     crash_every_ms: int = 0
     """Mean time between crashes of random members."""
     pause_every_ms: int = 0
@@ -51,7 +53,7 @@ def draw(random: Random, validators: int) -> Faults:
         keeps_order=maybe(0.5),
         drop=random.choice((0.01, 0.05, 0.2)) if maybe(0.4) else 0.0,
         duplicate=random.choice((0.02, 0.3)) if maybe(0.3) else 0.0,
-        partition_every_ms=random.choice((1_000, 4_000)) if maybe(0.35) else 0,
+        partition_every_ms=random.choice((150, 1_000, 4_000)) if maybe(0.35) else 0,
         one_way_every_ms=random.choice((1_000, 4_000)) if maybe(0.25) else 0,
         crash_every_ms=random.choice((400, 1_500, 5_000)) if maybe(0.6) else 0,
         pause_every_ms=2_000 if maybe(0.2) else 0,
@@ -63,4 +65,5 @@ def draw(random: Random, validators: int) -> Faults:
         real_signatures=maybe(0.05),
         # Liars are fewer than a third of all: with members gone they could be more.
         churn_every_ms=0 if liars else random.choice((0, 700, 2_000)),
+        clog_every_ms=random.choice((1_000, 3_000)) if maybe(0.25) else 0,
     )

@@ -1,5 +1,6 @@
 """The simulated network: links between members that lose, delay, repeat and split."""
 
+from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
@@ -47,6 +48,8 @@ class SimulatedNetwork:
         """Ordered pairs between which nothing arrives."""
         self._cut: dict[frozenset[str], None] = {}
         """Pairs without a link, for the protocol was broken or a process is down."""
+        self._clogged: dict[str, dict[str, list[Callable[[], None]]]] = {}
+        """What waits for a member that hears nothing for a while, by sender."""
         self._last_us: dict[tuple[str, str], int] = {}
         self._is_healed = False
 
@@ -86,6 +89,9 @@ class SimulatedNetwork:
         self, delay_us: int, source: str, target: str, channel: Channel, payload: bytes
     ) -> None:
         def deliver() -> None:
+            if target in self._clogged:
+                self._clogged[target].setdefault(source, []).append(deliver)
+                return
             member = self._members[target]
             if member.is_up and frozenset((source, target)) not in self._cut:
                 self.delivered += 1
@@ -109,6 +115,18 @@ class SimulatedNetwork:
         """Let nothing pass from one member to another."""
         self._deaf[source, target] = None
 
+    def clog(self, name: str) -> None:
+        """Hold back all that arrives for a member."""
+        self._clogged.setdefault(name, {})
+
+    def flood(self, name: str) -> None:
+        """Give a member at once all that was held back, sender by sender in any order."""
+        waiting = self._clogged.pop(name, {})
+        senders = list(waiting)
+        self._random.shuffle(senders)
+        for position, deliver in enumerate(one for name in senders for one in waiting[name]):
+            self._world.after(position, deliver)
+
     def join(self) -> None:
         """End splits and one-way losses; the links concerned are made anew."""
         pairs = dict.fromkeys(frozenset(pair) for pair in self._deaf)
@@ -121,6 +139,8 @@ class SimulatedNetwork:
         """End all faults of the network; every link is made anew."""
         self._is_healed = True
         self._deaf.clear()
+        for name in list(self._clogged):
+            self.flood(name)
         names = list(self._members)
         for index, one in enumerate(names):
             for other in names[index + 1 :]:

@@ -37,6 +37,7 @@ PROBE_US_MAX = 60_000_000
 LOOK_EVERY_US = 250_000
 RESUBMIT_US = 1_500_000
 CLIENT_MEAN_US = 300_000
+CLOG_US_MAX = 5_000_000
 VALIDATORS_MIN = 3
 """Nobody is asked to go where fewer would remain."""
 POWER_MAX = 3
@@ -280,6 +281,7 @@ class Simulation:
         self._every(faults.pause_every_ms * 1_000, self._pause)
         self._every(faults.jumps_every_ms * 1_000, self._set_clocks)
         self._every(faults.churn_every_ms * 1_000, self._churn)
+        self._every(faults.clog_every_ms * 1_000, self._clog)
 
     def _split(self) -> None:
         names = [member.name for member in self.members]
@@ -303,6 +305,13 @@ class Simulation:
     def _join(self) -> None:
         if self._is_faulty:
             self.network.join()
+
+    def _clog(self) -> None:
+        name = self.random.choice(self.members).name
+        self.world.note(f"{name} hears nothing for a while")
+        self.network.clog(name)
+        for_us = self.random.randint(0, CLOG_US_MAX)
+        self.world.after(for_us, lambda: self.network.flood(name))
 
     def _crash(self) -> None:
         """Kill a member between events, or plan its death within its next steps."""
