@@ -49,6 +49,7 @@ BASE_FEN = 100_000 * YUAN
 """The invoice of an ordinary redemption."""
 BIG_BASE_FEN = 1_000_000 * YUAN
 """An invoice whose benefit is above every automatic band of the data."""
+RESERVED_ORDER = "training run"
 SHORT_MS = 4_000
 """Life of the transactions of a double spend, so that the loser is soon certain."""
 
@@ -286,7 +287,7 @@ def redeem(
     operation = Redeem(
         holder=firm.id,
         redeemer=centre,
-        order=f"order-{secrets.token_hex(4)}",
+        order=RESERVED_ORDER if reserve else f"order-{secrets.token_hex(4)}",
         lines=(Line(voucher=flow.vouchers[firm.id], amount=amount + extra_fen, reserve=reserve),),
         grant=(),
         invoice=Invoice(tag=secrets.token_bytes(32), tag_epoch=1, net=base_fen, base=base_fen),
@@ -558,7 +559,7 @@ def reserve_and_hold(flow: Flow) -> None:
         voucher=flow.vouchers[firm.id],
         holder=firm.id,
         redeemer="guian-hub",
-        order="training run",
+        order=RESERVED_ORDER,
         amount=amount,
         chip="ascend-910b",
         service_class="training",

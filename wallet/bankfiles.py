@@ -24,6 +24,7 @@ from tally.exits import UsageError
 from tally.output import parse_yuan
 from wallet.client import Json
 from wallet.sentences import moment
+from wallet.spreadsheets import Unreadable, csv_lines
 
 ORDER_COLUMNS = ("EndToEndId", "InstdAmt", "Ccy", "ReqdExctnDt", "Dbtr", "Cdtr", "RmtInf")
 RESULT_COLUMNS = ("EndToEndId", "TxSts", "InstdAmt")
@@ -111,31 +112,26 @@ def read_results(text: str, path: Path) -> tuple[list[Result], dict[int, str]]:
 
     Raises UsageError if it has not the columns, or is no CSV.
     """
-    reader = csv.DictReader(io.StringIO(text), strict=True)
-    missing = [name for name in RESULT_COLUMNS if name not in (reader.fieldnames or ())]
-    if missing:
-        raise UsageError(f"{path} needs a first line with the columns {', '.join(missing)}")
     results: list[Result] = []
     bad: dict[int, str] = {}
     first_line: dict[str, int] = {}
-    try:
-        for row in reader:
-            try:
-                result = _result(row, reader.line_num)
-                known = first_line.setdefault(result.end_to_end_id, result.line)
-                if known != result.line:
-                    raise Unfit(f"{result.end_to_end_id} stands in line {known} already")
-            except Unfit as error:
-                bad[reader.line_num] = str(error)
-            else:
-                results.append(result)
-    except csv.Error as error:
-        raise UsageError(f"{path}, line {reader.line_num}: {error}") from None
+    for line, row in csv_lines(text, path, RESULT_COLUMNS):
+        if isinstance(row, Unreadable):
+            raise UsageError(f"{path}, line {line}: {row}")
+        try:
+            result = _result(row, line)
+            known = first_line.setdefault(result.end_to_end_id, line)
+            if known != line:
+                raise Unfit(f"{result.end_to_end_id} stands in line {known} already")
+        except Unfit as error:
+            bad[line] = str(error)
+        else:
+            results.append(result)
     return results, bad
 
 
-def _result(row: Mapping[str, str | None], line: int) -> Result:
-    values = {name: (row.get(name) or "").strip() for name in (*RESULT_COLUMNS, "RmtInf", "Rsn")}
+def _result(row: Mapping[str, str], line: int) -> Result:
+    values = {name: row.get(name, "").strip() for name in (*RESULT_COLUMNS, "RmtInf", "Rsn")}
     if not values["EndToEndId"]:
         raise Unfit("expected an EndToEndId")
     if values["TxSts"] not in STATUSES:

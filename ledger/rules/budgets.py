@@ -47,7 +47,9 @@ def apply_appropriate(view: StateView, tx: Appropriate, context: Context) -> Out
     """Return the write that changes an appropriation. Checks run in the order of T4."""
     programme = programme_of(view, tx.programme)
     terms = terms_of(view, programme.id, programme.version)
-    if tx.funder not in [share.funder for share in terms.funders]:
+    is_funder = tx.funder in [share.funder for share in terms.funders]
+    takes_back = tx.delta < 0 and not tx.carried_from
+    if not is_funder and not takes_back:  # a former funder may take back what is left
         raise NotAFunder(party=tx.funder, programme=tx.programme)
     context.signers.require_officers(tx.funder, "budget")
     require_active(party_of(view, tx.funder))

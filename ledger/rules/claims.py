@@ -381,7 +381,12 @@ def _voucher_of_line(view: StateView, line: Line, tx: Redeem) -> Voucher:
     voucher = held_voucher(view, line.voucher, tx.holder)
     for reserve_id in line.reserve:
         reserve = reserve_of(view, reserve_id)
-        if (reserve.voucher, reserve.redeemer) != (line.voucher, tx.redeemer):
+        is_for_this = (
+            (reserve.voucher, reserve.redeemer) == (line.voucher, tx.redeemer)
+            and (reserve.order, reserve.service_class) == (tx.order, tx.service_class)
+            and all(row.chip == reserve.chip for row in tx.usage)
+        )
+        if not is_for_this:
             raise ReserveMismatch(
                 reserve=reserve_id, voucher=reserve.voucher, redeemer=reserve.redeemer
             )
@@ -538,7 +543,7 @@ def _decide(view: StateView, act: Decide, context: Context) -> Outcome:
     if claim.status == "disputed" and not act.case:
         raise CaseMissing(claim=claim.id)
     if act.accepted and claim.status == "under_review" and not claim.holder_signed:
-        until_ms = claim.submitted_ms + DISPUTE_WINDOW_MS
+        until_ms = _window_end(claim, context)
         if context.time_ms < until_ms:
             raise DisputeWindowOpen(until_ms=until_ms, time_ms=context.time_ms)
     if act.accepted and not act.tag_checked:
@@ -623,15 +628,19 @@ def _uncount_grant(draft: Draft, terms: Terms, claim: Claim, amount: int) -> Non
         uncount_issued(draft, claim.programme, year, holder, amount)
 
 
+def _window_end(claim: Claim, context: Context) -> int:
+    """Return when it is too late to dispute a claim (R11.5)."""
+    return context.put_off(claim.submitted_ms + DISPUTE_WINDOW_MS)
+
+
 def _dispute(view: StateView, act: Dispute, context: Context) -> Outcome:
     claim = claim_of(view, act.claim)
     require_status(claim, "under_review")
     holder = party_of(view, claim.holder)
     context.signers.require_threshold(holder.id, holder.threshold)
-    require_free(holder)
     if claim.holder_signed:
         raise NotDisputable(claim=claim.id)
-    until_ms = claim.submitted_ms + DISPUTE_WINDOW_MS
+    until_ms = _window_end(claim, context)
     if context.time_ms >= until_ms:
         raise DisputeWindowOver(until_ms=until_ms, time_ms=context.time_ms)
     draft = Draft(view)

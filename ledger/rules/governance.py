@@ -34,6 +34,8 @@ from ledger.rules.parties import (
     PartyClass,
     PartyKind,
     PartyStatus,
+    announce_keys,
+    announced_for_other,
     is_city,
     party_of,
     put_keys,
@@ -347,6 +349,7 @@ def apply_propose(view: StateView, tx: Propose, context: Context) -> Outcome:
     _require_voter(view, tx.proposer, context)
     check_action(view, tx.action, context)
     draft = Draft(view)
+    _announce_keys(draft, tx.action)
     counted = get(view, PROPOSAL_COUNT, "all")
     number = 1 if counted is None else counted.count + 1
     draft.put(PROPOSAL_COUNT, ProposalCount(count=number), "all")
@@ -383,6 +386,18 @@ def apply_vote(view: StateView, tx: Vote, context: Context) -> Outcome:
         voted = msgspec.structs.replace(proposal, no=(*proposal.no, tx.voter))
         draft.put(PROPOSALS, voted, proposal_key(proposal.number))
     return Outcome(changes=draft.changes())
+
+
+def _announce_keys(draft: Draft, action: Action) -> None:
+    """Set the keys that a proposal names aside while it waits (R3.6)."""
+    match action:
+        case Admit(member=member):
+            announce_keys(draft, member.id, member_keys(member))
+        case SetValidator(party=party, validator=validators):
+            for validator in validators:
+                announce_keys(draft, party, validator_keys(validator))
+        case SetMemberKeys(party=party, keys=keys):
+            announce_keys(draft, party, (key.key for key in keys))
 
 
 def _require_voter(view: StateView, party_id: str, context: Context) -> None:
@@ -491,7 +506,7 @@ def _check_admission(view: StateView, member: Member, context: Context) -> None:
     problem = member_problem(member)
     if problem is not None:
         raise ActionInvalid(reason=problem)
-    _require_new_keys(view, member_keys(member), owner="")
+    _require_new_keys(view, member_keys(member), owner=member.id)
     if member.validator:
         _require_room(_next_set(view, context, member.id, member.validator))
 
@@ -502,7 +517,7 @@ def _require_new_keys(view: StateView, keys: list[bytes], *, owner: str) -> None
     for key in keys:
         held = get(view, VALIDATOR_KEYS, key.hex())
         taken = get(view, KEYS, key.hex()) is not None or (held is not None and held.party != owner)
-        if key in named or taken:
+        if key in named or taken or announced_for_other(view, key, owner):
             raise KeyTaken(key=key.hex())
         named[key] = None
         if not is_registrable_key(key):
@@ -551,6 +566,9 @@ def _check_parameters(parameters: Parameters) -> None:
         value = getattr(parameters, name)
         if value < least:
             raise ActionInvalid(reason=f"{name} is {value}, expected at least {least}")
+    for rule in parameters.officers:
+        if rule.kind.startswith("governance."):  # else nobody could ever take it back
+            raise ActionInvalid(reason="governance asks for two officers, whatever it is about")
 
 
 def _require_ahead(height: int, context: Context) -> None:

@@ -109,13 +109,15 @@ class InvoiceRecord(Record, frozen=True):
 
 
 class ContractRecord(Record, frozen=True):
-    """A contract as it was first shown: it stays so."""
+    """A contract as it was first shown: it stays so while a claim rests on it."""
 
     redeemer: Slug
     holder: Slug
     amount: Fen
     start_day: Natural
     end_day: Natural
+    claims: Natural
+    """Claims that rest on it; with none it is as good as new."""
 
 
 INVOICES = Table("invoice", InvoiceRecord)
@@ -243,16 +245,18 @@ def use_contract(draft: Draft, shown: Shown, terms: Terms, amount: int) -> None:
         return
     contract = shown.contract[0]
     tag = contract.tag.hex()
+    known = get(draft, CONTRACTS, tag)
+    claims = 0 if known is None else known.claims
     record = ContractRecord(
         redeemer=shown.redeemer,
         holder=shown.holder,
         amount=contract.amount,
         start_day=contract.start_day,
         end_day=contract.end_day,
+        claims=claims + 1,
     )
-    known = get(draft, CONTRACTS, tag)
-    for field in ContractRecord.__struct_fields__:
-        if known is not None and getattr(known, field) != getattr(record, field):
+    for field in ("redeemer", "holder", "amount", "start_day", "end_day"):
+        if claims and getattr(known, field) != getattr(record, field):
             raise ContractDiffers(field=field)
     days = contract.end_day - contract.start_day
     if days <= 0:
@@ -277,7 +281,8 @@ def allowed_base(contract: Contract, terms: Terms) -> int:
     for first_day, end_day in terms.base_period:
         used = min(contract.end_day, end_day) - max(contract.start_day, first_day)
         days = contract.end_day - contract.start_day
-        return money.share_of(contract.amount, max(0, used), days, terms.rounding)
+        share = money.share_of(contract.amount, max(0, used), days, terms.rounding)
+        return min(share, contract.amount)
     return contract.amount
 
 
@@ -346,6 +351,9 @@ def settle_invoice(
         change_amount(draft, CONTRACT_PAID, pending + accepted, *key)
         if ended:
             change_amount(draft, CONTRACT_BASE, -shown.invoice.base, *key)
+            known = must(draft, CONTRACTS, key[1])
+            fewer = msgspec.structs.replace(known, claims=known.claims - 1)
+            draft.put(CONTRACTS, fewer, key[1])
     if not uses:
         for row in shown.usage:
             used = (shown.redeemer, row.chip, str(row.day))

@@ -1,5 +1,6 @@
 """Parties, their keys and their standing; enrolment (spec T1, R3, R10)."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -97,6 +98,11 @@ REGISTRATION_TAGS = Table("registration-tag", KeyOwner)
 """By the tag in hex."""
 VALIDATOR_KEYS = Table("validator-key", KeyOwner)
 """By the key in hex: the keys of validating nodes sign no transactions and stay theirs for ever."""
+
+
+ANNOUNCED_KEYS = Table("announced-key", KeyOwner)
+"""By the key in hex: keys that a recovery or a proposal names are set aside for its party, so that
+nobody can take one while it waits (R3.6)."""
 
 
 class Ids(Record, frozen=True):
@@ -230,8 +236,22 @@ def _may_use(view: StateView, party_id: str, key: PartyKey) -> bool:
     """Return whether a key is nobody's, or alive at this very party and person."""
     if get(view, VALIDATOR_KEYS, key.key.hex()) is not None:
         return False
+    if announced_for_other(view, key.key, party_id):
+        return False
     found = get(view, KEYS, key.key.hex())
     return found is None or (found.alive and (found.party, found.person) == (party_id, key.person))
+
+
+def announced_for_other(view: StateView, key: bytes, party_id: str) -> bool:
+    """Return whether a key was set aside for another party (R3.6)."""
+    announced = get(view, ANNOUNCED_KEYS, key.hex())
+    return announced is not None and announced.party != party_id
+
+
+def announce_keys(draft: Draft, party_id: str, keys: Iterable[bytes]) -> None:
+    """Set keys aside for a party that will get them (R3.6)."""
+    for key in keys:
+        draft.put(ANNOUNCED_KEYS, KeyOwner(party=party_id), key.hex())
 
 
 def put_keys(draft: Draft, party_id: str, old: tuple[PartyKey, ...], new: KeySet) -> None:

@@ -248,13 +248,16 @@ def _cancel(draft: Draft, payable: Payable, part: int) -> int:
         else:
             room = 0
     direct = min(part, room)
+    forgiven = min(part - direct, payable.written_off)  # nobody paid it, so nobody pays it back
+    back = part - direct - forgiven
     changed = msgspec.structs.replace(
         payable,
-        cancelled=payable.cancelled + direct,
-        reversed=payable.reversed + part - direct,
+        cancelled=payable.cancelled + direct + forgiven,
+        written_off=payable.written_off - forgiven,
+        reversed=payable.reversed + back,
     )
     draft.put(PAYABLES, changed, payable.id)
-    return part - direct
+    return back
 
 
 # The open cycle (R13)

@@ -151,7 +151,7 @@ def _confirm(view: StateView, act: Confirm, context: Context) -> Outcome:
     by_payee = act.by == payable.creditor
     if payment.status != "instructed" and not (by_payee and payment.status == "objected"):
         raise PaymentStatusWrong(end_to_end_id=payment.id, status=payment.status)
-    until_ms = payment.instructed_ms + OBJECTION_WINDOW_MS
+    until_ms = context.put_off(payment.instructed_ms + OBJECTION_WINDOW_MS)
     if not by_payee and context.time_ms < until_ms:
         raise ObjectionWindowOpen(until_ms=until_ms, time_ms=context.time_ms)
     draft = Draft(view)
@@ -205,7 +205,7 @@ def _object(view: StateView, act: ObjectToPayment, context: Context) -> Outcome:
     _require_consent_of(view, payable.creditor, "bank", context)
     if payment.status != "instructed":
         raise PaymentStatusWrong(end_to_end_id=payment.id, status=payment.status)
-    until_ms = payment.instructed_ms + OBJECTION_WINDOW_MS
+    until_ms = context.put_off(payment.instructed_ms + OBJECTION_WINDOW_MS)
     if context.time_ms >= until_ms:
         raise ObjectionWindowOver(until_ms=until_ms, time_ms=context.time_ms)
     draft = Draft(view)

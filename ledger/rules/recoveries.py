@@ -12,6 +12,7 @@ from ledger.rules.parties import (
     KeySet,
     OptionalTime,
     Party,
+    announce_keys,
     party_of,
     put_keys,
     require_active,
@@ -142,6 +143,7 @@ def _recover(view: StateView, act: Recover, context: Context) -> Outcome:
     )
     draft = Draft(view)
     draft.put(RECOVERIES, recovery, party.id)
+    announce_keys(draft, party.id, (key.key for key in act.keys))
     stopped = msgspec.structs.replace(party, stopped_since_ms=(context.time_ms,))
     draft.put(PARTIES, stopped, party.id)
     return Outcome(changes=draft.changes())
@@ -184,7 +186,6 @@ def _decide(view: StateView, act: DecideRecovery, context: Context) -> Outcome:
         from_ms = recovery.opened_ms + RECOVERY_WAIT_MS
         if context.time_ms < from_ms:
             raise RecoveryTooEarly(from_ms=from_ms, time_ms=context.time_ms)
-        require_keys_fit(view, party.id, party.kind, recovery.keys, recovery.threshold)
     return _close(view, party, recovery, accept=act.accept, time_ms=context.time_ms)
 
 

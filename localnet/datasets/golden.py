@@ -413,7 +413,7 @@ def _redeem(
     operation = Redeem(
         holder=holder,
         redeemer=redeemer,
-        order=f"{holder} at {redeemer}",
+        order=RESERVED_FOR if reserve else f"{holder} at {redeemer}",
         lines=(Line(voucher=voucher, amount=amount, reserve=reserve),),
         grant=(),
         # Every bill has its own number, if none is said: programme, voucher, centre, base, sum.
@@ -431,6 +431,7 @@ def _invoice(name: str, net: int, base: int) -> Invoice:
     return Invoice(tag=digest("invoice", name), tag_epoch=1, net=net, base=base)
 
 
+RESERVED_FOR = "a training run"
 HANGZHOU_1 = "hangzhou.compute.000000001"
 SHENZHEN_2 = "shenzhen.compute.000000002"
 DOMESTIC_1 = f"{DOMESTIC}.000000001"
@@ -513,7 +514,7 @@ def _reserve_and_transfer() -> list[Step]:
         voucher=HANGZHOU_1,
         holder="firm-twin",
         redeemer="guian-hub",
-        order="a training run",
+        order=RESERVED_FOR,
         amount=5_000_00,
         chip="ascend-910b",
         service_class="training",

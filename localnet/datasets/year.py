@@ -606,7 +606,7 @@ class Year:
         operation = Redeem(
             holder=purse.holder,
             redeemer=centre.id,
-            order=f"order {number}",
+            order=_job(reserve[0]) if reserve else f"order {number}",
             lines=lines,
             grant=grant,
             invoice=Invoice(tag=self._digest("invoice", number), tag_epoch=1, net=base, base=base),
@@ -681,7 +681,7 @@ class Year:
                 voucher=purse.id,
                 holder=purse.holder,
                 redeemer=centre.id,
-                order=f"job {reserve}",
+                order=_job(reserve),
                 amount=amount,
                 chip=centre.chips[chip].chip,
                 service_class="training",
@@ -725,6 +725,11 @@ class Year:
         return crypto.tagged_hash(
             "tallystick/city-year/v1", str(self._seed).encode(), *(name.encode() for name in names)
         )
+
+
+def _job(reserve: str) -> str:
+    """Return the order that value was reserved for: its claim names the same."""
+    return f"job {reserve}"
 
 
 def _is_after_use(city: City) -> bool:

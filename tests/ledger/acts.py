@@ -24,6 +24,7 @@ from tests.reference.twin_value import (
     left_open,
     outstanding,
     redeemed_in,
+    resting,
 )
 from tests.reference.twin_world import (
     AMOUNT_MAX,
@@ -355,11 +356,13 @@ class Play:
                         over_ms = twin.hold_over(twin.reserves[line["reserve"]])
                         found.append((over_ms, claim["id"], (self._credit,)))
             elif claim["status"] == "under_review":
-                week_ms = claim["submitted"] + 7 * DAY_MS
-                found.append((week_ms, claim["id"], (self._decide, self._dispute)))
+                over_ms = twin.dispute_over(claim)
+                found.append((over_ms, claim["id"], (self._decide, self._dispute)))
         for name, payment in twin.payments.items():
             if payment["status"] == "instructed":
-                found.append((payment["instructed"] + 10 * DAY_MS, name, (self._payment,)))
+                # The end of its ten days, and the end that a quiet time puts off.
+                for over_ms in (payment["instructed"] + 10 * DAY_MS, twin.objection_over(payment)):
+                    found.append((over_ms, name, (self._payment,)))
         for name in self._stopped():
             opened_ms = twin.recoveries[name]["opened"]
             found.append((opened_ms + 72 * HOUR_MS, name, (self._decide_recovery,)))
@@ -374,7 +377,8 @@ class Play:
             found.append((said["issued"] + 61 * DAY_MS, said["subject"], (self._mint,)))
         if twin.cycle in twin.first_joins:
             found.append((twin.first_joins[twin.cycle] + DAY_MS, None, (self._close,)))
-        found.append((twin.quiet_until, None, (self._redeem, self._transfer, self._decide)))
+        after_quiet = (self._redeem, self._transfer, self._decide, self._payment)
+        found.append((twin.quiet_until, None, after_quiet))
         soon = range(self.time_ms + 500, self.time_ms + 12 * DAY_MS)
         return [one for one in found if one[0] in soon]
 
@@ -612,10 +616,8 @@ class Play:
         elif wrong < 0.13:
             keys[-1][0] = self.dice.choice(BAD_KEYS)
         elif wrong < 0.17:
-            # A key that somebody else will have, if a recovery goes through.
-            recovery = self._pick(self.twin.recoveries.values(), None)
-            if recovery is not None:
-                keys[-1][0] = recovery["keys"][-1][0]
+            # A key that is set aside, mostly for somebody else.
+            keys[-1][0] = self._pick(self.twin.announced, keys[-1][0])
         elif wrong < 0.21:
             # A key that is dead for ever, of the same person.
             for key, owner in self.twin.keys.items():
@@ -789,10 +791,31 @@ class Play:
             former["caps"] = list(former["caps"].values())
             if self._chance(0.1):
                 former["title"] = "Other"
+            if version > 1:
+                self._want_funders(known["terms"][version - 1]["funders"], former["funders"])
             return ["programme.publish", name, version, status, list(former.values())]
         self._mutate(new)
+        self._want_funders(known["terms"][version]["funders"], new["funders"])
         version = self.dice.choices((version + 1, version + 2, max(1, version - 1)), (20, 1, 1))[0]
         return ["programme.publish", name, version, "open", list(new.values())]
+
+    def _want_funders(self, before: list[Any], after: list[Any]) -> None:
+        """Want the officers of funders whose share grows (T3.8)."""
+        shares = dict(before)
+        for funder, bp in after:
+            if bp > shares.get(funder, 0) and self._chance(0.85):
+                self._want(funder, "budget")
+
+    def _share(self, new: dict[str, Any]) -> None:
+        """Let other funders share a programme, or the same ones otherwise."""
+        funders = self.dice.sample((*CITIES, PROVINCE), self.dice.randrange(1, 4))
+        rest, shares = 10_000, []
+        for funder in funders[1:]:
+            bp = self.dice.choice((0, 1, 2_500, 3_333))
+            shares.append([funder, bp])
+            rest -= bp
+        new["funders"] = [[funders[0], rest], *shares]
+        new["residual_funder"] = self.dice.choice(funders)
 
     def _mutate(self, new: dict[str, Any]) -> None:
         """Change terms: mostly what may be changed, now and then into nonsense."""
@@ -805,6 +828,8 @@ class Play:
         if self._chance(0.3):
             # A lower cap on redemptions than some holder has reached.
             new["caps"] = [*new["caps"][:4], [self.dice.choice((100, 1_000))], new["caps"][5]]
+        if self._chance(0.45):
+            self._share(new)
         wrong = self.dice.randrange(16)
         if wrong == 0:
             new["funders"] = [*new["funders"], new["funders"][0]]
@@ -836,8 +861,28 @@ class Play:
         funder = self._pick([name for name, _ in funders], "shanghai")
         if self._chance(0.05):
             funder = self.dice.choice((AUDITOR, "ningbo"))
-        self._want(funder, "budget")
         year = year_of(self.time_ms)
+        former = [
+            key
+            for key, money in self.twin.appropriated.items()
+            if money and key[2] not in [name for name, _ in self.twin.terms(key[0])["funders"]]
+        ]
+        if former and self._chance(0.45):
+            # A former funder, who may take back and no more.
+            programme, year, funder = self.dice.choice(former)
+            self._want(funder, "budget")
+            spare = self.twin.appropriated[programme, year, funder]
+            spare -= self.twin.committed(programme, year, funder)
+            sign, carried_ = self.dice.choice(((-1, []), (-1, []), (1, []), (-1, [year - 1])))
+            return [
+                "programme.appropriate",
+                programme,
+                funder,
+                year,
+                sign * self._amount(spare),
+                carried_,
+            ]
+        self._want(funder, "budget")
         carried: list[int] = []
         delta = self.dice.randrange(1, 30_000)
         if self._chance(0.25):
@@ -857,6 +902,8 @@ class Play:
         known = self.twin.accreditations.get(centre)
         host = known["host"] if known is not None and self._chance(0.9) else self._city()
         self._want(host, "registrar")
+        if known is not None and known["host"] != host and self._chance(0.6):
+            self._want(centre)
         devices: list[Any] = [
             ["ascend", "domestic", self.dice.choice((1, 4, 40)), self.dice.choice((0, 2_000))],
             ["hopper", self.dice.choice(("foreign", "foreign", "domestic")), 6, 3_000],
@@ -970,12 +1017,15 @@ class Play:
             voucher["id"],
             holder,
             self._centre_for(voucher["programme"], voucher["version"]),
-            "order",
+            self._order(),
             amount,
             self._chip(),
             self._service(),
             until,
         ]
+
+    def _order(self) -> str:
+        return self.dice.choices(("order", "other order"), (12, 1))[0]
 
     def _chip(self) -> str:
         return self.dice.choices(("ascend", "hopper", "abacus"), (10, 10, 1))[0]
@@ -1055,7 +1105,11 @@ class Play:
         if self._chance(0.04):
             # An officer who signs here cannot decide the claim later.
             self._want(programme.split(".")[0], "review", 1)
-        chip, service = self._chip(), self._service()
+        order, chip, service = self._order(), self._chip(), self._service()
+        reserved = [name for line in lines for name in line[2] if name in twin.reserves]
+        if reserved and self._chance(0.97):
+            reserve = twin.reserves[reserved[0]]
+            order, chip, service = reserve["order"], reserve["chip"], reserve["service_class"]
         rate = None
         if holder in twin.parties and centre in twin.accreditations:
             rate = twin.rate(terms_, holder, centre, chip, service)
@@ -1079,7 +1133,7 @@ class Play:
             "voucher.redeem",
             holder,
             centre,
-            "order",
+            order,
             lines,
             grant,
             invoice,
@@ -1126,6 +1180,11 @@ class Play:
                         voucher["version"],
                     )
                     same = same and other["redeemer"] == reserve["redeemer"]
+                    uses = [
+                        (one["order"], one["chip"], one["service_class"])
+                        for one in (reserve, other)
+                    ]
+                    same = same and (uses[0] == uses[1] or self._chance(0.03))
                     new = of["id"] not in [line[0] for line in lines]
                     if same and new and len(lines) < 3 and other["left"] > 0:
                         lines.append([of["id"], self._amount(other["left"]), [other_name]])
@@ -1240,7 +1299,9 @@ class Play:
         """Return an invoice claimed before, if there is one."""
         tags = []
         for tag, known in self.twin.invoices.items():
-            if (known["holder"], known["redeemer"]) == (holder, centre) or self._chance(0.01):
+            same = (known["holder"], known["redeemer"]) == (holder, centre)
+            same = same and (not usage or known["usage"][0][0] == usage[0][0])
+            if same or self._chance(0.01):
                 tags.append(tag)
         tag = self._pick(tags, None)
         if tag is None:
@@ -1272,13 +1333,21 @@ class Play:
         ]
         if known and self._chance(0.6):
             contract = list(self.dice.choice(known))
-            if self._chance(0.05):
+            free = [one for one in known if not resting(self.twin, one[0])]
+            if free and self._chance(0.3):
+                # No claim rests on it: it is as good as new.
+                contract = [self.dice.choice(free)[0], base * 8, contract[2], contract[3]]
+                contract[1] = min(contract[1], AMOUNT_MAX)
+            elif self._chance(0.05):
                 contract[self.dice.choice((1, 2, 3))] += 1
             return [contract]
         start = today - self.dice.randrange(40)
         (days,) = self.dice.choices((0, 1, 30, 100, 300, 301), (1, 8, 8, 8, 4, 1))
         end = start + days
         amount = min(base * self.dice.choice((1, 3, 8, 40)), AMOUNT_MAX)
+        if self._chance(0.05):
+            # What is rounded up to the base stays above the amount.
+            amount = max(1, base - self.dice.randrange(1, 5))
         return [[digest("contract", self.made), amount, start, end]]
 
     def _claim(self, *statuses: str) -> Thing | None:
@@ -1325,8 +1394,15 @@ class Play:
         # Many small credit notes on one claim: the thirty-second is the last.
         live = [one for one in self.twin.claims.values() if outstanding(one) > 40 and one["notes"]]
         many = max(live, key=lambda one: one["notes"]) if live else None
+        forgiven = [
+            self.twin.claims[one["claim"]]
+            for one in self.twin.payables.values()
+            if one["claim"] and one["written_off"]
+        ]
         if many is not None and self._chance(0.5):
             claim = many
+        elif forgiven and self._chance(0.3):
+            claim = self.dice.choice(forgiven)
         if claim is None or self._chance(0.02):
             return ["claim.credit", f"{CENTRES[0]}.000099999", 1, CASE]
         self._want(claim["redeemer"])
@@ -1368,6 +1444,8 @@ class Play:
 
     def _payment(self) -> list[Any]:
         act = self.dice.choice(("confirmed", "confirmed", "returned", "objected"))
+        if self.time_ms < self.twin.quiet_until and self._chance(0.5):
+            act = "objected"
         live = {
             "confirmed": ("instructed", "objected"),
             "returned": ("instructed", "confirmed", "objected"),
@@ -1450,10 +1528,15 @@ class Play:
             name = self._pick([*self.twin.holds, "shanghai.000099999"], "shanghai.000099999")
         hold = self.twin.holds.get(name, {"by": "shanghai"})
         by = hold["by"]
-        if self._chance(0.1):
+        if self._chance(0.3):
+            by = self.dice.choice([AUDITOR, *self._watchers()])
+        elif self._chance(0.1):
             by = self.dice.choice((self._city(), PROVINCE, "nowhere"))
         self._want(by, "review")
         return ["hold.clear", by, name, CASE]
+
+    def _watchers(self) -> list[str]:
+        return [name for name, one in self.twin.parties.items() if one["kind"] == "auditor"]
 
     def _anchor(self) -> list[Any]:
         by = self._pick(self._members(), AUDITOR)
@@ -1519,7 +1602,8 @@ class Play:
             if party in twin.validators and self._chance(0.3):
                 keys = list(twin.validators[party])
             if self._chance(0.15):
-                keys[self.dice.randrange(4)] = self.dice.choice((*BAD_KEYS, *sorted(twin.keys)))
+                taken = (*BAD_KEYS, *sorted(twin.keys), *twin.announced)
+                keys[self.dice.randrange(4)] = self.dice.choice(taken)
             return ["validator", party, [keys]]
         if kind == "keys":
             party = self._pick(twin.parties, "shanghai")
@@ -1568,6 +1652,7 @@ class Play:
                 {"block_rows_max": 999},
                 {"expiry_ahead_max_ms": 59_999},
                 {"heartbeat_ms": 999},
+                {"officers": [[self.dice.choice(("governance.vote", "governance.")), 1, 3]]},
             )
         )
         return parameters(**{**changes, **wrong})
@@ -1591,9 +1676,8 @@ class Play:
             member[6] = member[6][:1]
             member[6][0][2] = ["pay"]
         elif wrong == 2:
-            member[6][0][0] = self.dice.choice(
-                (BAD_KEYS[0], self.dice.choice(sorted(self.twin.keys)))
-            )
+            known = [*self.twin.keys, *self.twin.announced]
+            member[6][0][0] = self.dice.choice((BAD_KEYS[0], self.dice.choice(known)))
         elif wrong == 5:
             member[7] = len(member[6])
         elif wrong == 3:

@@ -34,7 +34,7 @@ def test_every_check_of_the_specification_has_a_case_of_every_code_it_names() ->
         (clause, code_text(number)) for clause, numbers in checks().items() for number in numbers
     }
     print(f"{len(asked)} codes of {len(checks())} checks")
-    assert len(checks()) >= 220
+    assert len(checks()) >= 218
     assert sorted(asked - reached) == []
 
 

@@ -17,7 +17,7 @@ from ledger.rules.clearing import CYCLES
 from ledger.rules.governance import CONTROL, PARAMETERS, PROPOSALS, VALIDATORS
 from ledger.rules.holds import HOLDS
 from ledger.rules.invoices import CONTRACT_BASE, CONTRACT_PAID, CONTRACTS, DEVICE_TIME, INVOICES
-from ledger.rules.parties import PARTIES
+from ledger.rules.parties import ANNOUNCED_KEYS, PARTIES
 from ledger.rules.payables import OPEN_CYCLE, PAYABLES
 from ledger.rules.payments import PAYMENTS
 from ledger.rules.programmes import PROGRAMMES, TOTALS
@@ -77,6 +77,7 @@ def books_of_ledger(store: MemoryStore) -> Books:
             key: (one.party, one.person, sorted(one.roles), one.alive)
             for key, one in rows(store, KEYS).items()
         },
+        "announced-key": {key: one.party for key, one in rows(store, ANNOUNCED_KEYS).items()},
         "attestation": {
             key: (one.text, one.amount, one.issued_ms, one.valid_until_ms, bool(one.revoked_ms))
             for key, one in rows(store, ATTESTATIONS).items()
@@ -143,7 +144,16 @@ def books_of_ledger(store: MemoryStore) -> Books:
         "issued": fens(store, ISSUED),
         "group-issued": fens(store, GROUP_ISSUED),
         "reserve": {
-            key: (one.voucher, one.redeemer, one.amount, one.left, one.until_ms)
+            key: (
+                one.voucher,
+                one.redeemer,
+                one.order,
+                one.chip,
+                one.service_class,
+                one.amount,
+                one.left,
+                one.until_ms,
+            )
             for key, one in rows(store, RESERVES).items()
         },
         "claim": {
@@ -181,7 +191,7 @@ def books_of_ledger(store: MemoryStore) -> Books:
             for key, one in rows(store, INVOICES).items()
         },
         "contract": {
-            key: (one.redeemer, one.holder, one.amount, one.start_day, one.end_day)
+            key: (one.redeemer, one.holder, one.amount, one.start_day, one.end_day, one.claims)
             for key, one in rows(store, CONTRACTS).items()
         },
         "contract-base": fens(store, CONTRACT_BASE),
@@ -268,6 +278,7 @@ def books_of_twin(twin: Twin) -> Books:
             for key, one in twin.keys.items()
             if not one["validator"]
         },
+        "announced-key": {key.hex(): party for key, party in twin.announced.items()},
         "attestation": {
             "/".join((one["subject"], one["topic"], one["attester"], one["about"] or "")): (
                 one["text"],
@@ -307,13 +318,29 @@ def books_of_twin(twin: Twin) -> Books:
         ),
         "group-issued": summed(grouped),
         "reserve": {
-            name: (one["voucher"], one["redeemer"], one["amount"], one["left"], one["until"])
+            name: (
+                one["voucher"],
+                one["redeemer"],
+                one["order"],
+                one["chip"],
+                one["service_class"],
+                one["amount"],
+                one["left"],
+                one["until"],
+            )
             for name, one in twin.reserves.items()
         },
         "claim": {name: claim_of_twin(twin, one) for name, one in twin.claims.items()},
         "invoice": {tag.hex(): invoice_of_twin(twin, one) for tag, one in twin.invoices.items()},
         "contract": {
-            tag.hex(): (one["redeemer"], one["holder"], one["amount"], one["start"], one["end"])
+            tag.hex(): (
+                one["redeemer"],
+                one["holder"],
+                one["amount"],
+                one["start"],
+                one["end"],
+                len(value.resting(twin, tag)),
+            )
             for tag, one in twin.contracts.items()
         },
         "contract-base": summed([(name, claim["base"]) for name, claim in on_contract]),

@@ -124,6 +124,7 @@ def recover(world: World, city: str, name: str, keys: Any, threshold: int, case:
     world.officers(city, "registrar")
     world.free(name)
     world.keys_fit(name, "holder", keys, threshold)
+    world.announce([key for key, _, _ in keys], name)
     world.recoveries[name] = {
         "open": True,
         "opened": world.time,
@@ -164,7 +165,6 @@ def decide(world: World, city: str, name: str, accept: bool, second_: Any) -> No
         need(second is not None, 215)
     if accept:
         need(world.time >= recovery["opened"] + 72 * HOUR_MS, 214)
-        world.keys_fit(name, "holder", recovery["keys"], recovery["threshold"])
     recovery["open"] = False
     party["stopped"] += world.time - recovery["opened"]
     if accept:
@@ -217,8 +217,14 @@ def publish(world: World, it: Thing) -> None:
         if it["version"] == known["version"]:
             need(terms == known["terms"][known["version"]], 311)
     need(consistent(terms), 303)
-    for funder, _ in terms["funders"]:
+    before: dict[str, int] = {}
+    if it["version"] > 1:
+        assert known is not None
+        before = dict(known["terms"][it["version"] - 1]["funders"])
+    for funder, bp in terms["funders"]:
         world.party(funder, "treasury")
+        if it["version"] > 1 and bp > before.get(funder, 0):
+            world.officers(funder, "budget")
     if known is None:
         known = world.programmes[it["programme"]] = {"terms": {}}
     known["version"] = it["version"]
@@ -230,7 +236,8 @@ def appropriate(world: World, it: Thing) -> None:
     """T4."""
     programme, year, funder, delta = it["programme"], it["year"], it["funder"], it["delta"]
     need(programme in world.programmes, 301)
-    need(funder in [name for name, _ in world.terms(programme)["funders"]], 305)
+    takes_back = delta < 0 and not it["carried_from"]
+    need(takes_back or funder in [name for name, _ in world.terms(programme)["funders"]], 305)
     world.officers(funder, "budget", abs(delta))
     world.active(funder)
     budgets = world.appropriated
@@ -254,7 +261,8 @@ def accredit(world: World, it: Thing) -> None:
     world.active(it["host"])
     world.party(it["centre"], "data_centre")
     former = world.accreditations.get(it["centre"])
-    need(former is None or former["host"] == it["host"], 408)
+    if former is not None and former["host"] != it["host"]:
+        need(world.signatures(it["centre"]) >= world.parties[it["centre"]]["threshold"], 408)
     chips = [chip for chip, _, _, _ in it["devices"]]
     need(all(chips.count(chip) == 1 for chip in chips), 407)
     world.accreditations[it["centre"]] = {
@@ -363,9 +371,10 @@ def clear_hold(world: World, it: Thing) -> None:
     need(it["hold"] in world.holds, 901)
     hold = world.holds[it["hold"]]
     need(hold["open"], 902)
-    world.party(it["by"], "city", "auditor")
+    by = world.party(it["by"], "city", "auditor")
     world.active(it["by"])
-    need(hold["by"] == it["by"] or world.parties[hold["by"]]["status"] != "active", 903)
+    may = hold["by"] == it["by"] or by["kind"] == "auditor"
+    need(may or world.parties[hold["by"]]["status"] != "active", 903)
     world.consent(it["by"], "review")
     hold["open"] = False
     for payable in touched_payables(world, hold["scope"], hold["id"]):
@@ -408,6 +417,7 @@ def propose(world: World, it: Thing) -> None:
         "votes": {it["proposer"]: True},
     }
     world.proposals.append(proposal)
+    world.announce(*keys_named(*it["action"]))
     if is_adopted(world, proposal):
         adopt(world, proposal)
 
@@ -446,13 +456,32 @@ def is_adopted(world: World, proposal: Thing) -> bool:
     return 3 * cities_for > 2 * cities and 3 * members_for > 2 * members
 
 
-def nobodys(world: World, keys: list[bytes], but_validator: str = "") -> None:
-    """Refuse keys that are taken (204) or are not registrable (205), key by key."""
+def keys_named(action: str, *fields: Any) -> tuple[list[bytes], str]:
+    """Return the keys that an action names, and for whom (R3.6)."""
+    if action == "admit":
+        member = named(MEMBER, fields[0])
+        keys = [key for key, _, _ in member["keys"]]
+        if member["validator"]:
+            keys += member["validator"][0][:4]
+        return keys, member["id"]
+    if action == "validator":
+        return list(fields[1][0][:4]) if fields[1] else [], fields[0]
+    if action == "keys":
+        return [key for key, _, _ in fields[1]], fields[0]
+    return [], ""
+
+
+def nobodys(world: World, keys: list[bytes], party: str) -> None:
+    """Refuse keys that are taken (204) or are not registrable (205), key by key.
+
+    Not taken are those of the party as a validator, and those announced for it.
+    """
     for place, key in enumerate(keys):
         need(key not in keys[:place], 204)
         owner = world.keys.get(key)
         if owner is not None:
-            need(owner["validator"] and owner["party"] == but_validator, 204)
+            need(owner["validator"] and owner["party"] == party, 204)
+        world.not_announced(key, party)
         need(world.registrable(key), 205)
 
 
@@ -476,10 +505,7 @@ def action_holds(world: World, action: str, *fields: Any) -> None:
         member = named(MEMBER, fields[0])
         need(member["id"] not in world.parties and member["id"] != "clearing", 202)
         need(member_fits(world, member), 805)
-        keys = [key for key, _, _ in member["keys"]]
-        if member["validator"]:
-            keys += member["validator"][0][:4]
-        nobodys(world, keys)
+        nobodys(world, *keys_named(action, *fields))
         need(len(world.validators) + len(member["validator"]) <= 128, 805)
     elif action == "status":
         name, status = fields
@@ -492,8 +518,7 @@ def action_holds(world: World, action: str, *fields: Any) -> None:
         world.party(name, "city", "data_centre")
         world.active(name)
         others = len([other for other in world.validators if other != name])
-        if validator_:
-            nobodys(world, list(validator_[0][:4]), but_validator=name)
+        nobodys(world, *keys_named(action, *fields))
         need(1 <= others + len(validator_) <= 128, 805)
     elif action == "keys":
         name, keys, threshold = fields
@@ -505,6 +530,8 @@ def action_holds(world: World, action: str, *fields: Any) -> None:
         need(new["block_rows_max"] >= 1_000, 805)
         need(new["expiry_ahead_max_ms"] >= 60_000, 805)
         need(new["heartbeat_ms"] >= 1_000, 805)
+        for kind, _, _ in new["officers"]:
+            need(not kind.startswith("governance."), 805)
     elif action == "rules_version":
         version, from_height = fields
         need(version > world.rules_version[0], 805)

@@ -136,6 +136,9 @@ def reserve(world: World, it: Thing) -> None:
     world.reserves[f"{redeemer}.{serial:09d}"] = {
         "voucher": voucher["id"],
         "redeemer": redeemer,
+        "order": it["order"],
+        "chip": it["chip"],
+        "service_class": it["service_class"],
         "amount": amount,
         "left": amount,
         "until": it["until_ms"],
@@ -203,7 +206,7 @@ def redeem(world: World, it: Thing) -> None:
         world.free(holder)
         world.active(redeemer)
     for line in lines:
-        line_is_theirs(world, line, holder, redeemer)
+        line_is_theirs(world, line, it)
     for line in lines:
         first, other = world.vouchers[vouchers[0]], world.vouchers[line["voucher"]]
         need(other["programme"] == first["programme"], 613)
@@ -324,13 +327,17 @@ def redeem(world: World, it: Thing) -> None:
         owe(world, claim)
 
 
-def line_is_theirs(world: World, line: Thing, holder: str, redeemer: str) -> None:
+def line_is_theirs(world: World, line: Thing, it: Thing) -> None:
     """T9.7."""
-    held_voucher(world, line["voucher"], holder)
+    held_voucher(world, line["voucher"], it["holder"])
     if line["reserve"] is not None:
         need(line["reserve"] in world.reserves, 512)
         found = world.reserves[line["reserve"]]
-        need(found["voucher"] == line["voucher"] and found["redeemer"] == redeemer, 513)
+        need(found["voucher"] == line["voucher"], 513)
+        for field in ("redeemer", "order", "service_class"):
+            need(found[field] == it[field], 513)
+        for chip, _, _, _ in it["usage"]:
+            need(found["chip"] == chip, 513)
 
 
 def line_suffices(world: World, line: Thing) -> None:
@@ -429,6 +436,11 @@ def tariffs_allow(world: World, centre: str, usage: Any, base: int) -> None:
     need(base <= allowed // HOUR_MS, 410)
 
 
+def resting(world: World, tag: bytes) -> list[Thing]:
+    """Return the claims that rest on a contract, of any programme (R12.3, R12.4)."""
+    return [one for one in world.claims.values() if one["contract"] == tag and outstanding(one)]
+
+
 def contract_holds(
     world: World, terms: Thing, it: Thing, programme: str, total: int, base: int
 ) -> None:
@@ -443,7 +455,7 @@ def contract_holds(
         return
     tag, amount, start, end = contract
     known = world.contracts.get(tag)
-    if known is not None:
+    if known is not None and resting(world, tag):
         need(known["redeemer"] == it["redeemer"] and known["holder"] == it["holder"], 616)
         need(known["amount"] == amount, 616)
         need(known["start"] == start and known["end"] == end, 616)
@@ -452,10 +464,10 @@ def contract_holds(
     allowed = amount
     if period is not None:
         inside = max(0, min(end, period[1]) - max(start, period[0]))
-        allowed = rounded(amount * inside, end - start, terms["rounding"])
+        allowed = min(amount, rounded(amount * inside, end - start, terms["rounding"]))
     bases, sums = 0, 0
-    for claim in world.claims.values():
-        if claim["contract"] == tag and claim["programme"] == programme and outstanding(claim):
+    for claim in resting(world, tag):
+        if claim["programme"] == programme:
             bases += claim["base"]
             sums += outstanding(claim)
     need(bases + base <= allowed, 618)
@@ -536,7 +548,7 @@ def decide_claim(world: World, name: str, accepted: int, case: Any, tag_checked:
     if claim["status"] == "disputed":
         need(case != [], 625)
     if accepted > 0 and claim["status"] == "under_review" and not claim["holder_signed"]:
-        need(world.time >= claim["submitted"] + 7 * DAY_MS, 622)
+        need(world.time >= world.dispute_over(claim), 622)
     if accepted > 0:
         need(tag_checked, 627)
     if accepted > 0:
@@ -580,9 +592,8 @@ def dispute(world: World, name: str, case: bytes) -> None:
     claim = world.claims[name]
     need(claim["status"] == "under_review", 621)
     world.consent(claim["holder"])
-    world.free(claim["holder"])
     need(not claim["holder_signed"], 624)
-    need(world.time < claim["submitted"] + 7 * DAY_MS, 623)
+    need(world.time < world.dispute_over(claim), 623)
     claim["status"] = "disputed"
     claim["case"] = case
 
@@ -721,8 +732,10 @@ def credit_leg(world: World, claim: Thing, leg: str, amount: int) -> None:
             cancel = 0
         else:
             cancel = min(part, payable["amount"] - payable["cancelled"])
-        payable["cancelled"] += cancel
-        back = part - cancel
+        forgiven = min(part - cancel, payable["written_off"])
+        payable["written_off"] -= forgiven
+        payable["cancelled"] += cancel + forgiven
+        back = part - cancel - forgiven
         payable["reversed"] += back
         if back > 0:
             to, by = payable["debtor"], payable["creditor"]
@@ -813,7 +826,7 @@ def confirmed(world: World, name: str, by: str) -> None:
     late = by == payable["creditor"] and payment["status"] == "objected"
     need(payment["status"] == "instructed" or late, 706)
     if by == payable["debtor"]:
-        need(world.time >= payment["instructed"] + 10 * DAY_MS, 707)
+        need(world.time >= world.objection_over(payment), 707)
     payment["status"] = "confirmed"
 
 
@@ -845,6 +858,6 @@ def objected(world: World, name: str, reason: str) -> None:
     payment = world.payments[name]
     world.consent(world.payables[payment["payable"]]["creditor"], "bank")
     need(payment["status"] == "instructed", 706)
-    need(world.time < payment["instructed"] + 10 * DAY_MS, 708)
+    need(world.time < world.objection_over(payment), 708)
     payment["status"] = "objected"
     payment["reason"] = reason

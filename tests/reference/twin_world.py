@@ -176,6 +176,7 @@ class World:
 
         self.parties: dict[str, Thing] = {}
         self.keys: dict[bytes, Thing] = {}
+        self.announced: dict[bytes, str] = {}
         self.validators: dict[str, Any] = {}
         self.recoveries: dict[str, Thing] = {}
         self.attestations: list[Thing] = []
@@ -349,7 +350,17 @@ class World:
             if owner is not None:
                 need(not owner["validator"] and not owner["dead"], 204)
                 need(owner["party"] == name and owner["person"] == person, 204)
+            self.not_announced(key, name)
             need(self.registrable(key), 205)
+
+    def not_announced(self, key: bytes, party: str) -> None:
+        """Refuse a key that is set aside for another party (R3.5, R3.6)."""
+        need(self.announced.get(key, party) == party, 204)
+
+    def announce(self, keys: list[bytes], party: str) -> None:
+        """R3.6."""
+        for key in keys:
+            self.announced[key] = party
 
     # R4 Grants
 
@@ -544,6 +555,14 @@ class World:
     def hold_over(self, reserve: Thing) -> int:
         """Return when a reserve can't be claimed any more (T9.9)."""
         return self.put_off(int(reserve["until"]) + HOLD_GRACE_MS)
+
+    def dispute_over(self, claim: Thing) -> int:
+        """Return when a claim's dispute window ends (R11.5)."""
+        return self.put_off(int(claim["submitted"]) + 7 * DAY_MS)
+
+    def objection_over(self, payment: Thing) -> int:
+        """Return when a payment's objection window ends (R11.5)."""
+        return self.put_off(int(payment["instructed"]) + 10 * DAY_MS)
 
     def new_voucher(
         self, programme: str, holder: str, amount: int, expires_at: int, year: int, version: int

@@ -150,7 +150,9 @@ def test_a_file_may_have_more_columns_and_a_result_may_lack_its_payable(tmp_path
     ("text", "complaint"),
     [
         ("EndToEndId,TxSts\n", "columns InstdAmt"),
-        ('EndToEndId,TxSts,InstdAmt\n"x', "unexpected end"),
+        ('EndToEndId,TxSts,InstdAmt\n"x', "line 2: unexpected end"),
+        ('EndToEndId,TxSts,InstdAmt\nx,ACSP,1\n\n"x"y\n', "line 4: "),
+        ("EndToEndId,TxSts,InstdAmt\nx,ACSP,1,000.50\n", "line 2: '000.50' stands after"),
     ],
 )
 def test_a_file_that_is_none_is_refused_whole(text: str, complaint: str, tmp_path: Path) -> None:

@@ -128,9 +128,10 @@ def test_a_mint_takes_its_rows_from_a_spreadsheet(funded: Tally, tmp_path: Path)
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("holder;yuan\n", "columns holder and yuan"),
-        ("holder,yuan\nfirm-a,1.234\n", "line 2: '1.234' is not an amount"),
-        ("holder,yuan\nfirm-a\n", "line 2: expected a holder and an amount"),
+        ("holder;yuan\n", "columns holder, yuan"),
+        ('"holder"x,yuan\n', "line 1: "),
+        ("holder,yuan\nfirm-a,1.234\n", "line 2 (firm-a): '1.234' is not an amount"),
+        ("holder,yuan\nfirm-a\n", "line 2 (firm-a): expected a holder and an amount"),
         ("holder,yuan\n", "name whom to grant what"),
     ],
 )
@@ -141,6 +142,100 @@ def test_a_wrong_spreadsheet_is_refused_by_line(
     path.write_text(text)
     assert funded("voucher", "mint", PROGRAMME, "--csv", str(path), *MINT) == 2
     assert complaint in funded.err
+
+
+MALFORMED = (
+    "holder,yuan,commitment\n"
+    "firm-a,-3,\n"
+    "firm-a,10,\n"
+    "\n"
+    'firm-a,1.005,"a\nb"\n'
+    ",5,\n"
+    "nobody,5,\n"
+    "firm-a,5,beef\n"
+    "firm-a,0,\n"
+    "Firm A,5,\n"
+    "firm-a,1,000.50,\n"
+    "firm-a,5,,6\n"
+    '"firm-a"x,5,\n'
+    '"firm-a,5,\n'
+    "firm-a,5,\n"
+)
+MALFORMED_LINES = [2, 5, 7, 9, 10, 11, 12, 13, 14, 15]
+REFUSED_LINES = [(8, "party_unknown")]
+
+
+def test_a_dry_run_names_every_malformed_line_with_those_that_would_be_refused(
+    funded: Tally, node: FakeNode, tmp_path: Path
+) -> None:
+    path = tmp_path / "grants.csv"
+    path.write_text(MALFORMED)
+    sent = len(node.received)
+    words = ("--row", "firm-a=1", "--row", "stranger=1", "--csv", str(path), *MINT, "--dry-run")
+    failure = funded.json("voucher", "mint", PROGRAMME, *words, exits=2)["error"]
+    bad = failure["details"]["bad_rows"]
+    assert (bad[0]["row"], bad[0]["code"]) == (2, "party_unknown")
+    lines = [(row["line"], row["code"]) for row in bad[1:]]
+    assert lines == sorted([(line, "line_malformed") for line in MALFORMED_LINES] + REFUSED_LINES)
+    told = failure["message"].splitlines()[1:]
+    assert [one.replace(":", "").split()[:2] for one in told] == [
+        ["row", "2"],
+        *(["line", str(line)] for line, _ in lines),
+    ]
+    assert "'-3' is not an amount" in failure["message"]
+    assert "'beef' is not 64 hex digits" in failure["message"]
+    assert len(node.received) == sent
+
+
+def test_malformed_lines_are_all_named_before_a_node_is_asked(
+    funded: Tally, node: FakeNode, tmp_path: Path
+) -> None:
+    path = tmp_path / "grants.csv"
+    path.write_text(MALFORMED)
+    sent, tried = len(node.received), len(node.rehearsed)
+    words = ("voucher", "mint", PROGRAMME, "--csv", str(path), *MINT)
+    for more in ((), ("--save", str(tmp_path / "grants.tx"))):
+        failure = funded.json(*words, *more, exits=2)["error"]
+        bad = failure["details"]["bad_rows"]
+        assert [row["line"] for row in bad] == MALFORMED_LINES
+    assert (len(node.received), len(node.rehearsed)) == (sent, tried)
+    assert not (tmp_path / "grants.tx").exists()
+
+
+def test_malformed_lines_are_named_though_the_others_cannot_be_tried(
+    funded: Tally, tmp_path: Path
+) -> None:
+    path = tmp_path / "grants.csv"
+    path.write_text("holder,yuan\nfirm-a,1\nfirm-a,-1\n")
+    words = ("voucher", "mint", PROGRAMME, "--csv", str(path), *MINT[:2], "--dry-run")
+    failure = funded.json(*words, exits=2)["error"]
+    assert [row["line"] for row in failure["details"]["bad_rows"]] == [3]
+    assert "four_eyes_missing" in failure["message"]
+
+
+def test_rows_of_a_file_are_numbered_by_its_lines(
+    funded: Tally, node: FakeNode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(minting, "MINT_ROWS_MAX", 1)
+    path = tmp_path / "grants.csv"
+    path.write_text("holder,yuan\nfirm-a,1\n\nnobody,2\n")
+    words = ("voucher", "mint", PROGRAMME, "--csv", str(path), *MINT)
+    failure = funded.json(*words, exits=4)["error"]
+    (bad,) = failure["details"]["bad_rows"]
+    assert (bad["line"], bad["code"]) == (4, "party_unknown")
+    assert "line 4 (nobody): " in failure["message"]
+    path.write_text("holder,yuan\nnobody,2\n")
+    (bad,) = funded.json(*words, "--dry-run", exits=4)["error"]["details"]["bad_rows"]
+    assert (bad["line"], bad["code"]) == (2, "party_unknown")
+
+    path.write_text("holder,yuan\nfirm-a,1\n\nfirm-a,2\n")
+    node.submissions = [None, {"status": "refused", "code": "voucher_exhausted", "number": 502}]
+    failure = funded.json(*words, exits=4)["error"]
+    details = failure["details"]
+    assert (details["final_rows"], details["tried_lines"]) == (1, [4, 4])
+    assert details["go_on_from_line"] == 4
+    assert "final: 1 of 2, line 2 (" in failure["message"]
+    assert failure["message"].endswith("go on from line 4")
 
 
 def test_more_rows_than_a_transaction_holds_become_several(
@@ -306,7 +401,7 @@ def test_a_mint_that_stops_half_way_says_what_is_final_and_where_to_go_on(
     assert (details["final_rows"], details["tried_rows"]) == (1, [2, 2])
     assert (details["tried_rows_are_open"], details["go_on_from_row"]) == (is_open, go_on)
     (final,) = details["final_transactions"]
-    assert f"final: row 1 of 3 ({final})" in failure["message"]
+    assert f"final: 1 of 3, row 1 ({final})" in failure["message"]
     assert f"go on from row {go_on}" in failure["message"]
     assert "nothing was sent" not in failure["message"]
 

@@ -60,7 +60,7 @@ def refused(tally: Tally, code: str, *words: str) -> dict[str, Any]:
 
 
 RESERVE: Words = (
-    *("voucher", "reserve", FIRST, "1000", "--at", "guian-hub", "--order", "job-7"),
+    *("voucher", "reserve", FIRST, "1000", "--at", "guian-hub", "--order", "order-1"),
     *("--chip", "ascend-910b", "--until", TOMORROW, *OWNER),
 )
 
@@ -229,7 +229,7 @@ def test_value_is_set_aside_shown_and_given_back(minted: Tally) -> None:
     refused(minted, "reserve_exhausted", "voucher", "release", CLAIM, "601", *CENTRE)
     assert minted.json("voucher", "release", CLAIM, *CENTRE)["amount_fen"] == 60_000
     (row,) = minted.json("voucher", "reserves", "--at", "guian-hub")
-    assert (row["id"], row["order"], row["left_fen"]) == (CLAIM, "job-7", 0)
+    assert (row["id"], row["order"], row["left_fen"]) == (CLAIM, "order-1", 0)
 
 
 def test_a_voucher_is_extended_and_revoked(minted: Tally) -> None:
@@ -401,6 +401,42 @@ def test_a_part_is_written_off_by_both(owed: Tally) -> None:
     owed.must(*words, *PAY, *CENTRE)
     (row,) = owed.json("settlement", "statement", "--debtor", "shanghai")
     assert (row["written_off_fen"], row["open_fen"]) == (50, 29_950)
+
+
+@pytest.mark.parametrize("which", ["--debtor", "--creditor"])
+@pytest.mark.parametrize("more", [(), ("--sum",), ("--movements",)])
+@pytest.mark.parametrize("name", ["nobody", "No/Body"])
+def test_a_statement_of_an_unknown_party_exits_3(
+    owed: Tally, which: str, more: Words, name: str
+) -> None:
+    failure = owed.json("settlement", "statement", which, name, *more, exits=3)["error"]
+    assert failure["message"] == f"there is no party {name!r}"
+
+
+def test_an_export_for_an_unknown_party_exits_3_and_writes_no_file(
+    owed: Tally, tmp_path: Path
+) -> None:
+    out = tmp_path / "orders.csv"
+    words = ("settlement", "export", "--debtor", "nobody", "--out", str(out))
+    assert owed.json(*words, exits=3)["error"]["message"] == "there is no party 'nobody'"
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("more", [(), ("--sum",)])
+def test_a_statement_shows_everything_that_leads_from_the_amount_to_what_is_open(
+    instructed: Tally, more: Words
+) -> None:
+    instructed.must("settlement", "pay", "returned", "pay-1", "--reason", "closed account", *PAY)
+    instructed.must("claim", "credit", CLAIM, "100", "--note", "0e" * 32, *CENTRE, *REVIEW)
+    write_off = ("settlement", "pay", "written-off", PAYABLE, "20", "--reason", "rounding")
+    instructed.must(*write_off, *PAY, *CENTRE)
+    instructed.must("settlement", "pay", "instructed", PAYABLE, "30", *PAY)
+    instructed.must("-o", "csv", "settlement", "statement", *more)
+    (row,) = csv.DictReader(instructed.out.splitlines())
+    parts = ("amount", "cancelled", "paid", "pending", "written_off", "open")
+    assert [int(row[f"{name}_fen"]) for name in parts] == [30_000, 10_000, 0, 3_000, 2_000, 15_000]
+    instructed.must("settlement", "statement", *more)
+    assert "cancelled (yuan)" in instructed.out.splitlines()[0]
 
 
 # Files

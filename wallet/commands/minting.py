@@ -1,12 +1,14 @@
 """Minting many rows: from a spreadsheet to transactions, and every bad row before one is sent."""
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+import click
 
 from ledger.encoding import codec
+from ledger.encoding.codec import FEN_MAX
 from ledger.rules import calendar, money
 from ledger.rules.programmes import Terms
 from ledger.rules.refusals import (
@@ -25,9 +27,10 @@ from tally.output import parse_yuan, say
 from wallet import signing
 from wallet.client import Json, TransactionDocument
 from wallet.commands.session import NOTHING_SENT, Desk, Session
-from wallet.commands.typed import HASH, read_text
+from wallet.commands.typed import HASH, PARTY, amount_pairs, read_text
 from wallet.description import record_from
 from wallet.sentences import refusal_sentence
+from wallet.spreadsheets import Unreadable, csv_lines
 
 ROW_CODES = frozenset(
     refusal.code
@@ -50,33 +53,112 @@ MINT_ROOM_BYTES = MINT_BYTES_MAX - 4_096
 """What a mint's rows may take, beside its other fields and sixteen signatures."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A row and its place in what was asked for, from 1."""
+MALFORMED = "line_malformed"
+"""The code of a line that says no row; the ledger was not asked about it."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedRow:
+    """A row that was asked for, and where."""
+
+    kind: Literal["row", "line"]
+    """A ``--row``, or a line of a file."""
     number: int
+    """From 1; line 1 of a file has the column names."""
     row: MintRow
 
 
-def try_out_rows(desk: Desk, programme: Json, rows: Sequence[MintRow]) -> Json:
+def typed_rows(texts: Sequence[str]) -> list[WantedRow]:
+    """Return the rows of ``holder=yuan``; raise UsageError."""
+    return [
+        WantedRow(kind="row", number=number, row=MintRow(holder=holder, amount=fen, commitment=()))
+        for number, (holder, fen) in enumerate(amount_pairs(texts, "holder=yuan"), 1)
+    ]
+
+
+def csv_rows(file: Path) -> tuple[list[WantedRow], list[Json]]:
+    """Return the rows of a file, and its malformed lines as bad rows.
+
+    Raises UsageError if it has not the columns.
+    """
+    rows: list[WantedRow] = []
+    malformed: list[Json] = []
+    for line, fields in csv_lines(read_text(file, CSV_BYTES_MAX), file, ("holder", "yuan")):
+        try:
+            rows.append(WantedRow(kind="line", number=line, row=_row(fields)))
+        except (UsageError, click.BadParameter) as error:
+            malformed.append(
+                {
+                    "line": line,
+                    "holder": None if isinstance(fields, Unreadable) else fields["holder"],
+                    "amount_fen": None,
+                    "code": MALFORMED,
+                    "message": error.message,
+                    "values": {},
+                }
+            )
+    return rows, malformed
+
+
+def _row(fields: Mapping[str, str] | Unreadable) -> MintRow:
+    """Return what a line asks for; raise UsageError, or BadParameter for the commitment."""
+    if isinstance(fields, Unreadable):
+        raise UsageError(fields)
+    holder, yuan, commitment = (fields.get(name, "") for name in ("holder", "yuan", "commitment"))
+    if not holder or not yuan:
+        raise UsageError("expected a holder and an amount")
+    amount = parse_yuan(yuan)
+    if not 0 < amount <= FEN_MAX:
+        raise UsageError(f"{yuan!r} yuan can't be granted")
+    if not PARTY.fits(holder):
+        raise UsageError(f"{holder!r} is no id of a holder")
+    return MintRow(
+        holder=holder,
+        amount=amount,
+        commitment=(HASH.convert(commitment, None, None),) if commitment else (),
+    )
+
+
+def refuse_malformed(malformed: Sequence[Json]) -> None:
+    """Raise UsageError with the malformed lines of a file, if there are any."""
+    if malformed:
+        raise _malformed(malformed, "nothing was sent, since these lines are malformed:")
+
+
+def refuse_malformed_and_bad(
+    desk: Desk, programme: Json, rows: Sequence[WantedRow], malformed: Sequence[Json]
+) -> None:
+    """Raise UsageError with malformed lines, if there are any, and every row that is refused."""
+    if not malformed:
+        return
+    title = "nothing was sent, since these rows are malformed or would be refused"
+    bad: list[Json] = []
+    try:
+        bad, _ = _tried(desk, programme, rows)
+    except TallyError as error:  # about the whole: the lines are told all the same
+        title = (
+            f"the other rows can't be tried: {error.message.removesuffix(NOTHING_SENT)}\n"
+            "nothing was sent, since these lines are malformed"
+        )
+    raise _malformed([*malformed, *bad], title + _looked_no_further(bad) + ":")
+
+
+def _malformed(bad: Sequence[Json], title: str) -> UsageError:
+    return UsageError(_told(title, bad), details={"code": MALFORMED, "bad_rows": _in_order(bad)})
+
+
+def try_out_rows(desk: Desk, programme: Json, rows: Sequence[WantedRow]) -> Json:
     """Say what a mint of these rows would do, however many transactions it needs.
 
-    Raises Refused with every bad row. A node tries one transaction at a time, against one state.
-    So rows are tried in packs that hold all rows of a holder (or of a control group, where the
-    terms cap it): what is refused only together with rows of another transaction shows too. The
-    budgets, which all rows share, are added up here.
+    Raises Refused with every bad row.
     """
-    numbered = [_Row(number, row) for number, row in enumerate(rows, 1)]
-    terms = record_from(Terms, programme["terms"])
-    packs, apart = _packs(numbered, _groups(desk, terms))
-    bad: list[Json] = []
-    for pack in packs:
-        bad += _bad_rows(desk, programme, terms, pack, BAD_ROWS_MAX - len(bad))
-        if len(bad) >= BAD_ROWS_MAX:
-            break
-    bad += _beyond_budget(programme, terms, numbered, bad)
+    bad, apart = _tried(desk, programme, rows)
     if bad:
-        raise _bad_rows_refused(sorted(bad, key=lambda row: int(row["row"])))
+        title = "nothing was sent, since these rows would be refused" + _looked_no_further(bad)
+        in_order = _in_order(bad)
+        raise Refused(
+            _told(title + ":", bad), details={"code": in_order[0]["code"], "bad_rows": in_order}
+        )
     if apart:
         say(
             "known for each transaction only, since one can't hold all their rows: the caps of "
@@ -84,10 +166,31 @@ def try_out_rows(desk: Desk, programme: Json, rows: Sequence[MintRow]) -> Json:
         )
     return {
         "rows": len(rows),
-        "amount_fen": sum(row.amount for row in rows),
+        "amount_fen": sum(row.row.amount for row in rows),
         "caps_known_per_transaction_only": list(apart),
         "height": programme["as_of_height"],
     }
+
+
+def _tried(
+    desk: Desk, programme: Json, rows: Sequence[WantedRow]
+) -> tuple[list[Json], tuple[str, ...]]:
+    """Return the rows that are refused, and whose caps are known for each transaction only.
+
+    A node tries one transaction at a time, against one state. So rows are tried in packs that hold
+    all rows of a holder (or of a control group, where the terms cap it): what is refused only
+    together with rows of another transaction shows too. The budgets, which all rows share, are
+    added up here.
+    """
+    terms = record_from(Terms, programme["terms"])
+    packs, apart = _packs(rows, _groups(desk, terms))
+    bad: list[Json] = []
+    for pack in packs:
+        bad += _bad_rows(desk, programme, terms, pack, BAD_ROWS_MAX - len(bad))
+        if len(bad) >= BAD_ROWS_MAX:
+            break
+    bad += _beyond_budget(programme, terms, rows, bad)
+    return bad, apart
 
 
 def _groups(session: Session, terms: Terms) -> Mapping[str, str]:
@@ -101,13 +204,13 @@ def _groups(session: Session, terms: Terms) -> Mapping[str, str]:
 
 
 def _packs(
-    rows: Sequence[_Row], groups: Mapping[str, str]
-) -> tuple[list[list[_Row]], tuple[str, ...]]:
+    rows: Sequence[WantedRow], groups: Mapping[str, str]
+) -> tuple[list[list[WantedRow]], tuple[str, ...]]:
     """Return the rows in packs that a transaction can hold, and whose rows no pack holds whole."""
-    by_owner: dict[str, list[_Row]] = {}
+    by_owner: dict[str, list[WantedRow]] = {}
     for row in rows:
         by_owner.setdefault(groups.get(row.row.holder, row.row.holder), []).append(row)
-    packs: list[list[_Row]] = [[]]
+    packs: list[list[WantedRow]] = [[]]
     room = MINT_ROOM_BYTES
     apart = []
     for owner, own in by_owner.items():
@@ -129,7 +232,7 @@ def _packs(
 
 
 def _bad_rows(
-    desk: Desk, programme: Json, terms: Terms, rows: Sequence[_Row], most: int
+    desk: Desk, programme: Json, terms: Terms, rows: Sequence[WantedRow], most: int
 ) -> list[Json]:
     """Return which rows of a pack are refused, each after the good rows before it."""
     bad: list[Json] = []
@@ -140,7 +243,7 @@ def _bad_rows(
             break
         code, values = refused.details["code"], refused.details["values"]
         assert isinstance(values, dict), "a refusal has typed values"
-        found: list[_Row] = []
+        found: list[WantedRow] = []
         if code in OF_HOLDER:
             found = [row for row in left if row.row.holder == values["party"]]
         elif code == GrantOutOfBounds.code:
@@ -151,12 +254,12 @@ def _bad_rows(
             found = [left[first]]
             refused = _refusal(desk, programme, left[: first + 1]) or refused
         bad += [_bad_row(row, refused) for row in found]
-        numbers = {row.number for row in found}
-        left = [row for row in left if row.number not in numbers]
+        places = {_place(row) for row in found}
+        left = [row for row in left if _place(row) not in places]
     return bad
 
 
-def _refusal(desk: Desk, programme: Json, rows: Sequence[_Row]) -> Refused | None:
+def _refusal(desk: Desk, programme: Json, rows: Sequence[WantedRow]) -> Refused | None:
     """Return why a mint of these rows would be refused, if one of them is to blame."""
     operation = Mint(
         programme=programme["id"],
@@ -174,7 +277,7 @@ def _refusal(desk: Desk, programme: Json, rows: Sequence[_Row]) -> Refused | Non
     return None
 
 
-def _first_bad(desk: Desk, programme: Json, rows: Sequence[_Row]) -> int:
+def _first_bad(desk: Desk, programme: Json, rows: Sequence[WantedRow]) -> int:
     """Return the first row that is refused after those before it, by halves."""
     good, bad = 0, len(rows)
     while bad - good > 1:
@@ -186,9 +289,28 @@ def _first_bad(desk: Desk, programme: Json, rows: Sequence[_Row]) -> int:
     return good
 
 
-def _bad_row(row: _Row, refused: Refused) -> Json:
+def _place(row: WantedRow) -> tuple[str, int]:
+    return row.kind, row.number
+
+
+def _place_told(bad: Json) -> tuple[str, int]:
+    kind = "line" if "line" in bad else "row"
+    return kind, bad[kind]
+
+
+def _in_order(bad: Sequence[Json]) -> list[Json]:
+    """Return bad rows as they were asked for: each ``--row``, then the file."""
+
+    def order(row: Json) -> tuple[bool, int]:
+        kind, number = _place_told(row)
+        return kind == "line", number
+
+    return sorted(bad, key=order)
+
+
+def _bad_row(row: WantedRow, refused: Refused) -> Json:
     return {
-        "row": row.number,
+        row.kind: row.number,
         "holder": row.row.holder,
         "amount_fen": row.row.amount,
         "code": refused.details["code"],
@@ -198,7 +320,7 @@ def _bad_row(row: _Row, refused: Refused) -> Json:
 
 
 def _beyond_budget(
-    programme: Json, terms: Terms, rows: Sequence[_Row], bad: Sequence[Json]
+    programme: Json, terms: Terms, rows: Sequence[WantedRow], bad: Sequence[Json]
 ) -> Iterator[Json]:
     """Yield the rows for which a funder has no money left after the good rows before them."""
     year = calendar.year_of(signing.now_ms())
@@ -207,9 +329,9 @@ def _beyond_budget(
         for item in programme["budgets"]
         if item["year"] == year
     }
-    known = {row["row"] for row in bad}
+    known = {_place_told(row) for row in bad}
     for row in rows:
-        if row.number in known:
+        if _place(row) in known:
             continue
         parts = money.split(row.row.amount, terms.funders, terms.residual_funder)
         asked = {share.funder: part for share, part in zip(terms.funders, parts, strict=True)}
@@ -223,7 +345,7 @@ def _beyond_budget(
             }
             sentence = AppropriationExceeded.sentence.format(**values)
             yield {
-                "row": row.number,
+                row.kind: row.number,
                 "holder": row.row.holder,
                 "amount_fen": row.row.amount,
                 "code": AppropriationExceeded.code,
@@ -234,39 +356,56 @@ def _beyond_budget(
             free = {funder: left - asked.get(funder, 0) for funder, left in free.items()}
 
 
-def _bad_rows_refused(bad: Sequence[Json]) -> Refused:
-    more = f"; looked no further than {BAD_ROWS_MAX}" if len(bad) >= BAD_ROWS_MAX else ""
-    lines = [f"row {row['row']} ({row['holder']}): {row['message']}" for row in bad]
-    return Refused(
-        "\n  ".join(["nothing was sent, since these rows would be refused" + more + ":", *lines]),
-        details={"code": bad[0]["code"], "bad_rows": list(bad)},
+def _looked_no_further(bad: Sequence[Json]) -> str:
+    return f"; looked no further than {BAD_ROWS_MAX}" if len(bad) >= BAD_ROWS_MAX else ""
+
+
+def _told(title: str, bad: Sequence[Json]) -> str:
+    """Return a title and a line for each bad row: where it stands, whose it is, what is wrong."""
+    told = []
+    for row in _in_order(bad):
+        kind, number = _place_told(row)
+        # What is no id may hold anything, and must not steer a screen.
+        holder = f" ({row['holder']})" if PARTY.fits(row["holder"]) else ""
+        told.append(f"{kind} {number}{holder}: {row['message']}")
+    return "\n  ".join([title, *told])
+
+
+def _spans(rows: Sequence[WantedRow]) -> Iterator[tuple[str, int, int]]:
+    """Yield kind, first and last number of the rows: of each ``--row``, of the file."""
+    for kind in ("row", "line"):
+        numbers = [row.number for row in rows if row.kind == kind]
+        if numbers:
+            yield kind, numbers[0], numbers[-1]
+
+
+def _places(rows: Sequence[WantedRow]) -> str:
+    return " and ".join(
+        f"{kind} {first}" if first == last else f"{kind}s {first} to {last}"
+        for kind, first, last in _spans(rows)
     )
 
 
-def _rows(first: int, last: int) -> str:
-    return f"row {first}" if first == last else f"rows {first} to {last}"
-
-
-def stopped(error: TallyError, minted: Sequence[Json], tried: int, total: int) -> TallyError:
+def stopped(
+    error: TallyError, minted: Sequence[Json], tried: int, rows: Sequence[WantedRow]
+) -> TallyError:
     """Return the error of a mint that stopped half way: what is final, what is open, where next."""
     done = len(minted)
+    final, asked, left = rows[:done], rows[done : done + tried], rows[done:]
     transactions = list(dict.fromkeys(row["transaction"] for row in minted))
-    final = f"final: {_rows(1, done)} of {total} ({', '.join(transactions)})"
-    open_ = error.code in (Exit.NOT_CERTAIN, Exit.UNREACHABLE) and "id" in error.details
-    next_row = done + 1
-    go_on = f"go on from row {next_row}"
-    if open_:
-        next_row += tried
-        go_on = f"{_rows(done + 1, done + tried)} are open; "
+    is_open = error.code in (Exit.NOT_CERTAIN, Exit.UNREACHABLE) and "id" in error.details
+    if is_open:
+        left = left[tried:]
+        go_on = f"{_places(asked)} are open; "
         go_on += (
-            f"once they are final, go on from row {next_row}"
-            if next_row <= total
-            else "they are the last"
+            f"once they are final, go on from {_places(left[:1])}" if left else "they are the last"
         )
-    message = (
-        f"{final if minted else f'none of {total} rows is final yet'}; "
-        f"{_rows(done + 1, done + tried)}: {error.message.removesuffix(NOTHING_SENT)}; {go_on}"
-    )
+    else:
+        go_on = f"go on from {_places(left[:1])}"
+    so_far = f"none of {len(rows)} rows is final yet"
+    if minted:
+        so_far = f"final: {done} of {len(rows)}, {_places(final)} ({', '.join(transactions)})"
+    message = f"{so_far}; {_places(asked)}: {error.message.removesuffix(NOTHING_SENT)}; {go_on}"
     return TallyError(
         message,
         error.code,
@@ -274,40 +413,11 @@ def stopped(error: TallyError, minted: Sequence[Json], tried: int, total: int) -
             **error.details,
             "final_rows": done,
             "final_transactions": transactions,
-            "tried_rows": [done + 1, done + tried],
-            "tried_rows_are_open": open_,
-            "go_on_from_row": next_row,
+            **{f"tried_{kind}s": [first, last] for kind, first, last in _spans(asked)},
+            "tried_rows_are_open": is_open,
+            **{f"go_on_from_{row.kind}": row.number for row in left[:1]},
         },
     )
-
-
-def csv_rows(file: Path) -> list[MintRow]:
-    reader = csv.DictReader(io.StringIO(read_text(file, CSV_BYTES_MAX)), strict=True)
-    if not {"holder", "yuan"} <= set(reader.fieldnames or ()):
-        raise UsageError(f"{file} needs a first line with the columns holder and yuan")
-    rows = []
-    try:
-        for row in reader:
-            where = f"{file}, line {reader.line_num}"
-            holder, yuan = row["holder"], row["yuan"]
-            if not holder or not yuan:
-                raise UsageError(f"{where}: expected a holder and an amount")
-            rows.append(MintRow(holder=holder, amount=_yuan(yuan, where), commitment=_hash(row)))
-    except csv.Error as error:
-        raise UsageError(f"{file}, line {reader.line_num}: {error}") from None
-    return rows
-
-
-def _yuan(text: str, where: str) -> int:
-    try:
-        return parse_yuan(text)
-    except UsageError as error:
-        raise UsageError(f"{where}: {error.message}") from None
-
-
-def _hash(row: dict[str, str]) -> tuple[bytes, ...]:
-    text = row.get("commitment") or ""
-    return (HASH.convert(text, None, None),) if text else ()
 
 
 def batches_of(rows: Sequence[MintRow]) -> Iterator[tuple[MintRow, ...]]:

@@ -16,7 +16,7 @@ from ledger.rules.payments import (
     Return,
     WriteOff,
 )
-from tally.exits import Refused, TallyError, UsageError
+from tally.exits import NotFound, Refused, TallyError, UsageError
 from tally.output import YUAN, emit, say
 from wallet import bankfiles, signing
 from wallet.bankfiles import Nothing, Result, Unfit
@@ -32,15 +32,15 @@ from wallet.commands.session import (
     shown_times,
     writing,
 )
-from wallet.commands.typed import CLAIM, DAY, PAYABLE, read_text
+from wallet.commands.typed import CLAIM, DAY, PARTY, PAYABLE, read_text
 
 PARTS = ("amount", "cancelled", "reversed", "paid", "pending", "written_off", "open")
 LISTED = (
-    *("id", "debtor", "creditor", "leg", "amount_fen", "paid_fen", "pending_fen", "open_fen"),
-    "due",
+    *("id", "debtor", "creditor", "leg", "amount_fen", "cancelled_fen", "paid_fen"),
+    *("pending_fen", "written_off_fen", "open_fen", "due"),
 )
-SUMMED = ("debtor", "creditor", "leg", "payables", "amount_fen", "paid_fen", "open_fen")
 SUMS = ("amount", "cancelled", "paid", "pending", "written_off", "open")
+SUMMED = ("debtor", "creditor", "leg", "payables", *(f"{name}_fen" for name in SUMS))
 MOVEMENTS = ("time", "movement", "payable", "end_to_end_id", "amount_fen", "balance_fen")
 PAYMENTS = ("id", "payable", "amount_fen", "status", "instructed", "changed", "reason")
 CYCLES = ("number", "closed", "closed_by", "payables", "amount_fen")
@@ -74,10 +74,12 @@ def statement(
 ) -> None:
     """List what is owed, claim by claim, its sums, or its movements.
 
+    What is open is the amount without what was cancelled, paid, is pending, or was written off.
     A reimbursement goes through clearing cycles: once its cycle is closed nothing of it is open,
     and what the cycle came to is owed as a settlement. Movements are the same at any two nodes that
     have reached the end of the last day: payer and payee can ask each their own.
     """
+    _require_parties(session, debtor, creditor)
     if movements:
         rows = session.nodes.rows(
             "/v1/exports/statement",
@@ -93,6 +95,15 @@ def statement(
         emit(_sums(items), SUMMED)
     else:
         emit([_payable(item) for item in items], LISTED)
+
+
+def _require_parties(session: Session, *names: str | None) -> None:
+    """Raise NotFound if a name is nobody's: that nothing is owed would look like settled."""
+    for name in names:
+        if name is None:
+            continue
+        if not PARTY.fits(name) or found(session, f"/v1/parties/{name}") is None:
+            raise NotFound(f"there is no party {name!r}")
 
 
 def _payable(item: Json) -> Json:
@@ -325,6 +336,7 @@ def export(
     """Write what is to be paid as a CSV for a bank. Sends nothing, records nothing."""
     if out.exists():
         raise signing.file_exists(out)
+    _require_parties(session, debtor)
     today = calendar.day_of(signing.now_ms())
     held = {
         (hold["scope"], hold["thing"]): hold["id"]

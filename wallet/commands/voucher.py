@@ -15,7 +15,6 @@ from ledger.rules.reserves import Release, SetAside
 from ledger.rules.vouchers import (
     Extend,
     Mint,
-    MintRow,
     Revoke,
     Transfer,
     voucher_id,
@@ -28,8 +27,11 @@ from wallet.commands.minting import (
     batches_of,
     csv_rows,
     minted_rows,
+    refuse_malformed,
+    refuse_malformed_and_bad,
     stopped,
     try_out_rows,
+    typed_rows,
 )
 from wallet.commands.session import (
     SAVED,
@@ -96,18 +98,21 @@ def mint(programme: str, *, rows: tuple[str, ...], file: Path | None, desk: Desk
     """Grant vouchers, all rows of a transaction or none. Two mint officers sign.
 
     Many rows become several transactions; --dry-run names every row that would be refused, and
-    --save writes a numbered file for each of them.
+    --save writes a numbered file for each of them. A file with a malformed line is not sent; its
+    lines are counted from the column names, which are line 1.
     """
-    wanted = [
-        MintRow(holder=holder, amount=fen, commitment=())
-        for holder, fen in amount_pairs(rows, "holder=yuan")
-    ]
+    wanted = typed_rows(rows)
+    malformed: list[Json] = []
     if file is not None:
-        wanted += csv_rows(file)
-    batches = list(batches_of(wanted))
-    if not batches:
+        lines, malformed = csv_rows(file)
+        wanted += lines
+    if not wanted and not malformed:
         raise UsageError("name whom to grant what: --row holder=yuan, or --csv FILE")
+    if not desk.dry_run or not wanted:
+        refuse_malformed(malformed)
     item = programme_of(desk, programme)
+    refuse_malformed_and_bad(desk, item, wanted, malformed)
+    batches = list(batches_of([row.row for row in wanted]))
     operations = [
         Mint(programme=programme, terms_version=item["version"], rows=rows) for rows in batches
     ]
@@ -115,7 +120,7 @@ def mint(programme: str, *, rows: tuple[str, ...], file: Path | None, desk: Desk
     if several and desk.save_to is not None and not desk.dry_run:
         emit(desk.save_all(operations), SAVED)  # not tried: others have yet to sign
         return
-    if several or (desk.dry_run and len(wanted) > 1):
+    if several or (desk.dry_run and (len(wanted) > 1 or file is not None)):
         tried = try_out_rows(desk, item, wanted)
         if several and desk.dry_run:
             say("dry run: nothing was sent")
@@ -128,7 +133,7 @@ def mint(programme: str, *, rows: tuple[str, ...], file: Path | None, desk: Desk
         except TallyError as error:
             if len(operations) == 1:
                 raise
-            raise stopped(error, minted, len(operation.rows), len(wanted)) from None
+            raise stopped(error, minted, len(operation.rows), wanted) from None
         if document is not None:
             minted += minted_rows(document, programme, operation.rows)
     if minted:

@@ -186,17 +186,18 @@ CASES: list[Case] = [
         before=(*HELD, *suspended("shanghai")),
     ),
     no(
-        "another clears",
+        "another city clears",
         "T21.4",
         "hold_not_theirs",
-        clear_hold(member="audit-office"),
+        clear_hold(member="guiyang"),
         before=HELD,
         values={"hold": HOLD, "setter": "shanghai"},
     ),
+    ok("an auditor clears a city's hold", "T21.4", clear_hold(member="audit-office"), before=HELD),
     ok(
         "another clears after the setter was suspended",
         "T21.4",
-        clear_hold(member="audit-office"),
+        clear_hold(member="guiyang"),
         before=(*HELD, *suspended("shanghai")),
     ),
     ok(

@@ -58,6 +58,13 @@ CASES: list[Case] = [
         accredit(host="shanghai"),
         values={"centre": "guian-hub", "host": "guiyang"},
     ),
+    ok(
+        "a centre moves to another host",
+        "T5.5",
+        accredit(
+            host="shanghai", by=(*officers("shanghai", "registrar"), ("guian-hub", "officer-1"))
+        ),
+    ),
     ok("the same host accredits again", "T5.5", accredit(pue_milli=1300)),
     ok("a first accreditation", "T5.5", accredit("chengdu-aicc")),
     no(

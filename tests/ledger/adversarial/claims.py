@@ -275,6 +275,20 @@ PARTIES_AND_LINES = [
         alone(redeemer="chengdu-aicc", by=(("chengdu-aicc", "officer-1"),)),
         before=SET_ASIDE,
     ),
+    *(
+        no(
+            f"a reserve for another {name}",
+            "T9.7",
+            "reserve_mismatch",
+            alone(**dict[str, Any]({name: value})),
+            before=SET_ASIDE,
+        )
+        for name, value in {
+            "order": "another job",
+            "service_class": "inference",
+            "chip": "nvidia-a100",
+        }.items()
+    ),
     no(
         "vouchers of two versions",
         "T9.8",

@@ -231,16 +231,10 @@ CASES = [
         before=ALONE,
         values={"party": "firm-a"},
     ),
-    no(
-        "a stopped holder disputes",
-        "T14.dispute.4",
-        "recovery_open",
-        dispute(CLAIM),
-        before=(*ALONE, recover()),
-    ),
+    ok("a stopped holder disputes", "T14.dispute.3", dispute(CLAIM), before=(*ALONE, recover())),
     no(
         "a holder disputes what it signed",
-        "T14.dispute.5",
+        "T14.dispute.4",
         "not_disputable",
         dispute(CLAIM),
         terms=BY_HAND,
@@ -249,7 +243,7 @@ CASES = [
     ),
     no(
         "a dispute as the week ends",
-        "T14.dispute.6",
+        "T14.dispute.5",
         "dispute_window_over",
         dispute(CLAIM),
         before=(*ALONE, UNTIL_MS),
@@ -257,7 +251,7 @@ CASES = [
     ),
     ok(
         "a dispute in the week's last millisecond",
-        "T14.dispute.6",
+        "T14.dispute.5",
         dispute(CLAIM),
         before=(*ALONE, UNTIL_MS - 1),
         wrote=((CLAIMS, (CLAIM,), {"status": "disputed"}),),

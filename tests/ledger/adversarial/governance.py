@@ -16,6 +16,7 @@ from ledger.rules.governance import (
     VOTING_MS,
     Action,
     Admit,
+    OfficersRule,
     Parameters,
     Pause,
     Resume,
@@ -91,7 +92,7 @@ def validating(count: int) -> Doctor:
     return written(VALIDATORS, ValidatorSchedule(sets=(first,)), "all")
 
 
-def parameters(**changes: int) -> SetParameters:
+def parameters(**changes: Any) -> SetParameters:
     """Return the least parameters that members may choose, some changed."""
     least: dict[str, Any] = {
         "expiry_ahead_max_ms": EXPIRY_AHEAD_MIN_MS,
@@ -525,6 +526,21 @@ KEYS = [
 ]
 
 LEDGER: list[Case] = [
+    no(
+        "more officers are asked of governance itself",
+        "R14.2.parameters",
+        "action_invalid",
+        propose(
+            parameters(officers=(OfficersRule(kind="governance.vote", from_fen=0, persons=3),))
+        ),
+    ),
+    no(
+        "another admits with a key that waits in a proposal",
+        "R3.6",
+        "key_taken",
+        propose(Admit(member=replace(HUB, id="rival"))),
+        before=(propose(Admit(member=HUB)),),
+    ),
     valid("the least parameters", "parameters", parameters()),
     *(
         invalid(

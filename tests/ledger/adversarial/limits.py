@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from ledger.encoding.codec import FEN_MAX
 from ledger.rules.claims import CLAIMS
+from ledger.rules.money import Rounding
 from ledger.rules.payables import PAYABLES
 from ledger.rules.programmes import TOTALS, Review
 from ledger.rules.vouchers import VOUCHERS
@@ -40,7 +43,7 @@ from tests.ledger.adversarial.case import (
     transfer,
     write_off,
 )
-from tests.ledger.adversarial.claims import claim, contracted
+from tests.ledger.adversarial.claims import CONTRACT, claim, contracted
 from tests.ledger.adversarial.programmes import APPROPRIATED
 
 SECOND = "shanghai.second"
@@ -221,6 +224,23 @@ EVERYTHING: list[Case] = [
         wrote=((PAYABLES, (f"{CLAIM}-001",), {"reverse": True, "amount": FEN_MAX}),),
     ),
     no(
+        "a prorated base rounded up stays within its contract",
+        "R12.3",
+        "base_exceeds_contract",
+        redeem(
+            (V1, 1),
+            net=FEN_MAX,
+            contract=(replace(CONTRACT, amount=FEN_MAX - 1),),
+        ),
+        terms={
+            **ALL,
+            "base_period": ((0, 10**6),),
+            "rounding": Rounding(mode="half_up", step_fen=100),
+        },
+        before=MUCH,
+        values={"base": FEN_MAX, "allowed": FEN_MAX - 1},
+    ),
+    no(
         "hosts would be owed more than an amount in one cycle",
         "R13.1",
         "amount_overflow",
@@ -235,6 +255,13 @@ EVERYTHING: list[Case] = [
             redeem((V1, FEN_MAX), net=FEN_MAX),
         ),
         values={"total": FEN_MAX + 1, "maximum": FEN_MAX},
+    ),
+    ok(
+        "what was written off is not paid back",
+        "R7.2",
+        credit(CLAIM, 100),
+        before=(GRANTED, redeem((V1, 100)), write_off(PAYABLE, 60)),
+        wrote=((PAYABLES, (PAYABLE,), {"cancelled": 100, "written_off": 0, "reversed": 0}),),
     ),
     ok(
         "all is settled by a cycle",

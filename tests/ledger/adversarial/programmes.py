@@ -16,6 +16,14 @@ from tests.ledger.adversarial.case import (
 )
 
 BUDGET = officers("shanghai", "budget")
+HALVES = shares(("shanghai", 5_000), ("henan", 5_000))
+BOTH_FUND = (*BUDGET, *officers("henan", "budget"))
+FORMER = (
+    publish(version=2, funders=HALVES, by=BOTH_FUND),
+    appropriate(5, funder="henan"),
+    publish(version=3, funders=shares(("shanghai", 10_000))),
+)
+"""Henan funded the programme once, and left money there."""
 CLOSED = publish(status="closed")
 APPROPRIATED = 100_000_000
 """What every case's setting appropriates for 2026."""
@@ -138,7 +146,38 @@ CASES = [
     ok(
         "shares of the whole",
         "T3.7",
-        publish(version=2, funders=shares(("shanghai", 5_000), ("henan", 5_000))),
+        publish(version=2, funders=HALVES, by=BOTH_FUND),
+    ),
+    no(
+        "a funder's share grows and it did not sign",
+        "T3.8",
+        "four_eyes_missing",
+        publish(version=2, funders=HALVES),
+        values={"party": "henan", "role": "budget"},
+    ),
+    no(
+        "a funder's share grows by a basis point",
+        "T3.8",
+        "four_eyes_missing",
+        publish(version=3, funders=shares(("shanghai", 4_999), ("henan", 5_001))),
+        before=(publish(version=2, funders=HALVES, by=BOTH_FUND),),
+    ),
+    ok(
+        "a share stays without its funder",
+        "T3.8",
+        publish(version=3, funders=HALVES),
+        before=(publish(version=2, funders=HALVES, by=BOTH_FUND),),
+    ),
+    ok(
+        "a share falls without its funder",
+        "T3.8",
+        publish(version=3, funders=shares(("shanghai", 5_001), ("henan", 4_999))),
+        before=(publish(version=2, funders=HALVES, by=BOTH_FUND),),
+    ),
+    ok(
+        "the first version needs its funders' money, not their word",
+        "T3.8",
+        publish(programme="shanghai.second", funders=HALVES),
     ),
     inconsistent(
         "a transferable grant after use",
@@ -201,6 +240,25 @@ CASES = [
         "not_a_funder",
         appropriate(funder="henan"),
         values={"party": "henan", "programme": PROGRAMME},
+    ),
+    ok(
+        "a former funder takes back what is left",
+        "T4.2",
+        appropriate(-1, funder="henan"),
+        before=FORMER,
+    ),
+    no(
+        "a former funder carries over",
+        "T4.2",
+        "not_a_funder",
+        appropriate(-1, funder="henan", carried_from=(2025,)),
+        before=FORMER,
+    ),
+    no(
+        "a former funder takes nothing",
+        "T4.2",
+        "not_a_funder",
+        appropriate(0, funder="henan"),
     ),
     no("one officer appropriates", "T4.3", "four_eyes_missing", appropriate(5, by=ONE_OFFICER)),
     no(
