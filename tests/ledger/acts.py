@@ -791,8 +791,6 @@ class Play:
             former["caps"] = list(former["caps"].values())
             if self._chance(0.1):
                 former["title"] = "Other"
-            if version > 1:
-                self._want_funders(known["terms"][version - 1]["funders"], former["funders"])
             return ["programme.publish", name, version, status, list(former.values())]
         self._mutate(new)
         self._want_funders(known["terms"][version]["funders"], new["funders"])

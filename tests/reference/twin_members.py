@@ -217,10 +217,8 @@ def publish(world: World, it: Thing) -> None:
         if it["version"] == known["version"]:
             need(terms == known["terms"][known["version"]], 311)
     need(consistent(terms), 303)
-    before: dict[str, int] = {}
-    if it["version"] > 1:
-        assert known is not None
-        before = dict(known["terms"][it["version"] - 1]["funders"])
+    # What was in force before: a change of status alone lets no share grow.
+    before = {} if known is None else dict(known["terms"][known["version"]]["funders"])
     for funder, bp in terms["funders"]:
         world.party(funder, "treasury")
         if it["version"] > 1 and bp > before.get(funder, 0):
