@@ -17,11 +17,13 @@ RULES_VERSION = 1
 
 
 class Fault(Record, frozen=True):
-    """A validator that signed two contradicting messages; proof is kept beside the log."""
+    """A validator that signed two contradicting messages."""
 
     validator: PublicKey
     kind: Literal["proposal", "prevote", "precommit"]
     height: Natural
+    proof: Hash
+    """Names the proof that the engine keeps beside the log."""
 
 
 class StateRoot(Record, frozen=True):

@@ -5,13 +5,16 @@ Pure over committed state and repeatable: executing twice gives the same bytes.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from ledger import entries
 from ledger.blocks import (
     BLOCK_BYTES_MAX,
+    FAULTS_MAX,
     BlockInput,
     BlockRecord,
     BlockRefused,
+    StateRoot,
     record_hash,
 )
 from ledger.encoding import codec, merkle
@@ -22,6 +25,7 @@ from ledger.invariants import check_changes
 from ledger.rules.authority import FOUR_EYES, RegisteredKey, Signers, registered
 from ledger.rules.base import Context, Outcome, Posting
 from ledger.rules.calendar import TIME_MAX_MS
+from ledger.rules.faults import apply_faults, problem_of
 from ledger.rules.governance import (
     CONTROL,
     PARAMETERS,
@@ -45,6 +49,9 @@ from ledger.transactions import (
 )
 from ledger.view import Draft, Put, StateView, must
 
+ROOT_EVERY_MS = 5_000
+"""Least block time between two state roots; no change stays without one for longer."""
+
 Verify = Callable[[bytes, bytes, bytes], bool]
 """(public key, message, signature) → verdict."""
 
@@ -60,6 +67,14 @@ class Head:
     """Hash of the last block record; the log id before the first."""
     log_size: int
     log_peaks: tuple[bytes, ...]
+    rooted_ms: int
+    """Block time of the last record with a state root; that of genesis before the first."""
+    unrooted: tuple[int, ...]
+    """Height of the last record that wrote state since, if one did (B7)."""
+
+    def root_is_due(self, time_ms: int) -> bool:
+        """Return whether a block at ``time_ms`` carries the root of the state before it (B7)."""
+        return bool(self.unrooted) and time_ms >= self.rooted_ms + ROOT_EVERY_MS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,13 +221,20 @@ def known_version(control: Control, height: int) -> int:
     return version
 
 
+class CommittedState(StateView, Protocol):
+    """The state after the last block, with its tree."""
+
+    def state_root(self) -> bytes:
+        """Return the root of the state tree over all records (V1)."""
+
+
 class BlockBuilder:
     """Applies a block step by step; proposers and validators share it.
 
     Lapses come first, then each transaction in order; ``finish`` closes the block.
     """
 
-    def __init__(self, view: StateView, head: Head, *, height: int, time_ms: int) -> None:
+    def __init__(self, view: CommittedState, head: Head, *, height: int, time_ms: int) -> None:
         if height <= head.height:
             raise BlockRefused(f"height {height} is not above {head.height}")
         if time_ms <= head.time_ms:
@@ -234,17 +256,7 @@ class BlockBuilder:
         control = must(view, CONTROL, "all")
         self._rules_version = known_version(control, height)
         lapses = apply_lapses(
-            view,
-            Context(
-                time_ms=time_ms,
-                height=height,
-                sequence=self._sequence,
-                previous_record_hash=head.app_hash,
-                transaction_id=b"",
-                signers=Signers(keys=()),
-                quiet=control.quiet,
-            ),
-            limit=self._parameters.block_lapses_max,
+            view, self._unsigned(control.quiet), limit=self._parameters.block_lapses_max
         )
         if lapses.changes:
             self._write(lapses.changes)
@@ -253,6 +265,18 @@ class BlockBuilder:
                     entries.AutomaticEntry(signed=b"", code=0, postings=lapses.postings)
                 )
             )
+
+    def _unsigned(self, quiet: tuple[int, int]) -> Context:
+        """Return the context of what a block does without anybody's signature."""
+        return Context(
+            time_ms=self._time_ms,
+            height=self._height,
+            sequence=self._sequence,
+            previous_record_hash=self._head.app_hash,
+            transaction_id=b"",
+            signers=Signers(keys=()),
+            quiet=quiet,
+        )
 
     @property
     def parameters(self) -> Parameters:
@@ -333,6 +357,7 @@ class BlockBuilder:
 
     def finish(self, block: BlockInput) -> Execution:
         """Close the block and return its execution."""
+        self._note_faults(block)
         last: dict[bytes, Write] = {write.key: write for write in self._writes}
         check_changes(self._view, {key: write.record for key, write in last.items()})
         frontier = merkle.Frontier(self._head.log_size, self._head.log_peaks)
@@ -340,8 +365,15 @@ class BlockBuilder:
             frontier.append(merkle.leaf_hash(entry))
         record = None
         app_hash = self._head.app_hash
-        if self._entries or block.faults:
-            record = self._record(block, last, frontier)
+        rooted_ms, unrooted = self._head.rooted_ms, self._head.unrooted
+        roots: tuple[StateRoot, ...] = ()
+        if self._head.root_is_due(block.time_ms):
+            roots = (StateRoot(root=self._view.state_root(), height=unrooted[0]),)
+            rooted_ms, unrooted = block.time_ms, ()
+        if self._writes:
+            unrooted = (block.height,)
+        if self._entries or block.faults or roots:
+            record = self._record(block, last, frontier, roots)
             app_hash = record_hash(record)
             closing = entries.encode_entry(entries.ClosingEntry(record=record))
             self._entries.append(closing)
@@ -353,6 +385,8 @@ class BlockBuilder:
             app_hash=app_hash,
             log_size=frontier.size,
             log_peaks=tuple(frontier.peaks),
+            rooted_ms=rooted_ms,
+            unrooted=unrooted,
         )
         return Execution(
             parent=self._head,
@@ -364,8 +398,19 @@ class BlockBuilder:
             results=tuple(self._results),
         )
 
+    def _note_faults(self, block: BlockInput) -> None:
+        """Write what the block's faults do; the closing entry is where they stand."""
+        if block.faults:
+            control = must(self._draft, CONTROL, "all")
+            context = self._unsigned(control.quiet)
+            self._write(apply_faults(self._draft, block.faults, context))
+
     def _record(
-        self, block: BlockInput, last: dict[bytes, Write], frontier: merkle.Frontier
+        self,
+        block: BlockInput,
+        last: dict[bytes, Write],
+        frontier: merkle.Frontier,
+        roots: tuple[StateRoot, ...],
     ) -> BlockRecord:
         schedule: ValidatorSchedule = must(self._draft, VALIDATORS, "all")
         parameters = must(self._draft, PARAMETERS, "all")
@@ -377,7 +422,7 @@ class BlockBuilder:
             previous=self._head.app_hash,
             transactions_root=merkle.root(self._raws),
             changes_root=changes_root({key: write.value for key, write in last.items()}),
-            state_root=(),
+            state_root=roots,
             log_size=frontier.size,
             log_root=frontier.root(),
             validators_hash=validators_hash(validators_at(schedule, block.height + VALIDATOR_LAG)),
@@ -395,7 +440,7 @@ def changes_root(values: dict[bytes, bytes]) -> bytes:
 
 
 def execute(
-    view: StateView,
+    view: CommittedState,
     head: Head,
     block: BlockInput,
     *,
@@ -413,8 +458,11 @@ def execute(
         raise BlockRefused(f"{len(block.transactions)} transactions")
     if sum(map(len, block.transactions)) > min(parameters.block_bytes_max, BLOCK_BYTES_MAX):
         raise BlockRefused("too many bytes")
-    if block.faults:
-        raise BlockRefused("faults are not supported by this rules version")
+    if len(block.faults) > FAULTS_MAX:
+        raise BlockRefused(f"{len(block.faults)} faults")
+    problem = problem_of(view, block.faults, block.height)
+    if problem:
+        raise BlockRefused(problem)
     seen: dict[bytes, None] = {}
     for position, raw in enumerate(block.transactions):
         try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from ledger import entries, execute, genesis
-from ledger.blocks import BLOCK_BYTES_MAX, BlockInput, Limits
+from ledger.blocks import BLOCK_BYTES_MAX, BlockInput, Fault, Limits
 from ledger.encoding import crypto, merkle
 from ledger.encoding.codec import Record
 from ledger.execute import (
@@ -26,6 +26,7 @@ from ledger.execute import (
 )
 from ledger.rules.authority import KEYS
 from ledger.rules.base import Outcome
+from ledger.rules.faults import is_recorded
 from ledger.rules.governance import (
     CONTROL,
     PARAMETERS,
@@ -36,10 +37,10 @@ from ledger.rules.governance import (
     lapses_run,
     validators_at,
 )
-from ledger.rules.parties import PARTIES, Party
+from ledger.rules.parties import PARTIES, VALIDATOR_KEYS, Party
 from ledger.rules.refusals import TransactionRefused
 from ledger.transactions import Transaction, parse
-from ledger.view import Draft, Reads, StateView, must
+from ledger.view import Draft, Reads, StateView, get, must
 
 R = TypeVar("R", bound=Record)
 
@@ -62,6 +63,9 @@ class Storage(Protocol):
 
     def records(self) -> Iterator[tuple[bytes, Record]]:
         """Yield every current record with its key, by key."""
+
+    def state_root(self) -> bytes:
+        """Return the root of the state tree over all current records (V1)."""
 
     def head(self) -> Head | None:
         """Return where the last commit ended, or None in a new store."""
@@ -121,6 +125,8 @@ class Ledger:
             app_hash=log_id,
             log_size=frontier.size,
             log_peaks=tuple(frontier.peaks),
+            rooted_ms=parsed.time_ms,
+            unrooted=(0,),
         )
         writes = tuple(
             Write(key=key, sequence=0, value=stored_value(0, record), record=record)
@@ -243,7 +249,16 @@ class Ledger:
     def has_due(self, time_ms: int) -> bool:
         """Return whether a block at ``time_ms`` would have something to do by itself."""
         control = must(self._storage, CONTROL, "all")
-        return lapses_run(control, time_ms) and bool(self._storage.due(time_ms, 1))
+        lapses = lapses_run(control, time_ms) and bool(self._storage.due(time_ms, 1))
+        return lapses or self.last().root_is_due(time_ms)
+
+    def is_recorded(self, fault: Fault) -> bool:
+        """Return whether a fault of this key, height and kind stands on the log."""
+        return is_recorded(self._storage, fault)
+
+    def is_validator_key(self, key: bytes) -> bool:
+        """Return whether a key is, or ever was, one of a validating node's."""
+        return get(self._storage, VALIDATOR_KEYS, key.hex()) is not None
 
     def engine(self, height: int) -> str:
         """Return the engine that members chose for a height, empty if they never did."""
@@ -256,11 +271,12 @@ class Ledger:
         height: int,
         time_ms: int,
         limits: Limits,
+        faults: tuple[Fault, ...] = (),
         on_refused: Callable[[Transaction, TransactionRefused], None] | None = None,
     ) -> tuple[bytes, ...]:
         """Return envelopes that apply in this order within limits, as a block at ``time_ms``.
 
-        ``on_refused`` is told what a rule refused on the way.
+        ``faults`` are new and ascending; ``on_refused`` is told what a rule refused on the way.
         """
         head = self.last()
         builder = BlockBuilder(self._storage, head, height=height, time_ms=time_ms)
@@ -284,7 +300,9 @@ class Ledger:
                 chosen_ids[transaction.id] = None
             elif on_refused is not None:
                 on_refused(transaction, refusal)
-        block = BlockInput(height=height, time_ms=time_ms, transactions=tuple(chosen))
+        block = BlockInput(
+            height=height, time_ms=time_ms, transactions=tuple(chosen), faults=faults
+        )
         self._keep(builder.finish(block))
         return block.transactions
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from ledger.blocks import BlockInput
+from ledger.blocks import BlockInput, Fault
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import Record
 from ledger.execute import Execution
@@ -617,12 +617,19 @@ class Chain:
     def __post_init__(self) -> None:
         self.ledger.begin(self.genesis)
 
-    def block(self, *transactions: bytes, time_ms: int | None = None) -> Execution:
+    def block(
+        self, *transactions: bytes, time_ms: int | None = None, faults: tuple[Fault, ...] = ()
+    ) -> Execution:
         """Execute and commit a block of these transactions."""
         self.now_ms = self.now_ms + 1_000 if time_ms is None else time_ms
         head = self.ledger.last()
         execution = self.ledger.execute(
-            BlockInput(height=head.height + 1, time_ms=self.now_ms, transactions=transactions)
+            BlockInput(
+                height=head.height + 1,
+                time_ms=self.now_ms,
+                transactions=transactions,
+                faults=faults,
+            )
         )
         self.ledger.commit(execution, b"certificate")
         return execution

@@ -587,17 +587,17 @@ def _do(draft: Draft, action: Action, context: Context) -> None:
         case Admit(member=member):
             admit(draft, member)
             if member.validator:
-                _set_validator(draft, member.id, member.validator, context)
+                set_validator(draft, member.id, member.validator, context)
         case SetStatus(party=party_id, status=status):
             party = must(draft, PARTIES, party_id)
             draft.put(PARTIES, msgspec.structs.replace(party, status=status), party_id)
             if status != "active":
-                _set_validator(draft, party_id, (), context)
+                set_validator(draft, party_id, (), context)
             if status == "removed":
                 for table in (CITIES, MEMBERS):
                     _change_ids(draft, table, without=party_id)
         case SetValidator(party=party_id, validator=validator):
-            _set_validator(draft, party_id, validator, context)
+            set_validator(draft, party_id, validator, context)
         case SetMemberKeys(party=party_id, keys=keys, threshold=threshold):
             replace_keys(draft, must(draft, PARTIES, party_id), keys, threshold)
         case SetParameters(parameters=parameters):
@@ -660,9 +660,7 @@ def _change_ids(draft: Draft, table: Table[Ids], *, with_: str = "", without: st
     draft.put(table, Ids(ids=tuple(sorted(ids))), "all")
 
 
-def _set_validator(
-    draft: Draft, party: str, validator: OptionalValidator, context: Context
-) -> None:
+def set_validator(draft: Draft, party: str, validator: OptionalValidator, context: Context) -> None:
     """Write the set that acts two heights on; sets that nobody asks for any more are dropped."""
     for keys in validator:
         _own_validator_keys(draft, party, keys)

@@ -2,7 +2,8 @@
 
 Databases: ``state`` (key → value), ``history`` (key NUL u64be sequence → value), ``log``
 (u64be sequence → entry), ``blocks`` and ``commits`` (u64be height), ``ids`` (u32be expiry hour,
-id → u64be sequence), ``due`` (u64be time, record key), ``parties`` (party NUL key), ``meta``.
+id → u64be sequence), ``due`` (u64be time, record key), ``parties`` (party NUL key), ``tree``
+(u8 depth, path prefix → page), ``meta``.
 """
 
 import os
@@ -18,6 +19,7 @@ from ledger.encoding import codec
 from ledger.encoding.codec import UINT64_MAX, Record
 from ledger.execute import Execution, Head, Write
 from ledger.store.rows import BlockRow, HeadRow, due_row, id_key, party_rows
+from ledger.store.tree import TreeBesideStore
 from ledger.tables import table_of
 
 R = TypeVar("R", bound=Record)
@@ -27,11 +29,28 @@ MAP_BYTES = 64 * 1024**3
 READERS_MAX = 126
 CACHE_MAX = 50_000
 """Decoded records that the writing end keeps; the oldest goes."""
-_NAMES = ("state", "history", "log", "blocks", "commits", "ids", "due", "parties", "meta")
+_NAMES = ("state", "history", "log", "blocks", "commits", "ids", "due", "parties", "tree", "meta")
+
+
+class StoreDamaged(Exception):
+    """The store's file is not what a store ever wrote."""
 
 
 class StoreFull(Exception):
     """The store has no room for the block."""
+
+
+def _sync_folder(path: Path) -> None:
+    """Make the names in a folder durable: LMDB syncs what it writes, not what it is called."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _page_key(prefix: bytes) -> bytes:
+    return bytes([len(prefix)]) + prefix  # LMDB takes no empty key
 
 
 def _u64(number: int) -> bytes:
@@ -99,6 +118,10 @@ class Snapshot:
                 limit -= 1
                 found = step()
 
+    def has(self, database: str, key: bytes) -> bool:
+        """Return whether an index has a row."""
+        return self._get(database, key) is not None
+
     def value(self, key: bytes) -> bytes | None:
         """Return a stored value: u64be sequence of its last change, then the record."""
         return self._get("state", key)
@@ -128,6 +151,13 @@ class Snapshot:
         for row, value in self.scan("history", prefix=key + b"\0", limit=UINT64_MAX):
             yield int.from_bytes(row[-8:], "big"), value
 
+    def version_before(self, key: bytes, log_size: int) -> bytes | None:
+        """Return the newest version of a record written before a log position, or None."""
+        prefix = key + b"\0"
+        start = prefix + _u64(log_size)
+        rows = self.scan("history", prefix=prefix, start=start, limit=1, reverse=True)
+        return next((value for _, value in rows), None)
+
     def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
         """Return keys of due records by (due, key)."""
         found = []
@@ -136,6 +166,21 @@ class Snapshot:
                 break
             found.append(key[8:].decode("ascii"))
         return tuple(found)
+
+    def page(self, prefix: bytes) -> bytes | None:
+        """Return a page of the state tree as of the last stored root."""
+        return self._get("tree", _page_key(prefix))
+
+    def tree_log_size(self) -> int:
+        """Return how many entries of the log the stored pages cover."""
+        found = self._get("meta", b"tree")
+        return 0 if found is None else int.from_bytes(found, "big")
+
+    def values_since(self, log_size: int) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (key, value) of every record that was written at or after a log position."""
+        for key, value in self.scan("state", prefix=b"", limit=UINT64_MAX):
+            if int.from_bytes(value[:8], "big") >= log_size:
+                yield key, value
 
     def head(self) -> Head | None:
         """Return where the last commit ended."""
@@ -196,15 +241,30 @@ class LmdbStore:
 
     def __init__(self, path: Path, *, map_bytes: int = MAP_BYTES, durable: bool = True) -> None:
         """Open or make the environment; only a scratch copy may be not ``durable``."""
+        is_new = not (path / "data.mdb").exists()
         path.mkdir(parents=True, exist_ok=True)
-        self._environment = _environment(path, readonly=False, map_bytes=map_bytes, durable=durable)
+        try:
+            self._environment = _environment(
+                path, readonly=False, map_bytes=map_bytes, durable=durable
+            )
+        except lmdb.InvalidError as error:
+            raise StoreDamaged(
+                f"{path} is no store that can be read ({error}): move it away and start again, "
+                "the node then makes it anew from its peers"
+            ) from None
         self._databases = {name: self._environment.open_db(name.encode("ascii")) for name in _NAMES}
+        if is_new and durable:
+            for folder in (path, path.parent):
+                _sync_folder(folder)
         self._thread = threading.get_ident()
         self._process = os.getpid()
         self._reading = self._environment.begin()
         self.snapshot = Snapshot(self._reading, self._databases)
         self._cache: dict[bytes, Record] = {}
         """Committed records as objects: most are read again and again between two changes."""
+        self._tree = TreeBesideStore(
+            self, lambda: self.snapshot.values_since(self.snapshot.tree_log_size())
+        )
 
     def read(self, key: bytes, record: type[R]) -> R | None:
         """Return a committed record."""
@@ -225,6 +285,16 @@ class LmdbStore:
     def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
         """Return keys of due records by (due, key)."""
         return self.snapshot.due(until_ms, limit)
+
+    def page(self, prefix: bytes) -> bytes | None:
+        """Return a stored page of the state tree."""
+        return self.snapshot.page(prefix)
+
+    def state_root(self) -> bytes:
+        """Return the root of the state tree over all current records."""
+        head = self.head()
+        assert head is not None, "a store that has begun"
+        return self._tree.root(head.log_size)
 
     def head(self) -> Head | None:
         """Return where the last commit ended."""
@@ -271,10 +341,20 @@ class LmdbStore:
                     self._put(transaction, "ids", key, _u64(result.sequence))
                 self._put(transaction, "commits", _u64(execution.head.height), certificate)
                 self._put_head(transaction, execution.head, first_sequence=first)
+                if execution.record is not None and execution.record.state_root:
+                    self._put_pages(transaction)
         except lmdb.MapFullError as error:
             raise StoreFull(str(error)) from None
         for write in execution.writes:  # only now that they are durable; the last one stays
             self._remember(write.key, write.record)
+        if execution.record is not None and execution.record.state_root:
+            self._tree.changed.clear()
+        self._tree.note(execution.writes)
+
+    def _put_pages(self, transaction: lmdb.Transaction) -> None:
+        for prefix, page in sorted(self._tree.changed.items()):
+            self._put(transaction, "tree", _page_key(prefix), page)
+        self._put(transaction, "meta", b"tree", _u64(self._tree.log_size))
 
     def records(self) -> Iterator[tuple[bytes, Record]]:
         """Yield every current record with its key, by key; nothing may be committed meanwhile."""

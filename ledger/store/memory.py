@@ -9,6 +9,7 @@ from ledger.execute import Execution, Head, Write
 from ledger.rules.reserves import RESERVES
 from ledger.rules.vouchers import VOUCHERS
 from ledger.store.rows import BlockRow, due_row
+from ledger.store.tree import TreeBesideStore
 from ledger.tables import table_of
 
 R = TypeVar("R", bound=Record)
@@ -26,6 +27,8 @@ class MemoryStore:
         self.blocks: dict[int, BlockRow] = {}
         self.certificates: dict[int, bytes] = {}
         self._ids: dict[bytes, int] = {}
+        self.tree = TreeBesideStore(_NoPages(), self.state.items)
+        """Keeps all its pages as changed ones: here nothing is more durable than anything else."""
 
     def read(self, key: bytes, record: type[R]) -> R | None:
         """Return a committed record."""
@@ -50,6 +53,10 @@ class MemoryStore:
                     if row is not None and int.from_bytes(row[:8], "big") <= until_ms:
                         found.append(row)
         return tuple(row[8:].decode("ascii") for row in sorted(found)[:limit])
+
+    def state_root(self) -> bytes:
+        """Return the root of the state tree."""
+        return self.tree.root(len(self.log))
 
     def head(self) -> Head | None:
         """Return the head."""
@@ -108,3 +115,9 @@ class MemoryStore:
         for write in writes:
             self.state[write.key] = write.value
             self.history[write.key, write.sequence] = write.value
+        self.tree.note(writes)
+
+
+class _NoPages:
+    def page(self, prefix: bytes) -> bytes | None:
+        return None

@@ -1,10 +1,14 @@
 """Rows that the store keeps beside the records: blocks, indexes (not covered by any hash)."""
 
 from collections.abc import Iterable
+from typing import Annotated
+
+from msgspec import Meta
 
 from ledger.encoding.codec import Hash, Natural, Record
 from ledger.execute import Head
 from ledger.rules.claims import Claim
+from ledger.rules.faults import FaultRecord
 from ledger.rules.holds import Hold
 from ledger.rules.lapses import due_ms
 from ledger.rules.payables import Payable
@@ -36,6 +40,8 @@ class HeadRow(Record, frozen=True):
     app_hash: Hash
     log_size: Natural
     log_peaks: tuple[Hash, ...]
+    rooted_ms: Natural
+    unrooted: Annotated[tuple[Natural, ...], Meta(max_length=1)]
 
     def head(self) -> Head:
         """Return the head."""
@@ -46,6 +52,8 @@ class HeadRow(Record, frozen=True):
             app_hash=self.app_hash,
             log_size=self.log_size,
             log_peaks=self.log_peaks,
+            rooted_ms=self.rooted_ms,
+            unrooted=self.unrooted,
         )
 
     @classmethod
@@ -58,6 +66,8 @@ class HeadRow(Record, frozen=True):
             app_hash=head.app_hash,
             log_size=head.log_size,
             log_peaks=head.log_peaks,
+            rooted_ms=head.rooted_ms,
+            unrooted=head.unrooted,
         )
 
 
@@ -78,7 +88,7 @@ def party_rows(key: bytes, record: Record) -> Iterable[bytes]:
     """Return index rows ``name NUL record key`` by which a new record is found.
 
     A name is a party's id, or the id of what the record is about: a reserve is also found by its
-    voucher, a payment by its payable, a hold by the thing it freezes.
+    voucher, a payment by its payable, a hold by the thing it freezes, a fault by its key's owner.
     """
     names: tuple[str, ...]
     match record:
@@ -94,6 +104,8 @@ def party_rows(key: bytes, record: Record) -> Iterable[bytes]:
             names = (payable,)
         case Hold(thing=thing):
             names = (thing,)
+        case FaultRecord(party=party):
+            names = (party,)
         case _:
             return
     for name in dict.fromkeys(names):

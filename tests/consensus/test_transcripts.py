@@ -3,13 +3,19 @@
 Validators are a, b, c, …; blocks are capital letters. The first line gives powers, height and who
 we are (``-`` for an observer). At height 4 of four equal validators a proposes in round 0, b in
 round 1. ``? name value`` asks an accessor. After every scenario its logged inputs are replayed
-through a fresh driver, which must return the same effects and end in the same state.
+through a fresh driver, which must return the same effects and end in the same state; ``! restart``
+does so in the middle.
+
+``# without: …`` names a protection: when that mistake is planted, the scenario must fail.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from consensus import rounds, votebook
 from consensus.driver import Driver
 from consensus.effects import (
     BuildProposal,
@@ -30,7 +36,11 @@ from consensus.inputs import (
     VoteReceived,
     WorkArrived,
 )
-from consensus.messages import NIL, BlockId, OptionalBlockId, ValidatorKey, VoteKind
+from consensus.messages import NIL, BlockId, OptionalBlockId, ValidatorKey, Vote, VoteKind
+from consensus.rounds import RoundState, Step, Transition
+from consensus.timeouts import TimeoutPolicy
+from consensus.validators import ValidatorSet
+from tests.consensus import test_planted_bugs as planted
 from tests.consensus.harness import TIMEOUTS, key_of, proposal_of, signed_vote, validator_set
 
 TRANSCRIPTS = sorted(Path(__file__).parent.joinpath("transcripts").glob("*.txt"))
@@ -134,8 +144,12 @@ def line_of(effect: Effect, logged: str) -> str:
             return f"equivocation {name_of(first.validator)}"
 
 
-@pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
-def test_transcript(path: Path) -> None:
+def is_logged(input: Input) -> bool:
+    """A host logs every input that changed something."""
+    return True
+
+
+def run(path: Path) -> None:
     lines = [line for line in path.read_text().splitlines() if line and line[0] != "#"]
     scenario = Scenario(lines.pop(0))
     logged: list[tuple[Input, tuple[Effect, ...]]] = []
@@ -151,16 +165,161 @@ def test_transcript(path: Path) -> None:
             came += [f"< {line_of(effect, text)}" for effect in effects]
             if effects:
                 assert effects[0] == Log(input=given), "what changed something is logged first"
+            if effects and is_logged(given):
                 logged.append((given, effects))
         elif mark == "?":
             question = text.split()[0]
             came.append(f"? {question} {scenario.ask(question)}")
+        elif mark == "!":
+            assert text == "restart"
+            came.append(line)
+            scenario.driver = replayed(scenario, logged)
     assert came == expected
+    assert replayed(scenario, logged)._state == scenario.driver._state
+
+
+def replayed(scenario: Scenario, logged: list[tuple[Input, tuple[Effect, ...]]]) -> Driver:
     fresh = scenario.new_driver()
     for given, effects in logged:
         assert fresh.handle(given) == effects, "a replay gives the same effects"
-    assert fresh._state == scenario.driver._state
+    return fresh
+
+
+@pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
+def test_transcript(path: Path) -> None:
+    run(path)
 
 
 def test_there_are_transcripts() -> None:
-    assert len(TRANSCRIPTS) >= 8
+    assert len(TRANSCRIPTS) >= 18
+
+
+# --- each fails without its protection -----------------------------------------------------------
+
+
+def lock_prevoted_at_once(patch: pytest.MonkeyPatch) -> None:
+    correct = rounds.start_round
+
+    def wrong(state: RoundState, round: int) -> Transition:
+        after, outputs = correct(state, round)
+        if not after.locked_block:
+            return after, outputs
+        vote = SignVote(kind=VoteKind.PREVOTE, round=round, block_id=after.locked_block)
+        return replace(after, step=Step.PREVOTE), (*outputs, vote)
+
+    patch.setattr(rounds, "start_round", wrong)
+
+
+def nil_prevoted_early(patch: pytest.MonkeyPatch) -> None:
+    correct = rounds.on_polka_nil
+
+    def wrong(state: RoundState, event: rounds.PolkaNil) -> Transition:
+        if event.round == state.round and state.step is Step.PROPOSE:
+            vote = SignVote(kind=VoteKind.PREVOTE, round=state.round, block_id=NIL)
+            return replace(state, step=Step.PREVOTE), (vote,)
+        return correct(state, event)
+
+    patch.setattr(rounds, "on_polka_nil", wrong)
+
+
+def lock_for_ever(patch: pytest.MonkeyPatch) -> None:
+    correct = rounds.on_reproposal_with_polka
+
+    def wrong(state: RoundState, event: rounds.ReproposalWithPolka) -> Transition:
+        is_free = state.locked_block in (NIL, (event.block_id,))
+        return correct(state, replace(event, valid=event.valid and is_free))
+
+    patch.setattr(rounds, "on_reproposal_with_polka", wrong)
+
+
+def endless_timers(patch: pytest.MonkeyPatch) -> None:
+    def wrong(policy: TimeoutPolicy, kind: TimeoutKind, round: int) -> int:
+        return policy.propose_ms + round * policy.increment_ms
+
+    patch.setattr(TimeoutPolicy, "after_ms", wrong)
+
+
+def timeouts_not_logged(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(globals(), "is_logged", lambda given: not isinstance(given, TimeoutExpired))
+
+
+def votes_not_logged(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(globals(), "is_logged", lambda given: not isinstance(given, VoteReceived))
+
+
+def turns_off_by_one(patch: pytest.MonkeyPatch) -> None:
+    correct = ValidatorSet.proposer
+    patch.setattr(ValidatorSet, "proposer", lambda s, height, round: correct(s, height, round + 1))
+
+
+def second_vote_never_counts(patch: pytest.MonkeyPatch) -> None:
+    correct = votebook._Tally.add
+
+    def wrong(tally: votebook._Tally, vote: Vote) -> votebook.Recorded:
+        first = tally.first.get(vote.validator)
+        return correct(tally, vote) if first is None else votebook.Recorded(False, first)
+
+    patch.setattr(votebook._Tally, "add", wrong)
+
+
+def untimely_is_invalid(patch: pytest.MonkeyPatch) -> None:
+    correct = Driver._receive_proposal
+
+    def wrong(driver: Driver, received: ProposalReceived, effects: list[Effect]) -> bool:
+        valid = received.valid and received.timely
+        as_if = ProposalReceived(proposal=received.proposal, valid=valid, timely=received.timely)
+        return correct(driver, as_if, effects)
+
+    patch.setattr(Driver, "_receive_proposal", wrong)
+
+
+MISTAKES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "a lock is for ever (L29)": lock_for_ever,
+    "a lock is lost in a new round (L11)": planted.lock_lost_in_a_new_round,
+    "a lock is prevoted at once": lock_prevoted_at_once,
+    "a missing block is not missed": lambda patch: patch.setattr(
+        Driver, "missing_block", lambda driver: None
+    ),
+    "a proposer's second block is never kept": lambda patch: patch.setattr(
+        Driver, "_may_keep_another", lambda driver, proposal: False
+    ),
+    "a voter's second vote never counts": second_vote_never_counts,
+    "an untimely block is invalid": untimely_is_invalid,
+    "invalid blocks are accepted (L23)": planted.invalid_blocks_accepted,
+    "nil is prevoted early": nil_prevoted_early,
+    "rounds are never skipped (L55)": planted.rounds_never_skipped_and_only_own_votes_resent,
+    "the lock is ignored for fresh proposals (L23)": planted.lock_ignored_for_fresh_proposals,
+    "the proposer is not checked (L22)": planted.proposer_unchecked,
+    "the quorum is everybody": planted.quorum_of_everybody,
+    "the valid round is off by one (L43)": planted.valid_round_off_by_one,
+    "timeouts are not logged": timeouts_not_logged,
+    "timer flags survive the round (L34)": planted.timer_flags_survive_the_round,
+    "timers grow without end": endless_timers,
+    "turns are off by one": turns_off_by_one,
+    "votes are not logged": votes_not_logged,
+}
+
+
+def mistakes_in(path: Path) -> list[str]:
+    mark = "# without: "
+    lines = path.read_text().splitlines()
+    return [line.removeprefix(mark) for line in lines if line.startswith(mark)]
+
+
+PAIRS = [(path, mistake) for path in TRANSCRIPTS for mistake in mistakes_in(path)]
+
+
+@pytest.mark.parametrize(
+    ("path", "mistake"), PAIRS, ids=[f"{path.stem}: {mistake}" for path, mistake in PAIRS]
+)
+def test_a_transcript_fails_without_its_protection(
+    path: Path, mistake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    MISTAKES[mistake](monkeypatch)
+    with pytest.raises(AssertionError):
+        run(path)
+
+
+def test_every_transcript_names_its_protection_and_every_mistake_is_tried() -> None:
+    assert all(mistakes_in(path) for path in TRANSCRIPTS)
+    assert {mistake for _, mistake in PAIRS} == MISTAKES.keys()

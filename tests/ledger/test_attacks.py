@@ -8,10 +8,7 @@ import pytest
 
 from audit.check import CheckFailed, check_export
 from audit.files import COMMITS, ENTRIES
-from consensus.certificate import Certificate
-from consensus.messages import ValidatorKey, VoteKind, vote_sign_bytes
-from ledger.blocks import BlockInput
-from ledger.encoding import codec, crypto
+from ledger.encoding import codec
 from ledger.encoding.codec import FEN_MAX, NotCanonical, Record
 from ledger.ledger import Ledger
 from ledger.rules import calendar, invoices
@@ -25,10 +22,10 @@ from ledger.store.lmdb_store import LmdbStore
 from ledger.store.memory import MemoryStore
 from ledger.transactions import parse
 from ledger.view import Draft, must
-from node import messages
-from node.messages import ENGINE_EPOCH, NO_BLOCK, Body, Header, StoredCommit
+from node.messages import StoredCommit
 from tests import builders
-from tests.builders import LOG_ID, NOON_MS, Chain, criterion, funded_chain, key, seed
+from tests.builders import NOON_MS, Chain, criterion, funded_chain, key
+from tests.decided import DecidedChain
 
 R = TypeVar("R", bound=Record)
 V1 = "shanghai.compute.000000001"
@@ -166,44 +163,13 @@ def test_terms_with_too_many_criteria_are_refused(criteria: int, groups: int, co
 # --- the audit of commits ------------------------------------------------------------------------
 
 
-def certify(header: Header) -> Certificate:
-    """Return the certificate of three validators for a block."""
-    block = messages.block_id(header)
-    message = vote_sign_bytes(LOG_ID, ENGINE_EPOCH, VoteKind.PRECOMMIT, header.height, 0, (block,))
-    signatures = sorted(
-        (ValidatorKey(key(who, "consensus")), crypto.sign(seed(who, "consensus"), message))
-        for who in VOTERS[:3]
-    )
-    return Certificate(height=header.height, round=0, block_id=block, signatures=tuple(signatures))
-
-
 def decided(heights: int) -> tuple[Chain, list[StoredCommit], list[bytes]]:
     """Return a chain with an enrolment at height 1, its commits, and its log."""
     store = MemoryStore()
-    chain = Chain(ledger=Ledger(store))
-    commits: list[StoredCommit] = []
+    made = DecidedChain(Chain(ledger=Ledger(store)))
     for height in range(1, heights + 1):
-        transactions = (builders.enrol("firm-a"),) if height == 1 else ()
-        execution = chain.ledger.execute(
-            BlockInput(height=height, time_ms=NOON_MS + height, transactions=transactions)
-        )
-        previous = (commits[-1].certificate,) if commits else ()
-        body = codec.encode(Body(transactions=transactions, faults=(), previous=previous))
-        header = Header(
-            version=1,
-            log_id=LOG_ID,
-            epoch=ENGINE_EPOCH,
-            height=height,
-            time_ms=NOON_MS + height,
-            proposer=key(VOTERS[0], "consensus"),
-            parent=messages.block_id(commits[-1].header) if commits else NO_BLOCK,
-            record_hash=execution.head.app_hash,
-            body_hash=messages.body_hash(messages.chunk_hashes(messages.chunks_of(body))),
-        )
-        commit = StoredCommit(header=header, certificate=certify(header), previous=previous)
-        chain.ledger.commit(execution, codec.encode(commit))
-        commits.append(commit)
-    return chain, commits, list(store.log)
+        made.block(*((builders.enrol("firm-a"),) if height == 1 else ()))
+    return made.chain, made.commits, list(store.log)
 
 
 def export(folder: Path, log: list[bytes], commits: list[bytes]) -> None:
@@ -241,7 +207,9 @@ def test_a_bit_flipped_in_a_carried_certificate_is_found(tmp_path: Path) -> None
 
 def test_a_missing_carried_certificate_is_found(tmp_path: Path) -> None:
     chain, commits, log = decided(3)
-    bare = StoredCommit(header=commits[2].header, certificate=commits[2].certificate, previous=())
+    bare = StoredCommit(
+        header=commits[2].header, certificate=commits[2].certificate, previous=(), faults=()
+    )
     export(tmp_path, log, [codec.encode(commit) for commit in (*commits[:2], bare)])
     with pytest.raises(CheckFailed, match="lacks its parent's certificate"):
         check_export(chain.genesis, tmp_path)

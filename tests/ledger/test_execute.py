@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ledger.blocks import BlockInput, BlockRefused, Fault, Limits, record_hash
+from ledger.blocks import BlockInput, BlockRefused, Limits, record_hash
 from ledger.encoding import merkle
 from ledger.encoding.codec import encode
 from ledger.entries import ClosingEntry, TransactionEntry, decode_entry
@@ -244,14 +244,6 @@ def test_the_last_moment_of_all_still_makes_a_block() -> None:
     chain.accept(builders.mint(("firm-a", 10)))
     execution = chain.block(time_ms=calendar.TIME_MAX_MS)
     assert execution.record is not None, "the voucher expired"
-
-
-def test_faults_are_refused_by_this_rules_version() -> None:
-    chain = funded_chain()
-    fault = Fault(validator=bytes(32), kind="prevote", height=1)
-    block = BlockInput(height=3, time_ms=NOON_MS + 9_000, transactions=(), faults=(fault,))
-    with pytest.raises(BlockRefused, match="faults"):
-        chain.ledger.execute(block)
 
 
 def small_chain(**parameters: Any) -> Chain:

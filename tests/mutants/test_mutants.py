@@ -59,7 +59,7 @@ def test_every_mutant_is_killed_by_a_named_case(all_mutants: list[Mutant]) -> No
         print(f"{verdict.mutant}\n    killed by {verdict.killer or 'NOTHING'}")
     survivors = {verdict.mutant.name for verdict in verdicts if not verdict.killer}
     print(f"{len(verdicts)} mutants, {len(verdicts) - len(survivors)} killed, {len(cases)} cases")
-    assert survivors == set(EQUIVALENT)
+    assert survivors == set(EQUIVALENT), sorted(survivors ^ set(EQUIVALENT))
     assert len(verdicts) >= LEAST
     for ready in cases:
         ready.check()

@@ -4,23 +4,28 @@ from collections.abc import Callable
 
 import msgspec
 
+from ledger.blocks import Fault
 from ledger.rules.authority import KEYS, RegisteredKey, Signers, registered
 from ledger.rules.base import Context
 from ledger.rules.clearing import net_transfers
+from ledger.rules.faults import FAULTS, apply_faults, fault_key, problem_of
 from ledger.rules.governance import (
     QUIET_MS,
+    VALIDATOR_LAG,
     VALIDATORS,
     Control,
     EngineFrom,
     RulesFrom,
+    ValidatorRecord,
     ValidatorSchedule,
     ValidatorSetRecord,
-    _set_validator,
     engine_at,
     quiet_after,
     rules_version_at,
+    set_validator,
     validators_at,
 )
+from ledger.rules.parties import VALIDATOR_KEYS, KeyOwner
 from ledger.rules.payables import Position, owed_net
 from ledger.rules.refusals import AmountOverflow
 from ledger.rules.sums import serial_id
@@ -75,10 +80,70 @@ def validators_act_from_their_height() -> None:
 def a_change_keeps_the_sets_that_act_or_will_and_replaces_that_of_its_height() -> None:
     draft = Draft(Nothing())
     draft.put(VALIDATORS, sets(0, 4, 5, 8, 9), "all")
-    _set_validator(draft, "shanghai", (validator_keys("shanghai"),), context(height=7))
+    set_validator(draft, "shanghai", (validator_keys("shanghai"),), context(height=7))
     schedule = must(draft, VALIDATORS, "all")
     assert [one.from_height for one in schedule.sets] == [5, 8, 9]
     assert [one.party for one in schedule.sets[-1].validators] == ["shanghai"]
+
+
+def kept_after_a_fault(faulty: int, powers: list[int], height: int = 1) -> bool:
+    """Return whether a validator among some of these powers stays after a fault."""
+    draft = Draft(Nothing())
+    validators = tuple(
+        ValidatorRecord(party=f"p{n}", keys=validator_keys(f"p{n}", power=power))
+        for n, power in enumerate(powers)
+    )
+    first = ValidatorSetRecord(from_height=0, validators=validators)
+    draft.put(VALIDATORS, ValidatorSchedule(sets=(first,)), "all")
+    consensus = validator_keys(f"p{faulty}").consensus
+    draft.put(VALIDATOR_KEYS, KeyOwner(party=f"p{faulty}"), consensus.hex())
+    fault = Fault(validator=consensus, kind="prevote", height=height, proof=bytes(32))
+    draft.apply(apply_faults(draft, (fault,), context(height=height)))
+    coming = validators_at(must(draft, VALIDATORS, "all"), height + VALIDATOR_LAG)
+    assert validators_at(must(draft, VALIDATORS, "all"), height + 1) == first
+    return any(one.keys.consensus == consensus for one in coming.validators)
+
+
+def a_faulty_validator_goes_if_four_stay() -> None:
+    assert [kept_after_a_fault(0, [1] * count) for count in (3, 4, 5, 6)] == [1, 1, 0, 0]
+
+
+def a_faulty_validator_goes_if_more_than_two_thirds_of_the_power_stay() -> None:
+    powers = [[power, 1, 1, 1, 1, 1, 1] for power in (1, 2, 3, 4)]
+    assert [kept_after_a_fault(0, one) for one in powers] == [0, 0, 1, 1]
+    assert not kept_after_a_fault(0, [2, 1, 1, 1, 1, 1]), "6 < 7"
+
+
+def a_fault_is_of_this_height_or_an_earlier_one() -> None:
+    draft = Draft(Nothing())
+    consensus = validator_keys("p").consensus
+    draft.put(VALIDATOR_KEYS, KeyOwner(party="p"), consensus.hex())
+    problems = [
+        problem_of(
+            draft,
+            (Fault(validator=consensus, kind="prevote", height=height, proof=bytes(32)),),
+            7,
+        )
+        for height in (6, 7, 8)
+    ]
+    assert problems == ["", "", "a fault at height 8, the block is 7"]
+
+
+def who_does_not_validate_any_more_is_not_taken_out_again() -> None:
+    powers = [1] * 6
+    assert not kept_after_a_fault(6, [*powers, 1])
+    draft = Draft(Nothing())
+    validators = tuple(
+        ValidatorRecord(party=f"p{n}", keys=validator_keys(f"p{n}")) for n in range(6)
+    )
+    first = ValidatorSetRecord(from_height=0, validators=validators)
+    draft.put(VALIDATORS, ValidatorSchedule(sets=(first,)), "all")
+    gone = validator_keys("gone").consensus
+    draft.put(VALIDATOR_KEYS, KeyOwner(party="gone"), gone.hex())
+    fault = Fault(validator=gone, kind="prevote", height=1, proof=bytes(32))
+    draft.apply(apply_faults(draft, (fault,), context(height=1)))
+    assert not must(draft, FAULTS, *fault_key(fault)).suspended
+    assert must(draft, VALIDATORS, "all").sets == (first,)
 
 
 def nets_are_settled_to_the_last_fen() -> None:
@@ -136,6 +201,10 @@ UNITS: tuple[Callable[[], None], ...] = (
     an_engine_decides_from_its_height,
     validators_act_from_their_height,
     a_change_keeps_the_sets_that_act_or_will_and_replaces_that_of_its_height,
+    a_faulty_validator_goes_if_four_stay,
+    a_faulty_validator_goes_if_more_than_two_thirds_of_the_power_stay,
+    who_does_not_validate_any_more_is_not_taken_out_again,
+    a_fault_is_of_this_height_or_an_earlier_one,
     nets_are_settled_to_the_last_fen,
     what_ends_as_a_pause_begins_is_put_off,
     dead_and_unknown_keys_sign_nothing,

@@ -1,0 +1,109 @@
+"""Proof that a validator said two things at one place of a height (spec D).
+
+Anybody can check it with the validator's key alone. An honest key never made one: its signer keeps
+what it signed last, and refuses to sign anything else at the same height, round and step.
+"""
+
+from typing import Literal
+
+from consensus.certificate import Verify
+from consensus.messages import (
+    OptionalBlockId,
+    OptionalRound,
+    Proposal,
+    Round,
+    ValidatorKeyBytes,
+    Vote,
+    VoteKind,
+    proposal_sign_bytes,
+    vote_sign_bytes,
+)
+from ledger.encoding.codec import Natural, Record, Signature, encode
+from ledger.encoding.crypto import tagged_hash
+
+PROOF_BYTES_MAX = 512
+"""Longest encoded proof."""
+
+FaultKind = Literal["proposal", "prevote", "precommit"]
+
+
+class Said(Record, frozen=True, kw_only=True):
+    """One of the two messages: what it says beyond its place, and its signature."""
+
+    block_id: OptionalBlockId
+    valid_round: OptionalRound
+    """Of a proposal; empty for a vote."""
+    signature: Signature
+
+
+class FaultProof(Record, frozen=True, kw_only=True):
+    """Two contradicting messages of one key and kind, for one height and round."""
+
+    validator: ValidatorKeyBytes
+    height: Natural
+    kind: FaultKind
+    round: Round
+    said: tuple[Said, Said]
+    """Ascending by block id and valid round, so that a contradiction has one proof only."""
+
+
+class ProofInvalid(ValueError):
+    """A proof does not show that its validator broke the protocol."""
+
+
+def proof_of(first: Vote | Proposal, second: Vote | Proposal) -> FaultProof:
+    """Return the proof that two verified messages make; they differ in what they say alone."""
+    kind: FaultKind = "proposal" if isinstance(first, Proposal) else _kind(first.kind)
+    one, other = sorted((_said(first), _said(second)), key=_order)
+    return FaultProof(
+        validator=first.validator,
+        height=first.height,
+        kind=kind,
+        round=first.round,
+        said=(one, other),
+    )
+
+
+def verify_proof(proof: FaultProof, log_id: bytes, epoch: int, verify: Verify) -> None:
+    """Raise ProofInvalid unless both messages are signed and say different things."""
+    one, other = proof.said
+    if not _order(one) < _order(other):
+        raise ProofInvalid("what was said is not two different things in ascending order")
+    for said in proof.said:
+        if not verify(proof.validator, _message(proof, said, log_id, epoch), said.signature):
+            raise ProofInvalid(f"bad signature of {proof.validator.hex()}")
+
+
+def proof_hash(proof: FaultProof) -> bytes:
+    """Return the name under which a record of the log mentions a proof."""
+    return tagged_hash("tallystick/fault/v1", encode(proof))
+
+
+def _message(proof: FaultProof, said: Said, log_id: bytes, epoch: int) -> bytes:
+    height, round_ = proof.height, proof.round
+    if proof.kind != "proposal":
+        if said.valid_round:
+            raise ProofInvalid("a vote has no valid round")
+        kind = VoteKind(proof.kind)
+        return vote_sign_bytes(log_id, epoch, kind, height, round_, said.block_id)
+    if not said.block_id:
+        raise ProofInvalid("a proposal names a block")
+    return proposal_sign_bytes(log_id, epoch, height, round_, said.valid_round, said.block_id[0])
+
+
+def _said(message: Vote | Proposal) -> Said:
+    if isinstance(message, Proposal):
+        return Said(
+            block_id=(message.block_id,),
+            valid_round=message.valid_round,
+            signature=message.signature,
+        )
+    return Said(block_id=message.block_id, valid_round=(), signature=message.signature)
+
+
+def _kind(kind: VoteKind) -> Literal["prevote", "precommit"]:
+    return "prevote" if kind is VoteKind.PREVOTE else "precommit"
+
+
+def _order(said: Said) -> tuple[OptionalBlockId, OptionalRound]:
+    return (said.block_id, said.valid_round)
