@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from node.build import start_node
-from node.config import load_config
+from node.config import ConfigInvalid, load_config
+from node.runtime import Node
 
 COLLECT_AFTER = 50_000
 """Allocations between two garbage collections: almost nothing here has cycles."""
@@ -24,6 +25,7 @@ async def run(config: Path) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # the start reads the file anyway
     broken: list[str] = []
 
     def stop_on_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
@@ -33,12 +35,21 @@ async def run(config: Path) -> None:
 
     loop.set_exception_handler(stop_on_error)
     node = await start_node(load_config(config))
+    loop.add_signal_handler(signal.SIGHUP, read_again, config, node)
     print("ready", flush=True)
     node.finished.add_done_callback(lambda _: stop.set())
     await stop.wait()
     await node.stop()
     if broken:
         raise RuntimeError(f"a callback of the event loop failed: {broken[0]}")
+
+
+def read_again(config: Path, node: Node) -> None:
+    """Take the configuration anew; one that cannot be used changes nothing."""
+    try:
+        node.reconfigure(load_config(config))
+    except (ConfigInvalid, OSError) as error:
+        _LOGGER.error("the configuration in force stays: %s", error)
 
 
 def main() -> int:

@@ -1,15 +1,18 @@
 """Wires a node by hand: configuration and keys in, a running node out."""
 
 import json
+import logging
 from pathlib import Path
 
+from ledger.encoding.crypto import public_key
 from ledger.genesis import Genesis, log_id_of, parse_genesis
 from node.config import ConfigInvalid, NodeConfig
 from node.p2p.link import Limits, Peer
 from node.p2p.links import Links
 from node.runtime import Node
-from node.signer import Signer, create_signer, open_signer
+from node.signer import UNKNOWN_HEIGHT, Signer, create_signer, open_signer
 
+_LOGGER = logging.getLogger(__name__)
 KEY_NAMES = ("consensus", "log", "cosigner", "link")
 
 
@@ -22,12 +25,13 @@ def load_keys(path: Path) -> dict[str, bytes]:
 
 
 def load_signer(config: NodeConfig, seed: bytes) -> Signer:
-    """Return the signer; a record is made only together with a store that does not exist yet.
+    """Return the signer. A key whose record is gone may have signed: it gets a silent one (N10).
 
-    A node whose record is gone while its store is there may have signed: it must not start.
+    A new key's record is made with the key: nothing else can tell it from one that was lost.
     """
-    if not config.signer.exists() and not config.store.exists():
-        return create_signer(config.signer, seed)
+    if not config.signer.exists():
+        _LOGGER.warning("the record of what the key signed is gone: it is silent at first")
+        return create_signer(config.signer, seed, watermark_height=UNKNOWN_HEIGHT)
     return open_signer(config.signer, seed)
 
 
@@ -37,30 +41,17 @@ def validators_of(genesis: Genesis) -> dict[str, bytes]:
 
 
 async def start_node(config: NodeConfig) -> Node:
-    """Return a node that runs; raise ConfigInvalid, GenesisInvalid, SignerDamaged or WalDamaged."""
+    """Return a node that runs; raise ConfigInvalid, GenesisInvalid, SignerDamaged or WalDamaged.
+
+    The ledger need not know its party, or its keys, yet: until then the node follows (C14).
+    """
     data = config.genesis.read_bytes()
     genesis = parse_genesis(data)
     keys = load_keys(config.keys)
-    members = {member.id: member for member in genesis.members}
-    if config.party not in members:
-        raise ConfigInvalid(f"party: {config.party} is not a member in this genesis")
     signer = load_signer(config, keys["consensus"])
-    node = Node(config, genesis=data, signer=signer)
-    link_keys = validators_of(genesis)
-    peers = []
-    for peer in config.peers:
-        if peer.party not in link_keys:
-            raise ConfigInvalid(f"peers: {peer.party} does not validate in this genesis")
-        peers.append(
-            Peer(
-                name=peer.party,
-                link_key=link_keys[peer.party],
-                host=peer.host,
-                port=peer.port,
-            )
-        )
+    node = Node(config, genesis=data, signer=signer, link_key=public_key(keys["link"]))
 
-    def links(running: Node) -> Links:
+    def links(running: Node, peers: tuple[Peer, ...]) -> Links:
         return Links(
             name=config.party,
             seed=keys["link"],

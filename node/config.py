@@ -4,6 +4,11 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from ledger.encoding.crypto import is_registrable_key
+
+ENTRIES_MAX = 256
+"""Peers, and observers, that one configuration may name."""
+
 
 class ConfigInvalid(ValueError):
     """The configuration cannot be used; the sentence names the key and what was expected."""
@@ -11,11 +16,22 @@ class ConfigInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerConfig:
-    """Where a validator can be reached."""
+    """Where another node can be reached."""
 
     party: str
     host: str
     port: int
+    link_key: bytes = b""
+    """Its Ed25519 link key; empty for the one that the ledger names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserverConfig:
+    """A node that may link to this one without validating."""
+
+    name: str
+    """What it calls itself: its party, if it has one."""
+    link_key: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,12 +39,13 @@ class NodeConfig:
     """Everything that a node is told at start."""
 
     party: str
-    """The member this node belongs to, as genesis names it."""
+    """The member this node belongs to, or will belong to once the ledger knows it."""
     folder: Path
     """Holds genesis, keys, store, log and signer record."""
     listen_host: str
     listen_port: int
     peers: tuple[PeerConfig, ...]
+    observers: tuple[ObserverConfig, ...] = ()
     links_per_address_max: int
     """Links from one address; 2 unless many nodes share one machine."""
     map_bytes: int
@@ -45,6 +62,11 @@ class NodeConfig:
         return self.folder / "node-keys.json"
 
     @property
+    def next_keys(self) -> Path:
+        """Return where keys are that will replace the node's, mode 0600."""
+        return self.folder / "node-keys.next.json"
+
+    @property
     def store(self) -> Path:
         """Return the folder of the LMDB environment."""
         return self.folder / "store"
@@ -53,6 +75,16 @@ class NodeConfig:
     def signer(self) -> Path:
         """Return where the signer's record is."""
         return self.folder / "signer"
+
+    @property
+    def next_signer(self) -> Path:
+        """Return where the record of the next consensus key is: made with the key."""
+        return self.folder / "signer.next"
+
+    @property
+    def stopped(self) -> Path:
+        """Return where it stands why this node must not vote before its operator says so."""
+        return self.folder / "stopped"
 
     @property
     def port_socket(self) -> Path:
@@ -74,9 +106,16 @@ def load_config(path: Path) -> NodeConfig:
             listen_port=_number(values, "listen_port"),
             peers=tuple(
                 PeerConfig(
-                    party=_text(peer, "party"), host=_text(peer, "host"), port=_number(peer, "port")
+                    party=_text(peer, "party"),
+                    host=_text(peer, "host"),
+                    port=_number(peer, "port"),
+                    link_key=_key(peer) if "link_key" in peer else b"",
                 )
-                for peer in values.get("peers", [])
+                for peer in _entries(values, "peers")
+            ),
+            observers=tuple(
+                ObserverConfig(name=_text(observer, "name"), link_key=_key(observer))
+                for observer in _entries(values, "observers")
             ),
             links_per_address_max=_number(values, "links_per_address_max"),
             map_bytes=_number(values, "map_bytes"),
@@ -102,6 +141,15 @@ def config_text(config: NodeConfig) -> str:
             f'host = "{peer.host}"',
             f"port = {peer.port}",
         ]
+        if peer.link_key:
+            lines.append(f'link_key = "{peer.link_key.hex()}"')
+    for observer in config.observers:
+        lines += [
+            "",
+            "[[observers]]",
+            f'name = "{observer.name}"',
+            f'link_key = "{observer.link_key.hex()}"',
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -117,3 +165,23 @@ def _number(values: dict[str, object], name: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ConfigInvalid(f"{name}: expected a whole number, got {value!r}")
     return value
+
+
+def _entries(values: dict[str, object], name: str) -> list[dict[str, object]]:
+    entries = values.get(name, [])
+    if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
+        raise ConfigInvalid(f"{name}: expected tables under [[{name}]], got {entries!r}")
+    if len(entries) > ENTRIES_MAX:
+        raise ConfigInvalid(f"{name}: {len(entries)} entries, expected at most {ENTRIES_MAX}")
+    return entries
+
+
+def _key(values: dict[str, object]) -> bytes:
+    text = _text(values, "link_key")
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != 32 or not is_registrable_key(key):
+        raise ConfigInvalid(f"link_key: expected a public key as 64 hex digits, got {text!r}")
+    return key

@@ -3,7 +3,6 @@
 from typing import Protocol
 
 from ledger import entries
-from ledger.blocks import Fault
 from ledger.encoding import codec
 from ledger.store.rows import BlockRow
 from node import messages
@@ -30,14 +29,11 @@ def decided_block(blocks: Blockstore, height: int) -> DecidedBlock | None:
         return None
     commit = messages.decode_commit(data)
     transactions: list[bytes] = []
-    faults: tuple[Fault, ...] = ()
     for raw in blocks.entries(row.first_sequence, row.log_size):
         entry = entries.decode_entry(raw)
         if isinstance(entry, entries.TransactionEntry):
             transactions.append(entry.signed)
-        elif isinstance(entry, entries.ClosingEntry):
-            faults = entry.record.faults
-    body = Body(transactions=tuple(transactions), faults=faults, previous=commit.previous)
+    body = Body(transactions=tuple(transactions), faults=commit.faults, previous=commit.previous)
     return DecidedBlock(
         header=commit.header, certificate=commit.certificate, body=codec.encode(body)
     )

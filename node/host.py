@@ -5,7 +5,7 @@ same code on virtual time. Order is the contract: log before sign, sign before s
 commit a block. An invariant that breaks raises and stops the node.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -22,6 +22,8 @@ from consensus.effects import (
     SignVote,
     StopVoting,
 )
+from consensus.evidence import FaultProof, ProofInvalid, proof_of, verify_proof
+from consensus.forks import Conflict, conflict
 from consensus.inputs import (
     Input,
     ProposalReceived,
@@ -52,6 +54,7 @@ from ledger.transactions import Transaction
 from node import messages
 from node.catchup import Catchup
 from node.decided import Blockstore, decided_block
+from node.faults import Faults, is_current
 from node.mempool import Mempool
 from node.messages import (
     Ask,
@@ -60,6 +63,7 @@ from node.messages import (
     Body,
     Chunk,
     DecidedBlock,
+    FaultMessage,
     Header,
     Here,
     LoggedInput,
@@ -72,13 +76,16 @@ from node.offers import Offered, Offers
 from node.p2p.frames import Channel, PeerFault
 from node.port import Committed, SeenCommit, TransactionStatus
 from node.signer import PRECOMMIT, PREVOTE, PROPOSAL, Refused, Signer, SignRequest
+from node.silence import Silence
 from node.wal import WriteAheadLog
 
 TICK_MS = 250
 RESEND_US = 1_000_000
-FUTURE_MESSAGES_MAX = 1_024
-"""Messages for the next height kept while this one is not committed yet."""
-FUTURE_BYTES_MAX = 16 * 1024 * 1024
+FUTURE_MESSAGES_MAX = 512
+"""Messages of one peer for the next height kept while this one is not committed yet."""
+FUTURE_BYTES_MAX = 4 * 1024 * 1024
+FUTURE_BYTES_ALL_MAX = 64 * 1024 * 1024
+"""Of all peers together."""
 ASKS_PER_TICK_MAX = 32
 """Questions for blocks that one peer gets answered between two ticks; more are ignored."""
 OUTBOX_BYTES = 256 * 1024
@@ -125,18 +132,41 @@ class Timers(Protocol):
         """Call ``action`` on the host's thread after a delay."""
 
 
+class Future:
+    """Messages for the next height, kept until this one is decided. Each peer has its share."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, Channel, bytes]] = []
+        self.count: Counter[str] = Counter()
+        """By peer."""
+        self.bytes: Counter[str] = Counter()
+
+    def keep(self, peer: str, channel: Channel, payload: bytes) -> None:
+        """Keep a message if its peer, and all together, have room."""
+        if (
+            self.count[peer] < FUTURE_MESSAGES_MAX
+            and self.bytes[peer] + len(payload) <= FUTURE_BYTES_MAX
+            and self.bytes.total() + len(payload) <= FUTURE_BYTES_ALL_MAX
+        ):
+            self.messages.append((peer, channel, payload))
+            self.count[peer] += 1
+            self.bytes[peer] += len(payload)
+
+
 Listener = Callable[[Committed, Execution], None]
 
 
-class StoreBehindLog(Exception):
-    """The store lost blocks that this node committed: it must not vote at those heights again."""
+class ForkSeen(Exception):
+    """Two blocks of one height were decided: more than a third of the power broke the protocol."""
 
-    def __init__(self, *, store: int, log: int) -> None:
+    def __init__(self, found: Conflict) -> None:
+        word = "proven guilty" if found.proven else "suspects"
         super().__init__(
-            f"the store ends at height {store} but the write-ahead log is at height {log}; "
-            "the store was replaced by an older one: restore the right one"
+            f"a fork: height {found.one.height} has a certificate for block "
+            f"{found.one.block_id.hex()} and one for {found.other.block_id.hex()}; "
+            f"{word}: {' '.join(key.hex() for key in found.named)}"
         )
-        self.store, self.log = store, log
+        self.found = found
 
 
 ENGINE = "builtin"
@@ -180,6 +210,14 @@ class Host:
         self.mempool = Mempool(ledger, on_refused=on_refused)
         self.stopped = ""
         """Why this node no longer signs; empty while it may."""
+        self._silent: list[SignVote] = []
+        """Votes of this height that a pause kept back."""
+        self.paused = ""
+        """Why this node signs nothing for now; empty while it may."""
+        self.faults = Faults()
+        self._silence = Silence()
+        self._silent_below = 0
+        """No own message is signed below this height."""
         self.seen_commits: deque[SeenCommit] = deque(maxlen=SEEN_COMMITS_MAX)
         self.equivocations: deque[Equivocation] = deque(maxlen=EQUIVOCATIONS_MAX)
         """The last contradictions seen, as evidence."""
@@ -202,8 +240,9 @@ class Host:
         self._is_feeding = False
         self.offers = Offers()
         self._seen_votes: dict[tuple[bytes, VoteKind, int], Vote] = {}
-        self._future: list[tuple[str, Channel, bytes]] = []
-        self._future_bytes = 0
+        self._future = Future()
+        self._helped_us: dict[str, int] = {}
+        """When each peer was last told that it is behind."""
         self._outbox: list[bytes] = []
         self._outbox_bytes = 0
         self._flushed_us = 0
@@ -211,6 +250,8 @@ class Host:
         self._work_arrived_at_all = False
         self._busy_since_us: int | None = None
         """When this node first knew of work for this height."""
+        self._build_waits: int | None = None
+        """Round of an own block that waits for its time, since there was nothing to put in."""
         self._resent_us = 0
         self._resent_height = 0
         self._asks: dict[str, int] = {}
@@ -240,14 +281,33 @@ class Host:
 
     def start(self) -> None:
         """Take up the write-ahead log, then the height; call once."""
+        self._silent_below = self._height_not_to_sign_below()
         self._new_driver()
-        if self._wal.height is not None and self._wal.height > self.height:
-            raise StoreBehindLog(store=self.height - 1, log=self._wal.height)
+        self._take_up_log()
+        self._tick()
+
+    def _height_not_to_sign_below(self) -> int:
+        """Return below which height this node must be silent, 0 if its disks agree (N6.5).
+
+        A store or log that was replaced by an older one, or lost, no longer knows what the key was
+        bound to; the newer of log and signer's record does.
+        """
+        logged = self._wal.height or 0
+        signed = 0
+        if self._signer is not None and self._signer.last is not None:
+            signed = self._signer.last.request.height
+        return max(logged, signed + 1 if signed > logged else 0)
+
+    @property
+    def _is_behind_log(self) -> bool:
+        """Return whether the log is of a height that the store has not come to yet."""
+        return self._wal.height is not None and self._wal.height > self.height
+
+    def _take_up_log(self) -> None:
         if self._wal.height == self.height:
             self._replay(self._wal.records)
-        else:
+        elif not self._is_behind_log:
             self._wal.start_height(self.height)
-        self._tick()
 
     def _new_driver(self) -> None:
         engine = self._ledger.engine(self.height)
@@ -262,9 +322,11 @@ class Host:
         )
         self._work_arrived_at_all = False
         self._busy_since_us = None
+        self._build_waits = None
+        self._silent = []
 
     def _own_key(self) -> ValidatorKey | None:
-        if self._signer is None or self.stopped:
+        if self._signer is None or self.stopped or self.height < self._silent_below:
             return None
         key = ValidatorKey(self._signer.public_key)
         return key if self._validators.power_of(key) else None
@@ -319,6 +381,8 @@ class Host:
                             self._on_vote(peer, vote, payload)
                         case Here(height=height):
                             self._on_here(peer, height)
+                        case FaultMessage(proof=proof):
+                            self._on_fault(proof)
                 case Channel.BLOCK:
                     block_message: messages.OnBlockChannel = codec.decode(
                         messages.OnBlockChannel, payload, 64 * 1024
@@ -349,6 +413,8 @@ class Host:
     def on_peer_up(self, peer: str) -> None:
         """Tell a peer where we are, and hand it what its clients have not seen."""
         self._say_here(peer)
+        for proof in self.faults.waiting(self._ledger.is_recorded):
+            self._network.send(peer, Channel.VOTE, codec.encode(FaultMessage(proof=proof)))
         batch = self._own_pending()
         if batch is not None:
             self._network.send(peer, Channel.TRANSACTIONS, batch)
@@ -367,6 +433,7 @@ class Host:
     def on_peer_down(self, peer: str) -> None:
         """Forget what a peer claimed."""
         self.catchup.gone(peer)
+        self._helped_us.pop(peer, None)
 
     def on_transaction(self, transaction: Transaction, *, own: bool) -> None:
         """Take in a transaction whose signatures were verified.
@@ -411,10 +478,31 @@ class Host:
         if not self.stopped:
             self.stopped = reason
 
+    def pause_voting(self, reason: str) -> None:
+        """Sign nothing until ``resume_voting``; go on following."""
+        self.paused = reason
+
+    def resume_voting(self) -> None:
+        """Sign again, first the votes of this round that went by in silence.
+
+        Were they left out, a network that paused together would wait for them for ever.
+        """
+        self.paused = ""
+        silent, self._silent = self._silent, []
+        for vote in silent:
+            if vote.round == self._driver.round:
+                self._perform(vote)
+        self._drain()
+
+    @property
+    def _may_sign(self) -> bool:
+        return self._signer is not None and not self.stopped and not self.paused
+
     # --- votes -----------------------------------------------------------------------------------
 
     def _on_vote(self, peer: str, vote: Vote, payload: bytes) -> None:
         if self._is_elsewhere(peer, vote.height, Channel.VOTE, payload):
+            self._on_late_vote(vote)
             return
         if not self._validators.power_of(vote.validator):
             return
@@ -438,6 +526,13 @@ class Host:
             self._seen_votes[place] = vote
         self._feed(VoteReceived(vote=vote))
 
+    def _on_late_vote(self, vote: Vote) -> None:
+        """Look whether a vote of a decided height contradicts one that was seen in time."""
+        proof = self.faults.contradicted_by(vote)
+        if proof is not None and not self.faults.knows(proof):
+            self._require_proven(proof)
+            self._learn_fault(proof)
+
     def _made(self, vote: Vote, message: bytes) -> bool:
         """Return whether the own signer can have made a verified vote by its key."""
         assert self._signer is not None
@@ -459,18 +554,24 @@ class Host:
             return False
         if height > self.height:
             self.catchup.heard(peer, height)
-            room = FUTURE_BYTES_MAX - self._future_bytes
-            if (
-                height == self.height + 1
-                and len(self._future) < FUTURE_MESSAGES_MAX
-                and len(payload) <= room
-            ):
-                self._future.append((peer, channel, payload))
-                self._future_bytes += len(payload)
+            self._silence.heard(peer, height)
+            if height == self.height + 1:
+                self._future.keep(peer, channel, payload)
+        else:
+            self._help(peer)
         return True
+
+    def _help(self, peer: str) -> None:
+        """Tell a peer that speaks of a decided height where we are: it asks then (E5)."""
+        now_us = self._clock.monotonic_us()
+        if now_us - self._helped_us.get(peer, -RESEND_US) >= RESEND_US:
+            self._helped_us[peer] = now_us
+            self._say_here(peer)
 
     def _on_here(self, peer: str, height: int) -> None:
         self.catchup.heard(peer, height)
+        self._silence.heard(peer, height)
+        self._end_silence_if_sure()
         if height < self.height:
             self._say_here(peer)  # it learns from this that we can help
         elif height == self.height:
@@ -494,6 +595,59 @@ class Host:
             (Channel.VOTE, codec.encode(VoteMessage(vote=vote))) for vote in self._driver.resend()
         ]
         return out
+
+    def _end_silence_if_sure(self) -> None:
+        """Let a key whose record was lost sign again above all that it may have signed (N10)."""
+        if self._signer is None or not self._signer.is_silent:
+            return
+        validators = self._ledger.validators(self.height).validators
+        powers = {one.party: one.keys.power for one in validators}
+        own = [one.party for one in validators if one.keys.consensus == self._signer.public_key]
+        for party in own:
+            height = self._silence.may_have_signed(party, self.height, powers)
+            if height is not None:
+                self._signer.end_silence(height)
+
+    # --- faults ----------------------------------------------------------------------------------
+
+    def _on_fault(self, proof: FaultProof) -> None:
+        """Take in a proof from a peer; raise PeerFault if it proves nothing."""
+        if not is_current(proof, self.height) or self.faults.knows(proof):
+            return
+        if not self._ledger.is_validator_key(proof.validator):
+            return
+        if self._ledger.is_recorded(messages.fault_of(proof)):
+            return
+        self._require_proven(proof)
+        self._learn_fault(proof)
+
+    def _require_proven(self, proof: FaultProof) -> None:
+        if self.faults.has_verified(proof):
+            return
+        try:
+            verify_proof(proof, self._log_id, messages.ENGINE_EPOCH, self._verify)
+        except ProofInvalid as error:
+            raise PeerFault(f"a proof of a fault: {error}") from None
+
+    def _learn_fault(self, proof: FaultProof) -> None:
+        """Keep a verified proof for the next block, and tell the others if it is news."""
+        if self._signer is not None and proof.validator == self._signer.public_key:
+            self.stop_voting("a proof that this node's key contradicted itself: a second node?")
+        if self.faults.learn(proof):
+            payload = codec.encode(FaultMessage(proof=proof))
+            self._network.broadcast(Channel.VOTE, payload)
+
+    def _check_faults(self, body: Body, height: int) -> None:
+        """Raise BlockRefused unless every fault that a body carries is proven and current."""
+        for proof in body.faults:
+            if not is_current(proof, height):
+                raise BlockRefused(f"a fault of height {proof.height}")
+            if self.faults.has_verified(proof):
+                continue
+            try:
+                verify_proof(proof, self._log_id, messages.ENGINE_EPOCH, self._verify)
+            except ProofInvalid as error:
+                raise BlockRefused(f"a fault: {error}") from None
 
     # --- proposals -------------------------------------------------------------------------------
 
@@ -580,7 +734,10 @@ class Host:
         head = self._ledger.last()
         if (header.log_id, header.epoch) != (self._log_id, messages.ENGINE_EPOCH):
             return None
-        if header.height != head.height + 1 or header.parent != self._parent:
+        if header.height != head.height + 1:
+            return None
+        if header.parent != self._parent:
+            self._look_for_fork(data)
             return None
         if not self._validators.power_of(ValidatorKey(header.proposer)):
             return None
@@ -589,6 +746,7 @@ class Host:
         try:
             body = messages.decode_body(data)
             self._check_previous(body, header.height)
+            self._check_faults(body, header.height)
             execution = self._ledger.execute(self._block_input(header, body))
         except (NotCanonical, CertificateInvalid, BlockRefused):
             return None
@@ -601,7 +759,7 @@ class Host:
             height=header.height,
             time_ms=header.time_ms,
             transactions=body.transactions,
-            faults=body.faults,
+            faults=tuple(map(messages.fault_of, body.faults)),
         )
 
     def _check_previous(self, body: Body, height: int) -> None:
@@ -623,6 +781,27 @@ class Host:
             messages.ENGINE_EPOCH,
             self._verify,
         )
+
+    def _look_for_fork(self, data: bytes) -> None:
+        """Raise ForkSeen if a block builds on another one than was decided here, and proves it."""
+        try:
+            body = messages.decode_body(data)
+        except NotCanonical:
+            return
+        for ours in self._previous:
+            for theirs in body.previous:
+                if theirs.height != ours.height:
+                    return
+                validators = self._set_at(ours.height)
+                try:
+                    verify_certificate(
+                        theirs, validators, self._log_id, messages.ENGINE_EPOCH, self._verify
+                    )
+                except CertificateInvalid:
+                    return
+                found = conflict(ours, theirs, validators)
+                if found is not None:
+                    raise ForkSeen(found)
 
     def _set_at(self, height: int) -> ValidatorSet:
         return validator_set(self._ledger.validators(height))
@@ -661,6 +840,8 @@ class Host:
         match effect:
             case Log(input=input_):
                 self._log(input_)
+            case SignVote() if self.paused:
+                self._silent.append(effect)
             case SignVote(kind=kind, round=round_, block_id=value):
                 self._sign_vote(kind, round_, value)
             case BuildProposal(round=round_):
@@ -680,6 +861,7 @@ class Host:
     def _note_equivocation(self, found: Equivocation) -> None:
         if found not in self.equivocations:
             self.equivocations.append(found)
+            self._learn_fault(proof_of(found.first, found.second))
 
     def _log(self, input_: Input) -> None:
         body: tuple[bytes, ...] = ()
@@ -690,6 +872,8 @@ class Host:
             is_own_proposal = (
                 self._signer is not None and input_.proposal.validator == self._signer.public_key
             )
+        if self._is_behind_log:
+            return  # nothing is signed here, and the log to come to must stay as it is
         self._wal.append(codec.encode(LoggedInput(input=input_, body=body)))
         if is_own_proposal:
             assert isinstance(input_, ProposalReceived)
@@ -699,8 +883,9 @@ class Host:
             self._send_chunks(None, input_.proposal.block_id)
 
     def _sign_vote(self, kind: VoteKind, round_: int, value: tuple[BlockId, ...]) -> None:
-        if self._signer is None or self.stopped:
+        if not self._may_sign:
             return
+        assert self._signer is not None
         self._wal.sync()
         message = vote_sign_bytes(
             self._log_id, messages.ENGINE_EPOCH, kind, self.height, round_, value
@@ -735,21 +920,25 @@ class Host:
             # Our clock is behind the parent's time: wait until it is past.
             self._timers.after(head.time_ms + 1 - now_ms, lambda: self._build_later(driver, round_))
             return
+        proofs = self.faults.waiting(self._ledger.is_recorded)
+        faults = tuple(map(messages.fault_of, proofs))
         transactions = self._ledger.propose(
             self.mempool.ready(),
             height=self.height,
             time_ms=now_ms,
             limits=Limits(),
+            faults=faults,
             on_refused=self.mempool.refuse,
         )
-        body = Body(transactions=transactions, faults=(), previous=self._previous)
+        body = Body(transactions=transactions, faults=proofs, previous=self._previous)
         data = codec.encode(body)
         execution = self._ledger.execute(
-            BlockInput(height=self.height, time_ms=now_ms, transactions=transactions)
+            BlockInput(height=self.height, time_ms=now_ms, transactions=transactions, faults=faults)
         )
         if execution.record is None and now_ms < head.time_ms + EMPTY_BLOCK_MS:
             wait_ms = head.time_ms + EMPTY_BLOCK_MS - now_ms
-            self._timers.after(wait_ms, lambda: self._build_later(driver, round_))
+            self._build_waits = round_
+            self._timers.after(wait_ms, lambda: self._build_waiting(driver))
             return
         assert self._signer is not None
         header = Header(
@@ -771,11 +960,18 @@ class Host:
             self._build(round_)
             self._drain()
 
+    def _build_waiting(self, driver: Driver) -> None:
+        """Build what waited, once: because it is time, or because work arrived before."""
+        if driver is self._driver and self._build_waits is not None:
+            round_, self._build_waits = self._build_waits, None
+            self._build_later(driver, round_)
+
     def _propose(
         self, round_: int, header: Header, body: bytes, valid_round: tuple[int, ...]
     ) -> None:
-        if self._signer is None or self.stopped:
+        if not self._may_sign:
             return
+        assert self._signer is not None
         block = messages.block_id(header)
         message = proposal_sign_bytes(
             self._log_id, messages.ENGINE_EPOCH, self.height, round_, valid_round, block
@@ -830,11 +1026,16 @@ class Host:
         now_us = self._clock.monotonic_us()
         since_us = now_us if self._busy_since_us is None else self._busy_since_us
         round_ = certificate.round
-        stored = StoredCommit(header=header, certificate=certificate, previous=body.previous)
+        stored = StoredCommit(
+            header=header, certificate=certificate, previous=body.previous, faults=body.faults
+        )
         head = self._ledger.commit(execution, codec.encode(stored))
         self._parent, self._previous = messages.block_id(header), (certificate,)
-        self._wal.start_height(head.height + 1)
+        was_behind_log = (self._wal.height or 0) > head.height
+        if not was_behind_log:
+            self._wal.start_height(head.height + 1)
         self.offers.clear()
+        self.faults.decided(head.height, self._seen_votes)
         self._seen_votes.clear()
         self._inputs.clear()
         self.mempool.committed(execution)
@@ -850,10 +1051,13 @@ class Host:
                 signers=tuple(key for key, _ in certificate.signatures),
             )
         )
+        self._end_silence_if_sure()
         event = Committed(height=head.height, time_ms=head.time_ms, log_size=head.log_size)
         self._on_commit(event, execution)
-        future, self._future, self._future_bytes = self._future, [], 0
-        for peer, channel, payload in future:
+        if was_behind_log:
+            self._take_up_log()
+        future, self._future = self._future, Future()
+        for peer, channel, payload in future.messages:
             try:
                 self.on_message(peer, channel, payload)
             except PeerFault as fault:
@@ -948,7 +1152,9 @@ class Host:
         self._asks.clear()
         self._ask_for_chunks()
         self._ask_if_behind()
-        if self._clock.monotonic_us() - self._resent_us > RESEND_US:
+        # Counted from the first work on: what was said just now need not be said again.
+        since_us = max(self._resent_us, self._busy_since_us or 0)
+        if self._clock.monotonic_us() - since_us > RESEND_US:
             self._resend()
         self.flush()
 
@@ -969,6 +1175,8 @@ class Host:
             self._note_busy()
             self._feed(WorkArrived())
             self._drain()
+            # A stray vote may have started the height before: whoever waits has a reason now.
+            self._build_waiting(self._driver)
 
     def _note_busy(self) -> None:
         if self._busy_since_us is None:

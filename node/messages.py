@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from consensus.certificate import Certificate
+from consensus.certificate import CERTIFICATE_BYTES_MAX, Certificate
+from consensus.evidence import PROOF_BYTES_MAX, FaultProof, proof_hash
 from consensus.inputs import Input
 from consensus.messages import CHUNKS_MAX, BlockId, Proposal, Vote
 from ledger.blocks import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, FAULTS_MAX, Fault
@@ -20,6 +21,7 @@ SYNC_BLOCKS_MAX = 64
 SYNC_BYTES_MAX = 4 * 1024 * 1024
 """A sync answer stops growing here; one block always fits."""
 BATCH_BYTES_MAX = BLOCK_BYTES_MAX
+COMMIT_BYTES_MAX = 2 * CERTIFICATE_BYTES_MAX + FAULTS_MAX * PROOF_BYTES_MAX + 4096
 ENGINE_EPOCH = 0
 NO_BLOCK = bytes(32)
 """Parent of the first block."""
@@ -47,7 +49,8 @@ class Body(Record, frozen=True):
     """What a block carries."""
 
     transactions: Annotated[tuple[bytes, ...], Meta(max_length=BLOCK_TRANSACTIONS_MAX)]
-    faults: Annotated[tuple[Fault, ...], Meta(max_length=FAULTS_MAX)]
+    faults: Annotated[tuple[FaultProof, ...], Meta(max_length=FAULTS_MAX)]
+    """Ascending by key, height and kind; none that stands on the log (N9)."""
     previous: Annotated[tuple[Certificate, ...], Meta(max_length=1)]
     """The certificate of the height before; none in the first block."""
 
@@ -58,7 +61,18 @@ class StoredCommit(Record, frozen=True):
     header: Header
     certificate: Certificate
     previous: Annotated[tuple[Certificate, ...], Meta(max_length=1)]
-    """As the block carried it, so that its body can be made again."""
+    faults: Annotated[tuple[FaultProof, ...], Meta(max_length=FAULTS_MAX)]
+    """Both as the block carried them, so that its body can be made again."""
+
+
+def fault_of(proof: FaultProof) -> Fault:
+    """Return what the record of the log says of a proven fault."""
+    return Fault(
+        validator=proof.validator,
+        kind=proof.kind,
+        height=proof.height,
+        proof=proof_hash(proof),
+    )
 
 
 def block_id(header: Header) -> BlockId:
@@ -96,6 +110,12 @@ class Here(Record, frozen=True, tag="here"):
     height: Natural
     """The height being decided."""
     round: Natural
+
+
+class FaultMessage(Record, frozen=True, tag="fault"):
+    """A validator contradicted itself."""
+
+    proof: FaultProof
 
 
 # On the block channel
@@ -158,7 +178,7 @@ class Blocks(Record, frozen=True, tag="blocks"):
     blocks: Annotated[tuple[DecidedBlock, ...], Meta(max_length=SYNC_BLOCKS_MAX)]
 
 
-OnVoteChannel = VoteMessage | Here
+OnVoteChannel = VoteMessage | Here | FaultMessage
 OnBlockChannel = ProposalMessage | Chunk | WantChunks
 OnTransactionsChannel = Batch
 OnSyncChannel = Ask | Blocks
@@ -185,5 +205,5 @@ def decode_header(data: bytes) -> Header:
 
 def decode_commit(data: bytes) -> StoredCommit:
     """Return what the engine stored with a block; raise NotCanonical."""
-    commit: StoredCommit = codec.decode(StoredCommit, data, 64 * 1024)
+    commit: StoredCommit = codec.decode(StoredCommit, data, COMMIT_BYTES_MAX)
     return commit

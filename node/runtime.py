@@ -6,6 +6,7 @@ in a pool of threads, many at a time, before the host sees them.
 """
 
 import asyncio
+import errno
 import heapq
 import logging
 import os
@@ -14,6 +15,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import TypeVar
 
@@ -22,17 +24,21 @@ from ledger.encoding import codec, crypto
 from ledger.encoding.codec import NotCanonical
 from ledger.execute import Execution, Inadmissible, signatures_hold
 from ledger.ledger import Ledger
+from ledger.rules.parties import VALIDATOR_KEYS
 from ledger.rules.refusals import TransactionRefused
 from ledger.store.lmdb_store import LmdbStore
 from ledger.transactions import Transaction, parse
+from ledger.view import get
 from node.clock import SystemClock
-from node.config import NodeConfig
-from node.host import Host
+from node.config import ConfigInvalid, NodeConfig
+from node.host import ForkSeen, Host
 from node.mempool import inadmissible_status
 from node.messages import BATCH_BYTES_MAX, Batch
 from node.metrics import Metrics
 from node.p2p.frames import Channel, PeerFault
+from node.p2p.link import Peer
 from node.p2p.links import Links
+from node.p2p.roster import Registered, make_roster
 from node.port import (
     Busy,
     Committed,
@@ -43,7 +49,9 @@ from node.port import (
     RefusedForNow,
     TransactionStatus,
 )
+from node.scrub import Scrub, StoreRotten
 from node.signer import Signer
+from node.stopped import keep_fork, read_stop, remember_stop
 from node.wal import open_wal
 
 _LOGGER = logging.getLogger(__name__)
@@ -65,8 +73,12 @@ SIMULATIONS_MAX = 2
 PEER_JOBS_MAX = 1_024
 """Messages of one peer that wait for the host; more close its link, and nobody else's."""
 DISK_FREE_PERCENT_MIN = 5
-"""With less, a node stops voting while it still can write."""
+"""With less, a node does not vote, while it still can write."""
+CLOCK_OFFSET_MAX_MS = 2_000
+"""With validators' clocks further than this from its own, by their median, a node does not vote."""
+CLOCK_EVERY_S = 1.0
 READERS_EVERY_MS = 10_000
+SCRUB_EVERY_MS = 100
 STORE_FULL_PERCENT = 90
 
 T = TypeVar("T")
@@ -169,13 +181,27 @@ class LoopNetwork:
             self.links.fault(peer, reason)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circle:
+    """Who decides the present height, and who may link: by one commit and one configuration."""
+
+    powers: tuple[tuple[str, int], ...]
+    """Validators and their powers."""
+    validates: bool
+    """Whether this node's own key is among them."""
+    peers: tuple[Peer, ...]
+
+
 class Node:
     """One node process: owns the loop's side and the host thread."""
 
-    def __init__(self, config: NodeConfig, *, genesis: bytes, signer: Signer | None) -> None:
+    def __init__(
+        self, config: NodeConfig, *, genesis: bytes, signer: Signer, link_key: bytes
+    ) -> None:
         self._config = config
         self._genesis = genesis
         self._signer = signer
+        self._link_key = link_key
         self._clock = SystemClock()
         self._timers = HostTimers(self._clock)
         self._inbox = Inbox()
@@ -197,29 +223,44 @@ class Node:
         self._peer_batches: dict[str, int] = {}
         self._quorum_lost_us: int | None = self._clock.monotonic_us()
         self._network_name = ""
-        self._powers: tuple[tuple[str, int], ...] = ()
-        """Validators and their powers, to know whether a quorum is linked."""
+        self._circle = Circle(powers=(), validates=False, peers=())
+        """As the loop knows it."""
+        self._sets: tuple[int, int] | None = None
+        """From which heights the sets of this height and the next one act."""
+        self._clock_is_off = False
+        self._clock_timer: asyncio.TimerHandle | None = None
+        self._pauses: dict[str, str] = {}
+        """Why this node does not vote at the moment, by cause; on the host thread."""
+        self._noted_stop = ""
+        """The reason that is written down, or need not be."""
+        self._scrub = Scrub()
         self._host: Host
         self._ledger: Ledger
         self._store: LmdbStore
 
     # --- life ------------------------------------------------------------------------------------
 
-    async def start(self, links: Callable[["Node"], Links], network_name: str) -> None:
+    async def start(
+        self, links: Callable[["Node", tuple[Peer, ...]], Links], network_name: str
+    ) -> None:
         """Open the store, take up consensus, then let peers and API processes in."""
         self._network_name = network_name
         self.finished = self._loop.run_in_executor(self._host_thread, self._run)
+        self.finished.add_done_callback(self._host_ended)
         await asyncio.wait({self._started, self.finished}, return_when=asyncio.FIRST_COMPLETED)
         if self.finished.done():
             self.finished.result()
-        self._network.links = links(self)
+        self._network.links = links(self, self._circle.peers)
         await self._network.links.start(self._config.listen_host, self._config.listen_port)
         await self._port.start()
+        self._watch_clock()
         _LOGGER.info("%s is at height %d", self._config.party, self._host.height - 1)
 
     async def stop(self) -> None:
         """Stop taking work, finish what is under way, close; raise what broke the host."""
         await self._port.stop()
+        if self._clock_timer is not None:
+            self._clock_timer.cancel()
         if self._network.links is not None:
             await self._network.links.stop()
         self._stopping.set()
@@ -227,19 +268,53 @@ class Node:
         self._pool.shutdown(wait=False, cancel_futures=True)
         await self.finished
 
+    def reconfigure(self, config: NodeConfig) -> None:
+        """Take peers and observers from a configuration that was read again; on the loop.
+
+        Everything else holds from start to end.
+        """
+        taken = replace(self._config, peers=config.peers, observers=config.observers)
+        if config != taken:
+            _LOGGER.warning("only [[peers]] and [[observers]] change while the node runs")
+        self._config = taken
+        if self._inbox.put_urgent(self._look_around):
+            _LOGGER.info(
+                "the configuration was read again: %d peers and %d observers",
+                len(taken.peers),
+                len(taken.observers),
+            )
+        else:
+            _LOGGER.error("the host is too busy for a new configuration: send SIGHUP again")
+
+    def _host_ended(self, finished: "asyncio.Future[None]") -> None:
+        """Write down a fork, a broken invariant or a failed disk: no restart mends it (N6.11)."""
+        error = None if finished.cancelled() else finished.exception()
+        if isinstance(error, ForkSeen):
+            keep_fork(self._config.folder / "fork.bin", error.found)
+        disk_failed = isinstance(error, OSError) and error.errno == errno.EIO
+        if isinstance(error, AssertionError | ForkSeen | StoreRotten) or disk_failed:
+            try:
+                remember_stop(self._config.stopped, f"the node broke off: {error!r}")
+            except OSError:
+                _LOGGER.critical("the disk does not even take the reason", exc_info=True)
+
     def _run(self) -> None:
         """Be the host thread: the only writer of store and log."""
         self._open()
         self._loop.call_soon_threadsafe(self._started.set_result, None)
         self._timers.after(READERS_EVERY_MS, self._look_after_store)
+        self._timers.after(SCRUB_EVERY_MS, self._scrub_a_step)
         while not self._stopping.is_set():
             job = self._inbox.get(self._timers.wait_s())
             self._timers.run_due()
             if job is not None:
                 job()
+            if self._host.stopped != self._noted_stop:
+                self._note_stop()
             if self._inbox.is_empty():
                 self._host.flush()
         self._store.close()
+        self._signer.close()
 
     def _open(self) -> None:
         self._store = LmdbStore(self._config.store, map_bytes=self._config.map_bytes)
@@ -258,18 +333,77 @@ class Node:
             on_refused=self._on_refused,
         )
         self._ledger = ledger
-        self._powers = tuple(
-            (one.party, one.keys.power)
-            for one in ledger.validators(ledger.last().height + 1).validators
-        )
+        self._look_around()
+        reason = read_stop(self._config.stopped)
+        if reason:
+            self._host.stop_voting(f"{reason} (until `tally node resume`)")
+            self._noted_stop = self._host.stopped
+            _LOGGER.warning("follows without signing: %s", self._host.stopped)
         self._host.start()
+
+    def _note_stop(self) -> None:
+        """Make sure that a restart does not forget why this node must not vote (N6.11)."""
+        self._noted_stop = self._host.stopped
+        remember_stop(self._config.stopped, self._noted_stop)
+        _LOGGER.critical("stops voting: %s", self._noted_stop)
+
+    def _look_around(self) -> None:
+        """Tell the loop who validates and who may link, after either changed (P6)."""
+        height = self._ledger.last().height + 1
+        now, later = self._ledger.validators(height), self._ledger.validators(height + 1)
+        self._sets = (now.from_height, later.from_height)
+        own_key, config = self._signer.public_key, self._config
+        owner = get(self._store, VALIDATOR_KEYS, own_key.hex())
+        if owner is not None and owner.party != config.party:
+            raise ConfigInvalid(
+                f"party: the ledger has this node's consensus key as {owner.party}'s, "
+                f"not {config.party}'s"
+            )
+        stated = [peer.link_key for peer in config.peers if peer.link_key]
+        stated += [observer.link_key for observer in config.observers]
+        registered = Registered(
+            validators=tuple(
+                (one.party, one.keys.link) for one in (*now.validators, *later.validators)
+            ),
+            seen=tuple(
+                key for key in stated if get(self._store, VALIDATOR_KEYS, key.hex()) is not None
+            ),
+        )
+        circle = Circle(
+            powers=tuple((one.party, one.keys.power) for one in now.validators),
+            validates=any(one.keys.consensus == own_key for one in now.validators),
+            peers=make_roster(config, registered, self._link_key),
+        )
+        self._loop.call_soon_threadsafe(self._take_circle, circle, height)
+
+    def _scrub_a_step(self) -> None:
+        """Look for what rotted on the disk, whenever there is nothing better to do (N11)."""
+        self._timers.after(SCRUB_EVERY_MS, self._scrub_a_step)
+        if self._inbox.is_empty():
+            self._scrub.step(self._store.snapshot)
 
     def _look_after_store(self) -> None:
         self._timers.after(READERS_EVERY_MS, self._look_after_store)
         self._store.check_readers()
         usage = shutil.disk_usage(self._config.folder)
-        if usage.free * 100 < usage.total * DISK_FREE_PERCENT_MIN:
-            self._host.stop_voting(f"less than {DISK_FREE_PERCENT_MIN} % of the disk is free")
+        is_low = usage.free * 100 < usage.total * DISK_FREE_PERCENT_MIN
+        reason = f"less than {DISK_FREE_PERCENT_MIN} % of the disk is free"
+        self._pause("disk", reason if is_low else "")
+
+    def _pause(self, cause: str, reason: str) -> None:
+        """Do not vote while any cause has a reason; vote again when none has."""
+        if (cause in self._pauses) == bool(reason):
+            return  # as before; the first words stay
+        if reason:
+            self._pauses[cause] = reason
+        else:
+            del self._pauses[cause]
+        if self._pauses:
+            self._host.pause_voting("; ".join(self._pauses.values()))
+            _LOGGER.warning("does not vote for now: %s", self._host.paused)
+        else:
+            self._host.resume_voting()
+            _LOGGER.info("may vote again")
 
     def _on_commit(self, event: Committed, execution: Execution) -> None:
         seen = self._host.seen_commits[-1]
@@ -279,12 +413,39 @@ class Node:
             self._metrics.transactions.labels(outcome).inc()
         if execution.results:
             self._metrics.finality.observe(seen.finality_us / 1_000_000)
+        acting = tuple(
+            self._ledger.validators(event.height + ahead).from_height for ahead in (1, 2)
+        )
+        if acting != self._sets:
+            self._look_around()
         self._loop.call_soon_threadsafe(self._port.tell, event)
 
     def _on_refused(self, status: TransactionStatus) -> None:
         self._loop.call_soon_threadsafe(self._port.tell, RefusedForNow(status=status))
 
     # --- peers (on the loop) ---------------------------------------------------------------------
+
+    def _take_circle(self, circle: Circle, height: int) -> None:
+        """Let in and call whom the ledger and the operator name now, and nobody else."""
+        if circle.validates != self._circle.validates or not self._circle.powers:
+            does = "validates" if circle.validates else "observes: it follows without signing"
+            _LOGGER.info("from height %d on %s %s", height, self._config.party, does)
+        self._circle = circle
+        if self._network.links is not None:
+            self._network.links.set_peers(circle.peers)
+        self._note_quorum()
+
+    def _watch_clock(self) -> None:
+        """Do not vote while this node's clock differs much from the other validators' (N6.12)."""
+        self._clock_timer = self._loop.call_later(CLOCK_EVERY_S, self._watch_clock)
+        assert self._network.links is not None
+        among = [party for party, _ in self._circle.powers]
+        offset_ms = self._network.links.clock_offset_ms(among)
+        is_off = offset_ms is not None and abs(offset_ms) > CLOCK_OFFSET_MAX_MS
+        if is_off != self._clock_is_off:
+            reason = f"the other validators' clocks are {offset_ms} ms ahead" if is_off else ""
+            if self._inbox.put_urgent(lambda: self._pause("clock", reason)):
+                self._clock_is_off = is_off
 
     def on_peer_message(self, peer: str, channel: Channel, payload: bytes) -> None:
         """Take a peer's message off the wire; raise PeerFault."""
@@ -322,9 +483,11 @@ class Node:
         """Remember since when fewer than a quorum of validators are linked."""
         if self._network.links is None:
             return
-        up = (*self._network.links.up(), self._config.party)
-        total = sum(power for _, power in self._powers)
-        linked = sum(power for party, power in self._powers if party in up)
+        up = self._network.links.up()
+        if self._circle.validates:
+            up += (self._config.party,)
+        total = sum(power for _, power in self._circle.powers)
+        linked = sum(power for party, power in self._circle.powers if party in up)
         if 3 * linked > 2 * total:
             self._quorum_lost_us = None
         elif self._quorum_lost_us is None:
@@ -510,7 +673,7 @@ class Node:
             validating=self._host.is_validator,
             pending=len(self._host.mempool),
             quorum_age_ms=quorum_age_ms,
-            stopped=self._host.stopped,
+            stopped=self._host.stopped or self._host.paused,
             peers=peers,
             commits=tuple(self._host.seen_commits),
         )
@@ -522,7 +685,7 @@ class Node:
         def page() -> str:
             self._metrics.round.set(self._host.round)
             self._metrics.pending.set(len(self._host.mempool))
-            self._metrics.stopped.set(1 if self._host.stopped else 0)
+            self._metrics.stopped.set(1 if self._host.stopped or self._host.paused else 0)
             self._metrics.store_percent.set(self._store.used_share_percent())
             return self._metrics.page()
 

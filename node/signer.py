@@ -28,6 +28,9 @@ _MAGIC = b"tallystick-sign1"
 _HEADER = struct.Struct(">16s32sQQQIB64sH")
 _CHECKSUM_BYTES = 32
 
+UNKNOWN_HEIGHT = 2**64 - 1
+"""Watermark of a key whose record was lost: it signs nothing until ``raise_watermark``."""
+
 PROPOSAL, PREVOTE, PRECOMMIT = 0, 1, 2
 """The steps of a round, in the order they are signed."""
 
@@ -171,6 +174,8 @@ class Signer:
         assert PROPOSAL <= request.step <= PRECOMMIT
         if self._broken:
             return Refused(reason="the record could not be written")
+        if self.is_silent:
+            return Refused(reason="the record of this key was lost")
         if request.height <= self.watermark_height:
             return Refused(reason=f"may have signed at heights up to {self.watermark_height}")
         if request == self._signed.request:
@@ -190,6 +195,19 @@ class Signer:
         self._broken = False
         self._newest_index, self._signed = index, signed
         return signed.signature
+
+    @property
+    def is_silent(self) -> bool:
+        """Return whether nobody knows yet at which heights this key has signed."""
+        return self.watermark_height == UNKNOWN_HEIGHT
+
+    def end_silence(self, watermark_height: int) -> None:
+        """Sign above a height from now on; durable when this returns."""
+        assert self.is_silent and self.last is None
+        self._broken = True
+        format_slots(self._seed, self._file, watermark_height=watermark_height)
+        self._broken = False
+        self.watermark_height = watermark_height
 
     def close(self) -> None:
         """Give the file back, so that another process can hold it."""
@@ -211,8 +229,8 @@ def format_slots(seed: bytes, file: SlotFile, *, watermark_height: int = 0) -> N
 def create_signer(path: Path, seed: bytes, *, watermark_height: int = 0) -> Signer:
     """Make the record of a new key at ``path`` and return its signer.
 
-    A validator whose record was lost gives the largest height it may have signed at. Raises
-    FileExistsError: a record is never replaced. A crash leaves no file or a whole one.
+    For a key whose record was lost the watermark is UNKNOWN_HEIGHT. Raises FileExistsError: a
+    record is never replaced. A crash leaves no file or a whole one.
     """
     draft = path.with_name(path.name + ".new")
     # Never truncated: after a crash below, the draft's name may be the finished record's as well.

@@ -1,6 +1,7 @@
 """``tally node``: set up and run one node."""
 
 import asyncio
+import fcntl
 import json
 import os
 import secrets
@@ -14,10 +15,20 @@ from ledger.encoding import crypto
 from ledger.encoding.codec import NotCanonical
 from ledger.genesis import GenesisInvalid, log_id_of, parse_genesis
 from node.build import KEY_NAMES, load_keys, validators_of
-from node.config import ConfigInvalid, NodeConfig, PeerConfig, config_text, load_config
+from node.config import (
+    ConfigInvalid,
+    NodeConfig,
+    ObserverConfig,
+    PeerConfig,
+    config_text,
+    load_config,
+)
 from node.port import NodeStatus, PortClient, PortClosed
+from node.signer import create_signer
+from node.stopped import forget_stop, read_stop
+from node.wal import sync_folder
 from tally.exits import NotFound, Unreachable, UsageError
-from tally.output import emit, say
+from tally.output import confirm, emit, say
 
 MAP_BYTES = 64 * 1024**3
 
@@ -42,14 +53,87 @@ def init(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / "node-keys.json"
     if path.exists():
-        raise UsageError(f"{path} exists; a node's keys are never replaced in place")
-    seeds = {name: secrets.token_bytes(32) for name in KEY_NAMES}
+        raise UsageError(f"{path} exists; `tally node keys new` makes keys to replace them")
+    seeds = _new_seeds()
+    record = folder / "signer"
+    record.unlink(missing_ok=True)  # of keys that were never written down
+    create_signer(record, seeds["consensus"]).close()
+    _write_keys(path, seeds)
+    _emit_public(seeds)
+
+
+def _new_seeds() -> dict[str, bytes]:
+    return {name: secrets.token_bytes(32) for name in KEY_NAMES}
+
+
+def _write_keys(path: Path, seeds: dict[str, bytes]) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         json.dump({name: seed.hex() for name, seed in seeds.items()}, file)
         file.flush()
         os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
+def _emit_public(seeds: dict[str, bytes]) -> None:
     emit({name: crypto.public_key(seed).hex() for name, seed in seeds.items()})
+
+
+@group.group()
+def keys() -> None:
+    """Replace the node's four keys, for instance when somebody else may have them."""
+
+
+@keys.command(name="new")
+@FOLDER
+def new_keys(folder: Path) -> None:
+    """Make the next keys beside those in force and show what the members must register.
+
+    The record of what the consensus key signs is made with the key, while it certainly has signed
+    nothing; nothing else can tell a new key from one whose record was lost.
+    """
+    config = _config(folder)
+    if not config.keys.exists():
+        raise NotFound(f"no keys in {folder.resolve()}; `tally node init` makes the first ones")
+    if config.next_keys.exists():
+        raise UsageError(f"{config.next_keys} exists; `tally node keys use` takes it up")
+    seeds = _new_seeds()
+    config.next_signer.unlink(missing_ok=True)  # of keys that were never written down
+    create_signer(config.next_signer, seeds["consensus"]).close()
+    _write_keys(config.next_keys, seeds)
+    _emit_public(seeds)
+
+
+@keys.command(name="use")
+@FOLDER
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def use_keys(folder: Path, yes: bool) -> None:
+    """Put the next keys in the place of those in force. The node must not run."""
+    config = _config(folder)
+    if not config.next_keys.exists():
+        raise NotFound(f"no next keys in {folder.resolve()}; `tally node keys new` makes them")
+    if _runs(config):
+        raise UsageError("the node runs; stop it first")
+    if not yes and not confirm("The keys in force are deleted. Go on?"):
+        raise UsageError("nothing was changed")
+    # The keys last: until then the same command can be given again.
+    if config.next_signer.exists():
+        config.next_signer.replace(config.signer)
+    config.next_keys.replace(config.keys)
+    sync_folder(folder)
+    _emit_public(load_keys(config.keys))
+
+
+def _config(folder: Path) -> NodeConfig:
+    """Return the configuration in a folder."""
+    try:
+        return load_config(folder / "node.toml")
+    except FileNotFoundError:
+        raise NotFound(
+            f"no node.toml in {folder.resolve()}; `tally node config` makes it"
+        ) from None
+    except ConfigInvalid as error:
+        raise UsageError(str(error)) from None
 
 
 @group.command()
@@ -57,7 +141,20 @@ def init(folder: Path) -> None:
 @click.option("--party", required=True, help="The member that this node belongs to.")
 @click.option("--genesis", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--listen", default="0.0.0.0:7800", show_default=True)
-@click.option("--peer", "peers", multiple=True, metavar="PARTY=HOST:PORT")
+@click.option(
+    "--peer",
+    "peers",
+    multiple=True,
+    metavar="PARTY=HOST:PORT[,KEY]",
+    help="Where a node is, and its link key if this node's ledger does not know it.",
+)
+@click.option(
+    "--observer",
+    "observers",
+    multiple=True,
+    metavar="NAME=KEY",
+    help="A node that may link without validating, and its link key.",
+)
 @click.option("--links-per-address", default=2, show_default=True)
 def config(
     *,
@@ -66,6 +163,7 @@ def config(
     genesis: Path,
     listen: str,
     peers: tuple[str, ...],
+    observers: tuple[str, ...],
     links_per_address: int,
 ) -> None:
     """Write the node's configuration beside its keys, and take its genesis in."""
@@ -74,9 +172,9 @@ def config(
         registered = validators_of(parse_genesis(data))
     except (GenesisInvalid, NotCanonical) as error:
         raise UsageError(f"{genesis}: {error}") from None
-    keys = load_keys(folder / "node-keys.json")
-    if party in registered and registered[party] != crypto.public_key(keys["link"]):
-        raise UsageError(f"{genesis} registers other keys for {party} than this folder holds")
+    link_key = crypto.public_key(load_keys(folder / "node-keys.json")["link"])
+    if registered.get(party) != link_key:
+        say(f"genesis does not name these keys of {party}: it observes until members vote it in")
     host, port = _address(listen)
     made = NodeConfig(
         party=party,
@@ -84,6 +182,7 @@ def config(
         listen_host=host,
         listen_port=port,
         peers=tuple(_peer(text) for text in peers),
+        observers=tuple(_observer(text) for text in observers),
         links_per_address_max=links_per_address,
         map_bytes=MAP_BYTES,
     )
@@ -104,22 +203,36 @@ def _peer(text: str) -> PeerConfig:
     party, _, address = text.partition("=")
     if not party or not address:
         raise UsageError(f"expected PARTY=HOST:PORT, got {text!r}")
+    address, _, key = address.partition(",")
     host, port = _address(address)
-    return PeerConfig(party=party, host=host, port=port)
+    return PeerConfig(party=party, host=host, port=port, link_key=_key(key) if key else b"")
+
+
+def _observer(text: str) -> ObserverConfig:
+    name, _, key = text.partition("=")
+    if not name or not key:
+        raise UsageError(f"expected NAME=KEY, got {text!r}")
+    return ObserverConfig(name=name, link_key=_key(key))
+
+
+def _key(text: str) -> bytes:
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if not crypto.is_registrable_key(key):
+        raise UsageError(f"expected a public key as 64 hex digits, got {text!r}")
+    return key
 
 
 @group.command()
 @FOLDER
 def start(folder: Path) -> None:
     """Run the node in the foreground until SIGTERM or Ctrl-C."""
-    try:
-        load_config(folder / "node.toml")
-    except FileNotFoundError:
-        raise NotFound(
-            f"no node.toml in {folder.resolve()}; `tally node config` makes it"
-        ) from None
-    except ConfigInvalid as error:
-        raise UsageError(str(error)) from None
+    config = _config(folder)
+    reason = read_stop(config.stopped)
+    if reason:
+        say(f"it follows without signing: {reason}; `tally node resume` ends that")
     say(f"starting the node in {folder.resolve()}")
     os.chdir(folder)
     os.execv(  # noqa: S606 - the same interpreter, our own module
@@ -141,6 +254,64 @@ def _status(folder: Path) -> NodeStatus:
         raise Unreachable(f"no node answers in {folder.resolve()}") from None
 
 
+def _role(found: NodeStatus) -> str:
+    if found.stopped:
+        return "stopped"
+    return "validator" if found.validating else "observer"
+
+
+def _runs(config: NodeConfig) -> bool:
+    """Return whether a process holds the signer's record, as a running node does."""
+    try:
+        with config.signer.open("rb") as record:
+            fcntl.flock(record, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+@group.command()
+@FOLDER
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def resume(folder: Path, yes: bool) -> None:
+    """Let a node that stopped voting vote again, from its next start on."""
+    config = _config(folder)
+    reason = read_stop(config.stopped)
+    if not reason:
+        raise NotFound("this node did not stop voting")
+    say(f"it stopped voting because: {reason}")
+    if not yes and not confirm("Is the cause gone, and does no other node have its keys?"):
+        raise UsageError("nothing was changed")
+    forget_stop(config.stopped)
+    emit({"resumes": "at its next start", "reason": reason})
+
+
+@group.command()
+@FOLDER
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def heal(folder: Path, yes: bool) -> None:
+    """Put a damaged store aside; the next start makes it anew from the peers' blocks.
+
+    Keys, the signer's record and the write-ahead log stay: they keep the node from contradicting
+    itself.
+    """
+    config = _config(folder)
+    aside = config.store.with_name("store.damaged")
+    if _runs(config):
+        raise UsageError("the node runs; stop it first")
+    if not config.store.exists():
+        raise NotFound(f"no store in {folder.resolve()}")
+    if aside.exists():
+        raise UsageError(f"{aside} exists; move or delete it first")
+    if not yes and not confirm("The node will read the whole ledger again from its peers. Go on?"):
+        raise UsageError("nothing was changed")
+    config.store.rename(aside)
+    forget_stop(config.stopped)
+    emit({"put_aside": str(aside), "heals": "at its next start"})
+
+
 @group.command()
 @FOLDER
 def status(folder: Path) -> None:
@@ -156,6 +327,7 @@ def status(folder: Path) -> None:
             "record_hash": found.app_hash,
             "log_size": found.log_size,
             "round": found.round,
+            "role": _role(found),
             "validating": found.validating,
             "pending": found.pending,
             "quorum_age_ms": found.quorum_age_ms,

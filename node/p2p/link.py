@@ -45,13 +45,14 @@ _OFFSET_SAMPLES_MAX = 9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """A registered node that this one keeps a link with."""
+    """A node that this one keeps a link with."""
 
     name: str
     link_key: bytes
-    """Its registered Ed25519 public key."""
-    host: str
-    port: int
+    """Its Ed25519 public key."""
+    host: str = ""
+    """Empty while nobody said where it is: then its call is waited for."""
+    port: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

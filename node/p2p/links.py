@@ -8,8 +8,9 @@ import asyncio
 import logging
 import os
 import random
+import ssl
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from statistics import median_low
 
@@ -35,8 +36,9 @@ class PeerStatus:
 
 
 class Links:
-    """Keeps one link up to every peer.
+    """Keeps one link up to every peer; who the peers are may change at any time.
 
+    A peer may have two keys for a while, when it replaces one: they share its name and its address.
     ``on_message(peer name, channel, payload)`` may raise PeerFault, which closes the link; any
     other exception reaches the loop's exception handler. ``on_up`` and ``on_down`` take the name
     of a peer and are called when its first link comes up and when its last one is lost.
@@ -70,38 +72,58 @@ class Links:
         self._on_down = on_down
         self._limits = limits or Limits()
         self._wall_ms = wall_ms
-        self._peers = {peer.link_key: peer for peer in peers}
-        assert self._link_key not in self._peers, "a node is not its own peer"
-        self._server_context = server_context(seed, self._peers)
-        self._client_context = client_context(seed, self._peers)
         self._jitter = random.SystemRandom()
         self._open: list[Link] = []
         """Every link that is not closed, in the order of their connections."""
         self._closing: list[Link] = []
         """Closed links whose sockets still hand over their last bytes."""
-        self._alone = {peer.name: asyncio.Event() for peer in peers}
-        """Set while a peer has no link that is up."""
+        self._alone: dict[str, asyncio.Event] = {}
+        """By peer name, in the order they were given: set while it has no link that is up."""
         self._server: asyncio.Server | None = None
-        self._dialling: list[asyncio.Task[None]] = []
+        self._dialling: dict[str, asyncio.Task[None]] = {}
+        """By peer name: who calls it."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        """Those of ``_dialling``, and cancelled ones that have not ended yet."""
         self._stopping = False
+        self._peers: dict[bytes, Peer] = {}
+        self._server_context: ssl.SSLContext
+        self._client_context: ssl.SSLContext
+        self._pin(peers)
 
     async def start(self, host: str, port: int) -> None:
         """Listen on ``host`` and ``port`` (0 takes a free one) and start to dial every peer."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: self._link(None), host, port)
         self.port = self._server.sockets[0].getsockname()[1]
-        for peer in self._peers.values():
-            self._alone[peer.name].set()
-            self._dialling.append(loop.create_task(self._keep_dialling(peer)))
+        self._dial_all()
+
+    def set_peers(self, peers: Sequence[Peer]) -> None:
+        """Let these peers in and nobody else, from now on (P5.6).
+
+        A link whose key is not among them any more is closed at once, whatever it has come to; a
+        handshake that is under way is judged by the new peers when it ends.
+        """
+        if self._stopping:
+            return
+        self._pin(peers)
+        for link in tuple(self._open):
+            known = link.peer or link.dialled
+            if known is not None and not self._is_peer(known):
+                link.close("no longer a peer")
+        names = {peer.name for peer in self._peers.values()}
+        for name in [name for name in self._alone if name not in names]:
+            del self._alone[name]
+        if self._server is not None:
+            self._dial_all()
 
     async def stop(self) -> None:
         """Close every link and the port. It takes the farewell of ``link`` at most."""
         self._stopping = True
         if self._server is not None:
             self._server.close()
-        for task in self._dialling:
+        for task in self._dialling.values():
             task.cancel()
-        await asyncio.gather(*self._dialling, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for link in tuple(self._open):
             link.close("this node stops")
         for link in tuple(self._closing):
@@ -117,7 +139,7 @@ class Links:
 
     def broadcast(self, channel: Channel, payload: bytes) -> int:
         """Send a message to every peer; return to how many it was queued."""
-        return sum(self.send(peer.name, channel, payload) for peer in self._peers.values())
+        return sum(self.send(name, channel, payload) for name in self._alone)
 
     def fault(self, peer: str, reason: str) -> None:
         """Close the links of a peer that was caught breaking the protocol."""
@@ -126,15 +148,23 @@ class Links:
 
     def up(self) -> tuple[str, ...]:
         """Return the names of the peers that have a link."""
-        return tuple(peer.name for peer in self._peers.values() if self._up(peer.name))
+        return tuple(name for name in self._alone if self._up(name))
 
     def status(self) -> tuple[PeerStatus, ...]:
         """Return what is known of each peer, in the order they were given."""
-        return tuple(self._status(peer) for peer in self._peers.values())
+        return tuple(self._status(name) for name in self._alone)
 
-    def clock_offset_ms(self) -> int | None:
-        """Return the median of the peers' clock offsets, or None while none is known."""
-        offsets = [s.clock_offset_ms for s in self.status() if s.clock_offset_ms is not None]
+    def clock_offset_ms(self, among: Collection[str] | None = None) -> int | None:
+        """Return the median of the peers' clock offsets, or None while none is known.
+
+        ``among`` names the peers to ask; by default all.
+        """
+        names = [name for name in self._alone if among is None or name in among]
+        offsets = [
+            status.clock_offset_ms
+            for status in map(self._status, names)
+            if status.clock_offset_ms is not None
+        ]
         return median_low(offsets) if offsets else None
 
     # Owner
@@ -156,11 +186,15 @@ class Links:
         return True
 
     def identify(self, link: Link) -> Peer | None:
-        """Return the peer whose key was proved, or None if it has links enough (P5.3)."""
+        """Return the peer whose key was proved, or None if it has links enough (P5.3).
+
+        The session may rest on the peers of a moment ago: the key must be a peer's now.
+        """
         peer = self._peers[peer_key(link.session.ssl_object, self._peers)]
-        if link.dialled not in (None, peer):
+        if link.dialled is not None and link.dialled.name != peer.name:
             raise PeerFault("another peer's key answers at this address")
-        if sum(other.peer == peer for other in self._open) >= self._limits.per_identity_max:
+        held = [other.peer.link_key for other in self._open if other.peer is not None]
+        if held.count(peer.link_key) >= self._limits.per_identity_max:
             self.refused += 1
             return None
         return peer
@@ -206,6 +240,23 @@ class Links:
 
     # inside
 
+    def _pin(self, peers: Sequence[Peer]) -> None:
+        """Take note of the peers. A trust store can only grow, so each change makes new ones."""
+        keys = {peer.link_key: peer for peer in peers}
+        assert self._link_key not in keys, "a node is not its own peer"
+        if not self._peers or keys.keys() != self._peers.keys():
+            self._server_context = server_context(self._seed, keys)
+            self._client_context = client_context(self._seed, keys)
+        self._peers = keys
+        for peer in peers:
+            if peer.name not in self._alone:
+                self._alone[peer.name] = asyncio.Event()
+                self._alone[peer.name].set()
+
+    def _is_peer(self, peer: Peer) -> bool:
+        found = self._peers.get(peer.link_key)
+        return found is not None and found.name == peer.name
+
     def _link(self, dialled: Peer | None) -> Link:
         context = self._client_context if dialled else self._server_context
         return Link(
@@ -219,11 +270,29 @@ class Links:
             wall_ms=self._wall_ms,
         )
 
-    async def _keep_dialling(self, peer: Peer) -> None:
+    def _dial_all(self) -> None:
+        """Call every peer whose address is known, and nobody else."""
+        loop = asyncio.get_running_loop()
+        for name in [name for name in self._dialling if self._reachable(name) is None]:
+            self._dialling.pop(name).cancel()
+        for name in self._alone:
+            if name not in self._dialling and self._reachable(name) is not None:
+                task = loop.create_task(self._keep_dialling(name, self._alone[name]))
+                self._dialling[name] = task
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    def _reachable(self, name: str) -> Peer | None:
+        """Return a peer with the address to call it at, or None if it is waited for."""
+        return next((p for p in self._peers.values() if p.name == name and p.host), None)
+
+    async def _keep_dialling(self, name: str, alone: asyncio.Event) -> None:
         """Dial a peer whenever it has no link, more and more slowly while that fails."""
         pause_ms = self._limits.dial_ms_first
         while True:
-            await self._alone[peer.name].wait()
+            await alone.wait()
+            peer = self._reachable(name)
+            assert peer is not None, "whoever has no address any more is not dialled any more"
             if await self._dial(peer):
                 pause_ms = self._limits.dial_ms_first
             await asyncio.sleep(pause_ms * self._jitter.uniform(0.5, 1.0) / 1000)
@@ -264,12 +333,12 @@ class Links:
         assert link.peer is not None
         return (link.dialled is not None) == (self._link_key < link.peer.link_key)
 
-    def _status(self, peer: Peer) -> PeerStatus:
-        link = self._best(peer.name)
+    def _status(self, name: str) -> PeerStatus:
+        link = self._best(name)
         return PeerStatus(
-            name=peer.name,
+            name=name,
             up=link is not None,
             round_trip_us=link.round_trip_us if link else None,
             clock_offset_ms=link.clock_offset_ms() if link else None,
-            faults=self.faults[peer.name],
+            faults=self.faults[name],
         )

@@ -1,44 +1,164 @@
-"""Many seeds at once, and what they did in sum."""
+"""Many seeds at once, a journal of what became of each, and what they did in sum."""
 
 import multiprocessing
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+import msgspec
+
+from node.simulation.faults import Faults
 from node.simulation.simulation import Failed, Report, run_seed
 
 Job = tuple[int, int]
 """Seed and number of validators."""
+JOBS_AT_ONCE = 4
 
 
-def attempt(job: Job) -> Report | str:
-    """Return a seed's report, or what it found, as text that crosses processes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much a run must do at the least, or it proves nothing."""
+
+    seeds: int
+    messages: int
+
+
+SIZES = {
+    "default": Size(seeds=2_000, messages=1_000_000),
+    "ci": Size(seeds=5_000, messages=2_500_000),
+    "nightly": Size(seeds=20_000, messages=10_000_000),
+}
+
+MIX = (1, 7, 10, 1, 7)
+"""Validators of the first of every forty seeds; all others have four."""
+MIX_OF = 40
+
+
+def validators_of(seed: int) -> int:
+    """Return how many validators a seed's network has, unless somebody says otherwise."""
+    place = seed % MIX_OF
+    return MIX[place] if place < len(MIX) else 4
+
+
+def jobs_of(first: int, count: int, validators: int | None = None) -> list[Job]:
+    """Return the jobs of consecutive seeds."""
+    return [(seed, validators or validators_of(seed)) for seed in range(first, first + count)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a seed: one line of a journal."""
+
+    seed: int
+    validators: int
+    verdict: str
+    """``passed``, or what was wrong."""
+    trace_hash: str
+    delivered: int
+    cpu_ms: int
+    report: Report | None
+    text: str = ""
+    """Of a failure: the trace and the command to see it again. Not in the journal."""
+
+
+def attempt(job: Job, faults: Faults | None = None) -> Outcome:
+    """Run a seed and return what became of it, in a form that crosses processes."""
     seed, validators = job
+    start_ns = time.process_time_ns()
+    report, verdict, text = None, "passed", ""
     try:
-        return run_seed(seed, validators=validators)
+        report = run_seed(seed, validators=validators, faults=faults)
+        trace_hash = report.trace_hash
     except Failed as failed:
-        return str(failed)
+        verdict, text, trace_hash = failed.reason, str(failed), failed.trace_hash
+    return Outcome(
+        seed=seed,
+        validators=validators,
+        verdict=verdict,
+        trace_hash=trace_hash,
+        delivered=report.delivered if report else 0,
+        cpu_ms=(time.process_time_ns() - start_ns) // 1_000_000,
+        report=report,
+        text=text,
+    )
 
 
-def run_all(jobs: list[Job], workers: int) -> Iterator[Report | str]:
+def run_all(jobs: list[Job], workers: int) -> Iterator[Outcome]:
     """Yield what became of each job, in no fixed order."""
     if workers == 1:
         yield from map(attempt, jobs)
         return
     # Spawned, never forked: a child must not inherit half of another simulation.
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap_unordered(attempt, jobs, chunksize=4)
+        yield from pool.imap_unordered(attempt, jobs, chunksize=JOBS_AT_ONCE)
 
 
-def summary(reports: list[Report], elapsed_s: float) -> str:
-    """Return what the seeds did, in a line or two."""
+class Journal:
+    """A file with a line for every finished seed, so that a run can go on where it stopped."""
+
+    def __init__(self, path: Path) -> None:
+        """Read what is there; the line that an interruption tore counts as not written."""
+        self._path = path
+        self.outcomes: dict[Job, Outcome] = {}
+        lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
+        for line in lines[:-1]:
+            found = msgspec.json.decode(line, type=Outcome)
+            self.outcomes[found.seed, found.validators] = found
+        if lines[-1]:
+            path.write_bytes(b"".join(line + b"\n" for line in lines[:-1]))
+
+    def add(self, outcome: Outcome) -> None:
+        """Write a finished seed down."""
+        self.outcomes[outcome.seed, outcome.validators] = outcome
+        with self._path.open("ab") as file:
+            file.write(msgspec.json.encode(replace(outcome, text="")) + b"\n")
+
+    def missing(self, jobs: Iterable[Job]) -> list[Job]:
+        """Return the jobs of which nothing is known."""
+        return [job for job in jobs if job not in self.outcomes]
+
+
+def totals(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """Return what seeds did in sum, by name."""
+    done = list(outcomes)
+    reports = [outcome.report for outcome in done if outcome.report is not None]
     delivered = sum(report.delivered for report in reports)
-    return (
-        f"{len(reports)} seeds passed in {elapsed_s:.1f} s: "
-        f"{delivered} messages delivered ({delivered / max(elapsed_s, 0.001):.0f}/s), "
-        f"{sum(report.commits for report in reports)} commits, "
-        f"{sum(report.crashes for report in reports)} crashes, "
-        f"{sum(report.transactions for report in reports)} transactions logged, "
-        f"{sum(report.pairs for report in reports)} double-spend pairs, "
-        f"{sum(report.equivocations for report in reports)} lies noticed, "
-        f"{sum(report.changes for report in reports)} changes of validators, "
-        f"{sum(report.virtual_us for report in reports) // 1_000_000} virtual seconds"
-    )
+    cpu_ms = sum(outcome.cpu_ms for outcome in done)
+    sizes = sorted({outcome.validators for outcome in done})
+    happened: dict[str, int] = {}
+    for report in reports:
+        for name, times in report.happened.items():
+            happened[name] = happened.get(name, 0) + times
+    return {
+        "seeds": len(done),
+        "passed": len(reports),
+        **{f"n = {n}": sum(outcome.validators == n for outcome in done) for n in sizes},
+        "messages": delivered,
+        "messages per second and core": delivered * 1_000 // max(cpu_ms, 1),
+        "seconds of one core": cpu_ms // 1_000,
+        "virtual seconds": sum(report.virtual_us for report in reports) // 1_000_000,
+        "commits": sum(report.commits for report in reports),
+        "transactions": sum(report.transactions for report in reports),
+        "double spends tried": sum(report.pairs for report in reports),
+        "validator changes": sum(report.changes for report in reports),
+        "lies noticed": sum(report.equivocations for report in reports),
+        "crashes": sum(report.crashes for report in reports),
+        **{name: happened[name] for name in sorted(happened)},
+    }
+
+
+def summary(outcomes: Iterable[Outcome]) -> str:
+    """Return the totals in one line."""
+    return ", ".join(f"{name}: {number}" for name, number in totals(outcomes).items())
+
+
+def shortfall(outcomes: Iterable[Outcome], size: Size) -> str:
+    """Return what a run did too little of; empty if it was enough."""
+    done = list(outcomes)
+    delivered = sum(outcome.delivered for outcome in done)
+    if len(done) < size.seeds:
+        return f"only {len(done)} of {size.seeds} seeds ran"
+    if delivered < size.messages:
+        return f"only {delivered} of {size.messages} messages were delivered"
+    return ""

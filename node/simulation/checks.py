@@ -11,7 +11,7 @@ import msgspec
 
 from consensus.certificate import Certificate
 from consensus.messages import BlockId, VoteKind, vote_sign_bytes
-from ledger.blocks import BlockInput
+from ledger.blocks import BlockInput, Fault
 from ledger.execute import Execution, Verify
 from ledger.ledger import Ledger
 from ledger.store.memory import MemoryStore
@@ -52,6 +52,8 @@ class Checks:
     blocks: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     """Block id and app hash by height."""
     equivocations: int = 0
+    recorded: dict[tuple[bytes, int, str], int] = field(default_factory=dict)
+    """Height of the block that recorded each fault."""
     _said: dict[tuple[bytes, int, int, int], bytes] = field(default_factory=dict)
     """Message by key, height, round and step."""
     _prevotes: dict[tuple[int, int, bytes], dict[bytes, None]] = field(default_factory=dict)
@@ -59,8 +61,8 @@ class Checks:
     _promises: dict[bytes, _Promises] = field(default_factory=dict)
     _followed: dict[int, None] = field(default_factory=dict)
     """Heights that the tally has taken in."""
-    _latest_ms: int = 0
-    """How late any honest clock ever said it was before it stepped."""
+    _latest_ms: dict[bytes, int] = field(default_factory=dict)
+    """How late each honest clock ever said it was before it stepped."""
 
     # --- signatures ------------------------------------------------------------------------------
 
@@ -136,7 +138,8 @@ class Checks:
             raise Violation(f"disagreement: {member.name} commits another block at {height}")
         if height == max(self.blocks) and height not in self._followed:
             self._follow(member, height, header.parent, execution)
-            self._check_time(header.time_ms, commit.certificate.round)
+            self._check_faults(execution)
+            self._check_time(header.time_ms, height, commit.certificate.round)
 
     def _follow(self, member: Member, height: int, parent: bytes, execution: Execution) -> None:
         self._followed[height] = None
@@ -151,6 +154,16 @@ class Checks:
         self.tally.follow(execution)
         self.register.follow(execution)
         self.tally.compare(member.store)
+
+    def _check_faults(self, execution: Execution) -> None:
+        """Check that the log blames liars only, each for one thing once (I11)."""
+        for fault in execution.block.faults:
+            if fault.validator in self.honest:
+                raise Violation(f"the log blames an honest key for height {fault.height}")
+            place = (fault.validator, fault.height, fault.kind)
+            if place in self.recorded:
+                raise Violation(f"a fault stands on the log twice: {place}")
+            self.recorded[place] = execution.head.height
 
     def _check_certificate(self, certificate: Certificate, height: int, block: bytes) -> None:
         """Count precommits naively: distinct keys of the set, each signature checked."""
@@ -179,16 +192,25 @@ class Checks:
         if proposer not in turns:
             raise Violation(f"wrong proposer: the block of {height} was not its maker's turn")
 
-    def _check_time(self, time_ms: int, round_: int) -> None:
-        latest_ms = max(member.clock.wall_ms() for member in self.honest.values())
+    def _check_time(self, time_ms: int, height: int, round_: int) -> None:
+        """Check a block's time against the clocks: one wrong clock must not move it.
+
+        A quorum found it timely, and but for its maker and the liars these are honest.
+        """
+        self.clock_steps()
+        latest_ms = sorted(self._latest_ms.values(), reverse=True)
+        voters = self.register.at(height).validators
+        are_equal = len({voter.power for voter in voters}) == 1
+        judge = 1 if are_equal and len(voters) > 3 and len(latest_ms) > 1 else 0
         bound_ms = TIMELY_MS + TIMELY_INCREMENT_MS * round_
-        if time_ms > max(latest_ms, self._latest_ms) + bound_ms:
+        if time_ms > latest_ms[judge] + bound_ms:
             raise Violation(f"time: a block of {time_ms} while clocks say {latest_ms}")
 
     def clock_steps(self) -> None:
-        """Remember how late a clock said it was, before it is set back."""
-        clocks = (member.clock.wall_ms() for member in self.honest.values())
-        self._latest_ms = max(self._latest_ms, *clocks)
+        """Remember how late the clocks say it is, before one is set back."""
+        for key, member in self.honest.items():
+            now_ms = member.clock.wall_ms()
+            self._latest_ms[key] = max(self._latest_ms.get(key, 0), now_ms)
 
     # --- faults ----------------------------------------------------------------------------------
 
@@ -229,8 +251,13 @@ class Checks:
             data = store.certificate(height)
             assert data is not None
             row = store.blocks[height]
-            transactions = _transactions(store.entries(row.first_sequence, row.log_size))
-            block = BlockInput(height=height, time_ms=row.time_ms, transactions=transactions)
+            entries = store.entries(row.first_sequence, row.log_size)
+            block = BlockInput(
+                height=height,
+                time_ms=row.time_ms,
+                transactions=_transactions(entries),
+                faults=_faults(entries),
+            )
             head = ledger.commit(ledger.execute(block), data)
             if head.app_hash != row.app_hash:
                 raise Violation(f"a replay of block {height} gives another record")
@@ -242,6 +269,16 @@ def _transactions(raw_entries: Iterable[bytes]) -> tuple[bytes, ...]:
     """Return the envelopes of a block's entries, decoded without the ledger's own types."""
     decoded = (msgspec.msgpack.decode(raw) for raw in raw_entries)
     return tuple(entry[1] for entry in decoded if entry[0] == "transaction")
+
+
+def _faults(raw_entries: Iterable[bytes]) -> tuple[Fault, ...]:
+    decoded = (msgspec.msgpack.decode(raw) for raw in raw_entries)
+    records = [entry[1] for entry in decoded if entry[0] == "block"]
+    return tuple(
+        Fault(validator=key, kind=kind, height=height, proof=proof)
+        for record in records
+        for key, kind, height, proof in record[-1]
+    )
 
 
 def _vote_in(message: bytes) -> tuple[str, int, int, bytes]:

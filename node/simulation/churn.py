@@ -41,6 +41,8 @@ class Register:
     """Number of a proposal by its transaction's id."""
     changes: int = 0
     """Adopted."""
+    suspended: int = 0
+    """Keys taken out for a fault."""
     _sets: dict[int, ValidatorSet] = field(default_factory=dict)
     """By the first height at which each acts."""
 
@@ -67,6 +69,20 @@ class Register:
                 case Vote(voter=voter, proposal=number):
                     self.asked[number - 1].yes.append(voter)
                     self._count(self.asked[number - 1], height)
+        if execution.record is not None:
+            for fault in execution.record.faults:
+                self._suspend(ValidatorKey(fault.validator), height)
+
+    def _suspend(self, key: ValidatorKey, height: int) -> None:
+        """Take a faulty key out, if four and more than two thirds of the power stay (R15.3)."""
+        acting, coming = self.at(height).validators, self.at(height + ACTS_AFTER).validators
+        left = tuple(voter for voter in coming if voter.key != key)
+        stays = {voter.key for voter in left}
+        gone = sum(voter.power for voter in acting if voter.key not in stays)
+        total = sum(voter.power for voter in acting)
+        if len(left) < len(coming) and len(left) >= 4 and 3 * gone < total:
+            self.suspended += 1
+            self._sets[height + ACTS_AFTER] = ValidatorSet(validators=left)
 
     def _count(self, asked: Asked, height: int) -> None:
         if asked.is_open and self.city in asked.yes and 3 * len(asked.yes) > 2 * self.members:

@@ -44,6 +44,8 @@ from node.simulation.world import World
 MISCHIEF_MEAN_US = 150_000
 REMEMBERED_MAX = 200
 FAR_FUTURE_MS = 3_600_000
+BACKED = 0.4
+"""Share of false proposals that all hear and the liar votes for: only a check can stop them."""
 
 
 class Liar:
@@ -133,19 +135,23 @@ class Liar:
             return
         data = host.offers.must(proposal.block_id).body
         twin = self._twin(proposal, data)
-        told = self._some()
+        is_backed = self._random.random() < BACKED
+        told = [] if is_backed else self._some()
         self._to(told, Channel.BLOCK, payload)
         if twin is None:
             return
         header, body = twin
         valid_round = proposal.valid_round
-        if proposal.round and self._random.random() < 0.3:
+        if proposal.round and self._random.random() < 0.6:
             valid_round = (self._random.randrange(proposal.round),)
         other = self._proposal(header, body, proposal.round, valid_round)
         self._proposals.append((other, body))
         for peer in self._peers():
             if peer not in told or self._random.random() < 0.2:
                 self._offer(peer, other, body)
+        if is_backed:
+            for kind in VoteKind:
+                self._to_all(Channel.VOTE, self._vote(kind, proposal.round, (other.block_id,)))
 
     def _offer(self, peer: str, proposal: Proposal, body: bytes) -> None:
         self._to([peer], Channel.BLOCK, codec.encode(ProposalMessage(proposal=proposal)))
@@ -163,7 +169,7 @@ class Liar:
         assert host is not None
         pool = tuple(entry.transaction.raw for entry in host.mempool._entries.values())
         stolen = self._now_proposed()
-        if stolen and self._random.random() < 0.5:
+        if stolen and self._random.random() < 0.35:
             victim, body = self._random.choice(stolen)
             return messages.decode_header(victim.header), body
         match self._random.randrange(8):
@@ -261,6 +267,10 @@ class Liar:
         valid_round = self._random.choice(((), (), (0,)))
         if valid_round and not round_:
             valid_round = ()
+        stolen = self._now_proposed()
+        if valid_round and stolen:  # as if it had a polka
+            victim, body = self._random.choice(stolen)
+            block = messages.decode_header(victim.header), body
         proposal = self._proposal(*block, round_, valid_round)
         self._proposals.append((proposal, block[1]))
         for peer in self._some():

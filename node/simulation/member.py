@@ -15,7 +15,7 @@ from node.host import Host, Network
 from node.messages import BATCH_BYTES_MAX, Batch
 from node.p2p.frames import Channel, PeerFault
 from node.port import Busy, Committed
-from node.signer import Refused, Signer, SignRequest, format_slots
+from node.signer import Refused, Signer, SignerDamaged, SignRequest, format_slots
 from node.simulation.disk import (
     Crash,
     CrashPlan,
@@ -25,8 +25,14 @@ from node.simulation.disk import (
 )
 from node.simulation.network import SimulatedNetwork
 from node.simulation.signatures import Signatures, public_key
-from node.simulation.world import World
-from node.wal import WriteAheadLog
+from node.simulation.world import Violation, World
+from node.wal import WalDamaged, WriteAheadLog
+
+DAMAGE_SHOWS = (
+    *(AssertionError, LookupError, TypeError, ValueError, NotCanonical),
+    *(SignerDamaged, WalDamaged),
+)
+"""How a node may end that finds its disk damaged."""
 
 TIMEOUTS = TimeoutPolicy(propose_ms=600, prevote_ms=300, precommit_ms=300, increment_ms=300)
 
@@ -51,10 +57,13 @@ class MemberClock:
     world: World
     offset_ms: int = 0
     rate: float = 1.0
+    is_set: bool = False
+    """Whether time service works, so that the wall clock does not drift."""
 
     def wall_ms(self) -> int:
         """Return Unix time as this member believes it to be."""
-        return self.world.start_ms + self.offset_ms + int(self.world.now_us * self.rate) // 1_000
+        rate = 1 if self.is_set else self.rate
+        return self.world.start_ms + self.offset_ms + int(self.world.now_us * rate) // 1_000
 
     def monotonic_us(self) -> int:
         """Return a clock that never steps."""
@@ -100,6 +109,9 @@ class Port:
 class Member:
     """A validator's machine: disks that survive, a process that may not."""
 
+    timeouts: TimeoutPolicy = TIMEOUTS
+    """How long rounds wait; set it before the start."""
+
     def __init__(
         self,
         name: str,
@@ -118,7 +130,13 @@ class Member:
         self.clock = MemberClock(world)
         self.plan = CrashPlan()
         self.store = SimulatedStore(self.plan, lambda done: witness.committed(self, done))
+        self.disk_dice = random
+        """Decides what a crash leaves of what was not synced."""
         self.crashes = 0
+        self.is_damaged = False
+        """Whether a bit of its disk flipped."""
+        self.is_gone = False
+        """Whether it stopped for a damaged disk and stays down."""
         self.host: Host | None = None
         self.ledger: Ledger
         self.port: Network = Port(self, network)
@@ -139,16 +157,23 @@ class Member:
         """Return whether the process runs."""
         return self.host is not None
 
+    @property
+    def is_stalled(self) -> bool:
+        """Return whether the process stands still."""
+        return self.is_up and self._world.now_us < self._paused_until_us
+
     # --- life and death --------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the process on what its disks hold; it may die on the way."""
+        if self.is_gone:
+            return
         self._life += 1
         self._world.note(f"{self.name} starts at height {self.store_height}")
         try:
             signer = WatchedSigner(self.seed, self._slots, sign=self._signatures.sign)
             signer.told = lambda request: self._witness.signed(self, request)
-            self.ledger = Ledger(self.store, verify=self._signatures.verify)
+            self.ledger = self.make_ledger()
             self.host = Host(
                 ledger=self.ledger,
                 blocks=self.store,
@@ -157,7 +182,7 @@ class Member:
                 network=self.port,
                 clock=self.clock,
                 timers=self,
-                timeouts=TIMEOUTS,
+                timeouts=self.timeouts,
                 on_commit=self._on_commit,
                 verify=self._signatures.verify,
             )
@@ -165,7 +190,17 @@ class Member:
         except Crash:
             self._die()
             return
+        except OSError as error:
+            self._die_of(error)
+            return
+        except DAMAGE_SHOWS as error:
+            self._leave(error)
+            return
         self._network.gain(self.name)
+
+    def make_ledger(self) -> Ledger:
+        """Return the ledger of a new process, over what the disk holds."""
+        return Ledger(self.store, verify=self._signatures.verify)
 
     @property
     def store_height(self) -> int:
@@ -191,6 +226,33 @@ class Member:
         self._slots.crash()
         self._network.lose(self.name)
 
+    def _die_of(self, error: OSError) -> None:
+        """Let the process end because its disk failed, as the node's own main does."""
+        self._world.note(f"{self.name}: {error}")
+        self._world.count("disk errors")
+        self._die()
+
+    def flip_a_bit(self, random: Random) -> None:
+        """Damage what the disk holds while no process runs; from now on this disk is suspect."""
+        assert not self.is_up
+        self.is_damaged = True
+        place = random.choice((self._logs[0], self._logs[1], self._slots, self.store))
+        place.flip(random)
+        self._world.note(f"a bit flips on the disk of {self.name}: {type(place).__name__}")
+
+    def _leave(self, error: Exception) -> None:
+        """Stay down for good if the disk is damaged: that is how a node says so. Else raise.
+
+        A key whose record of signatures is lost must not sign where it may have signed, so
+        nothing starts this member again.
+        """
+        if not self.is_damaged or isinstance(error, Violation):
+            raise error
+        self._world.note(f"{self.name} stops for good: {type(error).__name__}: {error}")
+        self._world.count("damage that stopped a member")
+        self.is_gone = True
+        self._die()
+
     def pause(self, for_us: int) -> None:
         """Let the process stand still: what happens meanwhile reaches it later, all at once."""
         self._world.note(f"{self.name} stalls for {for_us // 1_000} ms")
@@ -209,6 +271,10 @@ class Member:
             action(self.host)
         except Crash:
             self._die()
+        except OSError as error:
+            self._die_of(error)
+        except DAMAGE_SHOWS as error:
+            self._leave(error)
 
     # --- the host's timers -----------------------------------------------------------------------
 

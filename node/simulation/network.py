@@ -12,6 +12,10 @@ DELAY_MIN_US = 100
 HEALED_DELAY_US = 1_000
 REPEAT_LATE_US = 3_000_000
 """A repeated message comes at most this much later."""
+STARVED_LATE_US = 3_000_000
+"""A starved message comes at most this much later."""
+HISTORY_MAX = 20_000
+"""Messages of the past that can be repeated."""
 RECONNECT_US = 20_000
 
 
@@ -50,6 +54,9 @@ class SimulatedNetwork:
         """Pairs without a link, for the protocol was broken or a process is down."""
         self._clogged: dict[str, dict[str, list[Callable[[], None]]]] = {}
         """What waits for a member that hears nothing for a while, by sender."""
+        self._held: dict[str, list[Callable[[], None]]] = {}
+        """What waits to arrive newest first, by receiver."""
+        self._history: list[tuple[str, str, Channel, bytes]] = []
         self._last_us: dict[tuple[str, str], int] = {}
         self._is_healed = False
 
@@ -67,6 +74,8 @@ class SimulatedNetwork:
         self.sent += 1
         if (source, target) in self._deaf or frozenset((source, target)) in self._cut:
             return
+        if self._faults.replay_every_ms and len(self._history) < HISTORY_MAX:
+            self._history.append((source, target, channel, payload))
         if self._is_healed:
             self._deliver_after(HEALED_DELAY_US, source, target, channel, payload)
             return
@@ -75,7 +84,9 @@ class SimulatedNetwork:
         delay_us = DELAY_MIN_US + int(
             self._random.expovariate(1.0) * self._faults.delay_mean_ms * 1_000
         )
-        if self._faults.keeps_order:
+        if self._faults.starved and self._faults.starved.encode() in payload[:24]:
+            delay_us += self._random.randint(0, STARVED_LATE_US)
+        elif self._faults.keeps_order:
             pair = (source, target)
             at_us = max(self._world.now_us + delay_us, self._last_us.get(pair, 0))
             self._last_us[pair] = at_us
@@ -88,6 +99,16 @@ class SimulatedNetwork:
     def _deliver_after(
         self, delay_us: int, source: str, target: str, channel: Channel, payload: bytes
     ) -> None:
+        def arrive() -> None:
+            if not self._faults.newest_first_ms or self._is_healed:
+                deliver()
+                return
+            held = self._held.setdefault(target, [])
+            if not held:
+                wait_us = self._faults.newest_first_ms * 1_000
+                self._world.after(wait_us, lambda: self._release(target))
+            held.append(deliver)
+
         def deliver() -> None:
             if target in self._clogged:
                 self._clogged[target].setdefault(source, []).append(deliver)
@@ -98,7 +119,17 @@ class SimulatedNetwork:
                 self._world.note(f"{source}>{target}", channel, payload)
                 member.receive(source, channel, payload)
 
-        self._world.after(delay_us, deliver)
+        self._world.after(delay_us, arrive)
+
+    def _release(self, target: str) -> None:
+        """Let what was held for a member arrive, the newest first."""
+        for position, deliver in enumerate(reversed(self._held.pop(target, []))):
+            self._world.after(position, deliver)
+
+    def repeat(self, count: int) -> None:
+        """Send messages again that were sent at any time before."""
+        for _ in range(min(count, len(self._history))):
+            self._deliver_after(DELAY_MIN_US, *self._random.choice(self._history))
 
     # --- what goes wrong with links --------------------------------------------------------------
 

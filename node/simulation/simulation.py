@@ -11,7 +11,7 @@ from ledger.transactions import parse
 from node.host import Host
 from node.simulation.checks import Checks
 from node.simulation.churn import Register
-from node.simulation.faults import Faults, draw
+from node.simulation.faults import Faults, draw, faults_text
 from node.simulation.liar import Liar
 from node.simulation.member import Member
 from node.simulation.network import SimulatedNetwork
@@ -28,21 +28,23 @@ from node.simulation.society import (
 from node.simulation.tally import Tally
 from node.simulation.world import MIDNIGHT_MS, Violation, World
 
-FAULTY_US = 8_000_000
-"""How long faults last."""
 SETTLE_US_MAX = 240_000_000
 """How long after healing everything pending is final or expired, on every member."""
 PROBE_US_MAX = 60_000_000
 """How long after that a new transaction of each member is final everywhere."""
 LOOK_EVERY_US = 250_000
 RESUBMIT_US = 1_500_000
-CLIENT_MEAN_US = 300_000
 CLOG_US_MAX = 5_000_000
 VALIDATORS_MIN = 3
 """Nobody is asked to go where fewer would remain."""
 POWER_MAX = 3
 STEPS_MAX = 60
 """A planned crash comes within this many steps."""
+LONG_PAUSE_US_MIN, LONG_PAUSE_US_MAX = 30_000_000, 120_000_000
+DISK_FULL_US_MAX = 2_000_000
+DAY_MS = 86_400_000
+FLOOD_MAX = 40
+REPLAYED_MAX = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,29 +68,38 @@ class Report:
     equivocations: int
     """Lies that honest members noticed."""
     virtual_us: int
+    happened: dict[str, int]
+    """Faults that came about, by name."""
 
 
 class Failed(AssertionError):
     """A seed found something wrong; the text has the trace and the command to see it again."""
 
-    def __init__(self, seed: int, validators: int, reason: str, trace: list[str]) -> None:
-        lines = "\n".join(trace)
-        super().__init__(
-            f"{lines}\nseed {seed}: {reason}\n"
-            f"again: python -m node.simulation --seed {seed} --validators {validators}"
-        )
-        self.seed, self.reason = seed, reason
+    def __init__(self, simulation: "Simulation", reason: str) -> None:
+        self.seed, self.validators = simulation.seed, len(simulation.members)
+        self.faults, self.reason = simulation.faults, reason
+        self.trace = simulation.world.trace()
+        self.trace_hash = simulation.world.trace_hash()
+        self.again = again(self.seed, self.validators, simulation.given)
+        lines = "\n".join(self.trace)
+        super().__init__(f"{lines}\nseed {self.seed}: {reason}\nagain: {self.again}")
+
+
+def again(seed: int, validators: int, faults: Faults | None) -> str:
+    """Return the command that runs a seed again."""
+    command = f"tally network simulate --seed {seed} --validators {validators}"
+    return command if faults is None else f"{command} --faults '{faults_text(faults)}'"
 
 
 def run_seed(seed: int, *, validators: int, faults: Faults | None = None) -> Report:
     """Run a seed to its end; raise Failed."""
     simulation = Simulation(seed, validators=validators, faults=faults)
-    with _Reproducible(simulation):
+    with Reproducible(simulation):
         return simulation.run()
     raise AssertionError("either a report or Failed")
 
 
-class _Reproducible:
+class Reproducible:
     """Turns whatever breaks in a simulation into Failed: a host may break in any way."""
 
     def __init__(self, simulation: "Simulation") -> None:
@@ -101,10 +112,7 @@ class _Reproducible:
         self, kind: type[BaseException] | None, error: BaseException | None, _: object
     ) -> None:
         if isinstance(error, Exception):
-            simulation = self._simulation
-            reason = f"{type(error).__name__}: {error}"
-            count = len(simulation.members)
-            raise Failed(simulation.seed, count, reason, simulation.world.trace()) from error
+            raise Failed(self._simulation, f"{type(error).__name__}: {error}") from error
 
 
 class Simulation:
@@ -112,6 +120,8 @@ class Simulation:
 
     def __init__(self, seed: int, *, validators: int, faults: Faults | None = None) -> None:
         self.seed = seed
+        self.given = faults
+        """Faults that were asked for instead of drawn."""
         self.random = Random(f"{seed}/{validators}")
         self.faults = draw(self.random, validators) if faults is None else faults
         self._churning = self._dice("churn")
@@ -167,6 +177,9 @@ class Simulation:
                 )
             else:
                 self.honest[consensus_key(name)] = member
+        self._day_off = self._dice("day").choice(self.members) if self.faults.day_off else None
+        self._sleeper: Member | None = None
+        """Who stalls through the healing."""
         self._set_clocks()
 
     def _dice(self, use: str) -> Random:
@@ -181,10 +194,10 @@ class Simulation:
         self._plan_faults()
         self._open()
         self._look()
-        self.world.run_until(FAULTY_US)
+        self.world.run_until(self.faults.lasts_ms * 1_000)
         self._heal()
         self._wait(SETTLE_US_MAX, self._is_settled, "settles")
-        probes = [self._clients.mint(self.world.now_ms) for _ in self._up()]
+        probes = [self._clients.mint(self.world.now_ms, lasts=True) for _ in self._up()]
         for member, (probe_id, raw) in zip(self._up(), probes, strict=True):
             self._hand_in(member, probe_id, raw)
         self._wait(
@@ -199,19 +212,21 @@ class Simulation:
 
     # --- clients ---------------------------------------------------------------------------------
 
+    def opening(self) -> list[tuple[bytes, bytes]]:
+        """Return new transactions of the facts without which there are no vouchers."""
+        return self._clients.opening(self.world.now_ms, lapses=self.faults.lapses)
+
     def _open(self) -> None:
-        for transaction_id, raw in self._clients.opening(
-            self.world.now_ms, lapses=self.faults.lapses
-        ):
+        for transaction_id, raw in self.opening():
             self._opening.append(transaction_id)
             self._hand_in(self.random.choice(self.members), transaction_id, raw)
-        self._every(CLIENT_MEAN_US, self._act)
+        self._every(self.faults.clients_every_ms * 1_000, self._act)
 
     def _open_again(self) -> None:
         """Sign anew what was refused: a liar may log a transaction before what it rests on."""
         for index, transaction_id in enumerate(self._opening):
             if self.checks.tally.logged.get(transaction_id) is False:
-                made = self._clients.opening(self.world.now_ms, lapses=self.faults.lapses)[index]
+                made = self.opening()[index]
                 self._opening[index] = made[0]
                 self._hand_in(self.random.choice(self.members), *made)
 
@@ -259,6 +274,22 @@ class Simulation:
         self._hand_in(there, *second)
         self._pairs.append((first[0], second[0]))
 
+    def _flood(self) -> None:
+        """Hand in very many at one member: too much of anything, and all that was there before."""
+        dice, member = self._dice(f"flood {self.world.now_us}"), self.random.choice(self.members)
+        self.world.count("floods")
+        known = list(self.checks.submitted.values())
+        purses = list(self.checks.tally.purses.items())
+        for _ in range(dice.randint(FLOOD_MAX // 4, FLOOD_MAX)):
+            if not purses or dice.random() < 0.5:
+                member.submit(dice.choice(known))
+                continue
+            voucher, purse = dice.choice(purses)
+            fen = dice.randint(1, 2 * purse.fen + 1)
+            transaction_id, raw = self._clients.transfer(self.world.now_ms, voucher, purse, fen)
+            self.checks.submitted[transaction_id] = raw
+            member.submit(raw)
+
     # --- faults ----------------------------------------------------------------------------------
 
     def _every(self, mean_us: int, action: Callable[[], None]) -> None:
@@ -282,19 +313,81 @@ class Simulation:
         self._every(faults.jumps_every_ms * 1_000, self._set_clocks)
         self._every(faults.churn_every_ms * 1_000, self._churn)
         self._every(faults.clog_every_ms * 1_000, self._clog)
+        self._every(faults.flood_every_ms * 1_000, self._flood)
+        self._every(faults.replay_every_ms * 1_000, self._replay)
+        self._every(faults.full_every_ms * 1_000, self._fill_disk)
+        self._every(faults.sync_error_every_ms * 1_000, self._fail_sync)
+        dice = self._dice("once")
+        honest = list(self.honest.values())
+        for member in dice.sample(honest, faults.bit_flips):
+            self.world.after(dice.randint(0, faults.lasts_ms * 1_000), partial(self._flip, member))
+        if faults.long_pause:
+            self._sleeper = dice.choice(self.members)
+            self.world.after(dice.randint(0, faults.lasts_ms * 1_000), self._stall_long)
 
     def _split(self) -> None:
+        """Part the members in two or three; perhaps some change sides before they join again."""
         names = [member.name for member in self.members]
         self.random.shuffle(names)
         at = self.random.randint(1, max(1, len(names) // 2))
-        self.world.note(f"split: {names[:at]} from {names[at:]}")
-        self.network.split([names[:at], names[at:]])
+        groups = [names[:at], names[at:]]
+        if len(names) > 2 and self.random.random() < 0.3:
+            cut = self.random.randint(at + 1, len(names) - 1) if at + 1 < len(names) else at
+            groups = [names[:at], names[at:cut], names[cut:]]
+        self._part(groups)
+        if self.random.random() < 0.3:
+            # Who was with the majority is with the minority now.
+            self.random.shuffle(names)
+            flip_ms = self.random.expovariate(2 / self.faults.partition_every_ms)
+            self.world.after(int(flip_ms * 1_000), partial(self._part, [names[at:], names[:at]]))
         self._join_later(self.faults.partition_every_ms)
+
+    def _part(self, groups: list[list[str]]) -> None:
+        if self._is_faulty:
+            self.world.count("partitions")
+            self.world.note(f"split: {' | '.join(' '.join(group) for group in groups)}")
+            self.network.join()
+            self.network.split(groups)
+
+    def _replay(self) -> None:
+        self.world.count("replays")
+        self.network.repeat(self.random.randint(1, REPLAYED_MAX))
+
+    def _fill_disk(self) -> None:
+        member = self.random.choice(self.members)
+        self.world.count("full disks")
+        self.world.note(f"the disk of {member.name} is full")
+        member.plan.is_full = True
+
+        def has_room() -> None:
+            member.plan.is_full = False
+
+        self.world.after(self.random.randint(0, DISK_FULL_US_MAX), has_room)
+
+    def _fail_sync(self) -> None:
+        self.random.choice(self.members).plan.sync_fails = True
+
+    def _flip(self, member: Member) -> None:
+        """Flip a bit on a disk while its process is down; from now on it counts as faulty."""
+        self.world.count("bit flips")
+        member.kill()
+        self.honest.pop(member.key, None)
+        member.flip_a_bit(self._dice(f"flip {member.name}"))
+        member.start()
+
+    def _stall_long(self) -> None:
+        assert self._sleeper is not None
+        if self._sleeper.is_up:
+            self.world.count("long stalls")
+            self._sleeper.pause(self.random.randint(LONG_PAUSE_US_MIN, LONG_PAUSE_US_MAX))
+        else:
+            self._sleeper = None
 
     def _deafen(self) -> None:
         if len(self.members) < 2:
             return
         source, target = self.random.sample(self.members, 2)
+        self.world.count("one-way losses")
         self.world.note(f"{target.name} cannot hear {source.name}")
         self.network.deafen(source.name, target.name)
         self._join_later(self.faults.one_way_every_ms)
@@ -308,6 +401,7 @@ class Simulation:
 
     def _clog(self) -> None:
         name = self.random.choice(self.members).name
+        self.world.count("clogs")
         self.world.note(f"{name} hears nothing for a while")
         self.network.clog(name)
         for_us = self.random.randint(0, CLOG_US_MAX)
@@ -354,15 +448,19 @@ class Simulation:
 
     def _pause(self) -> None:
         member = self.random.choice(self.members)
-        if member.is_up:
+        if member.is_up and member is not self._sleeper:
+            self.world.count("stalls")
             member.pause(self.random.randint(50_000, 3_000_000))
 
     def _set_clocks(self) -> None:
         if self.checks.honest and self.world.now_us:
             self.checks.clock_steps()
+            self.world.count("clock steps")
         skew_ms = self.faults.skew_ms
         for member in self.members:
             member.clock.offset_ms = self.random.randint(-skew_ms, skew_ms)
+            if member is self._day_off:
+                member.clock.offset_ms += self.random.choice((-DAY_MS, DAY_MS))
             if not self.world.now_us:
                 member.clock.rate = 1 + self.random.uniform(-1, 1) * self.faults.drift
 
@@ -383,8 +481,10 @@ class Simulation:
         self._is_faulty = False
         for member in self.members:
             member.plan.arm(0)
-            member.clock.offset_ms = 0
-            member.pause(0)
+            member.plan.is_full = member.plan.sync_fails = False
+            member.clock.offset_ms, member.clock.is_set = 0, True
+            if member is not self._sleeper:
+                member.pause(0)
             if not member.is_up:
                 member.start()
         self.network.heal()
@@ -402,6 +502,7 @@ class Simulation:
         heads = {member.store.head() for member in self._up()}
         return (
             len(hosts) == len(self.honest)
+            and not (self._sleeper and self._sleeper.is_stalled)
             and len(heads) == 1
             and not any(len(host.mempool) for host in hosts)
             and all(self.checks.tally.logged.get(one) for one in self._opening)
@@ -444,4 +545,5 @@ class Simulation:
             changes=self.checks.register.changes,
             equivocations=self.checks.equivocations,
             virtual_us=self.world.now_us,
+            happened={name: self.world.happened[name] for name in sorted(self.world.happened)},
         )

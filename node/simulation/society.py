@@ -182,8 +182,8 @@ class Clients:
             for operation, role in operations
         ]
 
-    def mint(self, now_ms: int) -> tuple[bytes, bytes]:
-        """Return a grant of some vouchers."""
+    def mint(self, now_ms: int, *, lasts: bool = False) -> tuple[bytes, bytes]:
+        """Return a grant of some vouchers; one that lasts has a day to become final."""
         rows = tuple(
             MintRow(
                 holder=self._random.choice(FIRMS),
@@ -194,7 +194,8 @@ class Clients:
         )
         operation = Mint(programme=PROGRAMME, terms_version=1, rows=rows)
         signers = ((CITY, person) for person in _MEN_OF_ROLE["mint"])
-        return self._signed(operation, signers, self._expiry(now_ms))
+        expires_at = now_ms + calendar.DAY_MS if lasts else self._expiry(now_ms)
+        return self._signed(operation, signers, expires_at)
 
     def transfer(self, now_ms: int, voucher: str, purse: Purse, fen: int) -> tuple[bytes, bytes]:
         """Return a transfer to another firm."""

@@ -32,6 +32,8 @@ class World:
         self.now_us = 0
         self.start_ms = start_ms
         """Wall-clock time at virtual time 0."""
+        self.happened: dict[str, int] = {}
+        """Faults and other events, by name."""
         self._queue: list[tuple[int, int, Action]] = []
         self._order = count()
         self._hash = hashlib.sha256()
@@ -52,6 +54,10 @@ class World:
             self.now_us, _, action = heapq.heappop(self._queue)
             action()
         self.now_us = end_us
+
+    def count(self, what: str) -> None:
+        """Count something that happened."""
+        self.happened[what] = self.happened.get(what, 0) + 1
 
     def note(self, line: str, channel: Channel | None = None, payload: bytes = b"") -> None:
         """Add a line to the trace; a message is told in words only if it is shown."""

@@ -21,7 +21,7 @@ from node.p2p.frames import Channel
 from node.simulation.member import TIMEOUTS
 from node.simulation.signatures import STAND_IN, public_key, seed_of
 from node.simulation.society import centre_name, consensus_key
-from tests.node.test_host import (
+from tests.node.peers import (
     FIRST,
     FOUNDATION,
     FOURTH,

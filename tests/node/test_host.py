@@ -1,305 +1,60 @@
 """The host alone: one real host on simulated ports, and peers played by the test."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from random import Random
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
-from consensus.certificate import Certificate
 from consensus.messages import (
     BlockId,
-    Proposal,
-    ValidatorKey,
     Vote,
     VoteKind,
-    proposal_sign_bytes,
-    vote_sign_bytes,
 )
-from ledger.blocks import BlockInput
 from ledger.encoding import codec
-from ledger.execute import Execution
 from ledger.ledger import Ledger
 from ledger.store.memory import MemoryStore
 from ledger.transactions import parse
 from node import messages
-from node.host import EngineSwitched, Host, StoreBehindLog
+from node.host import EngineSwitched, Host
 from node.messages import (
-    ENGINE_EPOCH,
-    NO_BLOCK,
     Ask,
     Blocks,
-    Body,
     Chunk,
     DecidedBlock,
     Header,
     Here,
     ProposalMessage,
-    StoredCommit,
     VoteMessage,
 )
 from node.offers import BODIES_MAX
 from node.p2p.frames import Channel, PeerFault
-from node.port import Committed
-from node.signer import Signer, format_slots
-from node.simulation.disk import Crash, CrashPlan, SimulatedLogFile, SimulatedSlotFile
-from node.simulation.member import TIMEOUTS
-from node.simulation.signatures import STAND_IN, seed_of
-from node.simulation.society import Clients, centre_name, consensus_key, found
-from node.simulation.world import MIDNIGHT_MS
-from node.wal import WriteAheadLog
+from node.simulation.disk import Crash, SimulatedLogFile
+from node.simulation.signatures import STAND_IN
+from node.simulation.society import consensus_key
+from tests.node.peers import (
+    FIRST,
+    FOUNDATION,
+    FOURTH,
+    OWN,
+    SECOND,
+    START_MS,
+    VALIDATORS,
+    Ports,
+    certify,
+    decided_chain,
+    first_block,
+    make_block,
+    offer,
+    opening,
+    proposal,
+    said,
+    tell,
+    vote,
+)
 
-VALIDATORS = 4
-FOUNDATION = found(VALIDATORS)
-START_MS = MIDNIGHT_MS - 60_000
 HOSTILE_CASES = 1_500
-
-
-def names_in_turn() -> list[str]:
-    """Return validator names by whose turn it is at height 1, from round 0 on."""
-    by_key = {consensus_key(centre_name(i)): centre_name(i) for i in range(VALIDATORS)}
-    return [by_key[FOUNDATION.validators.proposer(1, round_)] for round_ in range(VALIDATORS)]
-
-
-FIRST, SECOND, OWN, FOURTH = names_in_turn()
-"""The host under test is OWN: two others propose before it."""
-
-
-@dataclass
-class Ports:
-    """Everything that outlives a process, and what the process says. Time is set by hand."""
-
-    name: str = OWN
-    now_ms: int = START_MS
-    sent: list[tuple[str, Channel, bytes]] = field(default_factory=list)
-    faults: list[tuple[str, str]] = field(default_factory=list)
-    timers: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
-    commits: list[Committed] = field(default_factory=list)
-    store: MemoryStore = field(default_factory=MemoryStore)
-    plan: CrashPlan = field(default_factory=CrashPlan)
-
-    def __post_init__(self) -> None:
-        dice = Random(1)
-        self.logs = [SimulatedLogFile(f"wal.{index}", self.plan, dice) for index in (0, 1)]
-        self.slots = SimulatedSlotFile(self.plan, dice)
-        format_slots(seed_of(self.name, "consensus"), self.slots)
-        Ledger(self.store).begin(FOUNDATION.genesis)
-
-    def host(self) -> Host:
-        """Return a new process on these disks, started."""
-        self.sent.clear()
-        self.timers.clear()
-        host = Host(
-            ledger=Ledger(self.store, verify=STAND_IN.verify),
-            blocks=self.store,
-            wal=WriteAheadLog(self.logs),
-            signer=Signer(seed_of(self.name, "consensus"), self.slots, sign=STAND_IN.sign),
-            network=self,
-            clock=self,
-            timers=self,
-            timeouts=TIMEOUTS,
-            on_commit=self._on_commit,
-            verify=STAND_IN.verify,
-        )
-        host.start()
-        return host
-
-    def crash(self) -> None:
-        """Lose what was not synced."""
-        self.plan.arm(0)
-        for file in self.logs:
-            file.crash()
-        self.slots.crash()
-
-    def send(self, peer: str, channel: Channel, payload: bytes) -> None:
-        self.plan.step()
-        self.sent.append((peer, channel, payload))
-
-    def broadcast(self, channel: Channel, payload: bytes) -> None:
-        self.send("*", channel, payload)
-
-    def fault(self, peer: str, reason: str) -> None:
-        self.faults.append((peer, reason))
-
-    def wall_ms(self) -> int:
-        return self.now_ms
-
-    def monotonic_us(self) -> int:
-        return self.now_ms * 1_000
-
-    def after(self, delay_ms: int, action: Callable[[], None]) -> None:
-        self.timers.append((self.now_ms + delay_ms, action))
-
-    def pass_time(self, for_ms: int) -> None:
-        """Let timers run out."""
-        end_ms = self.now_ms + for_ms
-        while due := sorted(
-            (timer for timer in self.timers if timer[0] <= end_ms), key=lambda timer: timer[0]
-        ):
-            self.timers.remove(due[0])
-            self.now_ms = max(self.now_ms, due[0][0])
-            due[0][1]()
-        self.now_ms = end_ms
-
-    def _on_commit(self, event: Committed, execution: Execution) -> None:
-        self.commits.append(event)
-
-    def votes(self) -> list[Vote]:
-        """Return the host's own votes, as sent."""
-        out = []
-        for _, channel, payload in self.sent:
-            if channel is Channel.VOTE:
-                message = codec.decode(messages.OnVoteChannel, payload, len(payload))
-                is_vote = isinstance(message, VoteMessage)
-                if is_vote and message.vote.validator == consensus_key(self.name):
-                    out.append(message.vote)
-        return out
-
-    def asks(self) -> list[tuple[str, int]]:
-        """Return whom the host asked for blocks, and from which height."""
-        return [
-            (peer, message.from_height)
-            for peer, channel, payload in self.sent
-            if channel is Channel.SYNC
-            and isinstance(message := codec.decode(messages.OnSyncChannel, payload, 10**7), Ask)
-        ]
-
-
-# --- what peers say ------------------------------------------------------------------------------
-
-
-def opening(now_ms: int = START_MS) -> tuple[bytes, ...]:
-    """Return transactions that hold on an empty ledger."""
-    clients = Clients(FOUNDATION.log_id, STAND_IN, Random(1))
-    return tuple(raw for _, raw in clients.opening(now_ms, lapses=False))
-
-
-def decided_chain(length: int) -> list[DecidedBlock]:
-    """Return blocks that four validators decided: the first with transactions, the rest empty."""
-    ledger = Ledger(MemoryStore(), verify=STAND_IN.verify)
-    ledger.begin(FOUNDATION.genesis)
-    blocks: list[DecidedBlock] = []
-    for height in range(1, length + 1):
-        transactions = opening() if height == 1 else ()
-        parent = messages.block_id(blocks[-1].header) if blocks else NO_BLOCK
-        previous = (blocks[-1].certificate,) if blocks else ()
-        header, data, execution = make_block(
-            ledger, FIRST, transactions, parent, previous, START_MS + 1_000 * height
-        )
-        certificate = certify(header)
-        stored = StoredCommit(header=header, certificate=certificate, previous=previous)
-        ledger.commit(execution, codec.encode(stored))
-        blocks.append(DecidedBlock(header=header, certificate=certificate, body=data))
-    return blocks
-
-
-def make_block(
-    ledger: Ledger,
-    proposer: str,
-    transactions: tuple[bytes, ...] = (),
-    parent: bytes = NO_BLOCK,
-    previous: tuple[Certificate, ...] = (),
-    time_ms: int = START_MS,
-) -> tuple[Header, bytes, Execution]:
-    height = ledger.last().height + 1
-    execution = ledger.execute(
-        BlockInput(height=height, time_ms=time_ms, transactions=transactions)
-    )
-    body = codec.encode(Body(transactions=transactions, faults=(), previous=previous))
-    header = Header(
-        version=1,
-        log_id=FOUNDATION.log_id,
-        epoch=ENGINE_EPOCH,
-        height=height,
-        time_ms=time_ms,
-        proposer=consensus_key(proposer),
-        parent=parent,
-        record_hash=execution.head.app_hash,
-        body_hash=messages.body_hash(messages.chunk_hashes(messages.chunks_of(body))),
-    )
-    return header, body, execution
-
-
-def first_block(proposer: str, time_ms: int = START_MS) -> tuple[Header, bytes]:
-    """Return a valid block of height 1."""
-    ledger = Ledger(MemoryStore(), verify=STAND_IN.verify)
-    ledger.begin(FOUNDATION.genesis)
-    header, body, _ = make_block(ledger, proposer, opening(), time_ms=time_ms)
-    return header, body
-
-
-def vote(
-    who: str, kind: VoteKind, block: tuple[BlockId, ...], *, round_: int = 0, height: int = 1
-) -> Vote:
-    message = vote_sign_bytes(FOUNDATION.log_id, ENGINE_EPOCH, kind, height, round_, block)
-    return Vote(
-        kind=kind,
-        height=height,
-        round=round_,
-        block_id=block,
-        validator=ValidatorKey(consensus_key(who)),
-        signature=STAND_IN.sign(seed_of(who, "consensus"), message),
-    )
-
-
-def certify(header: Header, signers: tuple[str, ...] = (FIRST, SECOND, OWN)) -> Certificate:
-    block = messages.block_id(header)
-    votes = [vote(who, VoteKind.PRECOMMIT, (block,), height=header.height) for who in signers]
-    return Certificate(
-        height=header.height,
-        round=0,
-        block_id=block,
-        signatures=tuple(sorted((one.validator, one.signature) for one in votes)),
-    )
-
-
-def proposal(
-    who: str, header: Header, body: bytes, *, round_: int = 0, valid_round: tuple[int, ...] = ()
-) -> Proposal:
-    block = messages.block_id(header)
-    message = proposal_sign_bytes(
-        FOUNDATION.log_id, ENGINE_EPOCH, header.height, round_, valid_round, block
-    )
-    return Proposal(
-        height=header.height,
-        round=round_,
-        valid_round=valid_round,
-        block_id=block,
-        validator=ValidatorKey(consensus_key(who)),
-        header=codec.encode(header),
-        chunk_hashes=messages.chunk_hashes(messages.chunks_of(body)),
-        signature=STAND_IN.sign(seed_of(who, "consensus"), message),
-    )
-
-
-def tell(host: Host, peer: str, message: object) -> None:
-    """Let a peer say something."""
-    channels: dict[type, Channel] = {
-        VoteMessage: Channel.VOTE,
-        Here: Channel.VOTE,
-        ProposalMessage: Channel.BLOCK,
-        Chunk: Channel.BLOCK,
-        Ask: Channel.SYNC,
-        Blocks: Channel.SYNC,
-    }
-    host.on_message(peer, channels[type(message)], codec.encode(message))
-
-
-def offer(host: Host, peer: str, one: Proposal, body: bytes) -> None:
-    """Let a peer send a proposal with all its chunks."""
-    tell(host, peer, ProposalMessage(proposal=one))
-    for index, data in enumerate(messages.chunks_of(body)):
-        chunk = Chunk(height=one.height, block_id=one.block_id, index=index, data=data)
-        tell(host, peer, chunk)
-
-
-def said(votes: list[Vote]) -> dict[tuple[int, str], set[tuple[BlockId, ...]]]:
-    """Return what was voted for by round and kind."""
-    found: dict[tuple[int, str], set[tuple[BlockId, ...]]] = {}
-    for one in votes:
-        found.setdefault((one.round, one.kind), set()).add(one.block_id)
-    return found
 
 
 # --- one height ----------------------------------------------------------------------------------
@@ -453,21 +208,60 @@ def _play_height_one(host: Host, header: Header, body: bytes, block: BlockId) ->
                 tell(host, who, VoteMessage(vote=vote(who, kind, (block,))))
 
 
-def test_a_store_behind_the_log_refuses_to_start() -> None:
+def voted_at_five() -> tuple[Ports, list[DecidedBlock]]:
+    """Return the disks of a host that prevoted and precommitted a block at height 5."""
     ports = Ports()
+    chain = decided_chain(4)
     host = ports.host()
-    tell(host, FIRST, Blocks(blocks=tuple(decided_chain(4))))
+    tell(host, FIRST, Blocks(blocks=tuple(chain)))
     header, body, _ = make_block(
         host._ledger, FIRST, (), host._parent, host._previous, START_MS + 10_000
     )
-    ports.now_ms = START_MS + 100
-    offer(host, FIRST, proposal(FIRST, header, body), body)
-    assert host.height == 5
+    ports.now_ms = START_MS + 10_000
+    by_key = {consensus_key(who): who for who in (FIRST, SECOND, OWN, FOURTH)}
+    round_ = next(
+        one for one in range(4) if by_key[host._validators.proposer(5, one)] in (FIRST, SECOND)
+    )
+    proposer = by_key[host._validators.proposer(5, round_)]
+    header = msgspec.structs.replace(header, proposer=consensus_key(proposer))
+    block = messages.block_id(header)
+    for who in (FIRST, SECOND, FOURTH):  # takes the host to that round
+        nil = vote(who, VoteKind.PRECOMMIT, (), round_=round_, height=5)
+        tell(host, who, VoteMessage(vote=nil))
+    offer(host, proposer, proposal(proposer, header, body, round_=round_), body)
+    for who in (FIRST, SECOND):
+        polka = vote(who, VoteKind.PREVOTE, (block,), round_=round_, height=5)
+        tell(host, who, VoteMessage(vote=polka))
+    assert any(one.kind == "precommit" and one.block_id == (block,) for one in ports.votes())
+    return ports, chain
+
+
+def test_a_lost_store_is_made_anew_in_silence_and_the_log_then_taken_up() -> None:
+    ports, chain = voted_at_five()
+    before = ports.votes()
+    ports.crash()
     ports.store = MemoryStore()
     Ledger(ports.store).begin(FOUNDATION.genesis)
-    with pytest.raises(StoreBehindLog) as refusal:
-        ports.host()
-    assert (refusal.value.store, refusal.value.log) == (0, 5)
+    host = ports.host()
+    assert (host.height, host.is_validator) == (1, False)
+    header, body = first_block(FIRST)
+    offer(host, FIRST, proposal(FIRST, header, body), body)
+    ports.pass_time(5_000)
+    assert ports.votes() == []
+    tell(host, FIRST, Blocks(blocks=tuple(chain)))
+    assert (host.height, host.is_validator) == (5, True)
+    assert host._driver.locked is not None, "the log says what the key is bound to"
+    assert all(one in before for one in ports.votes() if one.round == before[-1].round)
+
+
+def test_a_key_whose_log_was_lost_is_silent_through_the_height_it_signed_at() -> None:
+    ports, _ = voted_at_five()
+    ports.crash()
+    ports.logs = [SimulatedLogFile(f"new.{index}", ports.plan, Random(1)) for index in (0, 1)]
+    host = ports.host()
+    assert (host.height, host.is_validator) == (5, False)
+    ports.pass_time(60_000)
+    assert ports.votes() == []
 
 
 def test_a_host_stops_before_the_height_of_another_engine(

@@ -548,6 +548,148 @@ def test_a_link_comes_up_again_after_the_peer_restarts() -> None:
     run(scenario)
 
 
+def peer(name: str, *, seed: str = "", port: int = 0) -> Peer:
+    """A peer with an address if it has a port, with a key of its own if a seed is named."""
+    key = public_key(SEEDS[seed or name])
+    return Peer(name=name, link_key=key, host="127.0.0.1" if port else "", port=port)
+
+
+def test_a_peer_without_an_address_is_waited_for_and_called_once_it_has_one() -> None:
+    async def scenario() -> None:
+        ada = Node("ada", {})
+        port = await ada.start()
+        bob = Node("bob", {})
+        ada.links.set_peers([peer("bob")])
+        bob_port = await bob.start()
+        bob.links.set_peers([peer("ada")])
+        assert (ada.links._dialling, bob.links._dialling) == ({}, {})
+        bob.links.set_peers([peer("ada", port=NOBODY)])
+        assert list(bob.links._dialling) == ["ada"]
+        bob.links.set_peers([peer("ada", port=port)])  # the address was wrong
+        await until(lambda: ada.links.up() and bob.links.up())
+        assert (ada.links.up(), bob.links.up()) == (("bob",), ("ada",))
+        ada.links.set_peers([peer("bob", port=bob_port)])
+        assert ada.links.up() == ("bob",), "a link does not depend on the address"
+        await stop(ada, bob)
+        assert (ada.events, bob.events[0]) == (["up bob", "down bob"], "up ada")
+
+    run(scenario)
+
+
+def test_a_removed_peer_is_cut_off_and_not_let_in_until_it_is_a_peer_again() -> None:
+    async def scenario() -> None:
+        ada, bob = await linked_pair()
+        ada.links.set_peers([peer("cyd")])
+        assert ada.events == ["up bob", "down bob"]
+        assert [status.name for status in ada.links.status()] == ["cyd"]
+        await until(lambda: ada.links.faults[""] >= 2)  # bob keeps calling
+        assert not ada.links.faults["bob"], "it did nothing wrong while it was a peer"
+        assert (ada.links.up(), ada.links.broadcast(Channel.VOTE, b"vote")) == ((), 0)
+        ada.links.set_peers([peer("cyd"), peer("bob")])
+        await until(lambda: ada.links.up() == ("bob",))
+        await stop(ada, bob)
+
+    run(scenario)
+
+
+def test_a_removed_peer_is_not_called_any_more() -> None:
+    async def scenario() -> None:
+        calls: list[bytes] = []
+
+        async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            calls.append(await reader.read(1))
+            await reader.read()  # says nothing, until the caller hangs up
+            calls.append(b"")
+            writer.close()
+
+        server = await asyncio.start_server(take, "127.0.0.1", 0)
+        ada = Node("ada", {"bob": server.sockets[0].getsockname()[1]})
+        await ada.start()
+        await until(lambda: calls)
+        ada.links.set_peers([])
+        assert ada.links._open == [], "a call whose handshake is under way ends at once"
+        await until(lambda: not ada.links._tasks)
+        await until(lambda: len(calls) == 2)
+        assert (calls[1], ada.links._dialling, ada.events) == (b"", {}, [])
+        server.close()
+        await stop(ada)
+
+    run(scenario)
+
+
+def test_a_key_that_is_removed_during_its_handshake_is_refused() -> None:
+    async def scenario() -> None:
+        ada = Node("ada", {"bob": NOBODY})
+        await ada.start()
+        bob = Stranger("bob", ada)
+        reader, writer = await asyncio.open_connection("127.0.0.1", bob.port)
+        bob.session.receive(b"")
+        while not bob.session.complete:
+            writer.write(bob.session.take())
+            bob.session.receive(await reader.read(65_536))
+        ada.links.set_peers([peer("cyd")])
+        # Ada has sent its part, and its trust store of that moment knows bob.
+        writer.write(bob.session.take())
+        assert await reader.read() == b""
+        writer.close()
+        assert ada.links.faults[""] == 1
+        assert (ada.links._open, ada.events) == ([], [])
+        await stop(ada)
+
+    run(scenario)
+
+
+def test_a_key_that_is_removed_before_its_hello_is_cut_off_without_blame() -> None:
+    async def scenario() -> None:
+        ada = Node("ada", {"bob": NOBODY})
+        await ada.start()
+        bob = Stranger("bob", ada)
+        await bob.connect()
+        await until(lambda: any(link.peer for link in ada.links._open))
+        ada.links.set_peers([])
+        bob.say_hello()
+        await bob.closed()
+        assert (ada.links.faults.total(), ada.events) == (0, [])
+        await stop(ada)
+
+    run(scenario)
+
+
+def test_a_peer_that_replaces_its_key_is_one_peer_throughout() -> None:
+    async def scenario() -> None:
+        ada, bob = await linked_pair()
+        ada.links.set_peers([peer("bob"), peer("bob", seed="eve")])
+        assert (ada.links.up(), ada.events) == (("bob",), ["up bob"])
+        heir = Node("bob", {"ada": ada.links.port}, seed=SEEDS["eve"])
+        await heir.start()
+        await until(heir.links.up)
+        ada.links.set_peers([peer("bob", seed="eve")])
+        await until(lambda: not bob.links.up())
+        await until(lambda: ada.links.up() == ("bob",) == tuple(ada.links._alone))
+        assert {link.peer.link_key for link in ada.links._open if link.peer} == {
+            public_key(SEEDS["eve"])
+        }
+        assert ada.links.send("bob", Channel.VOTE, b"vote")
+        await until(lambda: heir.messages)
+        assert not bob.messages
+        await until(lambda: ada.links.faults[""] >= 2)  # the old key calls in vain
+        await stop(ada, bob, heir)
+
+    run(scenario)
+
+
+def test_a_key_that_changes_hands_is_cut_off() -> None:
+    async def scenario() -> None:
+        ada, bob = await linked_pair()
+        ada.links.set_peers([peer("cyd", seed="bob")])
+        assert ada.links.up() == ()
+        await until(lambda: ada.links.faults["cyd"] >= 1)  # it still calls itself bob
+        assert ada.events == ["up bob", "down bob"]
+        await stop(ada, bob)
+
+    run(scenario)
+
+
 def test_round_trip_and_clock_offset_are_measured() -> None:
     async def scenario() -> None:
         one_ping = replace(FAST, ping_ms=60_000, silence_ms_max=60_000)
@@ -555,6 +697,7 @@ def test_round_trip_and_clock_offset_are_measured() -> None:
         bob = Node("bob", {"ada": await ada.start()}, clock_ahead_ms=500, limits=one_ping)
         await bob.start()
         await until(lambda: ada.links.clock_offset_ms() is not None)
+        assert ada.links.clock_offset_ms(among=["cyd"]) is None
         (status,) = ada.links.status()
         assert (status.name, status.up, status.faults) == ("bob", True, 0)
         assert status.round_trip_us

@@ -13,6 +13,7 @@ from node.signer import (
     PREVOTE,
     PROPOSAL,
     SLOT_BYTES,
+    UNKNOWN_HEIGHT,
     Refused,
     Signer,
     SignerDamaged,
@@ -260,3 +261,16 @@ def test_a_record_is_never_replaced_not_even_after_a_crash_in_its_creation(tmp_p
     with pytest.raises(FileExistsError):
         create_signer(path, SEED)
     assert open_signer(path, SEED).sign(vote(5)) == first
+
+
+def test_a_key_without_its_record_is_silent_until_its_past_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "signer"
+    signer = create_signer(path, SEED, watermark_height=UNKNOWN_HEIGHT)
+    assert signer.is_silent
+    assert isinstance(signer.sign(vote(height=2**64 - 1)), Refused)
+    signer.end_silence(11)
+    signer.close()
+    again = open_signer(path, SEED)
+    assert not again.is_silent
+    assert isinstance(again.sign(vote(height=11)), Refused)
+    assert isinstance(again.sign(vote(height=12)), bytes)

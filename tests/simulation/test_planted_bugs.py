@@ -33,7 +33,7 @@ from node.simulation.faults import Faults
 from node.simulation.simulation import Failed, run_seed
 from node.wal import WriteAheadLog
 
-SEEDS_MAX = 150
+SEEDS_MAX = 300
 """The adversary has this many tries for each bug."""
 
 LYING = Faults(liars=1, delay_mean_ms=5.0, keeps_order=False)
@@ -44,9 +44,13 @@ LOSING = Faults(delay_mean_ms=80.0, drop=0.3, keeps_order=False)
 LYING_AND_CRASHING = Faults(
     liars=1, crash_every_ms=200, delay_mean_ms=200.0, keeps_order=False, drop=0.1
 )
+FAILING_DISKS = Faults(
+    full_every_ms=300, sync_error_every_ms=100, crash_every_ms=150, delay_mean_ms=20.0
+)
 CHURNING = Faults(churn_every_ms=500, delay_mean_ms=20.0, crash_every_ms=1_500)
 REPEATING = Faults(delay_mean_ms=20.0, duplicate=0.5)
 
+STUCK = ("Violation: not live", "WalDamaged", "AssertionError")
 WRONG_SET = (
     *("Violation: certificate", "Violation: wrong proposer", "Violation: no polka"),
     *("Violation: no offer", "Violation: disagreement", "Violation: not live"),
@@ -252,6 +256,21 @@ def signature_leaves_before_its_record_is_durable(patch: Patch) -> None:
     patch.setattr(SimulatedSlotFile, "sync", lambda file: None)
 
 
+# --- disks ---------------------------------------------------------------------------------------
+
+
+def disk_errors_of_the_log_swallowed(patch: Patch) -> None:
+    correct = WriteAheadLog.sync
+
+    def planted(log: WriteAheadLog) -> None:
+        try:
+            correct(log)
+        except OSError:
+            log._pending, log._pending_bytes = [], 0
+
+    patch.setattr(WriteAheadLog, "sync", planted)
+
+
 # --- ledger --------------------------------------------------------------------------------------
 
 
@@ -363,6 +382,12 @@ BUGS = (
         caught_as=("Violation: contradiction", "SignerDamaged"),
     ),
     PlantedBug(
+        name="disk errors of the log swallowed",
+        plant=disk_errors_of_the_log_swallowed,
+        faults=FAILING_DISKS,
+        caught_as=("Violation: lock broken", "Violation: contradiction", *STUCK),
+    ),
+    PlantedBug(
         name="double-spend check dropped",
         plant=double_spend_check_dropped,
         faults=Faults(),
@@ -444,6 +469,7 @@ def test_at_least_twelve_different_bugs_are_planted() -> None:
         CRASHING_AND_LOSING,
         LOSING,
         REPEATING,
+        FAILING_DISKS,
         CHURNING,
     ],
     ids=lambda faults: str(faults).split("(")[1][:40],

@@ -1,76 +1,77 @@
-"""Whole networks from seeds: every one keeps every promise, through all its faults."""
+"""Whole networks from seeds: every one keeps every promise, through all its faults.
+
+How many is one of three stated sizes: TALLY_SEEDS is `default`, `ci` or `nightly`. A run that
+did less than its size says fails.
+"""
 
 import os
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from node.simulation.batch import run_all, summary
-from node.simulation.faults import Faults, draw
-from node.simulation.simulation import Failed, Report, run_seed
+from node.simulation.batch import (
+    SIZES,
+    Journal,
+    Outcome,
+    attempt,
+    jobs_of,
+    run_all,
+    shortfall,
+    summary,
+    totals,
+    validators_of,
+)
+from node.simulation.faults import Faults, draw, faults_from, faults_text
+from node.simulation.simulation import Failed, run_seed
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-BATCHES = (
-    *((4, first, 30) for first in range(0, 270, 30)),
-    (7, 0, 6),
-    (7, 6, 6),
-    (1, 0, 30),
-)
-"""Validators, first seed, number of seeds: enough batches to share out among workers."""
-LONG_BATCHES = tuple((4, first, 250) for first in range(10_000, 14_000, 250)) + tuple(
-    (7, first, 100) for first in range(10_000, 10_600, 100)
-)
+SIZE_NAME = os.environ.get("TALLY_SEEDS", "default")
+SIZE = SIZES[SIZE_NAME]
+JOB_SEEDS = 50
+"""Seeds of one test: tests of equal size are shared out well among workers."""
+JOBS = range(0, SIZE.seeds, JOB_SEEDS)
 
 
-def run_batch(validators: int, first: int, count: int) -> list[Report]:
-    """Run seeds one after the other; print what they did."""
-    start_s = time.monotonic()
-    reports = [run_seed(seed, validators=validators) for seed in range(first, first + count)]
-    # Workers of a parallel run have no standard output to show.
-    sys.stderr.write(
-        f"\n  n = {validators}, seeds {first}…: {summary(reports, time.monotonic() - start_s)}\n"
-    )
-    return reports
-
-
-def check_that_it_happened(reports: list[Report], validators: int) -> None:
-    """A simulation in which nothing happens proves nothing."""
-    for report in reports:
-        assert report.commits >= report.heights * (validators - (validators - 1) // 3) > 0
-        assert report.transactions > 0
-    assert sum(report.pairs for report in reports) > 0
-    assert sum(report.crashes for report in reports) > 0
-    if validators > 1:
-        assert min(report.delivered for report in reports) > 0
-        assert sum(report.equivocations for report in reports) > 0
-
-
-@pytest.mark.parametrize(("validators", "first", "count"), BATCHES)
+@pytest.mark.parametrize("first", JOBS)
 def test_every_promise_is_kept_through_faults(
-    validators: int, first: int, count: int, capsys: pytest.CaptureFixture[str]
+    first: int, record_property: Callable[[str, object], None]
 ) -> None:
-    with capsys.disabled():
-        reports = run_batch(validators, first, count)
-    assert len(reports) == count
-    check_that_it_happened(reports, validators)
+    outcomes = [attempt(job) for job in jobs_of(first, JOB_SEEDS)]
+    record_property("simulated", totals(outcomes))
+    failures = [outcome for outcome in outcomes if outcome.report is None]
+    assert not failures, "\n".join(failure.text for failure in failures[:3])
+    assert len(outcomes) == JOB_SEEDS
+    check_that_it_happened(outcomes)
 
 
-def test_at_least_three_hundred_seeds_run_by_default() -> None:
-    assert sum(count for _, _, count in BATCHES) >= 300
-    assert {validators for validators, _, _ in BATCHES} == {1, 4, 7}
+def check_that_it_happened(outcomes: list[Outcome]) -> None:
+    """A simulation in which nothing happens proves nothing."""
+    for outcome in outcomes:
+        report, least = outcome.report, outcome.validators - (outcome.validators - 1) // 3
+        assert report is not None
+        assert report.commits >= report.heights * least > 0
+        assert report.transactions > 0
+        assert report.delivered > 0 or outcome.validators == 1
+    done = totals(outcomes)
+    for name in ("double spends tried", "lies noticed", "crashes", "partitions", "replays"):
+        assert done[name] > 0, name
+    assert done["messages"] >= SIZE.messages * JOB_SEEDS // SIZE.seeds
 
 
-@pytest.mark.long
-@pytest.mark.parametrize(("validators", "first", "count"), LONG_BATCHES)
-def test_every_promise_is_kept_through_many_more_faults(
-    validators: int, first: int, count: int, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with capsys.disabled():
-        check_that_it_happened(run_batch(validators, first, count), validators)
+def test_the_sizes_are_what_they_are_said_to_be() -> None:
+    assert {name: (size.seeds, size.messages) for name, size in SIZES.items()} == {
+        "default": (2_000, 1_000_000),
+        "ci": (5_000, 2_500_000),
+        "nightly": (20_000, 10_000_000),
+    }
+    assert len(JOBS) * JOB_SEEDS == SIZE.seeds
+    drawn = [validators_of(seed) for seed in range(SIZE.seeds)]
+    assert sorted(set(drawn)) == [1, 4, 7, 10]
+    assert drawn.count(4) > len(drawn) * 3 // 4
 
 
 def test_a_seed_run_twice_leaves_the_same_trace_whatever_the_hash_seed() -> None:
@@ -95,8 +96,8 @@ def test_a_seed_run_twice_leaves_the_same_trace_whatever_the_hash_seed() -> None
 
 def test_every_fault_class_is_drawn_in_the_default_seeds() -> None:
     plain = Faults()
-    drawn = [draw(Random(f"{seed}/4"), 4) for seed in range(270)]
-    for name in Faults.__dataclass_fields__:
+    drawn = [draw(Random(f"{seed}/4"), 4) for seed in range(SIZES["default"].seeds)]
+    for name in set(Faults.__dataclass_fields__) - {"clients_every_ms"}:
         differing = sum(getattr(one, name) != getattr(plain, name) for one in drawn)
         assert 0 < differing < len(drawn), name
 
@@ -115,24 +116,76 @@ def test_a_quiet_network_makes_every_transaction_final_at_once() -> None:
 
 def test_a_failure_says_how_to_see_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("node.simulation.checks.TIMELY_MS", -(10**9))
-    with pytest.raises(Failed, match=r"python -m node\.simulation --seed 5 --val") as failed:
+    with pytest.raises(Failed, match=r"tally network simulate --seed 5 --validators 4") as failed:
         run_seed(5, validators=4)
     assert failed.value.reason.startswith("Violation: time")
     assert "prevote h1 r0" in str(failed.value), "the trace tells messages in words"
 
 
+def test_given_faults_are_part_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.simulation.checks.TIMELY_MS", -(10**9))
+    faults = Faults(drop=0.1, lasts_ms=500)
+    with pytest.raises(Failed) as failed:
+        run_seed(5, validators=4, faults=faults)
+    command = failed.value.again
+    assert faults_from(command.partition("--faults '")[2].rstrip("'")) == faults
+
+
+def test_faults_survive_their_text() -> None:
+    for seed in range(50):
+        faults = draw(Random(seed), 7)
+        assert faults_from(faults_text(faults)) == faults
+    with pytest.raises(ValueError, match="drop"):
+        faults_from('{"drop": "much"}')
+
+
+def without_time(outcomes: list[Outcome]) -> list[tuple[int, str, str]]:
+    return sorted((one.seed, one.verdict, one.trace_hash) for one in outcomes)
+
+
 def test_workers_find_what_one_process_finds() -> None:
-    jobs = [(seed, 4) for seed in range(2)]
-    assert sorted(map(str, run_all(jobs, 2))) == sorted(map(str, run_all(jobs, 1)))
+    jobs = jobs_of(5, 3)
+    assert without_time(list(run_all(jobs, 2))) == without_time(list(run_all(jobs, 1)))
+
+
+def test_a_journal_lets_a_run_go_on_where_it_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    journal, jobs = Journal(path), jobs_of(5, 3)
+    for outcome in run_all(jobs[:2], 1):
+        journal.add(outcome)
+    with path.open("ab") as file:
+        file.write(b'{"seed":7,"validators":4,"verdi')
+    again = Journal(path)
+    assert again.missing(jobs) == jobs[2:], "a torn line counts as not written"
+    for outcome in run_all(again.missing(jobs), 1):
+        again.add(outcome)
+    last = Journal(path)
+    assert last.missing(jobs) == []
+    assert without_time(list(last.outcomes.values())) == without_time(list(run_all(jobs, 1)))
+    assert len(path.read_bytes().splitlines()) == 3
+
+
+def test_a_run_that_did_too_little_says_so() -> None:
+    outcome = attempt((5, 4))
+    size = SIZES["default"]
+    assert shortfall([], size) == "only 0 of 2000 seeds ran"
+    assert shortfall([outcome] * 2_000, size) == (
+        f"only {2_000 * outcome.delivered} of 1000000 messages were delivered"
+        if outcome.delivered < 500
+        else ""
+    )
+    assert "passed: 1," in summary([outcome])
 
 
 def test_no_seeds_are_a_failure() -> None:
-    command = [sys.executable, "-m", "node.simulation", "--seeds", "0"]
+    command = [sys.executable, "-m", "node.simulation", "0"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert (ran.returncode, ran.stdout[:14]) == (1, "0 seeds passed")
+    assert ran.returncode == 8
+    assert "only 0 of 1 seeds ran" in ran.stderr
 
 
-def test_liars_stay_below_a_third() -> None:
+def test_those_who_fail_for_good_stay_below_a_third() -> None:
     for validators in (1, 3, 4, 6, 7):
         for seed in range(50):
-            assert 3 * draw(Random(seed), validators).liars < validators
+            faults = draw(Random(seed), validators)
+            assert 3 * (faults.liars + faults.bit_flips) < validators

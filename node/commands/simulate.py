@@ -1,0 +1,124 @@
+"""``tally network simulate``: whole networks from seeds, with everything that can go wrong."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tally.exits import Exit, TallyError, UsageError
+from tally.output import emit, say
+
+if TYPE_CHECKING:
+    from node.simulation.batch import Outcome
+    from node.simulation.faults import Faults
+
+SIZE_NAMES = ("default", "ci", "nightly")
+SAY_EVERY_S = 30
+FAILURES_SHOWN_MAX = 10
+
+
+@click.command()
+@click.argument("seeds", type=click.IntRange(0), required=False)
+@click.option("--size", type=click.Choice(SIZE_NAMES), help="A stated size instead of SEEDS.")
+@click.option("--first", type=click.IntRange(0), default=0, help="The first seed.")
+@click.option("--validators", type=click.IntRange(1), help="As many in every network.")
+@click.option("--workers", type=click.IntRange(1), default=1, help="Processes.")
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write every finished seed down here, and leave out what is there.",
+)
+@click.option("--seed", type=click.IntRange(0), help="Run one seed again and show its trace.")
+@click.option("--faults", help="With --seed: these faults, as JSON, instead of the seed's own.")
+@click.option("--shrink", is_flag=True, help="With --seed: find the smallest failure like it.")
+def simulate(
+    *,
+    seeds: int | None,
+    size: str | None,
+    first: int,
+    validators: int | None,
+    workers: int,
+    journal: Path | None,
+    seed: int | None,
+    faults: str | None,
+    shrink: bool,
+) -> None:
+    """Run SEEDS whole networks on virtual time (100 if nothing is said), each with its faults.
+
+    Exit code 8 if a seed found something, or if fewer seeds ran than were asked for.
+    """
+    if (seeds, size, seed).count(None) < 2:
+        raise UsageError("say one of SEEDS, --size and --seed")
+    if seed is not None:
+        _one(seed, validators, faults, shrink=shrink)
+        return
+    if faults is not None or shrink:
+        raise UsageError("--faults and --shrink go with --seed")
+    _many(100 if seeds is None else seeds, size, first, validators, workers, journal)
+
+
+def _one(seed: int, validators: int | None, faults: str | None, *, shrink: bool) -> None:
+    from node.simulation.batch import validators_of
+    from node.simulation.shrink import shrink as smallest
+    from node.simulation.simulation import Failed, Reproducible, Simulation
+
+    simulation = Simulation(
+        seed, validators=validators or validators_of(seed), faults=_read(faults)
+    )
+    try:
+        with Reproducible(simulation):
+            report = simulation.run()
+    except Failed as failed:
+        say(str(smallest(failed) if shrink else failed))
+        raise TallyError(f"seed {seed}: {failed.reason}", Exit.FINDING) from None
+    for line in simulation.world.trace():
+        say(line)
+    emit({"seed": seed, "messages": report.delivered, "trace_hash": report.trace_hash})
+
+
+def _read(text: str | None) -> "Faults | None":
+    from node.simulation.faults import faults_from
+
+    try:
+        return None if text is None else faults_from(text)
+    except ValueError as error:
+        raise UsageError(f"--faults: {error}") from None
+
+
+def _many(
+    count: int,
+    size_name: str | None,
+    first: int,
+    validators: int | None,
+    workers: int,
+    path: Path | None,
+) -> None:
+    from node.simulation.batch import SIZES, Journal, Size, jobs_of, run_all, shortfall, totals
+
+    wanted = SIZES[size_name] if size_name else Size(seeds=max(count, 1), messages=0)
+    jobs = jobs_of(first, wanted.seeds if size_name else count, validators)
+    journal = None if path is None else Journal(path)
+    open_jobs = jobs if journal is None else journal.missing(jobs)
+    say(f"{len(open_jobs)} of {len(jobs)} seeds to run on {workers} processes")
+    known = {} if journal is None else journal.outcomes
+    outcomes: list[Outcome] = [known[job] for job in jobs if job in known]
+    said_s = time.monotonic()
+    for outcome in run_all(open_jobs, workers):
+        outcomes.append(outcome)
+        if journal is not None:
+            journal.add(outcome)
+        if outcome.report is None:
+            say(outcome.text)
+        if time.monotonic() - said_s > SAY_EVERY_S:
+            said_s = time.monotonic()
+            say(f"{len(outcomes)} of {len(jobs)} seeds done")
+    emit(totals(outcomes))
+    failures = [outcome for outcome in outcomes if outcome.report is None]
+    for one in failures[:FAILURES_SHOWN_MAX]:
+        say(f"seed {one.seed}, {one.validators} validators: {one.verdict}")
+    missing = shortfall(outcomes, wanted)
+    if failures:
+        missing = f"{len(failures)} seeds found something"
+    if missing:
+        raise TallyError(missing, Exit.FINDING)

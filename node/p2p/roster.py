@@ -1,0 +1,42 @@
+"""Who may link to a node: what the ledger says and what its operator says, together (spec P6)."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from node.config import NodeConfig
+from node.p2p.link import Peer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """What the ledger says of link keys at one height."""
+
+    validators: tuple[tuple[str, bytes], ...]
+    """Party and link key of everybody who validates now or will, the present ones first."""
+    seen: Collection[bytes]
+    """Which keys of the configuration are or were a validator's, whoever's."""
+
+
+def make_roster(config: NodeConfig, registered: Registered, own_key: bytes) -> tuple[Peer, ...]:
+    """Return the peers that a node has: each key once, no other node of its own party."""
+    addresses = {peer.party: (peer.host, peer.port) for peer in config.peers}
+    names: dict[bytes, str] = {}
+    for party, key in registered.validators:
+        names.setdefault(key, party)
+    validating = {party for party, _ in registered.validators}
+    stated = [(peer.party, peer.link_key) for peer in config.peers if peer.link_key]
+    stated += [(observer.name, observer.link_key) for observer in config.observers]
+    for name, key in stated:
+        # A key that its party replaced may be in wrong hands: no forgotten line lets it in (P6.3).
+        if not (name in validating and key in registered.seen):
+            names.setdefault(key, name)
+    return tuple(
+        Peer(
+            name=name,
+            link_key=key,
+            host=addresses.get(name, ("", 0))[0],
+            port=addresses.get(name, ("", 0))[1],
+        )
+        for key, name in names.items()
+        if name != config.party and key != own_key
+    )

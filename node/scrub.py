@@ -1,0 +1,308 @@
+"""Reads everything a store holds again and again, in small steps, and finds what rotted (spec N11).
+
+Nothing stored is believed because it is stored: entries must hash to the roots that records name,
+records to the state root and their indexes, commits to the chain of headers. A step reads a few
+rows inside one short look; the next step may see a later state.
+"""
+
+from collections.abc import Generator
+
+import msgspec
+
+from consensus.messages import VoteKind, vote_sign_bytes
+from ledger import state_tree
+from ledger.blocks import BlockRecord, record_hash
+from ledger.encoding import codec, crypto, merkle
+from ledger.encoding.codec import UINT64_MAX, NotCanonical
+from ledger.entries import ClosingEntry, GenesisEntry, TransactionEntry, decode_entry
+from ledger.genesis import log_id_of, parse_genesis
+from ledger.store.lmdb_store import Snapshot
+from ledger.store.rows import BlockRow, due_row, party_rows
+from ledger.tables import table_of
+from ledger.transactions import parse
+from node import messages
+from node.decided import decided_block
+
+ROWS_A_STEP = 64
+"""Rows read in one step: some milliseconds."""
+
+UNREADABLE = (NotCanonical, LookupError, ValueError, msgspec.MsgspecError)
+"""What reading rotten rows ends with; every other error is a defect of this module."""
+
+Walk = Generator[None, Snapshot, None]
+
+
+class StoreRotten(Exception):
+    """A row is not what was written."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"the store is damaged: {what}; `tally node heal` puts it aside, and the node then "
+            "makes it anew from its peers"
+        )
+
+
+class Scrub:
+    """One reader over the whole store; ``passes`` counts how often it came to the end."""
+
+    def __init__(self) -> None:
+        self.passes = 0
+        self._walk = self._begin()
+
+    def step(self, look: Snapshot) -> None:
+        """Read some rows more; raise StoreRotten."""
+        try:
+            self._walk.send(look)
+        except StopIteration:
+            self.passes += 1
+            self._walk = self._begin()
+        except UNREADABLE as error:
+            raise StoreRotten(f"a row cannot be read: {error!r}") from None
+
+    def _begin(self) -> Walk:
+        walk = self._all()
+        next(walk)
+        return walk
+
+    def _all(self) -> Walk:
+        look = yield
+        if look.head() is None:
+            return
+        for part in (_log(), _blocks(), _records(), _pages(), _states()):
+            next(part)
+            while _goes_on(part, look):
+                look = yield
+
+
+def _goes_on(part: Walk, look: Snapshot) -> bool:
+    try:
+        part.send(look)
+    except StopIteration:
+        return False
+    return True
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise StoreRotten(what)
+
+
+def _log() -> Walk:
+    """Read every entry: each record must name the root over all before it."""
+    frontier = merkle.Frontier()
+    previous = b""
+    envelopes: list[bytes] = []
+    look = yield
+    while True:
+        head = look.head()
+        assert head is not None
+        previous = previous or head.log_id
+        start = frontier.size.to_bytes(8, "big")
+        rows = list(look.scan("log", prefix=b"", start=start, limit=ROWS_A_STEP))
+        for key, raw in rows:
+            _require(key == frontier.size.to_bytes(8, "big"), f"entry {frontier.size} is missing")
+            entry = decode_entry(raw)
+            if isinstance(entry, TransactionEntry):
+                envelopes.append(entry.signed)
+                _check_id(look, entry, frontier.size)
+            if isinstance(entry, ClosingEntry):
+                _check_record(entry.record, previous, envelopes, frontier)
+                previous = record_hash(entry.record)
+                envelopes = []
+            frontier.append(merkle.leaf_hash(raw))
+        if len(rows) < ROWS_A_STEP:
+            _require(frontier.size == head.log_size, f"entry {frontier.size} of the log is missing")
+            _require(tuple(frontier.peaks) == head.log_peaks, "the head is not of this log")
+            _require(previous == head.app_hash, "the head names another record")
+            return
+        look = yield
+
+
+def _check_id(look: Snapshot, entry: TransactionEntry, sequence: int) -> None:
+    transaction = parse(entry.signed)
+    found = look.sequence_of(transaction.id, transaction.body.expires_at)
+    _require(found == sequence, f"the id of the transaction at {sequence} is not in the index")
+
+
+def _check_record(
+    record: BlockRecord, previous: bytes, envelopes: list[bytes], before: merkle.Frontier
+) -> None:
+    name = f"the record of height {record.height}"
+    _require(record.previous == previous, f"{name} does not follow the one before")
+    _require(record.transactions_root == merkle.root(envelopes), f"a transaction before {name}")
+    is_of_log = (record.log_size, record.log_root) == (before.size, before.root())
+    _require(is_of_log, f"an entry before {name}")
+
+
+def _records() -> Walk:
+    """Read every version of every record: the last is the current one, and in the state tree."""
+    start, known = b"", b""
+    look = yield
+    while True:
+        root = _last_root(look)
+        _require(not root or _tree_root(look) == root, "the top of the state tree")
+        rows = list(look.scan("history", prefix=b"", start=start, limit=ROWS_A_STEP))
+        for row, value in rows:
+            key, sequence = row[:-9], row[-8:]
+            if known and key != known:
+                _check_current(look, known, root)
+            known, start = key, row + b"\0"
+            _require(value[:8] == sequence, f"a version of {_name(key)} names another entry")
+            codec.decode(table_of(key).record, value[8:], UINT64_MAX)
+        if len(rows) < ROWS_A_STEP:
+            _check_current(look, known, root)
+            return
+        look = yield
+
+
+def _pages() -> Walk:
+    """Read every page of the state tree."""
+    start = b""
+    look = yield
+    while True:
+        rows = list(look.scan("tree", prefix=b"", start=start, limit=ROWS_A_STEP // 4))
+        for row, _ in rows:
+            is_named = len(row) == 1 + row[0]
+            _require(is_named and state_tree.holds(look, row[1:]), f"page {row.hex()} of the tree")
+            start = row + b"\0"
+        if len(rows) < ROWS_A_STEP // 4:
+            return
+        look = yield
+
+
+def _states() -> Walk:
+    """Read every current record: it is the last version of its history."""
+    start = b""
+    look = yield
+    while True:
+        rows = list(look.scan("state", prefix=b"", start=start, limit=ROWS_A_STEP))
+        for key, value in rows:
+            newest = look.version_before(key, UINT64_MAX)
+            _require(newest == value, f"{_name(key)} is not its last version")
+            start = key + b"\0"
+        if len(rows) < ROWS_A_STEP:
+            return
+        look = yield
+
+
+def _check_current(look: Snapshot, key: bytes, root: bytes) -> None:
+    name, value = _name(key), look.value(key)
+    newest = look.version_before(key, UINT64_MAX)
+    _require(value is not None and value == newest, f"{name} is not its last version")
+    assert value is not None
+    record = codec.decode(table_of(key).record, value[8:], UINT64_MAX)
+    due = due_row(key, record)
+    rows = [("parties", row) for row in party_rows(key, record)]
+    rows += [] if due is None else [("due", due)]
+    for database, row in rows:
+        _require(look.has(database, row), f"the index {database} lacks {name}")
+    rooted = look.version_before(key, look.tree_log_size())
+    if rooted is not None:
+        try:
+            proof = state_tree.prove(look, key)
+        except state_tree.DamagedPage as error:
+            raise StoreRotten(str(error)) from None
+        holds = state_tree.verify(root, key, rooted, proof)
+        _require(holds, f"{name} is not what the state root says, or the tree is not")
+
+
+def _name(key: bytes) -> str:
+    return key.decode("ascii", "replace")
+
+
+def _tree_root(look: Snapshot) -> bytes:
+    try:
+        return state_tree.root(look)
+    except state_tree.DamagedPage as error:
+        raise StoreRotten(str(error)) from None
+
+
+def _last_root(look: Snapshot) -> bytes:
+    """Return the state root that the log named last, or nothing if it named none yet."""
+    head = look.head()
+    assert head is not None
+    for height in range(head.height, 0, -1):
+        row = look.block_row(height)
+        _require(row is not None, f"the row of block {height}")
+        assert row is not None
+        if row.log_size == row.first_sequence:
+            continue
+        (raw,) = look.entries(row.log_size - 1, row.log_size)
+        closing = decode_entry(raw)
+        _require(isinstance(closing, ClosingEntry), f"block {height} is not closed")
+        assert isinstance(closing, ClosingEntry)
+        if closing.record.state_root:
+            return closing.record.state_root[0].root
+    return b""
+
+
+def _blocks() -> Walk:
+    """Read row and commit of every height: headers in a chain, with bodies and signatures."""
+    height, parent = 0, messages.NO_BLOCK
+    before: BlockRow | None = None
+    look = yield
+    while True:
+        head = look.head()
+        assert head is not None
+        for _ in range(min(ROWS_A_STEP // 8, head.height + 1 - height)):
+            before = _check_row(look, height, before)
+            if height:
+                parent = _check_commit(look, before, parent)
+            height += 1
+        if height > head.height:
+            assert before is not None
+            found = (before.height, before.app_hash, before.log_size, before.time_ms)
+            _require(
+                found == (head.height, head.app_hash, head.log_size, head.time_ms),
+                "the head is not of the last block",
+            )
+            return
+        look = yield
+
+
+def _check_row(look: Snapshot, height: int, before: BlockRow | None) -> BlockRow:
+    """Return where a block lies; it begins where the one before ends, and ends with its record."""
+    name = f"the row of block {height}"
+    row = look.block_row(height)
+    _require(row is not None and row.height == height, f"{name} is missing")
+    assert row is not None
+    begins = 0 if before is None else before.log_size
+    _require(row.first_sequence == begins <= row.log_size, name)
+    if row.log_size == row.first_sequence:
+        _require(before is not None and row.app_hash == before.app_hash, name)
+        return row
+    (raw,) = look.entries(row.log_size - 1, row.log_size) or (b"",)
+    match decode_entry(raw):
+        case ClosingEntry(record=record):
+            found = (record.height, record.time_ms, record_hash(record))
+        case GenesisEntry(genesis=data):
+            _require(data == look.genesis(), "the genesis")
+            found = (0, parse_genesis(data).time_ms, log_id_of(data))
+        case _:
+            raise StoreRotten(f"{name} does not end with a record")
+    _require(found == (height, row.time_ms, row.app_hash), name)
+    return row
+
+
+def _check_commit(look: Snapshot, row: BlockRow, parent: bytes) -> bytes:
+    """Return the id of a block whose commit and body hold."""
+    height = row.height
+    name = f"the commit of height {height}"
+    block = decided_block(look, height)
+    _require(block is not None, f"{name} is missing")
+    assert block is not None
+    header, certificate = block.header, block.certificate
+    block_id = messages.block_id(header)
+    found = (header.height, header.parent, header.record_hash, header.time_ms)
+    _require(found == (height, parent, row.app_hash, row.time_ms), f"{name} is of another block")
+    hashes = messages.chunk_hashes(messages.chunks_of(block.body))
+    _require(messages.body_hash(hashes) == header.body_hash, f"the body of height {height}")
+    _require(
+        (certificate.height, certificate.block_id) == (height, block_id), f"{name} proves another"
+    )
+    message = vote_sign_bytes(
+        header.log_id, header.epoch, VoteKind.PRECOMMIT, height, certificate.round, (block_id,)
+    )
+    for key, signature in certificate.signatures:
+        _require(crypto.verify(key, message, signature), f"{name} has a bad signature")
+    return block_id

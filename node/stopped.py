@@ -1,0 +1,54 @@
+"""What a node must not forget over a restart: that it stopped voting, and why (spec N6.11).
+
+A small text file in the node's folder. While it is there the node follows without signing; only
+its operator takes it away.
+"""
+
+import os
+from pathlib import Path
+
+from consensus.forks import Conflict
+from ledger.encoding import codec
+from node.wal import sync_folder
+
+REASON_BYTES_MAX = 4 * 1024
+
+
+def read_stop(path: Path) -> str:
+    """Return why the node stopped voting, or an empty text if it may vote."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(REASON_BYTES_MAX).decode("utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+    return text or "no reason was written down"
+
+
+def remember_stop(path: Path, reason: str) -> None:
+    """Write down why the node stopped voting, durably; the first reason stays."""
+    if path.exists():
+        return
+    draft = path.with_name(path.name + ".new")
+    with draft.open("wb") as file:
+        file.write(reason.encode()[:REASON_BYTES_MAX] + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    sync_folder(path.parent)
+
+
+def forget_stop(path: Path) -> None:
+    """Let the node vote again from its next start on, durably."""
+    path.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def keep_fork(path: Path, found: Conflict) -> None:
+    """Keep both certificates of a fork, durably: ``[certificate, certificate]``; the first stay."""
+    if path.exists():
+        return
+    with path.open("wb") as file:
+        file.write(codec.encode((found.one, found.other)))
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(path.parent)

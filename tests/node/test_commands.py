@@ -1,0 +1,136 @@
+"""``tally node``: what an operator does with a node's folder."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ledger.encoding.crypto import public_key, tagged_hash
+from localnet.facts import load_facts, member_plans
+from localnet.network import LocalNetwork
+from node.build import load_keys, load_signer
+from node.commands.node import group
+from node.config import ObserverConfig, PeerConfig, load_config
+from node.signer import SignerDamaged, SignRequest
+from node.stopped import read_stop, remember_stop
+from tally.exits import NotFound, UsageError
+
+KEY = public_key(tagged_hash("test", b"peer"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the genesis of another party's network, keys and a configuration."""
+    plans = member_plans(load_facts())[:1]
+    network = LocalNetwork.create(
+        tmp_path / "net", name="dev-test", plans=plans, validators=[plans[0].party]
+    )
+    (tmp_path / "genesis.bin").write_bytes(network.genesis)
+    done(tmp_path, "init")
+    done(
+        tmp_path,
+        *("config", "--party", "newcomer", "--genesis", str(tmp_path / "genesis.bin")),
+        *("--peer", "ada=ada.example:7800", "--peer", f"bob=bob.example:7801,{KEY.hex()}"),
+        *("--observer", f"eve={KEY.hex()}"),
+    )
+    return tmp_path
+
+
+def tried(folder: Path, *arguments: str) -> Result:
+    """Return how a command went."""
+    return CliRunner().invoke(group, [*arguments, "--folder", str(folder)])
+
+
+def done(folder: Path, *arguments: str) -> None:
+    """Run a command that must succeed."""
+    result = tried(folder, *arguments)
+    assert result.exit_code == 0, (result.output, result.exception)
+
+
+def test_a_party_that_genesis_does_not_know_gets_a_configuration(folder: Path) -> None:
+    config = load_config(folder / "node.toml")
+    assert config.party == "newcomer"
+    assert config.peers == (
+        PeerConfig(party="ada", host="ada.example", port=7800),
+        PeerConfig(party="bob", host="bob.example", port=7801, link_key=KEY),
+    )
+    assert config.observers == (ObserverConfig(name="eve", link_key=KEY),)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--observer", "eve"),
+        ("--observer", "eve=12"),
+        ("--observer", "eve=" + "00" * 32),
+        ("--peer", "ada=ada.example:7800,xyz"),
+    ],
+)
+def test_what_is_no_key_is_refused(folder: Path, words: tuple[str, str]) -> None:
+    before = (folder / "node.toml").read_bytes()
+    genesis = str(folder / "genesis.bin")
+    result = tried(folder, "config", "--party", "newcomer", "--genesis", genesis, *words)
+    assert isinstance(result.exception, UsageError)
+    assert (folder / "node.toml").read_bytes() == before
+
+
+def test_new_keys_come_with_their_record_and_take_over_when_they_are_used(folder: Path) -> None:
+    config = load_config(folder / "node.toml")
+    old = load_keys(config.keys)
+    signer = load_signer(config, old["consensus"])
+    done(folder, "keys", "new")
+    assert load_keys(config.keys) == old, "nothing has changed yet"
+    new = load_keys(config.next_keys)
+    assert not new.items() & old.items()
+    assert config.next_keys.stat().st_mode & 0o777 == 0o600
+    assert isinstance(tried(folder, "keys", "new").exception, UsageError), "they are waited for"
+    result = tried(folder, "keys", "use", "--yes")
+    assert isinstance(result.exception, UsageError), "a running node holds its record"
+    signer.close()
+    assert isinstance(tried(folder, "keys", "use").exception, UsageError), "nobody to ask"
+    done(folder, "keys", "use", "--yes")
+    heir = load_signer(config, load_keys(config.keys)["consensus"])
+    assert heir.public_key == public_key(new["consensus"])
+    assert isinstance(
+        heir.sign(SignRequest(epoch=0, height=1, round=0, step=0, message=b"m")), bytes
+    )
+    heir.close()
+    assert isinstance(tried(folder, "keys", "use", "--yes").exception, NotFound)
+
+
+def test_using_new_keys_can_be_repeated_after_a_crash_in_between(folder: Path) -> None:
+    config = load_config(folder / "node.toml")
+    done(folder, "keys", "new")
+    config.next_signer.replace(config.signer)  # and then the power failed
+    done(folder, "keys", "use", "--yes")
+    signer = load_signer(config, load_keys(config.keys)["consensus"])
+    assert not signer.is_silent
+    signer.close()
+
+
+def test_a_key_whose_record_is_gone_is_silent_at_first(folder: Path) -> None:
+    config = load_config(folder / "node.toml")
+    config.signer.unlink()
+    signer = load_signer(config, load_keys(config.keys)["consensus"])
+    assert signer.is_silent
+    signer.close()
+
+
+def test_keys_put_by_hand_do_not_sign(folder: Path) -> None:
+    config = load_config(folder / "node.toml")
+    load_signer(config, load_keys(config.keys)["consensus"]).close()
+    seeds = {name: seed[::-1].hex() for name, seed in load_keys(config.keys).items()}
+    config.keys.write_text(json.dumps(seeds))
+    with pytest.raises(SignerDamaged, match="another key"):
+        load_signer(config, load_keys(config.keys)["consensus"])
+
+
+def test_only_the_operator_lets_a_stopped_node_vote_again(folder: Path) -> None:
+    stopped = load_config(folder / "node.toml").stopped
+    assert isinstance(tried(folder, "resume", "--yes").exception, NotFound)
+    remember_stop(stopped, "two nodes, one key")
+    assert isinstance(tried(folder, "resume").exception, UsageError), "nobody to ask"
+    assert read_stop(stopped) == "two nodes, one key"
+    done(folder, "resume", "--yes")
+    assert read_stop(stopped) == ""

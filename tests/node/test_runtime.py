@@ -1,0 +1,233 @@
+"""A whole node in this process: what it remembers, when it pauses, what it reads again."""
+
+import asyncio
+import errno
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ledger.encoding.crypto import public_key
+from localnet.facts import load_facts, member_plans
+from localnet.network import LocalNetwork, free_ports
+from node.__main__ import read_again
+from node.build import start_node
+from node.config import ConfigInvalid, ObserverConfig, config_text, load_config
+from node.runtime import CLOCK_OFFSET_MAX_MS, Node
+from node.stopped import forget_stop, read_stop, remember_stop
+
+HANG_GUARD_S = 20
+CITIES = ("shanghai", "guiyang")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of Shanghai's node, which validates alone; Guiyang is a member."""
+    plans = [plan for plan in member_plans(load_facts()) if plan.party in CITIES]
+    network = LocalNetwork.create(
+        tmp_path / "net", name="dev-test", plans=plans, validators=CITIES[:1], heartbeat_ms=1_000
+    )
+    network.places["shanghai"].link_port = free_ports(1)[0]
+    network.write_configs()
+    return network.folder / "shanghai"
+
+
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[Node]:
+    """Yield a running node; stop it afterwards."""
+    async with asyncio.timeout(HANG_GUARD_S):
+        node = await start_node(load_config(folder / "node.toml"))
+        try:
+            yield node
+        finally:
+            await node.stop()
+
+
+async def until_stopped(node: Node, words: str) -> None:
+    """Wait until a node says that it does not vote, in these words; empty if it votes."""
+    while words not in (found := (await node.status()).stopped) or bool(words) != bool(found):
+        await asyncio.sleep(0.02)
+
+
+def test_a_node_that_stopped_voting_follows_after_a_restart_until_it_is_resumed(
+    folder: Path,
+) -> None:
+    stopped = load_config(folder / "node.toml").stopped
+
+    async def scenario() -> None:
+        async with running(folder) as node:
+            assert (await node.status()).validating
+            assert node._inbox.put_urgent(lambda: node._host.stop_voting("two nodes, one key"))
+            while not read_stop(stopped):
+                await asyncio.sleep(0.01)
+        assert read_stop(stopped) == "two nodes, one key"
+        async with running(folder) as node:
+            status = await node.status()
+            assert not status.validating
+            assert status.stopped.startswith("two nodes, one key")
+            height = status.height
+        async with running(folder) as node:
+            assert (await node.status()).height == height, "nobody else votes here"
+            assert read_stop(stopped) == "two nodes, one key", "not written again, longer each time"
+        forget_stop(stopped)
+        async with running(folder) as node:
+            while (await node.status()).height <= height:
+                await asyncio.sleep(0.02)
+            assert (await node.status()).validating
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("error", "is_remembered"),
+    [
+        (AssertionError("the sums differ"), True),
+        (OSError(errno.EIO, "Input/output error"), True),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+    ],
+)
+def test_what_no_restart_mends_is_remembered(
+    folder: Path, error: Exception, is_remembered: bool
+) -> None:
+    def job() -> None:
+        raise error
+
+    async def scenario() -> None:
+        async with running(folder) as node:
+            node._inbox.put_urgent(job)
+            await asyncio.wait([node.finished])
+
+    with pytest.raises(type(error)):
+        asyncio.run(scenario())
+    reason = read_stop(load_config(folder / "node.toml").stopped)
+    assert (str(error.args[-1]) in reason, bool(reason)) == (is_remembered, is_remembered)
+
+
+def test_the_first_reason_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "stopped"
+    assert read_stop(path) == ""
+    remember_stop(path, "first")
+    remember_stop(path, "second")
+    assert read_stop(path) == "first"
+    path.write_bytes(b"")
+    assert read_stop(path), "an empty file stops the node, too"
+    forget_stop(path)
+    assert read_stop(path) == ""
+
+
+def test_voting_pauses_while_the_clock_is_off_and_goes_on_by_itself(folder: Path) -> None:
+    async def scenario() -> None:
+        async with running(folder) as node:
+            links = node._network.links
+            assert links is not None
+            asked: list[int] = []
+
+            def offset_of_the_day(among: object = None) -> int:
+                asked.append(offset_ms)
+                return offset_ms
+
+            offset_ms = CLOCK_OFFSET_MAX_MS
+            links.clock_offset_ms = offset_of_the_day  # type: ignore[method-assign]
+            while not asked:
+                await asyncio.sleep(0.02)
+            assert not node._clock_is_off, "so much is allowed"
+            offset_ms = -CLOCK_OFFSET_MAX_MS - 1
+            await until_stopped(node, "clocks are -2001 ms ahead")
+            offset_ms = 0
+            await until_stopped(node, "")
+        assert read_stop(load_config(folder / "node.toml").stopped) == "", "a pause passes"
+
+    asyncio.run(scenario())
+
+
+def test_two_causes_must_both_pass(folder: Path) -> None:
+    async def scenario() -> None:
+        async with running(folder) as node:
+            for cause, reason, says in (
+                ("disk", "little space", "little space"),
+                ("clock", "wrong time", "little space; wrong time"),
+                ("disk", "", "wrong time"),
+                ("clock", "", ""),
+            ):
+                node._inbox.put_urgent(lambda c=cause, r=reason: node._pause(c, r))  # type: ignore[misc]
+                await until_stopped(node, says)
+
+    asyncio.run(scenario())
+
+
+def test_a_configuration_that_cannot_be_used_changes_nothing(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = folder / "node.toml"
+    good = path.read_text()
+    observer = ObserverConfig(name="eve", link_key=public_key(bytes(32)))
+
+    async def scenario() -> None:
+        async with running(folder) as node:
+            links = node._network.links
+            assert links is not None and links.status() == ()
+            config = replace(load_config(path), observers=(observer,))
+            path.write_text(config_text(config))
+            read_again(path, node)
+            while not links.status():
+                await asyncio.sleep(0.01)
+            path.write_text("[[observers]]\n" + good)
+            with caplog.at_level(logging.ERROR):
+                read_again(path, node)
+            assert "the configuration in force stays" in caplog.text
+            path.unlink()
+            read_again(path, node)
+            await asyncio.sleep(0.05)
+            assert [status.name for status in links.status()] == ["eve"]
+
+    asyncio.run(scenario())
+
+
+def test_a_node_whose_party_the_ledger_does_not_know_follows(folder: Path) -> None:
+    path = folder / "node.toml"
+    path.write_text(path.read_text().replace('party = "shanghai"', 'party = "newcomer"'))
+    keys = folder / "node-keys.json"
+    seeds = {
+        name: bytes.fromhex(seed)[::-1].hex() for name, seed in json.loads(keys.read_text()).items()
+    }
+    keys.write_text(json.dumps(seeds))
+    (folder / "signer").unlink()  # of the keys before
+
+    async def scenario() -> None:
+        async with running(folder) as node:
+            status = await node.status()
+            assert (status.name, status.validating, status.stopped) == ("newcomer", False, "")
+
+    asyncio.run(scenario())
+
+
+def test_a_node_does_not_start_with_the_consensus_key_of_another_party(folder: Path) -> None:
+    path = folder / "node.toml"
+    path.write_text(path.read_text().replace('party = "shanghai"', 'party = "guiyang"'))
+
+    async def scenario() -> None:
+        with pytest.raises(ConfigInvalid, match="shanghai's, not guiyang's"):
+            async with running(folder):
+                pass
+
+    asyncio.run(scenario())
+
+
+def test_a_network_that_paused_together_goes_on(folder: Path) -> None:
+    async def scenario() -> None:
+        async with running(folder) as node:
+            node._inbox.put_urgent(lambda: node._pause("clock", "the clock is off"))
+            await until_stopped(node, "the clock is off")
+            height = (await node.status()).height
+            await asyncio.sleep(2.5)  # over a heartbeat: its votes are kept back
+            assert (await node.status()).height == height
+            node._inbox.put_urgent(lambda: node._pause("clock", ""))
+            await until_stopped(node, "")
+            while (await node.status()).height == height:
+                await asyncio.sleep(0.1)
+
+    asyncio.run(scenario())

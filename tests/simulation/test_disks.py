@@ -1,0 +1,129 @@
+"""Disks that are full, fail to sync or rot: a node stops or heals, and nothing final is lost."""
+
+from random import Random
+
+import pytest
+
+from node.simulation.disk import CrashPlan, SimulatedLogFile, SimulatedSlotFile, flipped
+from node.simulation.faults import Faults
+from node.simulation.simulation import Report, Simulation, run_seed
+from node.wal import WalDamaged, WriteAheadLog
+
+SEEDS = 15
+
+
+def run_many(faults: Faults) -> list[Report]:
+    return [run_seed(seed, validators=4, faults=faults) for seed in range(SEEDS)]
+
+
+def test_nothing_is_lost_when_disks_are_full() -> None:
+    reports = run_many(Faults(lasts_ms=3_000, full_every_ms=200, crash_every_ms=1_000))
+    assert sum(report.happened.get("full disks", 0) for report in reports) > 5 * SEEDS
+    assert sum(report.happened.get("disk errors", 0) for report in reports) > SEEDS
+
+
+def test_nothing_is_lost_when_syncs_fail() -> None:
+    reports = run_many(Faults(lasts_ms=3_000, sync_error_every_ms=150))
+    assert sum(report.happened.get("disk errors", 0) for report in reports) > SEEDS
+
+
+def test_a_network_bears_a_flipped_bit_on_a_third_less_one_of_its_disks() -> None:
+    reports = run_many(Faults(lasts_ms=3_000, bit_flips=1, crash_every_ms=1_000))
+    assert sum(report.happened["bit flips"] for report in reports) == SEEDS
+    assert sum(report.happened.get("damage that stopped a member", 0) for report in reports) > 0
+
+
+def test_a_member_with_a_damaged_disk_stays_down() -> None:
+    simulation = Simulation(0, validators=4, faults=Faults())
+    member = simulation.members[0]
+    member.start()
+    member.kill()
+    member.is_damaged = True
+    member.store.state.clear()
+    member.store.certificates.clear()
+    member._slots._durable = bytes(len(member._slots._durable))
+    member.start()
+    assert member.is_gone
+    member.start()
+    assert not member.is_up, "its key might sign where it signed before"
+
+
+def test_an_error_on_a_sound_disk_is_no_excuse() -> None:
+    simulation = Simulation(0, validators=4, faults=Faults())
+    member = simulation.members[0]
+    member.start()
+
+    def breaks(_: object) -> None:
+        raise AssertionError("an invariant")
+
+    with pytest.raises(AssertionError, match="an invariant"):
+        member._run(breaks)
+
+
+def log_of(contents: list[list[bytes]]) -> tuple[SimulatedLogFile, SimulatedLogFile]:
+    """Return the files of a log with one frame for every list of records."""
+    plan = CrashPlan()
+    files = (SimulatedLogFile("a", plan, Random(0)), SimulatedLogFile("b", plan, Random(0)))
+    log = WriteAheadLog(files)
+    log.start_height(7)
+    for records in contents:
+        for record in records:
+            log.append(record)
+        log.sync()
+    return files
+
+
+def test_every_flipped_bit_of_a_log_is_noticed() -> None:
+    contents = [[b"first", b"second"], [b"third"], [b"fourth" * 9]]
+    whole = tuple(record for records in contents for record in records)
+    size = len(log_of(contents)[1].read_all())
+    stopped = 0
+    for place in range(8 * size):
+        files = log_of(contents)
+        data = bytearray(files[1].read_all())
+        data[place // 8] ^= 1 << place % 8
+        files[1]._durable = bytes(data)
+        try:
+            read = WriteAheadLog(files)
+        except WalDamaged:
+            stopped += 1
+            continue
+        assert read.records == whole[: len(read.records)], "what was altered is never used"
+        assert len(read.records) == len(whole) - 1, "only the last frame can look torn"
+    assert stopped > 8 * size // 2
+
+
+def test_a_flip_changes_one_bit() -> None:
+    dice = Random(1)
+    data = dice.randbytes(100)
+    for _ in range(50):
+        changed = int.from_bytes(data, "big") ^ int.from_bytes(flipped(data, dice), "big")
+        assert changed.bit_count() == 1
+    assert flipped(b"", dice) == b""
+
+
+def test_a_full_disk_takes_a_part_of_a_record_and_says_so() -> None:
+    plan = CrashPlan()
+    file = SimulatedLogFile("a", plan, Random(3))
+    plan.is_full = True
+    with pytest.raises(OSError, match="no space"):
+        file.append(b"record")
+    assert b"record".startswith(file.read_all())
+    slots = SimulatedSlotFile(plan, Random(3))
+    with pytest.raises(OSError, match="no space"):
+        slots.write_at(0, b"x")
+    assert not any(slots.read())
+
+
+def test_a_failed_sync_leaves_open_what_is_durable() -> None:
+    kept = set()
+    for seed in range(20):
+        plan = CrashPlan()
+        file = SimulatedLogFile("a", plan, Random(seed))
+        file.append(b"record")
+        plan.sync_fails = True
+        with pytest.raises(OSError, match="sync failed"):
+            file.sync()
+        file.crash()
+        kept.add(file.read_all())
+    assert {b"", b"record"} < kept
