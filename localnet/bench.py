@@ -190,8 +190,9 @@ def _process_cpu_us(pid: int) -> int:
 class Load:
     """A client that posts transfers over keep-alive connections."""
 
-    def __init__(self, network: LocalNetwork) -> None:
+    def __init__(self, network: LocalNetwork, *, firms: int = FIRMS) -> None:
         self._network = network
+        self._firms = firms
         self._signer = DevSigner(network)
         self._ports = [place.api_port for place in network.places.values()]
         self._made = 0
@@ -247,33 +248,34 @@ class Load:
             programme=PROGRAMME,
             funder="shanghai",
             year=time.gmtime(time.time() + 8 * 3600).tm_year,
-            delta=FIRMS * FACE_FEN,
+            delta=self._firms * FACE_FEN,
             carried_from=(),
         )
         await self._final(sign(fund, *shanghai))
-        for first in range(0, FIRMS, 64):
+        for first in range(0, self._firms, 64):
             await asyncio.gather(
                 *(
                     self._final(sign(self._enrol(number), *shanghai))
-                    for number in range(first, first + 64)
+                    for number in range(first, min(first + 64, self._firms))
                 )
             )
         rows = tuple(
-            MintRow(holder=_firm(number), amount=FACE_FEN, commitment=()) for number in range(FIRMS)
+            MintRow(holder=firm(number), amount=FACE_FEN, commitment=())
+            for number in range(self._firms)
         )
         mint = Mint(programme=PROGRAMME, terms_version=1, rows=rows)
         await self._final(sign(mint, *minters))
 
     def _enrol(self, number: int) -> Enrol:
-        key = self._signer.public_key(_firm(number), "owner")
+        key = self._signer.public_key(firm(number), "owner")
         return Enrol(
             city="shanghai",
-            party=_firm(number),
+            party=firm(number),
             holder_class="start_up",
-            name=_firm(number),
+            name=firm(number),
             region="310000",
             control_group="",
-            registration_tag=crypto.tagged_hash("bench", _firm(number).encode()),
+            registration_tag=crypto.tagged_hash("bench", firm(number).encode()),
             tag_epoch=1,
             keys=(PartyKey(key=key, person="owner", roles=()),),
             threshold=1,
@@ -286,13 +288,14 @@ class Load:
     def _transfer(self) -> Signed:
         number = self._made
         self._made += 1
-        holder, recipient = _firm(number % FIRMS), _firm((number + 1) % FIRMS)
+        firms = self._firms
+        holder, recipient = firm(number % firms), firm((number + 1) % firms)
         operation = Transfer(
-            voucher=voucher_id(PROGRAMME, number % FIRMS + 1),
+            voucher=voucher_id(PROGRAMME, number % firms + 1),
             holder=holder,
             recipient=recipient,
             # Amounts differ, so that no two transfers are the same transaction.
-            amount=1 + number // FIRMS,
+            amount=1 + number // firms,
         )
         return self._signer.sign(operation, (holder, "owner"))
 
@@ -338,7 +341,8 @@ class Load:
         connection.close()
 
 
-def _firm(number: int) -> str:
+def firm(number: int) -> str:
+    """Return the id of a firm that holds the voucher with the next serial."""
     return f"bench-firm-{number:03d}"
 
 

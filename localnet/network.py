@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,13 +26,16 @@ from ledger.rules.calendar import DAY_MS
 from ledger.rules.governance import Member, Parameters, ValidatorKeys
 from ledger.rules.parties import PartyClass, PartyKey, PartyKind
 from node.build import KEY_NAMES
-from node.config import NodeConfig, PeerConfig, config_text
+from node.config import NodeConfig, ObserverConfig, PeerConfig, config_text
 from node.p2p.link import wall_clock_ms
+from node.signer import create_signer
 
 HOST = "127.0.0.1"
 START_S = 30
 STOP_S = 5
 MAP_BYTES = 16 * 1024**3
+LINKS_PER_ADDRESS_MAX = 128
+"""All nodes share one address."""
 ROOT = Path(__file__).resolve().parent.parent
 
 OFFICERS: dict[str, tuple[str, ...]] = {
@@ -68,6 +71,8 @@ class NodePlace:
     api_port: int = 0
     node_pid: int = 0
     api_pid: int = 0
+    link_key: str = ""
+    """In hex, of one that joined after genesis: the others list it as an observer."""
 
     @property
     def url(self) -> str:
@@ -116,6 +121,8 @@ class LocalNetwork:
     def __init__(self, folder: Path) -> None:
         """Take up an existing network; raise NetworkProblem if there is none."""
         self.folder = folder
+        self.route: Callable[[str, str, int], int] = lambda dialler, listener, port: port
+        """The port at which a node dials another: its own, unless a proxy stands between them."""
         try:
             values = json.loads((folder / "network.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -164,8 +171,7 @@ class LocalNetwork:
             own = folder / party
             own.mkdir(mode=0o700)
             (own / "genesis.bin").write_bytes(data)
-            seeds = {key: node_seed(name, master, party, key).hex() for key in KEY_NAMES}
-            _write_secret(own / "node-keys.json", json.dumps(seeds))
+            _write_keys(own, {key: node_seed(name, master, party, key) for key in KEY_NAMES})
         places = [NodePlace(party=party) for party in validators]
         _save(folder, name, log_id_of(data), places)
         return cls(folder)
@@ -191,14 +197,36 @@ class LocalNetwork:
         for place in self.places.values():
             self.wait_ready(place.party, api=api)
 
+    def add(self, party: str) -> None:
+        """Make a node that genesis does not know, and let the running ones know it.
+
+        It starts as an observer. Its derived keys are those that ``make_member`` gives.
+        """
+        own = self.folder / party
+        own.mkdir(mode=0o700)
+        (own / "genesis.bin").write_bytes(self.genesis)
+        seeds = {key: node_seed(self.name, self.master, party, key) for key in KEY_NAMES}
+        _write_keys(own, seeds)
+        place = NodePlace(party=party, link_key=crypto.public_key(seeds["link"]).hex())
+        place.link_port, place.api_port = free_ports(2)
+        self.places[party] = place
+        self.write_configs()
+        for other in self.places:
+            self.kill(other, signal.SIGHUP)
+
     def _choose_ports(self) -> None:
         """Take ports that are free now; whatever occupies others does not matter."""
-        ports = _free_ports(2 * len(self.places))
+        ports = free_ports(2 * len(self.places))
         for place in self.places.values():
             place.link_port, place.api_port = ports.pop(), ports.pop()
-        peers = tuple(
-            PeerConfig(party=place.party, host=HOST, port=place.link_port)
+        self.write_configs()
+
+    def write_configs(self) -> None:
+        """Tell every node where the others are, and which of them genesis does not know."""
+        observers = tuple(
+            ObserverConfig(name=place.party, link_key=bytes.fromhex(place.link_key))
             for place in self.places.values()
+            if place.link_key
         )
         for place in self.places.values():
             config = NodeConfig(
@@ -206,8 +234,17 @@ class LocalNetwork:
                 folder=self.folder / place.party,
                 listen_host=HOST,
                 listen_port=place.link_port,
-                peers=tuple(peer for peer in peers if peer.party != place.party),
-                links_per_address_max=4 * len(self.places) + 16,
+                peers=tuple(
+                    PeerConfig(
+                        party=other.party,
+                        host=HOST,
+                        port=self.route(place.party, other.party, other.link_port),
+                    )
+                    for other in self.places.values()
+                    if other is not place
+                ),
+                observers=tuple(one for one in observers if one.name != place.party),
+                links_per_address_max=LINKS_PER_ADDRESS_MAX,
                 map_bytes=MAP_BYTES,
             )
             (config.folder / "node.toml").write_text(config_text(config), encoding="utf-8")
@@ -289,6 +326,8 @@ class LocalNetwork:
                 _wait_gone([place.node_pid], STOP_S)
         if api and _is_ours(place.api_pid, "api.serve"):
             os.kill(place.api_pid, number)
+            if number == signal.SIGKILL:
+                _wait_gone([place.api_pid], STOP_S)
 
     def down(self) -> None:
         """Stop every process; one that does not within five seconds is killed."""
@@ -358,13 +397,21 @@ def _save(folder: Path, name: str, log_id: bytes, places: list[NodePlace]) -> No
     draft.replace(folder / "network.json")
 
 
+def _write_keys(folder: Path, seeds: dict[str, bytes]) -> None:
+    """Write a node's keys, and the record that the consensus key has signed nothing yet."""
+    create_signer(folder / "signer", seeds["consensus"]).close()
+    text = json.dumps({key: seed.hex() for key, seed in seeds.items()})
+    _write_secret(folder / "node-keys.json", text)
+
+
 def _write_secret(path: Path, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(text)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports that are free at this moment."""
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
         one.bind((HOST, 0))

@@ -3,11 +3,13 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import click
 
-from localnet.facts import load_facts, member_plans, validators_for
+from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans, validators_for
 from localnet.network import LocalNetwork, NetworkProblem, check_name, state_folder
+from node.commands.simulate import simulate
 from tally.exits import Exit, NotFound, TallyError, UsageError
 from tally.output import emit, say
 from wallet.profile import NodeAddress, Profile, save_profile
@@ -15,6 +17,7 @@ from wallet.profile import NodeAddress, Profile, save_profile
 DEFAULT_NAME = "dev-local"
 DEMO_NAME = "dev-demo"
 VALIDATORS_MAX = 27
+KILLS_MAX = 100_000
 
 NAME = click.option("--name", default=None, help="Which network (default: the one that runs).")
 
@@ -22,6 +25,9 @@ NAME = click.option("--name", default=None, help="Which network (default: the on
 @click.group()
 def group() -> None:
     """Start, stop and watch a local network."""
+
+
+group.add_command(simulate)
 
 
 @group.command()
@@ -44,8 +50,8 @@ def up(
 ) -> None:
     """Start a network and stay until Ctrl-C; a stopped one goes on where it was."""
     started_s = _command_start()
-    if demo and validators not in (None, 4):
-        raise UsageError("the demo runs on 4 validators")
+    if demo and validators is not None and validators < len(DEMO_VALIDATORS):
+        raise UsageError(f"the demo needs at least {len(DEMO_VALIDATORS)} validators")
     try:
         network = _take(name or (DEMO_NAME if demo else DEFAULT_NAME), validators, fresh=fresh)
     except NetworkProblem as problem:
@@ -252,3 +258,45 @@ def heal(name: str | None, party: str) -> None:
     network.kill(party, signal.SIGCONT)
     network.start(party)
     emit({"network": network.name, "party": party, "up": True})
+
+
+@group.command()
+@click.option("--kills", type=click.IntRange(1, KILLS_MAX), default=50, show_default=True)
+@click.option(
+    "--validators",
+    "sizes",
+    type=click.IntRange(4, VALIDATORS_MAX),
+    multiple=True,
+    default=(4, 7),
+    show_default=True,
+    help="Size of a network; several take turns.",
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="The first one.")
+@click.option(
+    "--journal",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Go on where this file ends; rounds with problems are kept beside it.",
+)
+def kills(*, kills: int, sizes: tuple[int, ...], seed: int, journal: Path | None) -> None:
+    """Kill nodes of networks under load, again and again, and check what survived."""
+    from localnet.chaos.kills import plans_of, run_campaign  # slow to import
+
+    plans = plans_of(kills=kills, validators=sizes, first_seed=seed)
+    verdicts = run_campaign(plans, journal, lambda verdict: say(verdict.line()))
+    found = [problem for one in verdicts for problem in one.problems]
+    emit(
+        {
+            "rounds": len(verdicts),
+            "kills": sum(one.kills for one in verdicts),
+            "during_recovery": sum(one.recovery_kills for one in verdicts),
+            "api_kills": sum(one.api_kills for one in verdicts),
+            "transfers": sum(one.transfers for one in verdicts),
+            "final": sum(one.final for one in verdicts),
+            "answers": sum(one.answers for one in verdicts),
+            "heights": sum(one.height for one in verdicts),
+            "minutes": sum(one.took_ms for one in verdicts) // 60_000,
+            "problems": found,
+        }
+    )
+    if found:
+        raise TallyError(f"{len(found)} problems were found", Exit.INTERNAL)

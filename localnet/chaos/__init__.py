@@ -1,0 +1,1 @@
+"""Hurting networks of real processes on purpose, and judging what their clients saw."""
