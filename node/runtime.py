@@ -313,6 +313,7 @@ class Node:
                 self._note_stop()
             if self._inbox.is_empty():
                 self._host.flush()
+                self._fold_while_idle()
         self._store.close()
         self._signer.close()
 
@@ -375,6 +376,11 @@ class Node:
             peers=make_roster(config, registered, self._link_key),
         )
         self._loop.call_soon_threadsafe(self._take_circle, circle, height)
+
+    def _fold_while_idle(self) -> None:
+        """Take the state tree along between blocks: a root that is due should not wait for it."""
+        while self._inbox.is_empty() and self._timers.wait_s() > 0 and self._store.fold_some():
+            pass
 
     def _scrub_a_step(self) -> None:
         """Look for what rotted on the disk, whenever there is nothing better to do (N11)."""

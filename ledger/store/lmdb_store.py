@@ -290,6 +290,10 @@ class LmdbStore:
         """Return a stored page of the state tree."""
         return self.snapshot.page(prefix)
 
+    def fold_some(self) -> bool:
+        """Bring the state tree nearer to its next root; return whether there was anything to do."""
+        return self._tree.fold_some()
+
     def state_root(self) -> bytes:
         """Return the root of the state tree over all current records."""
         head = self.head()

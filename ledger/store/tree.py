@@ -1,13 +1,17 @@
-"""The state tree beside a store: brought up to date when a root is asked for (spec V, S4).
+"""The state tree beside a store: complete when a root is asked for (spec V, S4).
 
-Between two roots the values written since wait here, and after one the changed pages wait until
-the block that carries the root is committed: they become durable in its transaction.
+Values wait here until somebody has time to fold them in, or until a root is due. Changed pages wait
+until the block that carries the root is committed: they become durable in its transaction.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from itertools import islice
 
 from ledger import state_tree
 from ledger.execute import Write
+
+FOLD_MAX = 200
+"""Values folded in at once between two blocks: some milliseconds."""
 
 
 class TreeBesideStore:
@@ -41,13 +45,31 @@ class TreeBesideStore:
                 self._values[write.key] = write.value
         self._root = None
 
+    def fold_some(self) -> bool:
+        """Fold some waiting values in, so that fewer are left when a root is due.
+
+        Return whether there were any. A node calls it when it has nothing else to do.
+        """
+        if not self._values:
+            return False
+        some = dict(islice(self._values.items(), FOLD_MAX))
+        for key in some:
+            del self._values[key]
+        self._fold(some)
+        return True
+
     def root(self, log_size: int) -> bytes:
         """Return the root over all records of a log of this size."""
         if self._root is None:
-            values: Mapping[bytes, bytes]
-            values = dict(self._unread()) if self._values is None else self._values
-            done = state_tree.update(self, values)
-            self.changed.update(done.pages)
+            values = self._values
+            if values is None:
+                values = dict(self._unread())
+            self._root = self._fold(values)
+            self._values = {}
             self.log_size = log_size
-            self._values, self._root = {}, done.root
         return self._root
+
+    def _fold(self, values: dict[bytes, bytes]) -> bytes:
+        done = state_tree.update(self, values)
+        self.changed.update(done.pages)
+        return done.root

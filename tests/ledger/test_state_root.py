@@ -75,11 +75,18 @@ def grow(chain: Chain, blocks: int) -> None:
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_the_tree_in_lmdb_is_the_one_from_nothing(tmp_path: Path, restarts: bool) -> None:
+@pytest.mark.parametrize("folds", [0, 1, 9])
+def test_the_tree_in_lmdb_is_the_one_from_nothing(
+    tmp_path: Path, restarts: bool, folds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.store.tree.FOLD_MAX", 7)
     store = LmdbStore(tmp_path, map_bytes=2**26)
     chain = Chain(ledger=Ledger(store))
     for _ in range(6):
-        grow(chain, 3)
+        for _ in range(3):
+            grow(chain, 1)
+            for _ in range(folds):
+                store.fold_some()
         assert store.state_root() == naive_root(chain)
         if restarts:
             store.close()
