@@ -344,6 +344,8 @@ class Host:
                 self._learn_logged_body(logged.input.proposal, logged.body)
             effects = self._driver.handle(logged.input)
             open_effects.extend(effect for effect in effects if not isinstance(effect, Log))
+        if not self._explains_the_last_signature(open_effects):
+            self._silent_below = self.height + 1
         for effect in open_effects:
             match effect:
                 case SignVote(kind=kind, round=round_):
@@ -358,6 +360,29 @@ class Host:
                 case Equivocation() | Decide() | StopVoting():
                     self._perform(effect)
         self._drain()
+
+    def _explains_the_last_signature(self, effects: list[Effect]) -> bool:
+        """Return whether the log led to what the key signed last at this height (N6.5).
+
+        It does unless its end is gone: inputs are durable before what they lead to is signed.
+        """
+        if self._signer is None or self._signer.last is None or self._own_key() is None:
+            return True
+        last = self._signer.last.request
+        if last.height != self.height:
+            return True
+        for effect in effects:
+            match effect:
+                case BuildProposal(round=last.round) | Repropose(round=last.round):
+                    if last.step == PROPOSAL:
+                        return True
+                case SignVote(kind=kind, round=last.round, block_id=value):
+                    message = vote_sign_bytes(
+                        self._log_id, messages.ENGINE_EPOCH, kind, self.height, last.round, value
+                    )
+                    if message == last.message:
+                        return True
+        return False
 
     def _learn_logged_body(self, proposal: Proposal, body: tuple[bytes, ...]) -> None:
         if not body:
@@ -496,7 +521,9 @@ class Host:
 
     @property
     def _may_sign(self) -> bool:
-        return self._signer is not None and not self.stopped and not self.paused
+        if self._signer is None or self.stopped or self.paused:
+            return False
+        return self.height >= self._silent_below
 
     # --- votes -----------------------------------------------------------------------------------
 

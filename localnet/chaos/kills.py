@@ -22,6 +22,7 @@ import msgspec
 from audit import files
 from audit.check import CheckFailed, check_export
 from ledger.execute import Head
+from ledger.rules.faults import FAULTS
 from ledger.store.lmdb_store import LmdbReader
 from localnet.bench import Load
 from localnet.chaos.clients import FIRMS, Crowd
@@ -39,6 +40,7 @@ PROGRESS_WITHIN_S = 60
 SETTLED_WITHIN_S = 60
 SAME_HEAD_WITHIN_S = 60
 ROWS_MAX = 10_000_000
+FAULTS_SHOWN_MAX = 10
 """Of one table of a round's store: all of them."""
 
 
@@ -217,6 +219,7 @@ def run_round(plan: RoundPlan, folder: Path) -> Verdict:
     heads = [head_of(network, party) for party in network.places]
     problems += [*killer.problems, *stores_differ(network), *history.problems()]
     problems += acknowledged_is_logged(network, history)
+    problems += faults_on(network)
     said = Counter(outcome.said for outcome in history.certain().values())
     return Verdict(
         plan=plan,
@@ -343,6 +346,17 @@ def _export(store: Path, folder: Path) -> StoreImage:
 
 def _framed(data: bytes) -> bytes:
     return len(data).to_bytes(4, "big") + data
+
+
+def faults_on(network: LocalNetwork) -> list[str]:
+    """Return the faults that stand on the log: here every key is honest, whatever dies."""
+    party = next(iter(network.places))
+    reader = LmdbReader(network.folder / party / "store")
+    with reader.begin() as look:
+        rows = look.scan("state", prefix=FAULTS.prefix, limit=FAULTS_SHOWN_MAX)
+        problems = [f"the log blames {key.decode('ascii')}" for key, _ in rows]
+    reader.close()
+    return problems
 
 
 def acknowledged_is_logged(network: LocalNetwork, history: History) -> list[str]:

@@ -30,8 +30,9 @@ from node.messages import (
 )
 from node.offers import BODIES_MAX
 from node.p2p.frames import Channel, PeerFault
+from node.signer import PROPOSAL, SLOT_BYTES, Signer
 from node.simulation.disk import Crash, SimulatedLogFile
-from node.simulation.signatures import STAND_IN
+from node.simulation.signatures import STAND_IN, seed_of
 from node.simulation.society import consensus_key
 from tests.node.peers import (
     FIRST,
@@ -262,6 +263,62 @@ def test_a_key_whose_log_was_lost_is_silent_through_the_height_it_signed_at() ->
     assert (host.height, host.is_validator) == (5, False)
     ports.pass_time(60_000)
     assert ports.votes() == []
+
+
+def test_a_log_that_lost_its_end_keeps_the_key_silent_at_its_height() -> None:
+    ports, _ = voted_at_five()
+    ports.crash()
+    longest = max(ports.logs, key=lambda file: len(file.read_all()))
+    longest._durable = longest.read_all()[:-9]  # as if a torn write had ended it
+    host = ports.host()
+    assert host.height == 5
+    ports.pass_time(60_000)
+    assert ports.votes() == []
+
+
+def proposed_at_two(ports: Ports) -> None:
+    """Let a host come to round 2, in which it is to propose."""
+    host = ports.host()
+    for raw in opening(ports.now_ms):
+        host.on_transaction(parse(raw), own=True)
+    for who in (FIRST, SECOND):
+        tell(host, who, VoteMessage(vote=vote(who, VoteKind.PREVOTE, (), round_=2)))
+
+
+def own_proposals(ports: Ports) -> set[BlockId]:
+    """Return the blocks that a host proposed, as sent."""
+    decoded = [
+        codec.decode(messages.OnBlockChannel, payload, len(payload))
+        for _, channel, payload in ports.sent
+        if channel is Channel.BLOCK
+    ]
+    return {one.proposal.block_id for one in decoded if isinstance(one, ProposalMessage)}
+
+
+@pytest.mark.parametrize("rots", [False, True])
+def test_a_record_that_lost_a_slot_builds_no_second_block(rots: bool) -> None:
+    twice = silent = 0
+    for steps in range(1, 200):
+        ports = Ports()
+        ports.plan.arm(steps)
+        try:
+            proposed_at_two(ports)
+        except Crash:
+            before = own_proposals(ports)
+            ports.crash()
+        else:
+            break
+        record = Signer(seed_of(OWN, "consensus"), ports.slots, sign=STAND_IN.sign)
+        if record.last is not None and record.last.request.step == PROPOSAL:
+            if rots:
+                ports.slots.write_at(record._newest_index * SLOT_BYTES, bytes(8))
+                ports.slots.sync()
+            ports.now_ms += 700  # another wall clock: a block built now is another block
+            proposed_at_two(ports)
+            twice += len(before | own_proposals(ports)) > 1
+            silent += 1
+    assert silent, "it died between its signature and the log of it"
+    assert not twice
 
 
 def test_a_host_stops_before_the_height_of_another_engine(
