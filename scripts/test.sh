@@ -1,6 +1,7 @@
 #!/bin/sh
 # Style, types, import contracts, tests. Exits 0 only if all of it passed.
 #   sh scripts/test.sh          under ten minutes on two cores
+#   sh scripts/test.sh --ci     more simulations and more kills, under half an hour
 #   sh scripts/test.sh --long   also the tests marked `long`
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
@@ -8,8 +9,9 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 long=" and not long"
 case ${1-} in
     "") ;;
+    --ci) export TALLY_SEEDS=ci TALLY_KILLS=50 ;;
     --long) long="" ;;
-    *) printf 'usage: sh scripts/test.sh [--long]\n' >&2; exit 2 ;;
+    *) printf 'usage: sh scripts/test.sh [--ci | --long]\n' >&2; exit 2 ;;
 esac
 
 . "$root/scripts/bootstrap.sh"
@@ -35,13 +37,17 @@ find_chromium() {
     return 1
 }
 
-# Sets TALLY_CHROMIUM, installing Debian's package where that is possible.
+# debian PACKAGE WHY: installs Debian's package where that is possible.
+debian() {
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 0
+    say "installing $1 for $2"
+    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
+        --no-install-recommends "$1"; } >/dev/null 2>&1 || say "apt-get could not install it"
+}
+
+# Sets TALLY_CHROMIUM.
 want_chromium() {
-    if ! find_chromium >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        say "installing Chromium for the console's tests"
-        { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
-            --no-install-recommends chromium; } >/dev/null 2>&1 || say "apt-get could not install it"
-    fi
+    find_chromium >/dev/null || debian chromium "the console's tests"
     TALLY_CHROMIUM=$(find_chromium) || return 1
     export TALLY_CHROMIUM
 }
@@ -57,6 +63,8 @@ if grep -rqs 'mark\.browser' tests --include='*.py' && ! want_chromium; then
     left_out="$left_out browser tests (no Chromium: set TALLY_CHROMIUM to its path);"
     alone="cluster and not browser"
 fi
+command -v strace >/dev/null || debian strace "the crash images"
+command -v strace >/dev/null || left_out="$left_out crash images (no strace);"
 # -n 2: the machine this is measured on has two cores.
 check "tests" pytest -q -n 2 -m "not cluster and not browser$long"
 if grep -rqs -e 'mark\.cluster' -e 'mark\.browser' tests --include='*.py'; then

@@ -189,3 +189,4 @@ def test_those_who_fail_for_good_stay_below_a_third() -> None:
         for seed in range(50):
             faults = draw(Random(seed), validators)
             assert 3 * (faults.liars + faults.bit_flips) < validators
+            assert not (faults.churn_every_ms and (faults.liars or faults.day_off))
