@@ -79,7 +79,7 @@ CLOCK_OFFSET_MAX_MS = 2_000
 """With validators' clocks further than this from its own, by their median, a node does not vote."""
 CLOCK_EVERY_S = 1.0
 READERS_EVERY_MS = 10_000
-SCRUB_EVERY_MS = 100
+SCRUB_EVERY_MS = 500
 STORE_FULL_PERCENT = 90
 
 T = TypeVar("T")
@@ -382,13 +382,21 @@ class Node:
 
     def _fold_while_idle(self) -> None:
         """Take the state tree along between blocks: a root that is due should not wait for it."""
-        while self._inbox.is_empty() and self._timers.wait_s() > 0 and self._store.fold_some():
+        while self._is_idle() and self._store.fold_some():
             pass
+
+    def _is_idle(self) -> bool:
+        """Return whether nothing is due, and no transaction waits for its block."""
+        return (
+            self._inbox.is_empty()
+            and self._timers.wait_s() > 0
+            and not self._host.mempool.has_ready()
+        )
 
     def _scrub_a_step(self) -> None:
         """Look for what rotted on the disk, whenever there is nothing better to do (N11)."""
         self._timers.after(SCRUB_EVERY_MS, self._scrub_a_step)
-        if self._inbox.is_empty():
+        if self._inbox.is_empty() and not self._host.mempool.has_ready():
             self._scrub.step(self._store.snapshot)
 
     def _look_after_store(self) -> None:
