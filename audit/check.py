@@ -4,12 +4,13 @@ import tempfile
 from pathlib import Path
 
 from audit import files
-from audit.commits import CommitChain, CommitInvalid
 from ledger.audit import AuditFinding, replay
 from ledger.blocks import BlockRecord
 from ledger.genesis import log_id_of
-from ledger.rules.governance import ValidatorSetRecord
+from ledger.rules.governance import VALIDATORS, ValidatorSetRecord
 from ledger.store.lmdb_store import LmdbStore
+from ledger.view import must
+from node.commits import CommitChain, CommitInvalid
 
 
 class CheckFailed(Exception):
@@ -26,22 +27,18 @@ def check_export(genesis: bytes, folder: Path) -> dict[str, object]:
     Nothing is believed but ``genesis``, whose hash the caller compared with the log id.
     """
     chain = CommitChain(log_id_of(genesis), files.read_commits(folder))
-    last: list[ValidatorSetRecord] = []
-
-    def verify_commit(record: BlockRecord, validators: ValidatorSetRecord) -> None:
-        chain.advance_to(record, validators)
-        last[:] = [validators]
-
     try:
         with tempfile.TemporaryDirectory(prefix="tallystick-replay-") as scratch:
+            store = LmdbStore(Path(scratch), durable=False)
+
+            def verify_commit(record: BlockRecord, _: ValidatorSetRecord) -> None:
+                # Heights without a record lie before it, and others may have decided those.
+                chain.advance_to(record, must(store, VALIDATORS, "all"))
+
             report = replay(
-                genesis,
-                files.read_entries(folder),
-                storage=LmdbStore(Path(scratch), durable=False),
-                verify_commit=verify_commit,
+                genesis, files.read_entries(folder), storage=store, verify_commit=verify_commit
             )
-        for validators in last:
-            chain.finish(validators)
+            chain.finish(must(store, VALIDATORS, "all"))
     except AuditFinding as finding:
         raise CheckFailed(
             str(finding),

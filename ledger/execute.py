@@ -403,7 +403,7 @@ class BlockBuilder:
         if block.faults:
             control = must(self._draft, CONTROL, "all")
             context = self._unsigned(control.quiet)
-            self._write(apply_faults(self._draft, block.faults, context))
+            self._write(apply_faults(self._view, self._draft, block.faults, context))
 
     def _record(
         self,

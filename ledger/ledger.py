@@ -26,7 +26,7 @@ from ledger.execute import (
 )
 from ledger.rules.authority import KEYS
 from ledger.rules.base import Outcome
-from ledger.rules.faults import is_recorded
+from ledger.rules.faults import problem_of
 from ledger.rules.governance import (
     CONTROL,
     PARAMETERS,
@@ -37,10 +37,10 @@ from ledger.rules.governance import (
     lapses_run,
     validators_at,
 )
-from ledger.rules.parties import PARTIES, VALIDATOR_KEYS, Party
+from ledger.rules.parties import PARTIES, Party
 from ledger.rules.refusals import TransactionRefused
 from ledger.transactions import Transaction, parse
-from ledger.view import Draft, Reads, StateView, get, must
+from ledger.view import Draft, Reads, StateView, must
 
 R = TypeVar("R", bound=Record)
 
@@ -252,17 +252,17 @@ class Ledger:
         lapses = lapses_run(control, time_ms) and bool(self._storage.due(time_ms, 1))
         return lapses or self.last().root_is_due(time_ms)
 
-    def is_recorded(self, fault: Fault) -> bool:
-        """Return whether a fault of this key, height and kind stands on the log."""
-        return is_recorded(self._storage, fault)
-
-    def is_validator_key(self, key: bytes) -> bool:
-        """Return whether a key is, or ever was, one of a validating node's."""
-        return get(self._storage, VALIDATOR_KEYS, key.hex()) is not None
+    def may_record(self, fault: Fault) -> bool:
+        """Return whether the next block may carry a fault: news, of a key that validates (B3.1)."""
+        return not problem_of(self._storage, (fault,), self.last().height + 1)
 
     def engine(self, height: int) -> str:
         """Return the engine that members chose for a height, empty if they never did."""
         return engine_at(must(self._storage, CONTROL, "all"), height)
+
+    def require_known_rules(self, height: int) -> None:
+        """Raise RulesUnknown if this software lacks the rules of a height."""
+        execute.known_version(must(self._storage, CONTROL, "all"), height)
 
     def propose(
         self,

@@ -45,22 +45,25 @@ class Faults:
         self._proofs[_place(proof)] = proof
         return True
 
-    def waiting(self, is_recorded: Callable[[Fault], bool]) -> tuple[FaultProof, ...]:
+    def waiting(self, may_record: Callable[[Fault], bool]) -> tuple[FaultProof, ...]:
         """Return what the next block should carry, ascending by key, height and kind."""
         chosen = [
             self._proofs[place]
             for place in sorted(self._proofs)
-            if not is_recorded(fault_of(self._proofs[place]))
+            if may_record(fault_of(self._proofs[place]))
         ]
         return tuple(chosen[:FAULTS_MAX])
 
-    def decided(self, height: int, votes: dict[Place, Vote]) -> None:
-        """Remember the votes of a decided height, and forget what is too old to matter."""
+    def decided(
+        self, height: int, votes: dict[Place, Vote], may_record: Callable[[Fault], bool]
+    ) -> None:
+        """Remember the votes of a decided height, and forget proofs that no block may carry."""
         if len(votes) <= LATE_VOTES_MAX:
             self._late[height] = dict(votes)
         self._late.pop(height - LATE_HEIGHTS, None)
-        for place in [one for one in self._proofs if one[1] <= height - FAULT_AGE_MAX]:
-            del self._proofs[place]
+        for place, proof in list(self._proofs.items()):
+            if not is_current(proof, height + 1) or not may_record(fault_of(proof)):
+                del self._proofs[place]
 
     def contradicted_by(self, vote: Vote) -> FaultProof | None:
         """Return the proof that a vote of a decided height makes, its signature unchecked."""

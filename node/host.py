@@ -72,7 +72,7 @@ from node.messages import (
     VoteMessage,
     WantChunks,
 )
-from node.offers import Offered, Offers
+from node.offers import CHUNK_PATIENCE_US, Offered, Offers
 from node.p2p.frames import Channel, PeerFault
 from node.port import Committed, SeenCommit, TransactionStatus
 from node.signer import PRECOMMIT, PREVOTE, PROPOSAL, Refused, Signer, SignRequest
@@ -88,6 +88,8 @@ FUTURE_BYTES_ALL_MAX = 64 * 1024 * 1024
 """Of all peers together."""
 ASKS_PER_TICK_MAX = 32
 """Questions for blocks that one peer gets answered between two ticks; more are ignored."""
+ASK_BYTES_PER_TICK_MAX = 16 * 1024 * 1024
+"""Of all answers between two ticks together."""
 OUTBOX_BYTES = 256 * 1024
 """A batch of transactions is sent when it reaches this size, or when the host is idle."""
 FLUSH_EVERY_MS = 10
@@ -189,6 +191,11 @@ def validator_set(record: ValidatorSetRecord) -> ValidatorSet:
     return ValidatorSet(validators=tuple(sorted(voters, key=lambda voter: voter.key)))
 
 
+def _is_idle(execution: Execution) -> bool:
+    """Return whether a block logs neither a lapse nor a transaction: at most its own record."""
+    return len(execution.entries) <= 1
+
+
 class Host:
     """One node's engine: a driver for the current height, and everything it asks for."""
 
@@ -241,6 +248,8 @@ class Host:
         self.offers = Offers()
         self._seen_votes: dict[tuple[bytes, VoteKind, int], Vote] = {}
         self._future = Future()
+        self._told_us: dict[tuple[str, str], int] = {}
+        """When each peer was last told what of this height."""
         self._helped_us: dict[str, int] = {}
         """When each peer was last told that it is behind."""
         self._outbox: list[bytes] = []
@@ -256,6 +265,8 @@ class Host:
         self._resent_height = 0
         self._asks: dict[str, int] = {}
         """Questions answered since the last tick, by peer."""
+        self._answered_bytes = 0
+        """Bytes of blocks in those answers: what is read for others this node cannot vote in."""
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -283,6 +294,8 @@ class Host:
         """Take up the write-ahead log, then the height; call once."""
         self._silent_below = self._height_not_to_sign_below()
         self._new_driver()
+        for certificate in self._previous:
+            self._hold_against_votes(certificate)
         self._take_up_log()
         self._tick()
 
@@ -313,6 +326,8 @@ class Host:
         engine = self._ledger.engine(self.height)
         if engine not in ("", ENGINE):
             raise EngineSwitched(height=self.height, engine=engine)
+        self._ledger.require_known_rules(self.height)
+        self._told_us.clear()
         self._validators = self._set_at(self.height)
         self._driver = Driver(
             height=self.height,
@@ -438,7 +453,7 @@ class Host:
     def on_peer_up(self, peer: str) -> None:
         """Tell a peer where we are, and hand it what its clients have not seen."""
         self._say_here(peer)
-        for proof in self.faults.waiting(self._ledger.is_recorded):
+        for proof in self.faults.waiting(self._ledger.may_record):
             self._network.send(peer, Channel.VOTE, codec.encode(FaultMessage(proof=proof)))
         batch = self._own_pending()
         if batch is not None:
@@ -459,6 +474,7 @@ class Host:
         """Forget what a peer claimed."""
         self.catchup.gone(peer)
         self._helped_us.pop(peer, None)
+        self._told_us = {key: told for key, told in self._told_us.items() if key[0] != peer}
 
     def on_transaction(self, transaction: Transaction, *, own: bool) -> None:
         """Take in a transaction whose signatures were verified.
@@ -476,6 +492,7 @@ class Host:
                 self._flush(self._clock.monotonic_us())
         if is_new and self.mempool.has_ready():
             self._work_arrived()
+            self._build_waiting(self._driver)
 
     def flush(self) -> None:
         """Send on what clients handed in; call when there is nothing else to do at once."""
@@ -549,7 +566,8 @@ class Host:
         if vote.validator == self._own_key() and not self._made(vote, message):
             self.stop_voting("a vote by this node's key that its signer never made: a second node?")
             return
-        if len(self._seen_votes) < SEEN_VOTES_MAX:
+        is_near = vote.round <= self._driver.round + WINDOW_MAX
+        if is_near and len(self._seen_votes) < SEEN_VOTES_MAX:
             self._seen_votes[place] = vote
         self._feed(VoteReceived(vote=vote))
 
@@ -560,9 +578,36 @@ class Host:
             self._require_proven(proof)
             self._learn_fault(proof)
 
+    def _hold_against_votes(self, certificate: Certificate) -> None:
+        """Look whether a verified certificate contradicts a vote, or the own signer's record."""
+        for key, signature in certificate.signatures:
+            vote = Vote(
+                kind=VoteKind.PRECOMMIT,
+                height=certificate.height,
+                round=certificate.round,
+                block_id=(certificate.block_id,),
+                validator=key,
+                signature=signature,
+            )
+            self._on_late_vote(vote)
+            if self._signer is not None and key == self._signer.public_key:
+                self._check_record_covers(vote)
+
+    def _check_record_covers(self, vote: Vote) -> None:
+        """Stop voting if the signer's record is older than a precommit of its key."""
+        assert self._signer is not None
+        last = self._signer.last
+        position = (messages.ENGINE_EPOCH, vote.height, vote.round, PRECOMMIT)
+        if vote.height > self._signer.watermark_height and (
+            last is None or last.request.position < position
+        ):
+            self.stop_voting("a certificate has a signature that the signer's record lacks")
+
     def _made(self, vote: Vote, message: bytes) -> bool:
         """Return whether the own signer can have made a verified vote by its key."""
         assert self._signer is not None
+        if vote.height <= self._signer.watermark_height:
+            return True  # perhaps before its record was lost (N10)
         last = self._signer.last
         if last is None:
             return False
@@ -600,10 +645,19 @@ class Host:
         self._silence.heard(peer, height)
         self._end_silence_if_sure()
         if height < self.height:
-            self._say_here(peer)  # it learns from this that we can help
-        elif height == self.height:
+            self._help(peer)  # it learns from this that we can help
+        elif height == self.height and self._may_repeat(peer, "votes", RESEND_US):
             self._resend_to(peer)
         self._ask_if_behind(patient=False)
+
+    def _may_repeat(self, peer: str, what: str, every_us: int) -> bool:
+        """Return whether a peer may be told something of this height again already."""
+        now_us = self._clock.monotonic_us()
+        told_us = self._told_us.get((peer, what))
+        if told_us is not None and now_us - told_us < every_us:
+            return False
+        self._told_us[peer, what] = now_us
+        return True
 
     def _say_here(self, peer: str) -> None:
         here = codec.encode(Here(height=self.height, round=self._driver.round))
@@ -641,9 +695,7 @@ class Host:
         """Take in a proof from a peer; raise PeerFault if it proves nothing."""
         if not is_current(proof, self.height) or self.faults.knows(proof):
             return
-        if not self._ledger.is_validator_key(proof.validator):
-            return
-        if self._ledger.is_recorded(messages.fault_of(proof)):
+        if not self._ledger.may_record(messages.fault_of(proof)):
             return
         self._require_proven(proof)
         self._learn_fault(proof)
@@ -722,7 +774,11 @@ class Host:
     def _knows(self, proposal: Proposal) -> bool:
         if self.offers.awaits(proposal):
             return True
-        return any(known == proposal for known in self._driver.proposals_of(proposal.block_id))
+        # Not by signature: a key can sign the same message in many ways, and that is no lie.
+        return any(
+            (known.round, known.valid_round) == (proposal.round, proposal.valid_round)
+            for known in self._driver.proposals_of(proposal.block_id)
+        )
 
     def _on_chunk(self, peer: str, chunk: Chunk, payload: bytes) -> None:
         if self._is_elsewhere(peer, chunk.height, Channel.BLOCK, payload):
@@ -777,7 +833,7 @@ class Host:
             execution = self._ledger.execute(self._block_input(header, body))
         except (NotCanonical, CertificateInvalid, BlockRefused):
             return None
-        if execution.record is None and header.time_ms < head.time_ms + EMPTY_BLOCK_MS:
+        if _is_idle(execution) and header.time_ms < head.time_ms + EMPTY_BLOCK_MS:
             return None  # nobody may make the height run for nothing
         return execution if execution.head.app_hash == header.record_hash else None
 
@@ -836,6 +892,8 @@ class Host:
     def _send_chunks(self, peer: str | None, block: BlockId) -> None:
         offered = self.offers.get(block)
         if offered is None:
+            return
+        if peer is not None and not self._may_repeat(peer, block.hex(), CHUNK_PATIENCE_US // 2):
             return
         for index, data in enumerate(messages.chunks_of(offered.body)):
             chunk = Chunk(height=self.height, block_id=block, index=index, data=data)
@@ -947,7 +1005,7 @@ class Host:
             # Our clock is behind the parent's time: wait until it is past.
             self._timers.after(head.time_ms + 1 - now_ms, lambda: self._build_later(driver, round_))
             return
-        proofs = self.faults.waiting(self._ledger.is_recorded)
+        proofs = self.faults.waiting(self._ledger.may_record)
         faults = tuple(map(messages.fault_of, proofs))
         transactions = self._ledger.propose(
             self.mempool.ready(),
@@ -962,7 +1020,7 @@ class Host:
         execution = self._ledger.execute(
             BlockInput(height=self.height, time_ms=now_ms, transactions=transactions, faults=faults)
         )
-        if execution.record is None and now_ms < head.time_ms + EMPTY_BLOCK_MS:
+        if _is_idle(execution) and now_ms < head.time_ms + EMPTY_BLOCK_MS:
             wait_ms = head.time_ms + EMPTY_BLOCK_MS - now_ms
             self._build_waits = round_
             self._timers.after(wait_ms, lambda: self._build_waiting(driver))
@@ -1062,11 +1120,12 @@ class Host:
         if not was_behind_log:
             self._wal.start_height(head.height + 1)
         self.offers.clear()
-        self.faults.decided(head.height, self._seen_votes)
+        self.faults.decided(head.height, self._seen_votes, self._ledger.may_record)
         self._seen_votes.clear()
+        for one in (certificate, *body.previous):
+            self._hold_against_votes(one)
         self._inputs.clear()
         self.mempool.committed(execution)
-        self._new_driver()
         done_us = self._clock.monotonic_us()
         self.seen_commits.append(
             SeenCommit(
@@ -1081,6 +1140,7 @@ class Host:
         self._end_silence_if_sure()
         event = Committed(height=head.height, time_ms=head.time_ms, log_size=head.log_size)
         self._on_commit(event, execution)
+        self._new_driver()  # last: it may be that this node decides no further height
         if was_behind_log:
             self._take_up_log()
         future, self._future = self._future, Future()
@@ -1106,7 +1166,7 @@ class Host:
 
     def _on_ask(self, peer: str, from_height: int) -> None:
         answered = self._asks.get(peer, 0)
-        if answered >= ASKS_PER_TICK_MAX:
+        if answered >= ASKS_PER_TICK_MAX or self._answered_bytes >= ASK_BYTES_PER_TICK_MAX:
             return
         self._asks[peer] = answered + 1
         blocks: list[DecidedBlock] = []
@@ -1119,6 +1179,7 @@ class Host:
             if blocks and size > messages.SYNC_BYTES_MAX:
                 break
             blocks.append(block)
+        self._answered_bytes += size
         self._network.send(peer, Channel.SYNC, codec.encode(Blocks(blocks=tuple(blocks))))
 
     def _on_blocks(self, peer: str, blocks: tuple[DecidedBlock, ...]) -> None:
@@ -1177,6 +1238,7 @@ class Host:
         if not self._work_arrived_at_all and self._has_work():
             self._work_arrived()
         self._asks.clear()
+        self._answered_bytes = 0
         self._ask_for_chunks()
         self._ask_if_behind()
         # Counted from the first work on: what was said just now need not be said again.

@@ -26,7 +26,8 @@ from ledger.execute import Execution, Inadmissible, signatures_hold
 from ledger.ledger import Ledger
 from ledger.rules.parties import VALIDATOR_KEYS
 from ledger.rules.refusals import TransactionRefused
-from ledger.store.lmdb_store import LmdbStore
+from ledger.state_tree import DamagedPage
+from ledger.store.lmdb_store import LmdbStore, is_broken
 from ledger.transactions import Transaction, parse
 from ledger.view import get
 from node.clock import SystemClock
@@ -78,7 +79,7 @@ CLOCK_OFFSET_MAX_MS = 2_000
 """With validators' clocks further than this from its own, by their median, a node does not vote."""
 CLOCK_EVERY_S = 1.0
 READERS_EVERY_MS = 10_000
-SCRUB_EVERY_MS = 100
+SCRUB_EVERY_MS = 500
 STORE_FULL_PERCENT = 90
 
 T = TypeVar("T")
@@ -289,12 +290,14 @@ class Node:
     def _host_ended(self, finished: "asyncio.Future[None]") -> None:
         """Write down a fork, a broken invariant or a failed disk: no restart mends it (N6.11)."""
         error = None if finished.cancelled() else finished.exception()
-        if isinstance(error, ForkSeen):
-            keep_fork(self._config.folder / "fork.bin", error.found)
-        disk_failed = isinstance(error, OSError) and error.errno == errno.EIO
-        if isinstance(error, AssertionError | ForkSeen | StoreRotten) or disk_failed:
+        if error is None:
+            return
+        disk_failed = is_broken(error) or (isinstance(error, OSError) and error.errno == errno.EIO)
+        if isinstance(error, AssertionError | ForkSeen | StoreRotten | DamagedPage) or disk_failed:
             try:
                 remember_stop(self._config.stopped, f"the node broke off: {error!r}")
+                if isinstance(error, ForkSeen):
+                    keep_fork(self._config.folder / "fork.bin", error.found)
             except OSError:
                 _LOGGER.critical("the disk does not even take the reason", exc_info=True)
 
@@ -302,13 +305,12 @@ class Node:
         """Be the host thread: the only writer of store and log."""
         self._open()
         self._loop.call_soon_threadsafe(self._started.set_result, None)
-        self._timers.after(READERS_EVERY_MS, self._look_after_store)
         self._timers.after(SCRUB_EVERY_MS, self._scrub_a_step)
         while not self._stopping.is_set():
             job = self._inbox.get(self._timers.wait_s())
-            self._timers.run_due()
             if job is not None:
                 job()
+            self._timers.run_due()
             if self._host.stopped != self._noted_stop:
                 self._note_stop()
             if self._inbox.is_empty():
@@ -340,6 +342,7 @@ class Node:
             self._host.stop_voting(f"{reason} (until `tally node resume`)")
             self._noted_stop = self._host.stopped
             _LOGGER.warning("follows without signing: %s", self._host.stopped)
+        self._look_after_store()  # a start on a full disk signs nothing either (N6.12)
         self._host.start()
 
     def _note_stop(self) -> None:
@@ -379,13 +382,21 @@ class Node:
 
     def _fold_while_idle(self) -> None:
         """Take the state tree along between blocks: a root that is due should not wait for it."""
-        while self._inbox.is_empty() and self._timers.wait_s() > 0 and self._store.fold_some():
+        while self._is_idle() and self._store.fold_some():
             pass
+
+    def _is_idle(self) -> bool:
+        """Return whether nothing is due, and no transaction waits for its block."""
+        return (
+            self._inbox.is_empty()
+            and self._timers.wait_s() > 0
+            and not self._host.mempool.has_ready()
+        )
 
     def _scrub_a_step(self) -> None:
         """Look for what rotted on the disk, whenever there is nothing better to do (N11)."""
         self._timers.after(SCRUB_EVERY_MS, self._scrub_a_step)
-        if self._inbox.is_empty():
+        if self._inbox.is_empty() and not self._host.mempool.has_ready():
             self._scrub.step(self._store.snapshot)
 
     def _look_after_store(self) -> None:

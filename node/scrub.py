@@ -16,7 +16,7 @@ from ledger.encoding import codec, crypto, merkle
 from ledger.encoding.codec import UINT64_MAX, NotCanonical
 from ledger.entries import ClosingEntry, GenesisEntry, TransactionEntry, decode_entry
 from ledger.genesis import log_id_of, parse_genesis
-from ledger.store.lmdb_store import Snapshot
+from ledger.store.lmdb_store import DAMAGES, Snapshot
 from ledger.store.rows import BlockRow, due_row, party_rows
 from ledger.tables import table_of
 from ledger.transactions import parse
@@ -26,7 +26,7 @@ from node.decided import decided_block
 ROWS_A_STEP = 64
 """Rows read in one step: some milliseconds."""
 
-UNREADABLE = (NotCanonical, LookupError, ValueError, msgspec.MsgspecError)
+UNREADABLE = (NotCanonical, LookupError, ValueError, msgspec.MsgspecError, *DAMAGES)
 """What reading rotten rows ends with; every other error is a defect of this module."""
 
 Walk = Generator[None, Snapshot, None]
@@ -137,9 +137,12 @@ def _check_record(
 def _records() -> Walk:
     """Read every version of every record: the last is the current one, and in the state tree."""
     start, known = b"", b""
+    covered, root = 0, b""
     look = yield
     while True:
-        root = _last_root(look)
+        if look.tree_log_size() != covered:
+            covered = look.tree_log_size()
+            root = _root_after(look, covered)
         _require(not root or _tree_root(look) == root, "the top of the state tree")
         rows = list(look.scan("history", prefix=b"", start=start, limit=ROWS_A_STEP))
         for row, value in rows:
@@ -217,23 +220,17 @@ def _tree_root(look: Snapshot) -> bytes:
         raise StoreRotten(str(error)) from None
 
 
-def _last_root(look: Snapshot) -> bytes:
-    """Return the state root that the log named last, or nothing if it named none yet."""
-    head = look.head()
-    assert head is not None
-    for height in range(head.height, 0, -1):
-        row = look.block_row(height)
-        _require(row is not None, f"the row of block {height}")
-        assert row is not None
-        if row.log_size == row.first_sequence:
-            continue
-        (raw,) = look.entries(row.log_size - 1, row.log_size)
-        closing = decode_entry(raw)
-        _require(isinstance(closing, ClosingEntry), f"block {height} is not closed")
-        assert isinstance(closing, ClosingEntry)
-        if closing.record.state_root:
-            return closing.record.state_root[0].root
-    return b""
+def _root_after(look: Snapshot, log_size: int) -> bytes:
+    """Return the root that the first record from a log position on names: that of the pages."""
+    at = log_size
+    while rows := look.entries(at, at + ROWS_A_STEP):
+        for raw in rows:
+            entry = decode_entry(raw)
+            if isinstance(entry, ClosingEntry):
+                _require(bool(entry.record.state_root), "the state tree is of no root")
+                return entry.record.state_root[0].root
+        at += len(rows)
+    raise StoreRotten("the state tree is of no root")
 
 
 def _blocks() -> Walk:
@@ -244,11 +241,14 @@ def _blocks() -> Walk:
     while True:
         head = look.head()
         assert head is not None
-        for _ in range(min(ROWS_A_STEP // 8, head.height + 1 - height)):
+        rows_left = ROWS_A_STEP
+        while rows_left > 0 and height <= head.height:
             before = _check_row(look, height, before)
             if height:
                 parent = _check_commit(look, before, parent)
             height += 1
+            # A commit costs about as much as eight rows: its signatures are verified.
+            rows_left -= 8 + before.log_size - before.first_sequence
         if height > head.height:
             assert before is not None
             found = (before.height, before.app_hash, before.log_size, before.time_ms)

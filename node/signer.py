@@ -223,7 +223,7 @@ def format_slots(seed: bytes, file: SlotFile, *, watermark_height: int = 0) -> N
     blank = Signed(request=nothing, signature=bytes(64))
     for at in (0, SLOT_BYTES):
         file.write_at(at, _slot(public_key(seed), watermark_height, blank))
-    file.sync()
+        file.sync()  # one after the other: a crash may tear what is not synced
 
 
 def create_signer(path: Path, seed: bytes, *, watermark_height: int = 0) -> Signer:

@@ -47,8 +47,10 @@ def keep_fork(path: Path, found: Conflict) -> None:
     """Keep both certificates of a fork, durably: ``[certificate, certificate]``; the first stay."""
     if path.exists():
         return
-    with path.open("wb") as file:
+    draft = path.with_name(path.name + ".new")
+    with draft.open("wb") as file:
         file.write(codec.encode((found.one, found.other)))
         file.flush()
         os.fsync(file.fileno())
+    draft.replace(path)
     sync_folder(path.parent)

@@ -6,9 +6,9 @@ the history has the older version.
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.responses import StreamingResponse
 
@@ -23,7 +23,8 @@ from api.services import services_of
 from api.tabular import Form
 from ledger.encoding.codec import Record
 from ledger.execute import Head
-from ledger.store.lmdb_store import LmdbReader
+from ledger.state_tree import KEY_BYTES_MAX
+from ledger.store.lmdb_store import LmdbReader, Snapshot
 from ledger.store.rows import BlockRow
 from tally.plain import Plain
 
@@ -32,6 +33,15 @@ CHUNK_ROWS_MAX = 1_024
 CHUNK_BYTES_MAX = 1024 * 1024
 """A chunk ends after the row that reaches this."""
 
+RowQuery = Annotated[
+    str | None,
+    Query(
+        alias="from",
+        pattern="^([0-9a-f]{2})+$",
+        max_length=2 * (KEY_BYTES_MAX + 9),
+        description="key ‖ 00 ‖ u64be sequence of the row before the first, in hex",
+    ),
+]
 R = TypeVar("R", bound=Record)
 
 router = APIRouter(prefix="/v1/exports", tags=["exports"], responses=schemas.PROBLEM)
@@ -84,6 +94,50 @@ async def commits(request: Request, start: schemas.FromQuery = 0) -> Response:
     with services_of(request).reader.begin() as snapshot:
         end = head_of(snapshot).height + 1
     return _export(request, "commits", start, end)
+
+
+@router.get("/history", response_class=Response)
+async def history(
+    request: Request, until: schemas.NaturalQuery = None, after: RowQuery = None
+) -> Response:
+    """Stream every version of every record through a block, in the order of keys.
+
+    Each is u16be length ‖ key ‖ u64be sequence ‖ u32be length ‖ value; `from` names the row before
+    the first: key ‖ 00 ‖ u64be sequence in hex.
+    """
+    reader = services_of(request).reader
+    with reader.begin() as snapshot:
+        block = moment_at(snapshot, until).block
+    start = b"" if after is None else bytes.fromhex(after) + b"\0"
+    return StreamingResponse(_versions(reader, start, block.log_size), media_type=BYTES)
+
+
+async def _versions(reader: LmdbReader, begin: bytes, log_size: int) -> AsyncIterator[bytes]:
+    start: bytes | None = begin
+    while start is not None:
+        with reader.begin() as snapshot:
+            start, chunk = _version_chunk(snapshot, start, log_size)
+        if chunk:
+            yield chunk
+        await asyncio.sleep(
+            0
+        )  # long stretches may be younger than the block: others get their turn
+
+
+def _version_chunk(snapshot: Snapshot, start: bytes, log_size: int) -> tuple[bytes | None, bytes]:
+    """Return where to go on, if anywhere, and the next framed versions."""
+    pieces: list[bytes] = []
+    size = 0
+    rows = snapshot.scan("history", prefix=b"", start=start, limit=CHUNK_ROWS_MAX + 1)
+    for seen, (row, value) in enumerate(rows):
+        if seen == CHUNK_ROWS_MAX or size >= CHUNK_BYTES_MAX:
+            return row, b"".join(pieces)
+        key, sequence = row[:-9], row[-8:]
+        if int.from_bytes(sequence, "big") < log_size:
+            frame = (len(key).to_bytes(2, "big"), key, sequence, len(value).to_bytes(4, "big"))
+            pieces += [*frame, value]
+            size += len(value)
+    return None, b"".join(pieces)
 
 
 def _stream(content: AsyncIterator[bytes], form: Form, block: Head | BlockRow) -> Response:

@@ -13,7 +13,6 @@ from ledger.rules.governance import (
     set_validator,
     validators_at,
 )
-from ledger.rules.parties import VALIDATOR_KEYS
 from ledger.view import Draft, Put, StateView, Table, get, must
 
 VALIDATORS_LEFT_MIN = 4
@@ -53,29 +52,48 @@ def problem_of(view: StateView, faults: tuple[Fault, ...], height: int) -> str:
     for fault in faults:
         if fault.height > height:
             return f"a fault at height {fault.height}, the block is {height}"
-        if get(view, VALIDATOR_KEYS, fault.validator.hex()) is None:
-            return f"a fault of {fault.validator.hex()}, which is no validator's key"
+        if _owner(view, fault.validator, height) is None:
+            return f"a fault of {fault.validator.hex()}, which does not validate"
         if is_recorded(view, fault):
             return f"the {fault.kind} fault of {fault.validator.hex()} is recorded already"
     return ""
 
 
-def apply_faults(view: StateView, faults: tuple[Fault, ...], context: Context) -> tuple[Put, ...]:
-    """Return the writes of a block's faults: their records, and a set without those who go."""
+def apply_faults(
+    before: StateView, view: StateView, faults: tuple[Fault, ...], context: Context
+) -> tuple[Put, ...]:
+    """Return the writes of a block's faults: their records, and a set without those who go.
+
+    ``before`` is the state before the block, by which they were judged, ``view`` that at its end.
+    """
     draft = Draft(view)
     for fault in faults:
-        owner = must(view, VALIDATOR_KEYS, fault.validator.hex())
+        owner = _owner(before, fault.validator, context.height)
+        assert owner is not None, "problem_of was asked before"
         suspended = _may_go(draft, fault.validator, context)
         if suspended:
-            set_validator(draft, owner.party, (), context)
+            set_validator(draft, owner, (), context)
         record = FaultRecord(
             fault=fault,
-            party=owner.party,
+            party=owner,
             recorded_height=context.height,
             suspended=suspended,
         )
         draft.put(FAULTS, record, *fault_key(fault))
     return draft.changes()
+
+
+def _owner(view: StateView, key: bytes, height: int) -> str | None:
+    """Return whose consensus key this is, if it validates at a height or two heights on.
+
+    Keys that are gone could otherwise be used to fill the log with faults for ever.
+    """
+    schedule = must(view, VALIDATORS, "all")
+    for at in (height, height + VALIDATOR_LAG):
+        for one in validators_at(schedule, at).validators:
+            if one.keys.consensus == key:
+                return one.party
+    return None
 
 
 def _may_go(view: StateView, key: bytes, context: Context) -> bool:

@@ -32,6 +32,15 @@ CACHE_MAX = 50_000
 _NAMES = ("state", "history", "log", "blocks", "commits", "ids", "due", "parties", "tree", "meta")
 
 
+DAMAGES = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError)
+"""What LMDB raises when its own pages make no sense."""
+
+
+def is_broken(error: BaseException) -> bool:
+    """Return whether LMDB found damage, or the disk failed under it: a plain Error, no OSError."""
+    return isinstance(error, DAMAGES) or type(error) is lmdb.Error
+
+
 class StoreDamaged(Exception):
     """The store's file is not what a store ever wrote."""
 

@@ -12,6 +12,9 @@ from ledger.execute import Write
 
 FOLD_MAX = 200
 """Values folded in at once between two blocks: some milliseconds."""
+WAITING_MAX = 2_000
+"""Values that wait before all are folded in: under load large batches cost less for each value, and
+a root that is due still finds few."""
 
 
 class TreeBesideStore:
@@ -43,6 +46,9 @@ class TreeBesideStore:
         if self._values is not None:
             for write in writes:
                 self._values[write.key] = write.value
+            if len(self._values) >= WAITING_MAX:
+                self._fold(self._values)
+                self._values = {}
         self._root = None
 
     def fold_some(self) -> bool:

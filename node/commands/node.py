@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import json
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -14,6 +15,7 @@ import click
 from ledger.encoding import crypto
 from ledger.encoding.codec import NotCanonical
 from ledger.genesis import GenesisInvalid, log_id_of, parse_genesis
+from ledger.store.lmdb_store import StoreFull
 from node.build import KEY_NAMES, load_keys, validators_of
 from node.config import (
     ConfigInvalid,
@@ -25,9 +27,10 @@ from node.config import (
 )
 from node.port import NodeStatus, PortClient, PortClosed
 from node.signer import create_signer
+from node.snapshot import SnapshotRefused, TrustPoint
 from node.stopped import forget_stop, read_stop
 from node.wal import sync_folder
-from tally.exits import NotFound, Unreachable, UsageError
+from tally.exits import AuditFinding, NotFound, Unreachable, UsageError
 from tally.output import confirm, emit, say
 
 MAP_BYTES = 64 * 1024**3
@@ -308,8 +311,67 @@ def heal(folder: Path, yes: bool) -> None:
     if not yes and not confirm("The node will read the whole ledger again from its peers. Go on?"):
         raise UsageError("nothing was changed")
     config.store.rename(aside)
-    forget_stop(config.stopped)
+    reason = read_stop(config.stopped)
+    if "StoreRotten" in reason:
+        forget_stop(config.stopped)
+    elif reason:
+        say(f"it goes on without voting, for another reason: {reason}")
     emit({"put_aside": str(aside), "heals": "at its next start"})
+
+
+@group.command()
+@FOLDER
+@click.option("--from", "url", required=True, metavar="URL", help="Any node's API, or a mirror's.")
+@click.option(
+    "--trust",
+    metavar="HEIGHT:HASH",
+    help="The record hash after a height, from somebody you trust and not from the server.",
+)
+def fetch(folder: Path, url: str, trust: str | None) -> None:
+    """Make the store from another node's exports: everything is proven, nothing executed.
+
+    A download that breaks off is taken up by the same command. Keys, the signer's record and the
+    write-ahead log are left alone.
+    """
+    # Only this command needs an HTTP client: the others start without it.
+    from node.fetch import FetchBroken, client_of, fetch_store
+
+    config = _config(folder)
+    if _runs(config):
+        raise UsageError("the node runs; stop it first")
+    if config.store.exists():
+        raise UsageError(f"{config.store} exists; `tally node heal` puts a damaged one aside")
+    point = None if trust is None else _trust_point(trust)
+    if point is None:
+        say(
+            "without --trust, whoever holds old keys of two thirds of the validators could show "
+            "another history than the one that everybody else has"
+        )
+    try:
+        with client_of(url.rstrip("/")) as client:
+            made = fetch_store(config, client, point, say)
+    except FetchBroken as error:
+        raise Unreachable(str(error)) from None
+    except SnapshotRefused as error:
+        raise AuditFinding(f"what was downloaded is refused and deleted: {error}") from None
+    except (OSError, StoreFull) as error:
+        raise UsageError(f"can't make {config.store}: {error}") from None
+    emit(
+        {
+            "height": made.head.height,
+            "record_hash": made.head.app_hash.hex(),
+            "log_size": made.head.log_size,
+            "versions": made.versions,
+            "trusted": point is not None,
+        }
+    )
+
+
+def _trust_point(text: str) -> TrustPoint:
+    height, _, digits = text.partition(":")
+    if not height.isdecimal() or not re.fullmatch("[0-9a-fA-F]{64}", digits):
+        raise UsageError(f"--trust: expected HEIGHT:HASH, the hash as 64 hex digits, got {text!r}")
+    return TrustPoint(height=int(height), app_hash=bytes.fromhex(digits))
 
 
 @group.command()

@@ -165,7 +165,7 @@ class Links:
             for status in map(self._status, names)
             if status.clock_offset_ms is not None
         ]
-        return median_low(offsets) if offsets else None
+        return median_low([*offsets, 0]) if offsets else None  # the own clock counts too
 
     # Owner
 

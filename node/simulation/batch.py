@@ -143,6 +143,9 @@ def totals(outcomes: Iterable[Outcome]) -> dict[str, int]:
         "double spends tried": sum(report.pairs for report in reports),
         "validator changes": sum(report.changes for report in reports),
         "lies noticed": sum(report.equivocations for report in reports),
+        "faults on the log": sum(report.recorded for report in reports),
+        "suspended": sum(report.suspended for report in reports),
+        "state roots compared": sum(report.roots for report in reports),
         "crashes": sum(report.crashes for report in reports),
         **{name: happened[name] for name in sorted(happened)},
     }

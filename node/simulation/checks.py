@@ -6,6 +6,7 @@ self-contradiction (I4), conservation (I5), replay equals live (I8), lock safety
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 import msgspec
 
@@ -25,6 +26,8 @@ from node.simulation.tally import Tally
 from node.simulation.world import Violation
 
 NIL = b""
+FAULT_HEIGHTS_MAX = 5
+"""Heights after which what an honest member knows of a fault is on the log."""
 
 
 @dataclass(slots=True)
@@ -44,7 +47,11 @@ class Checks:
     register: Register
     verify: Verify
     honest: Mapping[bytes, Member]
-    """By consensus key."""
+    """By consensus key: members whose state is sound, whatever they lost before."""
+    keys: Mapping[bytes, Member]
+    """Also those with rot in the log or the record: no key of theirs may break a promise."""
+    compares_roots: bool
+    """Whether the state roots on the log are compared with the naive twin's."""
     tally: Tally
     submitted: dict[bytes, bytes] = field(default_factory=dict)
     """What clients have handed in: envelope by id."""
@@ -53,11 +60,17 @@ class Checks:
     """Block id and app hash by height."""
     equivocations: int = 0
     recorded: dict[tuple[bytes, int, str], int] = field(default_factory=dict)
-    """Height of the block that recorded each fault."""
+    """Height of the block that recorded each fault, by key, height and kind."""
+    state: dict[bytes, bytes] = field(default_factory=dict)
+    """Every record as of the last block followed."""
+    roots: int = 0
+    """State roots that were compared."""
     _said: dict[tuple[bytes, int, int, int], bytes] = field(default_factory=dict)
     """Message by key, height, round and step."""
     _prevotes: dict[tuple[int, int, bytes], dict[bytes, None]] = field(default_factory=dict)
-    """Honest keys by height, round and block."""
+    """Keys by height, round and block."""
+    _known: dict[tuple[bytes, int, str], int] = field(default_factory=dict)
+    """Faults that an honest member knows and the log does not mention: since which height."""
     _promises: dict[bytes, _Promises] = field(default_factory=dict)
     _followed: dict[int, None] = field(default_factory=dict)
     """Heights that the tally has taken in."""
@@ -68,11 +81,9 @@ class Checks:
 
     def signed(self, member: Member, request: SignRequest) -> None:
         """Check a signature that leaves an honest signer: I4 and I9."""
-        if member.key not in self.honest:
-            return
         place = (member.key, request.height, request.round, request.step)
         before = self._said.setdefault(place, request.message)
-        if before != request.message:
+        if before != request.message and member.key in self.keys:
             raise Violation(f"contradiction: {member.name} signed two messages at {place[1:]}")
         if request.step != PROPOSAL:
             self._check_vote(member, request)
@@ -86,16 +97,18 @@ class Checks:
             promises.height, promises.locked = height, None
         if block == NIL:
             return
+        is_bound = member.key in self.keys
         if kind == VoteKind.PREVOTE:
-            self._check_offer(member, height, round_, block)
             self._prevotes.setdefault((height, round_, block), {})[member.key] = None
+            if member.key in self.honest:
+                self._check_offer(member, height, round_, block)
             locked = promises.locked
-            if locked is not None and locked[1] != block:
+            if is_bound and locked is not None and locked[1] != block:
                 later = range(locked[0] + 1, round_)
                 if not any(self._may_have_polka(height, one, block) for one in later):
                     raise Violation(f"lock broken: {member.name} at h{height} r{round_}")
         else:
-            if not self._may_have_polka(height, round_, block):
+            if is_bound and not self._may_have_polka(height, round_, block):
                 raise Violation(f"no polka: {member.name} precommits at h{height} r{round_}")
             if promises.locked is None or promises.locked[0] < round_:
                 promises.locked = (round_, block)
@@ -113,7 +126,7 @@ class Checks:
         """Return whether honest prevotes, and any that liars may have made, are a quorum."""
         honest = self._prevotes.get((height, round_, block), {})
         voters = self.register.at(height).validators
-        power = sum(one.power for one in voters if one.key in honest or one.key not in self.honest)
+        power = sum(one.power for one in voters if one.key in honest or one.key not in self.keys)
         return 3 * power > 2 * sum(one.power for one in voters)
 
     # --- commits ---------------------------------------------------------------------------------
@@ -131,6 +144,8 @@ class Checks:
         header, chosen = commit.header, block_id(commit.header)
         if header.record_hash != execution.head.app_hash:
             raise Violation(f"the header of {height} names another record")
+        if header.time_ms != execution.head.time_ms:
+            raise Violation(f"time: the header of {height} says another than its execution")
         self._check_certificate(commit.certificate, height, chosen)
         self._check_proposer(header.proposer, height, commit.certificate.round)
         known = self.blocks.setdefault(height, (chosen, execution.head.app_hash))
@@ -139,6 +154,8 @@ class Checks:
         if height == max(self.blocks) and height not in self._followed:
             self._follow(member, height, header.parent, execution)
             self._check_faults(execution)
+            self._check_promptness(height)
+            self._check_root(execution)
             self._check_time(header.time_ms, height, commit.certificate.round)
 
     def _follow(self, member: Member, height: int, parent: bytes, execution: Execution) -> None:
@@ -158,12 +175,35 @@ class Checks:
     def _check_faults(self, execution: Execution) -> None:
         """Check that the log blames liars only, each for one thing once (I11)."""
         for fault in execution.block.faults:
-            if fault.validator in self.honest:
+            if fault.validator in self.keys:
                 raise Violation(f"the log blames an honest key for height {fault.height}")
             place = (fault.validator, fault.height, fault.kind)
             if place in self.recorded:
                 raise Violation(f"a fault stands on the log twice: {place}")
             self.recorded[place] = execution.head.height
+
+    def _check_promptness(self, height: int) -> None:
+        """Check that what an honest member knows of a fault does not wait for ever (I11, N9.3)."""
+        open_ = [
+            place
+            for member in self.honest.values()
+            if member.host is not None
+            for place in member.host.faults._proofs
+            if place not in self.recorded
+        ]
+        self._known = {place: self._known.get(place, height) for place in open_}
+        for place, since in self._known.items():
+            if height - since > FAULT_HEIGHTS_MAX:
+                raise Violation(f"not recorded: at {height}, known since {since}: {place}")
+
+    def _check_root(self, execution: Execution) -> None:
+        """Compare a record's state root with that of the state before its block (B7)."""
+        roots = execution.record.state_root if execution.record is not None else ()
+        if roots and self.compares_roots:
+            self.roots += 1
+            if roots[0].root != state_root(self.state):
+                raise Violation(f"state root: not that of the state before {execution.head.height}")
+        self.state.update((write.key, write.value) for write in execution.writes)
 
     def _check_certificate(self, certificate: Certificate, height: int, block: bytes) -> None:
         """Count precommits naively: distinct keys of the set, each signature checked."""
@@ -228,7 +268,7 @@ class Checks:
             if host.stopped:
                 raise Violation(f"{member.name} stopped: {host.stopped}")
             for found in host.equivocations:
-                if found.first.validator in self.honest:
+                if found.first.validator in self.keys:
                     raise Violation(f"an honest key is said to equivocate by {member.name}")
             self.equivocations += len(host.equivocations)
             host.equivocations.clear()
@@ -263,6 +303,24 @@ class Checks:
                 raise Violation(f"a replay of block {height} gives another record")
         if (again.state, again.history, again.log) != (store.state, store.history, store.log):
             raise Violation("a replay gives other bytes")
+
+
+def state_root(state: Mapping[bytes, bytes]) -> bytes:
+    """Return the root of the state tree by its definition, nothing kept (state.md V2, V3)."""
+    leaves = []
+    for key in sorted(state):
+        path, value = sha256(key).digest(), sha256(state[key]).digest()
+        leaves.append((int.from_bytes(path, "big"), sha256(b"\x00" + path + value).digest()))
+    return _subtree(leaves, 255)
+
+
+def _subtree(leaves: list[tuple[int, bytes]], bit: int) -> bytes:
+    """Return the hash over leaves whose paths agree above a bit."""
+    if len(leaves) < 2:
+        return leaves[0][1] if leaves else bytes(32)
+    left = [leaf for leaf in leaves if not leaf[0] >> bit & 1]
+    right = [leaf for leaf in leaves if leaf[0] >> bit & 1]
+    return sha256(b"\x01" + _subtree(left, bit - 1) + _subtree(right, bit - 1)).digest()
 
 
 def _transactions(raw_entries: Iterable[bytes]) -> tuple[bytes, ...]:

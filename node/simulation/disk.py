@@ -123,6 +123,14 @@ class SimulatedLogFile:
         """Flip a bit of what is durable."""
         self._durable = flipped(self._durable, random)
 
+    def lose(self) -> None:
+        """Be empty, as a file that was made anew."""
+        self._durable, self._pending = b"", []
+
+    def lose_end(self) -> None:
+        """Lose the last byte: what was written last looks torn, though it was durable."""
+        self._durable = self._durable[:-1]
+
 
 def flipped(data: bytes, random: Random) -> bytes:
     """Return bytes with one bit another; nothing is left of nothing."""

@@ -46,7 +46,11 @@ class Faults:
     sync_error_every_ms: int = 0
     """Mean time until a sync of a random member fails."""
     bit_flips: int = 0
-    """Members on whose disks a bit flips: with liars and late sleepers fewer than a third."""
+    """Members on whose disks a bit flips: with liars and lost disks fewer than a third."""
+    lost_disks: int = 0
+    """How many members may at the same time lack a part of their disks that they lost."""
+    lost_part: str = ""
+    """The part that is lost every time, one of ``LOST_PARTS``; empty: any."""
     skew_ms: int = 0
     """Largest error of a member's wall clock."""
     drift: float = 0.0
@@ -68,6 +72,8 @@ class Faults:
 
 STARVED = ("prevote", "precommit", "proposal", "chunk", "batch", "blocks")
 """The kinds of messages that can be starved, as they name themselves."""
+LOST_PARTS = ("store", "log", "end of the log", "record", "all")
+"""What a member may lose of its disk; its key it never loses, for that is kept elsewhere too."""
 
 
 def draw(random: Random, validators: int) -> Faults:
@@ -84,6 +90,8 @@ def draw(random: Random, validators: int) -> Faults:
     if liars > 1 and maybe(0.5):
         liars = random.randint(1, liars)
     bit_flips = random.randint(1, weak - liars) if weak > liars and maybe(0.3) else 0
+    left = weak - liars - bit_flips
+    lost_disks = random.randint(1, left) if left and maybe(0.4) else 0
     drawn = Faults(
         lasts_ms=random.choice((1_500, 2_000, 2_000, 3_000, 4_000, 8_000)),
         delay_mean_ms=random.choice((1.0, 2.0, 5.0, 20.0, 80.0, 400.0)),
@@ -102,6 +110,8 @@ def draw(random: Random, validators: int) -> Faults:
         full_every_ms=every(0.15, 700, 3_000),
         sync_error_every_ms=every(0.15, 700, 3_000),
         bit_flips=bit_flips,
+        lost_disks=lost_disks,
+        lost_part=random.choice(("", "", "", *LOST_PARTS)) if lost_disks else "",
         skew_ms=random.choice((50, 500, 5_000)) if maybe(0.35) else 0,
         drift=0.05 if maybe(0.2) else 0.0,
         jumps_every_ms=every(0.3, 3_000),
@@ -109,7 +119,7 @@ def draw(random: Random, validators: int) -> Faults:
         flood_every_ms=every(0.1, 1_500),
         # Those who fail for good are fewer than a third of all: with members gone they could be
         # more.
-        churn_every_ms=0 if liars or bit_flips else random.choice((0, 700, 2_000)),
+        churn_every_ms=0 if liars or bit_flips or lost_disks else random.choice((0, 700, 2_000)),
         liars=liars,
         lapses=maybe(0.3),
         real_signatures=maybe(0.05),

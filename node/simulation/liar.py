@@ -2,6 +2,7 @@
 
 It signs whatever it likes, with its own key alone. What it says to one peer it need not say to
 another. Its own host stays honest, so that it can follow the chain and lie about what matters.
+It has also heard everything that the same keys say in a twin network with another log id.
 """
 
 from collections import deque
@@ -11,6 +12,7 @@ from random import Random
 import msgspec
 
 from consensus.certificate import Certificate
+from consensus.evidence import FaultProof, Said
 from consensus.messages import (
     BlockId,
     Proposal,
@@ -30,6 +32,7 @@ from node.messages import (
     Body,
     Chunk,
     DecidedBlock,
+    FaultMessage,
     Header,
     Here,
     ProposalMessage,
@@ -38,12 +41,14 @@ from node.messages import (
 from node.p2p.frames import Channel
 from node.simulation.member import Member
 from node.simulation.network import SimulatedNetwork
-from node.simulation.signatures import Signatures
+from node.simulation.signatures import Signatures, public_key, seed_of
 from node.simulation.world import World
 
 MISCHIEF_MEAN_US = 150_000
 REMEMBERED_MAX = 200
 FAR_FUTURE_MS = 3_600_000
+TWIN_LOG_ID = bytes(range(32))
+"""Of the twin network."""
 BACKED = 0.4
 """Share of false proposals that all hear and the liar votes for: only a check can stop them."""
 
@@ -172,7 +177,7 @@ class Liar:
         if stolen and self._random.random() < 0.35:
             victim, body = self._random.choice(stolen)
             return messages.decode_header(victim.header), body
-        match self._random.randrange(8):
+        match self._random.randrange(9):
             case 0:
                 return self._block(taken, header.time_ms + 1)
             case 1:
@@ -187,6 +192,8 @@ class Liar:
                 return msgspec.structs.replace(header, parent=self._random.randbytes(32)), data
             case 6:
                 return self._block((*taken, *taken), header.time_ms)
+            case 7:
+                return self._block(taken, header.time_ms, (self._forged_proof(),))
             case _:
                 return self._block((*taken, *self._old_transactions()), header.time_ms)
 
@@ -229,6 +236,8 @@ class Liar:
             self._claim_height,
             self._repeat_old_message,
             self._send_junk,
+            self._frame,
+            self._vote_as_in_the_twin,
         )
         self._random.choice(acts)()
 
@@ -325,23 +334,90 @@ class Liar:
             payload = old[:place] + self._random.randbytes(1) + old[place + 1 :]
         self._to(self._some(), channel, payload)
 
+    def _frame(self) -> None:
+        """Tell of a fault that an honest key never committed."""
+        payload = codec.encode(FaultMessage(proof=self._forged_proof()))
+        self._to(self._some(), Channel.VOTE, payload)
+
+    def _vote_as_in_the_twin(self) -> None:
+        """Pass on what an honest key said in the twin network."""
+        host = self._host()
+        assert host is not None
+        values = [(), *((one.block_id,) for one, _ in self._now_proposed())]
+        kind, value = self._random.choice(list(VoteKind)), self._random.choice(values)
+        seed = self._somebody()
+        vote = Vote(
+            kind=kind,
+            height=host.height,
+            round=host.round,
+            block_id=value,
+            validator=ValidatorKey(public_key(seed)),
+            signature=self._said_in_the_twin(seed, kind, host.height, host.round, value),
+        )
+        self._to(self._some(), Channel.VOTE, codec.encode(VoteMessage(vote=vote)))
+
     # --- making things ---------------------------------------------------------------------------
 
     def _host(self) -> Host | None:
         return self._member.host
 
-    def _block(self, transactions: tuple[bytes, ...], time_ms: int) -> tuple[Header, bytes] | None:
+    def _somebody(self) -> bytes:
+        """Return the seed of another member, to ask what it said in the twin network."""
+        return seed_of(self._random.choice(self._peers()), "consensus")
+
+    def _said_in_the_twin(
+        self, seed: bytes, kind: VoteKind, height: int, round_: int, value: tuple[BlockId, ...]
+    ) -> bytes:
+        message = vote_sign_bytes(TWIN_LOG_ID, ENGINE_EPOCH, kind, height, round_, value)
+        return self._sign(seed, message)
+
+    def _forged_proof(self) -> FaultProof:
+        """Return a proof against another key, of signatures that it made elsewhere or never."""
+        host = self._host()
+        assert host is not None
+        seed, kind = self._somebody(), self._random.choice(list(VoteKind))
+        is_of_twin = self._random.random() < 0.5
+        values = ((), (BlockId(self._random.randbytes(32)),))
+        nil, block = (
+            Said(
+                block_id=value,
+                valid_round=(),
+                signature=self._said_in_the_twin(seed, kind, host.height, 0, value)
+                if is_of_twin
+                else self._random.randbytes(64),
+            )
+            for value in values
+        )
+        return FaultProof(
+            validator=ValidatorKey(public_key(seed)),
+            height=host.height,
+            kind="prevote" if kind is VoteKind.PREVOTE else "precommit",
+            round=0,
+            said=(nil, block),
+        )
+
+    def _block(
+        self,
+        transactions: tuple[bytes, ...],
+        time_ms: int,
+        proofs: tuple[FaultProof, ...] = (),
+    ) -> tuple[Header, bytes] | None:
         """Return a block on the last one; its record is wrong if it must not stand."""
         host = self._host()
         assert host is not None
         ledger = self._member.ledger
         height = ledger.last().height + 1
         try:
-            block = BlockInput(height=height, time_ms=time_ms, transactions=transactions)
+            block = BlockInput(
+                height=height,
+                time_ms=time_ms,
+                transactions=transactions,
+                faults=tuple(map(messages.fault_of, proofs)),
+            )
             record_hash = ledger.execute(block).head.app_hash
         except BlockRefused:
             record_hash = self._random.randbytes(32)
-        body = codec.encode(Body(transactions=transactions, faults=(), previous=host._previous))
+        body = codec.encode(Body(transactions=transactions, faults=proofs, previous=host._previous))
         header = Header(
             version=1,
             log_id=self._log_id,

@@ -1,6 +1,6 @@
 """One simulated process: the real host over simulated ports, and its death and return."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -15,7 +15,14 @@ from node.host import Host, Network
 from node.messages import BATCH_BYTES_MAX, Batch
 from node.p2p.frames import Channel, PeerFault
 from node.port import Busy, Committed
-from node.signer import Refused, Signer, SignerDamaged, SignRequest, format_slots
+from node.signer import (
+    UNKNOWN_HEIGHT,
+    Refused,
+    Signer,
+    SignerDamaged,
+    SignRequest,
+    format_slots,
+)
 from node.simulation.disk import (
     Crash,
     CrashPlan,
@@ -129,16 +136,15 @@ class Member:
         self.key = public_key(seed)
         self.clock = MemberClock(world)
         self.plan = CrashPlan()
-        self.store = SimulatedStore(self.plan, lambda done: witness.committed(self, done))
         self.disk_dice = random
         """Decides what a crash leaves of what was not synced."""
         self.crashes = 0
-        self.is_damaged = False
-        """Whether a bit of its disk flipped."""
-        self.is_gone = False
-        """Whether it stopped for a damaged disk and stays down."""
+        self.rotten = ""
+        """The part of its disk in which a bit flipped, until its operator puts that part aside."""
         self.host: Host | None = None
+        self.store: SimulatedStore
         self.ledger: Ledger
+        self.signer: Signer
         self.port: Network = Port(self, network)
         self._world = world
         self._network = network
@@ -146,11 +152,14 @@ class Member:
         self._witness = witness
         self._logs = [SimulatedLogFile(f"{name}/wal.{i}", self.plan, random) for i in (0, 1)]
         self._slots = SimulatedSlotFile(self.plan, random)
+        self._genesis = genesis
+        self._lost_height: int | None = None
+        """The last height decided when it lost a part of its disk; None while it is whole."""
         self._life = 0
         """Counts processes: timers of a dead one do nothing."""
         self._paused_until_us = 0
         format_slots(seed, self._slots)
-        Ledger(self.store).begin(genesis)
+        self._new_store()
 
     @property
     def is_up(self) -> bool:
@@ -166,13 +175,12 @@ class Member:
 
     def start(self) -> None:
         """Start the process on what its disks hold; it may die on the way."""
-        if self.is_gone:
-            return
         self._life += 1
         self._world.note(f"{self.name} starts at height {self.store_height}")
         try:
             signer = WatchedSigner(self.seed, self._slots, sign=self._signatures.sign)
             signer.told = lambda request: self._witness.signed(self, request)
+            self.signer = signer
             self.ledger = self.make_ledger()
             self.host = Host(
                 ledger=self.ledger,
@@ -194,7 +202,7 @@ class Member:
             self._die_of(error)
             return
         except DAMAGE_SHOWS as error:
-            self._leave(error)
+            self._stop_for(error)
             return
         self._network.gain(self.name)
 
@@ -232,26 +240,90 @@ class Member:
         self._world.count("disk errors")
         self._die()
 
+    # --- rot and loss ----------------------------------------------------------------------------
+
     def flip_a_bit(self, random: Random) -> None:
         """Damage what the disk holds while no process runs; from now on this disk is suspect."""
         assert not self.is_up
-        self.is_damaged = True
-        place = random.choice((self._logs[0], self._logs[1], self._slots, self.store))
-        place.flip(random)
-        self._world.note(f"a bit flips on the disk of {self.name}: {type(place).__name__}")
+        parts: dict[str, Sequence[SimulatedLogFile | SimulatedSlotFile | SimulatedStore]] = {
+            "log": self._logs,
+            "record": [self._slots],
+            "store": [self.store],
+        }
+        self.rotten = random.choice(("log", "log", "record", "store"))
+        random.choice(parts[self.rotten]).flip(random)
+        self._world.note(f"a bit of the {self.rotten} flips on the disk of {self.name}")
 
-    def _leave(self, error: Exception) -> None:
-        """Stay down for good if the disk is damaged: that is how a node says so. Else raise.
+    def lose(self, part: str) -> None:
+        """Lose a part of the disk, one of LOST_PARTS, while no process runs."""
+        assert not self.is_up
+        self._world.note(f"{self.name} loses of its disk: {part}")
+        self._lost_height = max(self._lost_height or 0, self.store_height)
+        self.plan.is_full = self.plan.sync_fails = False  # what is made anew has room
+        if part in ("store", "all"):
+            self._new_store()
+        if part in ("log", "all"):
+            self._new_log()
+        if part in ("record", "all"):
+            self._new_record()
+        if part == "end of the log":
+            for file in self._logs:
+                file.lose_end()
+        self._network.forget(self.name)
 
-        A key whose record of signatures is lost must not sign where it may have signed, so
-        nothing starts this member again.
-        """
-        if not self.is_damaged or isinstance(error, Violation):
+    def heal(self, part: str) -> None:
+        """Do what an operator does about rot: put the part aside, the next start makes it anew."""
+        self._world.count("parts put aside for rot")
+        self.lose(part)
+        self.rotten = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether it has again what it lost, and its key may sign as if nothing had been."""
+        if self._lost_height is None:
+            return True
+        if self.host is None or self.store_height < self._lost_height:
+            return False
+        if self.signer.is_silent or self.host.height <= self.signer.watermark_height:
+            return False
+        return self.host._may_sign
+
+    def note_if_whole(self) -> None:
+        """Forget about a loss that is made good."""
+        if self._lost_height is not None and self.is_whole:
+            self._world.note(f"{self.name} is whole again")
+            self._world.count("losses made good")
+            self._lost_height = None
+
+    def _new_store(self) -> None:
+        self.store = SimulatedStore(self.plan, lambda done: self._witness.committed(self, done))
+        Ledger(self.store).begin(self._genesis)
+
+    def _new_log(self) -> None:
+        for file in self._logs:
+            file.lose()
+
+    def _new_record(self) -> None:
+        """Make the record of a key that may have signed anything (N10)."""
+        format_slots(self.seed, self._slots, watermark_height=UNKNOWN_HEIGHT)
+
+    def _stop_for(self, error: Exception) -> None:
+        """End because damage showed, and let the operator put aside what is bad; else raise."""
+        match error:
+            case Violation():
+                raise error
+            case WalDamaged():
+                bad = "log"
+            case SignerDamaged():
+                bad = "record"
+            case _:
+                bad = "store"
+        if bad != self.rotten:
             raise error
-        self._world.note(f"{self.name} stops for good: {type(error).__name__}: {error}")
+        self._world.note(f"{self.name} stops: {type(error).__name__}: {error}")
         self._world.count("damage that stopped a member")
-        self.is_gone = True
         self._die()
+        self.heal(bad)
 
     def pause(self, for_us: int) -> None:
         """Let the process stand still: what happens meanwhile reaches it later, all at once."""
@@ -274,7 +346,7 @@ class Member:
         except OSError as error:
             self._die_of(error)
         except DAMAGE_SHOWS as error:
-            self._leave(error)
+            self._stop_for(error)
 
     # --- the host's timers -----------------------------------------------------------------------
 

@@ -56,7 +56,10 @@ class SimulatedNetwork:
         """What waits for a member that hears nothing for a while, by sender."""
         self._held: dict[str, list[Callable[[], None]]] = {}
         """What waits to arrive newest first, by receiver."""
-        self._history: list[tuple[str, str, Channel, bytes]] = []
+        self._history: list[tuple[int, str, str, Channel, bytes]] = []
+        """What was sent when, by whom, to whom."""
+        self._forgotten_us: dict[str, int] = {}
+        """When members last lost a part of their disks."""
         self._last_us: dict[tuple[str, str], int] = {}
         self._is_healed = False
 
@@ -75,7 +78,7 @@ class SimulatedNetwork:
         if (source, target) in self._deaf or frozenset((source, target)) in self._cut:
             return
         if self._faults.replay_every_ms and len(self._history) < HISTORY_MAX:
-            self._history.append((source, target, channel, payload))
+            self._history.append((self._world.now_us, source, target, channel, payload))
         if self._is_healed:
             self._deliver_after(HEALED_DELAY_US, source, target, channel, payload)
             return
@@ -97,8 +100,16 @@ class SimulatedNetwork:
             self._deliver_after(late_us, source, target, channel, payload)
 
     def _deliver_after(
-        self, delay_us: int, source: str, target: str, channel: Channel, payload: bytes
+        self,
+        delay_us: int,
+        source: str,
+        target: str,
+        channel: Channel,
+        payload: bytes,
+        sent_us: int | None = None,
     ) -> None:
+        first_us = self._world.now_us if sent_us is None else sent_us
+
         def arrive() -> None:
             if not self._faults.newest_first_ms or self._is_healed:
                 deliver()
@@ -114,7 +125,8 @@ class SimulatedNetwork:
                 self._clogged[target].setdefault(source, []).append(deliver)
                 return
             member = self._members[target]
-            if member.is_up and frozenset((source, target)) not in self._cut:
+            is_old = first_us <= self._forgotten_us.get(target, -1)
+            if member.is_up and not is_old and frozenset((source, target)) not in self._cut:
                 self.delivered += 1
                 self._world.note(f"{source}>{target}", channel, payload)
                 member.receive(source, channel, payload)
@@ -129,7 +141,16 @@ class SimulatedNetwork:
     def repeat(self, count: int) -> None:
         """Send messages again that were sent at any time before."""
         for _ in range(min(count, len(self._history))):
-            self._deliver_after(DELAY_MIN_US, *self._random.choice(self._history))
+            sent_us, source, target, channel, payload = self._random.choice(self._history)
+            self._deliver_after(DELAY_MIN_US, source, target, channel, payload, sent_us)
+
+    def forget(self, name: str) -> None:
+        """Let nothing arrive any more that was sent to a member until now.
+
+        No message outlives its link, and who lost its record counts on that: where others are is
+        what they said since it started (N10).
+        """
+        self._forgotten_us[name] = self._world.now_us
 
     # --- what goes wrong with links --------------------------------------------------------------
 

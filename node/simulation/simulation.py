@@ -11,7 +11,7 @@ from ledger.transactions import parse
 from node.host import Host
 from node.simulation.checks import Checks
 from node.simulation.churn import Register
-from node.simulation.faults import Faults, draw, faults_text
+from node.simulation.faults import LOST_PARTS, Faults, draw, faults_text
 from node.simulation.liar import Liar
 from node.simulation.member import Member
 from node.simulation.network import SimulatedNetwork
@@ -41,9 +41,15 @@ POWER_MAX = 3
 STEPS_MAX = 60
 """A planned crash comes within this many steps."""
 LONG_PAUSE_US_MIN, LONG_PAUSE_US_MAX = 30_000_000, 120_000_000
+LOSE_EVERY_US = 40_000
+"""Mean time between looks for a member to lose a part of its disk."""
+LOST_ANYWAY = 0.02
+"""Chance of a loss at a moment at which it can do no harm."""
 DISK_FULL_US_MAX = 2_000_000
 DAY_MS = 86_400_000
 FLOOD_MAX = 40
+ROOTS_OF, REPLAYS_OF = 2, 4
+"""Of so many seeds one has its state roots compared, or its log replayed from genesis."""
 REPLAYED_MAX = 10
 
 
@@ -67,6 +73,12 @@ class Report:
     """Changes of the validators that were adopted."""
     equivocations: int
     """Lies that honest members noticed."""
+    recorded: int
+    """Faults on the log."""
+    suspended: int
+    """Keys that stopped to validate for one."""
+    roots: int
+    """State roots on the log that were compared."""
     virtual_us: int
     happened: dict[str, int]
     """Faults that came about, by name."""
@@ -135,6 +147,9 @@ class Simulation:
         self._clients = Clients(self._foundation.log_id, signatures, self._dice("clients"))
         self._is_faulty = True
         self.honest: dict[bytes, Member] = {}
+        """Members whose state can be relied on."""
+        self._keys: dict[bytes, Member] = {}
+        """Members whose signatures can be relied on: also some with rot on their disks."""
         self.checks = Checks(
             log_id=self._foundation.log_id,
             register=Register(
@@ -148,6 +163,8 @@ class Simulation:
             ),
             verify=signatures.verify,
             honest=self.honest,
+            keys=self._keys,
+            compares_roots=seed % ROOTS_OF == 1,
             tally=Tally(PROGRAMME),
         )
         self.members: list[Member] = []
@@ -176,8 +193,12 @@ class Simulation:
                     random=self._dice(f"{name} lies"),
                 )
             else:
-                self.honest[consensus_key(name)] = member
+                self.honest[member.key] = self._keys[member.key] = member
+        self.checks.state.update(self.members[0].store.state)
+        self._losing = self._dice("losing")
         self._day_off = self._dice("day").choice(self.members) if self.faults.day_off else None
+        self._flipped: list[Member] = []
+        """Who has, or had, a flipped bit on its disk and is not relied on again yet."""
         self._sleeper: Member | None = None
         """Who stalls through the healing."""
         self._set_clocks()
@@ -317,6 +338,8 @@ class Simulation:
         self._every(faults.replay_every_ms * 1_000, self._replay)
         self._every(faults.full_every_ms * 1_000, self._fill_disk)
         self._every(faults.sync_error_every_ms * 1_000, self._fail_sync)
+        if faults.lost_disks:
+            self._every(LOSE_EVERY_US, self._lose)
         dice = self._dice("once")
         honest = list(self.honest.values())
         for member in dice.sample(honest, faults.bit_flips):
@@ -372,8 +395,52 @@ class Simulation:
         self.world.count("bit flips")
         member.kill()
         self.honest.pop(member.key, None)
+        self._flipped.append(member)
         member.flip_a_bit(self._dice(f"flip {member.name}"))
+        if member.rotten == "store":  # it may believe anything of who validates
+            del self._keys[member.key]
         member.start()
+
+    def _lose(self) -> None:
+        """Let a member lose a part of its disk, unless too many lack one.
+
+        It likes moments at which that could hurt: a member has signed at a height to which no other
+        has come, or it is locked.
+        """
+        dice = self._losing
+        whole = [member for member in self.honest.values() if member.is_whole and member.is_up]
+        if not whole or len(self.honest) - len(whole) >= self.faults.lost_disks:
+            return
+        part = self.faults.lost_part or dice.choice(LOST_PARTS)
+        hurts = [member for member in whole if self._would_hurt(member, part)]
+        if not hurts and dice.random() > LOST_ANYWAY:
+            return
+        member = dice.choice(hurts or whole)
+        self.world.count(f"lost: {part}")
+        member.kill()
+        member.lose(part)
+        member.start()
+
+    def _would_hurt(self, member: Member, part: str) -> bool:
+        """Return whether a member just now knows something by itself that it could lose."""
+        host, last = member.host, member.signer.last
+        assert host is not None
+        if last is None or last.request.height != host.height:
+            return False
+        if part in ("record", "all"):
+            others = [one.store_height for one in self.members if one is not member]
+            return member.store_height > max(others, default=0)
+        return host._driver.locked is not None and self._losing.random() < 0.2
+
+    def _operate(self, member: Member) -> None:
+        """Do what an operator does about a member that stopped for rot, or is mended."""
+        if member.host is not None and member.host.stopped and member.rotten == "store":
+            member.kill()
+            member.heal("store")
+        member.note_if_whole()
+        if not member.rotten and member in self._flipped:
+            self._flipped.remove(member)
+            self.honest[member.key] = self._keys[member.key] = member
 
     def _stall_long(self) -> None:
         assert self._sleeper is not None
@@ -467,6 +534,7 @@ class Simulation:
     def _look(self) -> None:
         """Look after members now and then: restart the dead, check that nobody gave up."""
         for member in self.members:
+            self._operate(member)
             if not member.is_up and (not self._is_faulty or self.random.random() < 0.2):
                 if self._is_faulty and self.faults.crash_every_ms and self.random.random() < 0.3:
                     member.plan.arm(self.random.randint(1, STEPS_MAX))
@@ -528,7 +596,7 @@ class Simulation:
         for first, second in self._pairs:
             if logged.get(first) and logged.get(second):
                 raise Violation(f"double spend: {first.hex()} and {second.hex()} are final")
-        if self.seed % 4 == 0:
+        if self.seed % REPLAYS_OF == 0:
             self.checks.replayed(self._foundation.genesis, members[0].store)
 
     def _report(self) -> Report:
@@ -544,6 +612,9 @@ class Simulation:
             pairs=len(self._pairs),
             changes=self.checks.register.changes,
             equivocations=self.checks.equivocations,
+            recorded=len(self.checks.recorded),
+            suspended=self.checks.register.suspended,
+            roots=self.checks.roots,
             virtual_us=self.world.now_us,
             happened={name: self.world.happened[name] for name in sorted(self.world.happened)},
         )

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from api.routes import exports
+from node.exports import Version, read_history
 from tests import builders
 from tests.api import life
-from tests.api.world import World
+from tests.api.world import World, store_of
 
 pytestmark = pytest.mark.anyio
 
@@ -198,3 +199,43 @@ async def test_payer_and_payee_get_the_same_statement_from_nodes_at_different_he
     ahead = await lived.client.get(path)
     assert ahead.content == behind
     assert ahead.headers["tallystick-height"] == str(lived.chain.ledger.last().height)
+
+
+def history_of(world: World, log_size: int) -> list[Version]:
+    """Return every version of every record in a log of this size, by key, from the store."""
+    rows = store_of(world.chain).snapshot.scan("history", prefix=b"", limit=10**6)
+    versions = (Version(row[:-9], int.from_bytes(row[-8:], "big"), value) for row, value in rows)
+    return [version for version in versions if version.sequence < log_size]
+
+
+@pytest.mark.parametrize("rows_max", [1, 7, 1_024])
+async def test_the_history_is_every_version_whatever_the_looks_and_goes_on_after_any_row(
+    lived: World, monkeypatch: pytest.MonkeyPatch, rows_max: int
+) -> None:
+    monkeypatch.setattr(exports, "CHUNK_ROWS_MAX", rows_max)
+    expected = history_of(lived, lived.chain.ledger.last().log_size)
+    answer = await lived.client.get("/v1/exports/history")
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert list(read_history(io.BytesIO(answer.content))) == expected
+    for at in (0, 1, len(expected) // 2, len(expected) - 1):
+        rest = await lived.client.get(f"/v1/exports/history?from={expected[at].row.hex()}")
+        assert list(read_history(io.BytesIO(rest.content))) == expected[at + 1 :]
+
+
+async def test_the_history_until_a_height_is_what_it_was_then(lived: World) -> None:
+    head = lived.chain.ledger.last()
+    before = (await lived.client.get("/v1/exports/history")).content
+    lived.node.commit(builders.enrol("firm-new", expires_at=lived.chain.now_ms + 60_000))
+    assert (await lived.client.get("/v1/exports/history")).content != before
+    until = await lived.client.get(f"/v1/exports/history?until={head.height}")
+    assert until.content == before
+    genesis = await lived.client.get("/v1/exports/history?until=0")
+    assert list(read_history(io.BytesIO(genesis.content))) == history_of(lived, 1)
+
+
+async def test_a_history_to_come_or_from_no_row_is_a_problem(lived: World) -> None:
+    path = "/v1/exports/history"
+    beyond = lived.chain.ledger.last().height + 1
+    assert await lived.problem(f"{path}?until={beyond}") == (404, "not_found")
+    assert await lived.problem(f"{path}?from=zz") == (400, "invalid_request")
+    assert await lived.problem(f"{path}?from={'00' * 300}") == (400, "invalid_request")

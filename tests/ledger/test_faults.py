@@ -41,7 +41,7 @@ def record_of(chain: Chain, one: Fault) -> FaultRecord:
 @pytest.mark.parametrize(
     ("faults", "sentence"),
     [
-        ((fault(validator=bytes(32)),), "which is no validator's key"),
+        ((fault(validator=bytes(32)),), "which does not validate"),
         ((fault(height=2),), "a fault at height 2, the block is 1"),
         ((fault(), fault(proof=bytes(31) + b"1")), "not distinct and ascending"),
         ((fault(height=1), fault(height=0)), "not distinct and ascending"),

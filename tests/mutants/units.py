@@ -25,7 +25,6 @@ from ledger.rules.governance import (
     set_validator,
     validators_at,
 )
-from ledger.rules.parties import VALIDATOR_KEYS, KeyOwner
 from ledger.rules.payables import Position, owed_net
 from ledger.rules.refusals import AmountOverflow
 from ledger.rules.sums import serial_id
@@ -96,9 +95,8 @@ def kept_after_a_fault(faulty: int, powers: list[int], height: int = 1) -> bool:
     first = ValidatorSetRecord(from_height=0, validators=validators)
     draft.put(VALIDATORS, ValidatorSchedule(sets=(first,)), "all")
     consensus = validator_keys(f"p{faulty}").consensus
-    draft.put(VALIDATOR_KEYS, KeyOwner(party=f"p{faulty}"), consensus.hex())
     fault = Fault(validator=consensus, kind="prevote", height=height, proof=bytes(32))
-    draft.apply(apply_faults(draft, (fault,), context(height=height)))
+    draft.apply(apply_faults(draft, draft, (fault,), context(height=height)))
     coming = validators_at(must(draft, VALIDATORS, "all"), height + VALIDATOR_LAG)
     assert validators_at(must(draft, VALIDATORS, "all"), height + 1) == first
     return any(one.keys.consensus == consensus for one in coming.validators)
@@ -114,19 +112,31 @@ def a_faulty_validator_goes_if_more_than_two_thirds_of_the_power_stay() -> None:
     assert not kept_after_a_fault(0, [2, 1, 1, 1, 1, 1]), "6 < 7"
 
 
-def a_fault_is_of_this_height_or_an_earlier_one() -> None:
+def judged(height: int, *sets: ValidatorSetRecord) -> str:
+    """Return what is wrong with a fault of "p" in block 7 of a ledger with these sets."""
     draft = Draft(Nothing())
-    consensus = validator_keys("p").consensus
-    draft.put(VALIDATOR_KEYS, KeyOwner(party="p"), consensus.hex())
-    problems = [
-        problem_of(
-            draft,
-            (Fault(validator=consensus, kind="prevote", height=height, proof=bytes(32)),),
-            7,
-        )
-        for height in (6, 7, 8)
-    ]
+    draft.put(VALIDATORS, ValidatorSchedule(sets=sets), "all")
+    key = validator_keys("p").consensus
+    fault = Fault(validator=key, kind="prevote", height=height, proof=bytes(32))
+    return problem_of(draft, (fault,), 7)
+
+
+def with_p(from_height: int, *, validates: bool) -> ValidatorSetRecord:
+    """Return a set with or without "p"."""
+    one = ValidatorRecord(party="p", keys=validator_keys("p"))
+    return ValidatorSetRecord(from_height=from_height, validators=(one,) if validates else ())
+
+
+def a_fault_is_of_this_height_or_an_earlier_one() -> None:
+    problems = [judged(height, with_p(0, validates=True)) for height in (6, 7, 8)]
     assert problems == ["", "", "a fault at height 8, the block is 7"]
+
+
+def a_fault_is_of_a_key_that_validates_or_soon_will() -> None:
+    assert not judged(7, with_p(0, validates=False), with_p(9, validates=True))
+    assert "does not validate" in judged(7, with_p(0, validates=False), with_p(10, validates=True))
+    assert not judged(7, with_p(0, validates=True), with_p(8, validates=False))
+    assert "does not validate" in judged(7, with_p(0, validates=True), with_p(7, validates=False))
 
 
 def who_does_not_validate_any_more_is_not_taken_out_again() -> None:
@@ -138,12 +148,13 @@ def who_does_not_validate_any_more_is_not_taken_out_again() -> None:
     )
     first = ValidatorSetRecord(from_height=0, validators=validators)
     draft.put(VALIDATORS, ValidatorSchedule(sets=(first,)), "all")
-    gone = validator_keys("gone").consensus
-    draft.put(VALIDATOR_KEYS, KeyOwner(party="gone"), gone.hex())
-    fault = Fault(validator=gone, kind="prevote", height=1, proof=bytes(32))
-    draft.apply(apply_faults(draft, (fault,), context(height=1)))
+    later = ValidatorSetRecord(from_height=3, validators=validators[1:])
+    gone = ValidatorSchedule(sets=(first, later))
+    draft.put(VALIDATORS, gone, "all")
+    fault = Fault(validator=validators[0].keys.consensus, kind="prevote", height=1, proof=bytes(32))
+    draft.apply(apply_faults(draft, draft, (fault,), context(height=1)))
     assert not must(draft, FAULTS, *fault_key(fault)).suspended
-    assert must(draft, VALIDATORS, "all").sets == (first,)
+    assert must(draft, VALIDATORS, "all") == gone
 
 
 def nets_are_settled_to_the_last_fen() -> None:
@@ -205,6 +216,7 @@ UNITS: tuple[Callable[[], None], ...] = (
     a_faulty_validator_goes_if_more_than_two_thirds_of_the_power_stay,
     who_does_not_validate_any_more_is_not_taken_out_again,
     a_fault_is_of_this_height_or_an_earlier_one,
+    a_fault_is_of_a_key_that_validates_or_soon_will,
     nets_are_settled_to_the_last_fen,
     what_ends_as_a_pause_begins_is_put_off,
     dead_and_unknown_keys_sign_nothing,

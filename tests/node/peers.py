@@ -238,7 +238,7 @@ def vote(
     )
 
 
-def certify(header: Header, signers: tuple[str, ...] = (FIRST, SECOND, OWN)) -> Certificate:
+def certify(header: Header, signers: tuple[str, ...] = (FIRST, SECOND, FOURTH)) -> Certificate:
     block = messages.block_id(header)
     votes = [vote(who, VoteKind.PRECOMMIT, (block,), height=header.height) for who in signers]
     return Certificate(

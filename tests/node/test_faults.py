@@ -55,7 +55,7 @@ def told(ports: Ports) -> list[FaultProof]:
 
 def waiting(host: Host) -> tuple[FaultProof, ...]:
     """Return what the host would put into a block."""
-    return host.faults.waiting(lambda fault: False)
+    return host.faults.waiting(lambda fault: True)
 
 
 def test_two_votes_become_one_proof_that_everybody_is_told() -> None:
@@ -192,8 +192,8 @@ def test_a_proven_fault_is_on_the_log_and_a_peer_gets_the_same_block_again() -> 
     assert decide(host, ports, proof) == (1,)
     fault = messages.fault_of(proof)
     assert fault.proof == proof_hash(proof)
-    assert host._ledger.is_recorded(fault)
-    assert host.faults.waiting(host._ledger.is_recorded) == ()
+    assert not host._ledger.may_record(fault)
+    assert host.faults.waiting(host._ledger.may_record) == ()
     ports.sent.clear()
     tell(host, SECOND, FaultMessage(proof=proof))
     assert told(ports) == [], "what the log says is no news"
@@ -236,10 +236,10 @@ def test_proofs_and_votes_that_wait_are_bounded() -> None:
     for height in range(PROOFS_MAX):
         assert known.learn(proof_of(*lie(height=height + 1)))
     assert not known.learn(proof_of(*lie(height=PROOFS_MAX + 1)))
-    assert len(known.waiting(lambda fault: False)) == 64
-    known.decided(FAULT_AGE_MAX + 9, {})
-    heights = [proof.height for proof in known.waiting(lambda fault: False)]
-    assert heights[0] == 10, "those of 64 heights ago are forgotten"
+    assert len(known.waiting(lambda fault: True)) == 64
+    known.decided(FAULT_AGE_MAX + 9, {}, lambda fault: True)
+    heights = [proof.height for proof in known.waiting(lambda fault: True)]
+    assert heights[0] == 11, "what the next block could not carry is forgotten"
 
 
 @pytest.mark.parametrize(("later", "noticed"), [(LATE_HEIGHTS - 1, True), (LATE_HEIGHTS, False)])
@@ -247,9 +247,9 @@ def test_votes_of_the_last_heights_are_remembered(later: int, noticed: bool) -> 
     known = Faults()
     first, second = lie()
     place = (first.validator, first.kind, first.round)
-    known.decided(1, {place: first})
+    known.decided(1, {place: first}, lambda fault: True)
     for height in range(2, 2 + later):
-        known.decided(height, {})
+        known.decided(height, {}, lambda fault: True)
     assert (known.contradicted_by(second) is not None) is noticed
     assert known.contradicted_by(first) is None
 
@@ -276,7 +276,7 @@ def test_a_certified_block_of_another_branch_stops_the_node_and_names_the_guilty
     header = msgspec.structs.replace(header, proposer=consensus_key(proposer))
     with pytest.raises(ForkSeen, match="proven guilty") as seen:
         offer(host, proposer, proposal(proposer, header, body), body)
-    assert set(seen.value.found.named) == {consensus_key(FIRST), consensus_key(SECOND)}
+    assert set(seen.value.found.named) == {consensus_key(who) for who in (FIRST, SECOND, FOURTH)}
 
 
 def test_a_forged_branch_stops_nobody() -> None:

@@ -4,8 +4,9 @@ from random import Random
 
 import pytest
 
+from node.simulation.checks import state_root
 from node.simulation.disk import CrashPlan, SimulatedLogFile, SimulatedSlotFile, flipped
-from node.simulation.faults import Faults
+from node.simulation.faults import LOST_PARTS, Faults
 from node.simulation.simulation import Report, Simulation, run_seed
 from node.wal import WalDamaged, WriteAheadLog
 
@@ -31,21 +32,76 @@ def test_a_network_bears_a_flipped_bit_on_a_third_less_one_of_its_disks() -> Non
     reports = run_many(Faults(lasts_ms=3_000, bit_flips=1, crash_every_ms=1_000))
     assert sum(report.happened["bit flips"] for report in reports) == SEEDS
     assert sum(report.happened.get("damage that stopped a member", 0) for report in reports) > 0
+    assert sum(report.happened.get("parts put aside for rot", 0) for report in reports) > 0
 
 
-def test_a_member_with_a_damaged_disk_stays_down() -> None:
+@pytest.mark.parametrize("part", LOST_PARTS)
+def test_what_a_member_loses_of_its_disk_is_made_good(part: str) -> None:
+    reports = run_many(Faults(lost_disks=1, lost_part=part, drop=0.1))
+    lost = sum(report.happened.get(f"lost: {part}", 0) for report in reports)
+    assert lost > SEEDS // 3
+    assert sum(report.happened.get("losses made good", 0) for report in reports) > lost // 2
+
+
+def test_no_more_members_lack_something_than_may() -> None:
+    simulation = Simulation(3, validators=7, faults=Faults(lost_disks=2, drop=0.2))
+    lacking: list[int] = []
+
+    def count() -> None:
+        lacking.append(sum(not member.is_whole for member in simulation.members))
+        simulation.world.after(10_000, count)
+
+    count()
+    simulation.run()
+    assert max(lacking) == 2
+
+
+def test_a_member_that_lost_its_record_hears_nothing_that_was_sent_before() -> None:
+    simulation = Simulation(0, validators=4, faults=Faults(replay_every_ms=100))
+    one, other = simulation.members[:2]
+    one.start()
+    other.start()
+    simulation.world.run_until(100_000)
+    heard: list[str] = []
+    assert simulation.network._history, "they told each other where they are"
+    other.kill()
+    other.lose("all")
+    other.receive = lambda peer, channel, payload: heard.append(peer)  # type: ignore[method-assign]
+    other.start()
+    simulation.network.repeat(1_000)
+    simulation.world.run_until(101_000)
+    assert heard == []
+
+
+def test_the_twin_of_the_state_tree_knows_its_root() -> None:
+    store = Simulation(0, validators=4).members[0].store
+    assert state_root(store.state) == store.state_root()
+    assert state_root({}) == bytes(32)
+
+
+def test_a_member_that_stopped_for_rot_comes_back() -> None:
     simulation = Simulation(0, validators=4, faults=Faults())
     member = simulation.members[0]
     member.start()
     member.kill()
-    member.is_damaged = True
+    member.rotten = "store"
     member.store.state.clear()
-    member.store.certificates.clear()
+    member.start()
+    assert not member.is_up
+    assert not member.rotten, "its operator put the store aside"
+    member.start()
+    assert member.is_up
+
+
+def test_a_record_that_rots_is_made_anew_and_its_key_silent() -> None:
+    simulation = Simulation(0, validators=4, faults=Faults())
+    member = simulation.members[0]
+    member.rotten = "record"
     member._slots._durable = bytes(len(member._slots._durable))
     member.start()
-    assert member.is_gone
+    assert not member.is_up
     member.start()
-    assert not member.is_up, "its key might sign where it signed before"
+    assert member.signer.is_silent
 
 
 def test_an_error_on_a_sound_disk_is_no_excuse() -> None:

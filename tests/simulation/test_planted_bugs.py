@@ -4,30 +4,46 @@ A bug is planted in the code that every member runs, honest or not; the checks d
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any
 
+import msgspec
 import pytest
 
-from consensus import rounds, votebook
+from consensus import certificate, evidence, rounds, votebook
+from consensus import messages as consensus_messages
 from consensus.driver import Driver
 from consensus.effects import Effect
 from consensus.inputs import ProposalReceived, TimeoutExpired
 from consensus.messages import Proposal, Vote, VoteKind
 from consensus.rounds import RoundState, Transition
 from consensus.validators import ValidatorSet
-from ledger.blocks import BlockRefused
-from ledger.encoding.codec import NotCanonical
+from ledger import execute, invariants, state_tree
+from ledger.blocks import BlockInput, BlockRefused
+from ledger.encoding import merkle
+from ledger.encoding.codec import NotCanonical, Record
 from ledger.execute import Execution
+from ledger.invariants import InvariantBroken
 from ledger.ledger import Ledger
 from ledger.rules import claims, governance, vouchers
+from ledger.rules import faults as faults_module
+from ledger.rules.base import Context
+from ledger.rules.calendar import DAY_MS
 from ledger.rules.governance import ValidatorSetRecord
+from ledger.store.memory import MemoryStore, _NoPages
+from ledger.store.tree import TreeBesideStore
+from ledger.view import Draft, StateView
 from node import host as host_module
 from node import messages
+from node.faults import Faults as Proofs
 from node.host import Host, validator_set
 from node.messages import Header
 from node.signer import Refused, Signer, SignRequest
+from node.silence import Silence
+from node.simulation import checks, liar, member
 from node.simulation.disk import SimulatedSlotFile
 from node.simulation.faults import Faults
 from node.simulation.simulation import Failed, run_seed
@@ -47,6 +63,20 @@ LYING_AND_CRASHING = Faults(
 FAILING_DISKS = Faults(
     full_every_ms=300, sync_error_every_ms=100, crash_every_ms=150, delay_mean_ms=20.0
 )
+LOSING_STORES = Faults(
+    lost_disks=1, lost_part="store", delay_mean_ms=60.0, drop=0.35, keeps_order=False
+)
+LOSING_LOGS = replace(LOSING_STORES, lost_part="log")
+LOSING_ENDS = replace(LOSING_STORES, lost_part="end of the log", delay_mean_ms=200.0)
+LOSING_ALL = Faults(
+    lasts_ms=20_000,
+    lost_disks=1,
+    lost_part="all",
+    delay_mean_ms=10.0,
+    drop=0.3,
+    starved="precommit",
+    keeps_order=False,
+)
 CHURNING = Faults(churn_every_ms=500, delay_mean_ms=20.0, crash_every_ms=1_500)
 REPEATING = Faults(delay_mean_ms=20.0, duplicate=0.5)
 
@@ -55,6 +85,11 @@ WRONG_SET = (
     *("Violation: certificate", "Violation: wrong proposer", "Violation: no polka"),
     *("Violation: no offer", "Violation: disagreement", "Violation: not live"),
 )
+
+NO_PAGES = _NoPages()
+SIGNS = (host_module, certificate, evidence, checks, liar)
+"""Who makes sign bytes."""
+STOPPED = tuple(f"Violation: v{index} stopped" for index in range(10))
 
 Patch = pytest.MonkeyPatch
 
@@ -256,6 +291,131 @@ def signature_leaves_before_its_record_is_durable(patch: Patch) -> None:
     patch.setattr(SimulatedSlotFile, "sync", lambda file: None)
 
 
+# --- lost disks ----------------------------------------------------------------------------------
+
+
+def silence_ends_at_once(patch: Patch) -> None:
+    patch.setattr(Silence, "may_have_signed", lambda silence, own, height, powers: height + 1)
+
+
+def watermark_one_too_low(patch: Patch) -> None:
+    correct = Silence.may_have_signed
+
+    def planted(silence: Silence, own: str, height: int, powers: Mapping[str, int]) -> int | None:
+        found = correct(silence, own, height, powers)
+        return None if found is None else found - 1
+
+    patch.setattr(Silence, "may_have_signed", planted)
+
+
+def log_above_the_store_truncated(patch: Patch) -> None:
+    correct = Host._take_up_log
+
+    def planted(host: Host) -> None:
+        if host._is_behind_log:
+            for file in host._wal._files:
+                file.truncate(0)
+            host._wal.height, host._wal.records = None, ()
+        correct(host)
+
+    patch.setattr(Host, "_take_up_log", planted)
+
+
+def log_above_the_store_not_replayed(patch: Patch) -> None:
+    correct = Host._commit
+
+    def planted(host: Host, *arguments: Any) -> None:
+        with pytest.MonkeyPatch.context() as forgetful:
+            if host._is_behind_log:
+                forgetful.setattr(Host, "_take_up_log", lambda host: None)
+            correct(host, *arguments)
+
+    patch.setattr(Host, "_commit", planted)
+
+
+def record_made_again_as_a_new_one(patch: Patch) -> None:
+    patch.setattr(member, "UNKNOWN_HEIGHT", 0)
+
+
+def last_signature_not_explained(patch: Patch) -> None:
+    patch.setattr(Host, "_explains_the_last_signature", lambda host, effects: True)
+
+
+def log_lost_and_nobody_minds(patch: Patch) -> None:
+    patch.setattr(Host, "_height_not_to_sign_below", lambda host: host._wal.height or 0)
+
+
+# --- faults on the log ---------------------------------------------------------------------------
+
+
+def proofs_not_verified(patch: Patch) -> None:
+    patch.setattr(host_module, "verify_proof", lambda *arguments: None)
+
+
+def faults_recorded_twice(patch: Patch) -> None:
+    patch.setattr(faults_module, "is_recorded", lambda view, fault: False)
+
+
+def faults_suspend_below_four(patch: Patch) -> None:
+    patch.setattr(faults_module, "VALIDATORS_LEFT_MIN", 1)
+    patch.setattr(faults_module, "_power", lambda validators: 1)
+
+
+def suspended_at_once(patch: Patch) -> None:
+    def planted(draft: Draft, party: str, validator: Any, context: Context) -> None:
+        governance.set_validator(
+            draft, party, validator, replace(context, height=context.height - 1)
+        )
+
+    patch.setattr(faults_module, "set_validator", planted)
+
+
+def faults_left_out_by_the_proposer(patch: Patch) -> None:
+    correct = Host._build
+
+    def planted(host: Host, round_: int) -> None:
+        with pytest.MonkeyPatch.context() as silent:
+            silent.setattr(Proofs, "waiting", lambda faults, may_record: ())
+            correct(host, round_)
+
+    patch.setattr(Host, "_build", planted)
+
+
+# --- state roots ---------------------------------------------------------------------------------
+
+
+def root_of_the_state_after(patch: Patch) -> None:
+    correct = execute.BlockBuilder.finish
+
+    def planted(builder: execute.BlockBuilder, block: BlockInput) -> Execution:
+        written = {write.key: write.value for write in builder._writes}
+
+        def root(store: MemoryStore) -> bytes:
+            return state_tree.update(NO_PAGES, {**store.state, **written}).root
+
+        with pytest.MonkeyPatch.context() as late:
+            late.setattr(MemoryStore, "state_root", root)
+            return correct(builder, block)
+
+    patch.setattr(execute.BlockBuilder, "finish", planted)
+
+
+def root_of_changed_keys_alone(patch: Patch) -> None:
+    def planted(tree: TreeBesideStore, values: dict[bytes, bytes]) -> bytes:
+        return state_tree.update(NO_PAGES, values).root
+
+    patch.setattr(TreeBesideStore, "_fold", planted)
+
+
+def fold_loses_a_value(patch: Patch) -> None:
+    correct = TreeBesideStore._fold
+
+    def planted(tree: TreeBesideStore, values: dict[bytes, bytes]) -> bytes:
+        return correct(tree, dict(sorted(values.items())[1:]))
+
+    patch.setattr(TreeBesideStore, "_fold", planted)
+
+
 # --- disks ---------------------------------------------------------------------------------------
 
 
@@ -281,6 +441,69 @@ def double_spend_check_dropped(patch: Patch) -> None:
 
 def spent_ids_forgotten(patch: Patch) -> None:
     patch.setattr(Ledger, "is_logged", lambda ledger, transaction: False)
+
+
+def broken_invariants_swallowed(patch: Patch) -> None:
+    double_spend_check_dropped(patch)
+    correct = invariants.check_changes
+
+    def planted(before: StateView, after: Mapping[bytes, Record]) -> None:
+        with suppress(InvariantBroken):
+            correct(before, after)
+
+    patch.setattr(execute, "check_changes", planted)
+
+
+def time_as_a_float(patch: Patch) -> None:
+    """Days as a float and back: on some machines one rounds, on others one cuts."""
+    correct = Host._block_input
+
+    def planted(host: Host, header: Header, body: messages.Body) -> BlockInput:
+        assert host._signer is not None
+        back = round if host._signer.public_key[0] % 2 else int
+        return correct(
+            host,
+            msgspec.structs.replace(header, time_ms=back(header.time_ms / DAY_MS * DAY_MS)),
+            body,
+        )
+
+    patch.setattr(Host, "_block_input", planted)
+
+
+def changes_not_sorted(patch: Patch) -> None:
+    """Members go through a set of keys in the order of their processes' hash seeds."""
+    correct_execute, correct_propose = Ledger.execute, Ledger.propose
+    process: list[int] = []
+
+    def root(values: dict[bytes, bytes]) -> bytes:
+        order = sorted(values, key=lambda key: sha256(b"%d" % process[0] + key).digest())
+        return merkle.root(
+            [len(key).to_bytes(2, "big") + key + sha256(values[key]).digest() for key in order]
+        )
+
+    def executed(ledger: Ledger, *arguments: Any, **named: Any) -> Execution:
+        process[:] = [id(ledger)]
+        return correct_execute(ledger, *arguments, **named)
+
+    def proposed(ledger: Ledger, *arguments: Any, **named: Any) -> tuple[bytes, ...]:
+        process[:] = [id(ledger)]
+        return correct_propose(ledger, *arguments, **named)
+
+    patch.setattr(Ledger, "execute", executed)
+    patch.setattr(Ledger, "propose", proposed)
+    patch.setattr(execute, "changes_root", root)
+
+
+def log_id_left_out_of_sign_bytes(patch: Patch) -> None:
+    for name in ("vote_sign_bytes", "proposal_sign_bytes"):
+        correct = getattr(consensus_messages, name)
+
+        def planted(log_id: bytes, *rest: Any, correct: Callable[..., bytes] = correct) -> bytes:
+            return correct(bytes(32), *rest)
+
+        for module in SIGNS:
+            if hasattr(module, name):
+                patch.setattr(module, name, planted)
 
 
 def expiry_not_checked(patch: Patch) -> None:
@@ -366,8 +589,9 @@ BUGS = (
     PlantedBug(
         name="votes before the log is durable (E2)",
         plant=votes_before_the_log_is_durable,
-        faults=LYING_AND_CRASHING,
-        caught_as=("Violation: lock broken", "Violation: disagreement"),
+        faults=CRASHING,
+        # The record tells that the log lacks something (N6.5): too many keys are silent then.
+        caught_as=("Violation: lock broken", "Violation: disagreement", "Violation: not live"),
     ),
     PlantedBug(
         name="signer forgets",
@@ -380,6 +604,121 @@ BUGS = (
         plant=signature_leaves_before_its_record_is_durable,
         faults=CRASHING,
         caught_as=("Violation: contradiction", "SignerDamaged"),
+    ),
+    PlantedBug(
+        name="silence of a lost record ends at once (N10)",
+        plant=silence_ends_at_once,
+        faults=LOSING_ALL,
+        caught_as=("Violation: contradiction", "Violation: lock broken"),
+    ),
+    PlantedBug(
+        name="watermark one height too low (N10)",
+        plant=watermark_one_too_low,
+        faults=LOSING_ALL,
+        caught_as=("Violation: contradiction", "Violation: lock broken"),
+    ),
+    PlantedBug(
+        name="a lost record is made again as a new key's",
+        plant=record_made_again_as_a_new_one,
+        faults=LOSING_ALL,
+        caught_as=("Violation: contradiction", "Violation: lock broken"),
+    ),
+    PlantedBug(
+        name="log above the store truncated (N6.5)",
+        plant=log_above_the_store_truncated,
+        faults=LOSING_STORES,
+        caught_as=("Violation: contradiction", "Violation: lock broken"),
+    ),
+    PlantedBug(
+        name="log above the store not replayed (N6.5)",
+        plant=log_above_the_store_not_replayed,
+        faults=LOSING_STORES,
+        caught_as=("Violation: contradiction", "Violation: lock broken"),
+    ),
+    PlantedBug(
+        name="log lost, record not looked at (N6.5)",
+        plant=log_lost_and_nobody_minds,
+        faults=LOSING_LOGS,
+        caught_as=("Violation: contradiction", "Violation: lock broken"),
+    ),
+    PlantedBug(
+        name="last signature not explained by the log (N6.5)",
+        plant=last_signature_not_explained,
+        faults=LOSING_ENDS,
+        caught_as=("Violation: contradiction", "Violation: lock broken"),
+    ),
+    PlantedBug(
+        name="proofs of faults not verified (N9.2)",
+        plant=proofs_not_verified,
+        faults=LYING,
+        caught_as=("Violation: the log blames", *STOPPED),
+    ),
+    PlantedBug(
+        name="a fault recorded twice (R15.1)",
+        plant=faults_recorded_twice,
+        faults=LYING,
+        caught_as=("Violation: a fault stands on the log twice",),
+    ),
+    PlantedBug(
+        name="faults left out by the proposer (N9.3)",
+        plant=faults_left_out_by_the_proposer,
+        faults=LYING,
+        caught_as=("Violation: not recorded",),
+    ),
+    PlantedBug(
+        name="a fault suspends below four (R15.3)",
+        plant=faults_suspend_below_four,
+        faults=LYING,
+        caught_as=WRONG_SET,
+    ),
+    PlantedBug(
+        name="suspension acts one height early (R15.2)",
+        plant=suspended_at_once,
+        faults=LYING,
+        caught_as=WRONG_SET,
+        validators=7,
+    ),
+    PlantedBug(
+        name="state root of the state after the block (B7)",
+        plant=root_of_the_state_after,
+        faults=Faults(),
+        caught_as=("Violation: state root",),
+    ),
+    PlantedBug(
+        name="state root of changed keys alone (V1)",
+        plant=root_of_changed_keys_alone,
+        faults=Faults(),
+        caught_as=("Violation: state root",),
+    ),
+    PlantedBug(
+        name="state tree loses a value (V1)",
+        plant=fold_loses_a_value,
+        faults=Faults(),
+        caught_as=("Violation: state root",),
+    ),
+    PlantedBug(
+        name="log id left out of sign bytes (M2)",
+        plant=log_id_left_out_of_sign_bytes,
+        faults=LYING,
+        caught_as=("Violation: the log blames", "Violation: an honest key", *STOPPED),
+    ),
+    PlantedBug(
+        name="time as a float (B6)",
+        plant=time_as_a_float,
+        faults=LOSING,
+        caught_as=("Violation: time", "AssertionError: certified block", *STOPPED),
+    ),
+    PlantedBug(
+        name="changes not sorted (B4)",
+        plant=changes_not_sorted,
+        faults=LOSING,
+        caught_as=("Violation: not live",),
+    ),
+    PlantedBug(
+        name="broken invariants swallowed (I)",
+        plant=broken_invariants_swallowed,
+        faults=Faults(),
+        caught_as=("Violation: double spend", "Violation: overspent"),
     ),
     PlantedBug(
         name="disk errors of the log swallowed",
@@ -455,8 +794,8 @@ def test_the_simulator_sees(
     assert seen is not None, f"{SEEDS_MAX} seeds did not see: {bug.name}"
 
 
-def test_at_least_twelve_different_bugs_are_planted() -> None:
-    assert len({bug.name for bug in BUGS}) == len(BUGS) >= 12
+def test_at_least_forty_different_bugs_are_planted() -> None:
+    assert len({bug.name for bug in BUGS}) == len(BUGS) >= 40
 
 
 @pytest.mark.parametrize(
@@ -471,6 +810,10 @@ def test_at_least_twelve_different_bugs_are_planted() -> None:
         REPEATING,
         FAILING_DISKS,
         CHURNING,
+        LOSING_STORES,
+        LOSING_LOGS,
+        LOSING_ALL,
+        LOSING_ENDS,
     ],
     ids=lambda faults: str(faults).split("(")[1][:40],
 )

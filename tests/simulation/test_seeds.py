@@ -57,7 +57,10 @@ def check_that_it_happened(outcomes: list[Outcome]) -> None:
         assert report.transactions > 0
         assert report.delivered > 0 or outcome.validators == 1
     done = totals(outcomes)
-    for name in ("double spends tried", "lies noticed", "crashes", "partitions", "replays"):
+    for name in (
+        *("double spends tried", "lies noticed", "crashes", "partitions", "replays"),
+        *("faults on the log", "state roots compared"),
+    ):
         assert done[name] > 0, name
     assert done["messages"] >= SIZE.messages * JOB_SEEDS // SIZE.seeds
 
@@ -188,5 +191,6 @@ def test_those_who_fail_for_good_stay_below_a_third() -> None:
     for validators in (1, 3, 4, 6, 7):
         for seed in range(50):
             faults = draw(Random(seed), validators)
-            assert 3 * (faults.liars + faults.bit_flips) < validators
-            assert not (faults.churn_every_ms and (faults.liars or faults.day_off))
+            failing = faults.liars + faults.bit_flips + faults.lost_disks
+            assert 3 * failing < validators
+            assert not (faults.churn_every_ms and (failing or faults.day_off))

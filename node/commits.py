@@ -1,14 +1,19 @@
-"""Checks the chain of commits beside a replayed log, block by block (spec A2)."""
+"""The chain of commits beside a log: each height decided by those who validate it (spec A2)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from consensus.certificate import CertificateInvalid, verify_certificate
+from consensus.certificate import Certificate, CertificateInvalid, verify_certificate
+from consensus.validators import ValidatorSet
 from ledger.blocks import BlockRecord, record_hash
 from ledger.encoding import crypto
 from ledger.encoding.codec import NotCanonical
-from ledger.rules.governance import ValidatorSetRecord
+from ledger.rules.governance import ValidatorSchedule, validators_at
 from node import messages
 from node.host import validator_set
+from node.messages import StoredCommit
+
+OnCommit = Callable[[StoredCommit, bytes], None]
+"""Told of each commit that holds, and of its bytes, in the order of heights."""
 
 
 class CommitInvalid(Exception):
@@ -20,34 +25,43 @@ class CommitInvalid(Exception):
 
 
 class CommitChain:
-    """Follows the commits of every height, those of blocks that logged nothing too."""
+    """Follows the commits of every height, those of blocks that logged nothing too.
 
-    def __init__(self, log_id: bytes, commits: Iterator[tuple[int, bytes]]) -> None:
+    Whoever calls gives the schedule of validators as it was before the block: a set that a block
+    decides acts two heights on, so the schedule holds for all heights through that block.
+    """
+
+    def __init__(
+        self,
+        log_id: bytes,
+        commits: Iterator[tuple[int, bytes]],
+        on_commit: OnCommit = lambda *_: None,
+    ) -> None:
         self._log_id = log_id
         self._commits = commits
+        self._on_commit = on_commit
         self._parent = messages.NO_BLOCK
-        self._record_hash = log_id
-        self._time_ms = 0
+        self._parent_certificate: Certificate | None = None
+        self._parent_set: ValidatorSet | None = None
+        self.record_hash = log_id
+        """App hash after the last verified height."""
+        self.time_ms = 0
         self.height = 0
         """The last height whose commit was verified."""
 
-    def advance_to(self, record: BlockRecord, validators: ValidatorSetRecord) -> None:
+    def advance_to(self, record: BlockRecord, schedule: ValidatorSchedule) -> None:
         """Verify all commits through that of a block with a record; raise CommitInvalid."""
         while self.height < record.height - 1:
-            self._next(validators, None)
-        self._next(validators, record)
+            self._next(schedule, None)
+        self._next(schedule, record)
 
-    def finish(self, validators: ValidatorSetRecord) -> None:
+    def finish(self, schedule: ValidatorSchedule) -> None:
         """Verify what follows the last record: heights that logged nothing."""
-        while self._next(validators, None, may_end=True):
+        while self._next(schedule, None, may_end=True):
             pass
 
     def _next(
-        self,
-        validators: ValidatorSetRecord,
-        record: BlockRecord | None,
-        *,
-        may_end: bool = False,
+        self, schedule: ValidatorSchedule, record: BlockRecord | None, *, may_end: bool = False
     ) -> bool:
         expected = self.height + 1
         height, data = next(self._commits, (0, b""))
@@ -61,7 +75,7 @@ class CommitChain:
             raise CommitInvalid(height=expected, reason=str(error)) from None
         header, certificate = commit.header, commit.certificate
         if record is not None:
-            self._record_hash = record_hash(record)
+            self.record_hash = record_hash(record)
             if header.time_ms != record.time_ms:
                 raise CommitInvalid(height=expected, reason="its time is not the record's")
         block_id = messages.block_id(header)
@@ -69,48 +83,41 @@ class CommitChain:
             (header.log_id != self._log_id, "it is of another log"),
             (header.height != expected, f"its header says height {header.height}"),
             (header.parent != self._parent, "its parent is not the block before"),
-            (header.time_ms <= self._time_ms, "its time is not after its parent's"),
-            (header.record_hash != self._record_hash, "it certifies another record"),
+            (header.time_ms <= self.time_ms, "its time is not after its parent's"),
+            (header.record_hash != self.record_hash, "it certifies another record"),
             (certificate.block_id != block_id, "its certificate is of another block"),
             (certificate.height != expected, "its certificate is of another height"),
         )
         for is_wrong, reason in problems:
             if is_wrong:
                 raise CommitInvalid(height=expected, reason=reason)
+        acting = validator_set(validators_at(schedule, expected))
         try:
-            verify_certificate(
-                certificate,
-                validator_set(validators),
-                self._log_id,
-                header.epoch,
-                crypto.verify,
-            )
+            verify_certificate(certificate, acting, self._log_id, header.epoch, crypto.verify)
         except CertificateInvalid as error:
             raise CommitInvalid(height=expected, reason=str(error)) from None
-        self._check_previous(commit, validators)
-        self._parent, self._time_ms = block_id, header.time_ms
+        self._check_previous(commit)
+        self._parent, self._parent_certificate, self._parent_set = block_id, certificate, acting
+        self.time_ms = header.time_ms
         self.height = expected
+        self._on_commit(commit, data)
         return True
 
-    def _check_previous(
-        self, commit: messages.StoredCommit, validators: ValidatorSetRecord
-    ) -> None:
+    def _check_previous(self, commit: StoredCommit) -> None:
         """Raise CommitInvalid unless the block carried a certificate of its parent that holds."""
         height = self.height + 1
         if not commit.previous and self.height == 0:
             return
-        if not commit.previous or self.height == 0:
+        if not commit.previous or self._parent_set is None:
             raise CommitInvalid(height=height, reason="it lacks its parent's certificate")
         carried = commit.previous[0]
+        if carried == self._parent_certificate:  # mostly the very one that was just verified
+            return
         if (carried.height, carried.block_id) != (self.height, self._parent):
             raise CommitInvalid(height=height, reason="it carries a certificate of another parent")
         try:
             verify_certificate(
-                carried,
-                validator_set(validators),
-                self._log_id,
-                commit.header.epoch,
-                crypto.verify,
+                carried, self._parent_set, self._log_id, commit.header.epoch, crypto.verify
             )
         except CertificateInvalid as error:
             raise CommitInvalid(
