@@ -14,7 +14,7 @@ from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans
 from localnet.network import LocalNetwork
 from tests.cluster.support import PATIENCE_S, Cluster, running_cluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.ci]
 
 SUSPENDED_S = 10
 DISK = "24m"

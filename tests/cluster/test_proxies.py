@@ -74,6 +74,7 @@ def test_two_halves_stand_still_and_the_whole_goes_on(tmp_path: Path) -> None:
         cluster.wait_same_head()
 
 
+@pytest.mark.ci
 def test_a_slow_line_slows_nobody_else(tmp_path: Path) -> None:
     with behind_proxies(tmp_path) as (cluster, proxies):
         slow = cluster.parties[0]
@@ -85,6 +86,7 @@ def test_a_slow_line_slows_nobody_else(tmp_path: Path) -> None:
         assert all(one == hashes[0] for one in hashes)
 
 
+@pytest.mark.ci
 def test_a_node_that_is_heard_by_nobody_follows_and_comes_back(tmp_path: Path) -> None:
     with behind_proxies(tmp_path) as (cluster, proxies):
         mute, *others = cluster.parties
@@ -98,6 +100,7 @@ def test_a_node_that_is_heard_by_nobody_follows_and_comes_back(tmp_path: Path) -
         cluster.final(cluster.transfer(1, 2, 7), party=mute)
 
 
+@pytest.mark.ci
 def test_one_direction_of_one_line_may_stall(tmp_path: Path) -> None:
     with behind_proxies(tmp_path) as (cluster, proxies):
         one, other = cluster.parties[:2]

@@ -38,6 +38,8 @@ ROUNDS = 3
 ONE_TRAITOR = Shape(keys=4, twins=1)
 CHOICES = ONE_TRAITOR.choices()
 RELABELLINGS = ONE_TRAITOR.relabellings()
+SLOW = (20,)
+"""A first choice with 4,096 runs, which the default run leaves to continuous integration."""
 FIRST = tuple(
     index
     for index in range(len(CHOICES))
@@ -83,7 +85,9 @@ def test_the_scenarios_are_counted() -> None:
     assert sum(orbits(fixing(first), ROUNDS - 1) for first in FIRST) == RUNS_REDUCED
 
 
-@pytest.mark.parametrize("first", FIRST)
+@pytest.mark.parametrize(
+    "first", [pytest.param(one, marks=pytest.mark.ci) if one in SLOW else one for one in FIRST]
+)
 def test_one_traitor_of_four_makes_no_fork_in_any_scenario(
     first: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

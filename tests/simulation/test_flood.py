@@ -75,9 +75,8 @@ class Flooder:
 
     def _far_round(self) -> tuple[Channel, bytes]:
         host = self._host()
-        return self._vote(
-            host.height, host.round + self._dice.randint(WINDOW_MAX + 1, ROUND_MAX // 2)
-        )
+        most = self._dice.choice((WINDOW_MAX, ROUND_MAX // 2))
+        return self._vote(host.height, host.round + self._dice.randint(1, most))
 
     def _far_height(self) -> tuple[Channel, bytes]:
         return self._vote(self._host().height + self._dice.randint(2, 10**9), 0)

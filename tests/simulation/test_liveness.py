@@ -53,7 +53,7 @@ def healed_within_us(town: Town) -> int:
         (4, 1, the_proposer),
         (4, 2, blocks),
         (4, 3, blocks),
-        (7, 4, the_proposer),
+        pytest.param(7, 4, the_proposer, marks=pytest.mark.ci),
         pytest.param(7, 5, blocks, marks=pytest.mark.long),
     ],
 )
