@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SPEC = ROOT / "docs" / "spec"
 PAGES = {
     name: (SPEC / f"{name}.md").read_text(encoding="utf-8")
-    for name in ("wire", "transactions", "kinds", "rules", "blocks", "state")
+    for name in ("wire", "transactions", "kinds", "rules", "blocks", "state", "log")
 }
 
 
@@ -121,7 +121,7 @@ def test_the_record_lists_its_fields_in_order() -> None:
     assert found == sorted(found)
 
 
-CLAUSE = re.compile(r"\b(?:[WXTRGBLSIAV]\d+(?:\.\d+)?)\b")
+CLAUSE = re.compile(r"\b(?:[WXTRGBLSIAVY]\d+(?:\.\d+)?)\b")
 
 
 def defined(page: str) -> set[str]:
