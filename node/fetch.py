@@ -29,6 +29,10 @@ class FetchBroken(Exception):
     """The server does not answer, or not with what was asked for; what was fetched stays."""
 
 
+class AddressInvalid(ValueError):
+    """What was given is no address of a server."""
+
+
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Through which block everything is fetched: chosen once, so that all parts fit."""
 
@@ -178,8 +182,18 @@ def _stream(client: httpx2.Client, path: str) -> Iterator[bytes]:
 
 
 def client_of(url: str) -> httpx2.Client:
-    """Return a client for a server's address; raise FetchBroken if it is none."""
+    """Return a client for a server's address; raise AddressInvalid if it is none.
+
+    Everything that is exported is public, so a name and a password have no place in the address;
+    it is not repeated, since they would be seen.
+    """
+    expected = "expected http://HOST:PORT or https://HOST"
     try:
-        return httpx2.Client(base_url=url, timeout=SILENCE_S, trust_env=False)
+        parsed = httpx2.URL(url)
     except httpx2.InvalidURL as error:
-        raise FetchBroken(f"{url} is no address: {error}") from None
+        raise AddressInvalid(f"{expected}: {error}") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise AddressInvalid(f"{expected}, got another scheme or no host")
+    if parsed.userinfo or parsed.query or parsed.fragment or parsed.path.endswith("/v1"):
+        raise AddressInvalid(f"{expected}, without name, password, /v1 and what follows")
+    return httpx2.Client(base_url=parsed, timeout=SILENCE_S, trust_env=False)

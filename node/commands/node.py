@@ -158,7 +158,8 @@ def _config(folder: Path) -> NodeConfig:
     metavar="NAME=KEY",
     help="A node that may link without validating, and its link key.",
 )
-@click.option("--links-per-address", default=2, show_default=True)
+@click.option("--links-per-address", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--replace", is_flag=True, help="Write over a configuration that is there.")
 def config(
     *,
     folder: Path,
@@ -168,13 +169,15 @@ def config(
     peers: tuple[str, ...],
     observers: tuple[str, ...],
     links_per_address: int,
+    replace: bool,
 ) -> None:
     """Write the node's configuration beside its keys, and take its genesis in."""
     data = genesis.read_bytes()
     try:
         registered = validators_of(parse_genesis(data))
     except (GenesisInvalid, NotCanonical) as error:
-        raise UsageError(f"{genesis}: {error}") from None
+        raise UsageError(f"{genesis} is not a genesis: {error}") from None
+    _require_free(folder, data, replace=replace)
     link_key = crypto.public_key(load_keys(folder / "node-keys.json")["link"])
     if registered.get(party) != link_key:
         say(f"genesis does not name these keys of {party}: it observes until members vote it in")
@@ -193,6 +196,19 @@ def config(
         shutil.copyfile(genesis, made.genesis)
     (folder / "node.toml").write_text(config_text(made), encoding="utf-8")
     emit({"party": party, "log_id": log_id_of(data).hex(), "config": str(folder / "node.toml")})
+
+
+def _require_free(folder: Path, genesis: bytes, *, replace: bool) -> None:
+    """Refuse to take a node's configuration or ledger away from it."""
+    path, known = folder / "node.toml", folder / "genesis.bin"
+    if not (folder / "node-keys.json").exists():
+        raise NotFound(f"no keys in {folder.resolve()}; `tally node init` makes them")
+    if path.exists() and not replace:
+        raise UsageError(
+            f"{path} exists: edit it and send the node a SIGHUP, or write it anew with --replace"
+        )
+    if (folder / "store").exists() and known.exists() and known.read_bytes() != genesis:
+        raise UsageError(f"{folder / 'store'} is of another ledger than this genesis")
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -334,7 +350,7 @@ def fetch(folder: Path, url: str, trust: str | None) -> None:
     write-ahead log are left alone.
     """
     # Only this command needs an HTTP client: the others start without it.
-    from node.fetch import FetchBroken, client_of, fetch_store
+    from node.fetch import AddressInvalid, FetchBroken, client_of, fetch_store
 
     config = _config(folder)
     if _runs(config):
@@ -350,6 +366,8 @@ def fetch(folder: Path, url: str, trust: str | None) -> None:
     try:
         with client_of(url.rstrip("/")) as client:
             made = fetch_store(config, client, point, say)
+    except AddressInvalid as error:
+        raise UsageError(f"--from: {error}") from None
     except FetchBroken as error:
         raise Unreachable(str(error)) from None
     except SnapshotRefused as error:

@@ -70,8 +70,10 @@ def test_a_party_that_genesis_does_not_know_gets_a_configuration(folder: Path) -
 def test_what_is_no_key_is_refused(folder: Path, words: tuple[str, str]) -> None:
     before = (folder / "node.toml").read_bytes()
     genesis = str(folder / "genesis.bin")
-    result = tried(folder, "config", "--party", "newcomer", "--genesis", genesis, *words)
+    arguments = ("config", "--replace", "--party", "newcomer", "--genesis", genesis)
+    result = tried(folder, *arguments, *words)
     assert isinstance(result.exception, UsageError)
+    assert "expected" in str(result.exception), "it names what was expected"
     assert (folder / "node.toml").read_bytes() == before
 
 
@@ -134,3 +136,56 @@ def test_only_the_operator_lets_a_stopped_node_vote_again(folder: Path) -> None:
     assert read_stop(stopped) == "two nodes, one key"
     done(folder, "resume", "--yes")
     assert read_stop(stopped) == ""
+
+
+def test_a_configuration_is_not_written_over_unasked(folder: Path) -> None:
+    genesis, path = str(folder / "genesis.bin"), folder / "node.toml"
+    before = path.read_bytes()
+    words = ("config", "--party", "other", "--genesis", genesis)
+    result = tried(folder, *words)
+    assert isinstance(result.exception, UsageError)
+    assert "--replace" in str(result.exception)
+    assert path.read_bytes() == before
+    done(folder, *words, "--replace")
+    assert load_config(path).party == "other"
+
+
+def test_a_store_keeps_its_ledger(folder: Path, tmp_path: Path) -> None:
+    plans = member_plans(load_facts())[1:2]
+    other = LocalNetwork.create(
+        tmp_path / "other", name="dev-other", plans=plans, validators=[plans[0].party]
+    )
+    (tmp_path / "other.bin").write_bytes(other.genesis)
+    (folder / "store").mkdir()
+    before = (folder / "genesis.bin").read_bytes()
+    words = ("--party", "newcomer", "--genesis", str(tmp_path / "other.bin"), "--replace")
+    result = tried(folder, "config", *words)
+    assert isinstance(result.exception, UsageError)
+    assert "another ledger" in str(result.exception)
+    assert (folder / "genesis.bin").read_bytes() == before
+
+
+def test_a_folder_without_keys_is_told_how_to_make_them(folder: Path, tmp_path: Path) -> None:
+    words = ("config", "--party", "newcomer", "--genesis", str(folder / "genesis.bin"))
+    result = tried(tmp_path / "empty", *words)
+    assert isinstance(result.exception, NotFound)
+    assert "tally node init" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "ftp://a.example",
+        "http://user:sesame@a.example",
+        "http://a.example/?token=sesame",
+        "http://a.example/v1",
+    ],
+)
+def test_only_a_plain_address_is_fetched_from_and_no_secret_is_repeated(
+    folder: Path, url: str
+) -> None:
+    result = tried(folder, "fetch", "--from", url)
+    assert isinstance(result.exception, UsageError)
+    assert "expected http://HOST:PORT" in str(result.exception)
+    assert "sesame" not in str(result.exception) + result.output

@@ -515,9 +515,10 @@ def test_the_command_says_when_nobody_answers(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
-    for url in ("http://127.0.0.1:9", "nowhere", "http://[::"):
+    wrong = {"http://127.0.0.1:9": Unreachable, "nowhere": UsageError, "http://[::": UsageError}
+    for url, error in wrong.items():
         result = CliRunner().invoke(group, ["fetch", "--folder", str(folder), "--from", url])
-        assert isinstance(result.exception, Unreachable), result.exception
+        assert isinstance(result.exception, error), result.exception
         assert not (folder / "store").exists()
 
 
