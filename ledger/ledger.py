@@ -112,7 +112,9 @@ class Ledger:
         parsed = genesis.parse_genesis(data)
         if self._head is not None:
             if self._storage.genesis() != data:
-                raise genesis.GenesisInvalid("the store belongs to another genesis")
+                raise genesis.GenesisInvalid(
+                    "the store belongs to another genesis, or is damaged (`tally node heal`)"
+                )
             return self._head
         log_id = genesis.log_id_of(data)
         entry = entries.encode_entry(entries.GenesisEntry(genesis=data))

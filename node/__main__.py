@@ -8,14 +8,26 @@ import signal
 import sys
 from pathlib import Path
 
+from ledger.execute import RulesUnknown
+from ledger.genesis import GenesisInvalid
+from ledger.store.lmdb_store import StoreDamaged, StoreFull
 from node.build import start_node
 from node.config import ConfigInvalid, load_config
+from node.host import EngineSwitched, ForkSeen
 from node.runtime import Node
+from node.scrub import StoreRotten
+from node.signer import SignerDamaged
+from node.wal import WalDamaged
 
 COLLECT_AFTER = 50_000
 """Allocations between two garbage collections: almost nothing here has cycles."""
 SWITCH_INTERVAL_S = 0.001
 """The loop must get its turn soon while the host thread executes a block."""
+EXPECTED = (
+    *(ConfigInvalid, GenesisInvalid, SignerDamaged, WalDamaged),
+    *(StoreDamaged, StoreFull, StoreRotten, ForkSeen, EngineSwitched, RulesUnknown),
+)
+"""What a sentence is enough for: it says what to do."""
 _LOGGER = logging.getLogger("node")
 
 
@@ -66,6 +78,9 @@ def main() -> int:
     gc.set_threshold(COLLECT_AFTER, 20, 50)
     try:
         asyncio.run(run(arguments.config))
+    except EXPECTED as error:
+        _LOGGER.critical("the node stops: %s", error)
+        return 1
     except Exception:
         # The one broad handler: whatever broke, the node stops, and says so.
         _LOGGER.critical("the node stops", exc_info=True)

@@ -256,12 +256,14 @@ class LmdbStore:
             self._environment = _environment(
                 path, readonly=False, map_bytes=map_bytes, durable=durable
             )
-        except lmdb.InvalidError as error:
+            self._databases = {
+                name: self._environment.open_db(name.encode("ascii")) for name in _NAMES
+            }
+        except (lmdb.InvalidError, *DAMAGES) as error:
             raise StoreDamaged(
-                f"{path} is no store that can be read ({error}): move it away and start again, "
-                "the node then makes it anew from its peers"
+                f"{path} is no store that can be read ({error}): move it away and start again "
+                "(`tally node heal` does), the node then makes it anew from its peers"
             ) from None
-        self._databases = {name: self._environment.open_db(name.encode("ascii")) for name in _NAMES}
         if is_new and durable:
             for folder in (path, path.parent):
                 _sync_folder(folder)

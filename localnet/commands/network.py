@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -281,6 +282,8 @@ def kills(*, kills: int, sizes: tuple[int, ...], seed: int, journal: Path | None
     """Kill nodes of networks under load, again and again, and check what survived."""
     from localnet.chaos.kills import plans_of, run_campaign  # slow to import
 
+    # Ended from outside it must not leave networks behind, as it would without a word of farewell.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     plans = plans_of(kills=kills, validators=sizes, first_seed=seed)
     verdicts = run_campaign(plans, journal, lambda verdict: say(verdict.line()))
     found = [problem for one in verdicts for problem in one.problems]
