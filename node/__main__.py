@@ -13,7 +13,8 @@ from ledger.genesis import GenesisInvalid
 from ledger.store.lmdb_store import StoreDamaged, StoreFull
 from node.build import start_node
 from node.config import ConfigInvalid, load_config
-from node.host import EngineSwitched, ForkSeen
+from node.host import EngineSwitched
+from node.judge import ForkSeen
 from node.runtime import Node
 from node.scrub import StoreRotten
 from node.signer import SignerDamaged

@@ -9,7 +9,7 @@ from ledger.encoding import crypto
 from ledger.encoding.codec import NotCanonical
 from ledger.rules.governance import ValidatorSchedule, validators_at
 from node import messages
-from node.host import validator_set
+from node.judge import validator_set
 from node.messages import StoredCommit
 
 OnCommit = Callable[[StoredCommit, bytes], None]

@@ -30,6 +30,10 @@ class Faults:
         self._proofs: dict[tuple[bytes, int, str], FaultProof] = {}
         self._late: dict[int, dict[Place, Vote]] = {}
 
+    def known(self) -> tuple[FaultProof, ...]:
+        """Return every proof that is kept, the oldest first."""
+        return tuple(self._proofs.values())
+
     def knows(self, proof: FaultProof) -> bool:
         """Return whether a fault of this key, height and kind waits already."""
         return _place(proof) in self._proofs

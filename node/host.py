@@ -5,11 +5,11 @@ same code on virtual time. Order is the contract: log before sign, sign before s
 commit a block. An invariant that breaks raises and stops the node.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from consensus.certificate import Certificate, CertificateInvalid, verify_certificate
+from consensus.certificate import Certificate
 from consensus.driver import Driver
 from consensus.effects import (
     BuildProposal,
@@ -22,8 +22,7 @@ from consensus.effects import (
     SignVote,
     StopVoting,
 )
-from consensus.evidence import FaultProof, ProofInvalid, proof_of, verify_proof
-from consensus.forks import Conflict, conflict
+from consensus.evidence import FaultProof, ProofInvalid, proof_of
 from consensus.inputs import (
     Input,
     ProposalReceived,
@@ -42,19 +41,19 @@ from consensus.messages import (
     vote_sign_bytes,
 )
 from consensus.timeouts import TimeoutPolicy
-from consensus.validators import Validator, ValidatorSet
+from consensus.validators import ValidatorSet
 from consensus.votebook import WINDOW_MAX
-from ledger.blocks import BLOCK_TRANSACTIONS_MAX, BlockInput, BlockRefused, Limits
+from ledger.blocks import BLOCK_TRANSACTIONS_MAX, BlockInput, Limits
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import NotCanonical
 from ledger.execute import Execution, Verify
 from ledger.ledger import Ledger
-from ledger.rules.governance import ValidatorSetRecord
 from ledger.transactions import Transaction
 from node import messages
 from node.catchup import Catchup
 from node.decided import Blockstore, decided_block
 from node.faults import Faults, is_current
+from node.judge import EMPTY_BLOCK_MS, Judge, is_idle, validator_set
 from node.mempool import Mempool
 from node.messages import (
     Ask,
@@ -73,35 +72,24 @@ from node.messages import (
     WantChunks,
 )
 from node.offers import CHUNK_PATIENCE_US, Offered, Offers
+from node.own_key import OwnKey
 from node.p2p.frames import Channel, PeerFault
 from node.port import Committed, SeenCommit, TransactionStatus
-from node.signer import PRECOMMIT, PREVOTE, PROPOSAL, Refused, Signer, SignRequest
-from node.silence import Silence
+from node.shares import Answers, Future, Told
+from node.signer import Signer
 from node.wal import WriteAheadLog
 
 TICK_MS = 250
 RESEND_US = 1_000_000
-FUTURE_MESSAGES_MAX = 512
-"""Messages of one peer for the next height kept while this one is not committed yet."""
-FUTURE_BYTES_MAX = 4 * 1024 * 1024
-FUTURE_BYTES_ALL_MAX = 64 * 1024 * 1024
-"""Of all peers together."""
-ASKS_PER_TICK_MAX = 32
-"""Questions for blocks that one peer gets answered between two ticks; more are ignored."""
-ASK_BYTES_PER_TICK_MAX = 16 * 1024 * 1024
-"""Of all answers between two ticks together."""
 OUTBOX_BYTES = 256 * 1024
 """A batch of transactions is sent when it reaches this size, or when the host is idle."""
 FLUSH_EVERY_MS = 10
 """Under load, batches wait this long for more: a batch costs its receivers about as much as it
 costs to verify a transaction. The first one after a pause is sent at once."""
-EMPTY_BLOCK_MS = 500
-"""Least time between a block and one after it that changes nothing."""
 TIMELY_MS = 2_000
 TIMELY_INCREMENT_MS = 500
 SEEN_VOTES_MAX = 16_384
 SEEN_COMMITS_MAX = 64
-EQUIVOCATIONS_MAX = 256
 
 
 class Network(Protocol):
@@ -134,41 +122,7 @@ class Timers(Protocol):
         """Call ``action`` on the host's thread after a delay."""
 
 
-class Future:
-    """Messages for the next height, kept until this one is decided. Each peer has its share."""
-
-    def __init__(self) -> None:
-        self.messages: list[tuple[str, Channel, bytes]] = []
-        self.count: Counter[str] = Counter()
-        """By peer."""
-        self.bytes: Counter[str] = Counter()
-
-    def keep(self, peer: str, channel: Channel, payload: bytes) -> None:
-        """Keep a message if its peer, and all together, have room."""
-        if (
-            self.count[peer] < FUTURE_MESSAGES_MAX
-            and self.bytes[peer] + len(payload) <= FUTURE_BYTES_MAX
-            and self.bytes.total() + len(payload) <= FUTURE_BYTES_ALL_MAX
-        ):
-            self.messages.append((peer, channel, payload))
-            self.count[peer] += 1
-            self.bytes[peer] += len(payload)
-
-
 Listener = Callable[[Committed, Execution], None]
-
-
-class ForkSeen(Exception):
-    """Two blocks of one height were decided: more than a third of the power broke the protocol."""
-
-    def __init__(self, found: Conflict) -> None:
-        word = "proven guilty" if found.proven else "suspects"
-        super().__init__(
-            f"a fork: height {found.one.height} has a certificate for block "
-            f"{found.one.block_id.hex()} and one for {found.other.block_id.hex()}; "
-            f"{word}: {' '.join(key.hex() for key in found.named)}"
-        )
-        self.found = found
 
 
 ENGINE = "builtin"
@@ -180,20 +134,6 @@ class EngineSwitched(Exception):
 
     def __init__(self, *, height: int, engine: str) -> None:
         super().__init__(f"from height {height} on engine {engine} decides, this node is {ENGINE}")
-
-
-def validator_set(record: ValidatorSetRecord) -> ValidatorSet:
-    """Return the voters that a ledger's record of validators stands for."""
-    voters = (
-        Validator(key=ValidatorKey(one.keys.consensus), power=one.keys.power)
-        for one in record.validators
-    )
-    return ValidatorSet(validators=tuple(sorted(voters, key=lambda voter: voter.key)))
-
-
-def _is_idle(execution: Execution) -> bool:
-    """Return whether a block logs neither a lapse nor a transaction: at most its own record."""
-    return len(execution.entries) <= 1
 
 
 class Host:
@@ -215,24 +155,13 @@ class Host:
         on_refused: Callable[[TransactionStatus], None] | None = None,
     ) -> None:
         self.mempool = Mempool(ledger, on_refused=on_refused)
-        self.stopped = ""
-        """Why this node no longer signs; empty while it may."""
-        self._silent: list[SignVote] = []
-        """Votes of this height that a pause kept back."""
-        self.paused = ""
-        """Why this node signs nothing for now; empty while it may."""
+        self.key = OwnKey(signer, wal, ledger.last().log_id)
         self.faults = Faults()
-        self._silence = Silence()
-        self._silent_below = 0
-        """No own message is signed below this height."""
         self.seen_commits: deque[SeenCommit] = deque(maxlen=SEEN_COMMITS_MAX)
-        self.equivocations: deque[Equivocation] = deque(maxlen=EQUIVOCATIONS_MAX)
-        """The last contradictions seen, as evidence."""
         self.catchup = Catchup()
         self._ledger = ledger
         self._blocks = blocks
         self._wal = wal
-        self._signer = signer
         self._network = network
         self._clock = clock
         self._timers = timers
@@ -242,16 +171,20 @@ class Host:
         self._log_id = ledger.last().log_id
         self._parent, self._previous = self._last_commit()
         self._driver: Driver
-        self._validators: ValidatorSet
+        self._judge: Judge
         self._inputs: deque[tuple[Driver, Input]] = deque()
         self._is_feeding = False
         self.offers = Offers()
         self._seen_votes: dict[tuple[bytes, VoteKind, int], Vote] = {}
+        self._silent: list[SignVote] = []
+        """Votes of this height that a pause kept back."""
         self._future = Future()
-        self._told_us: dict[tuple[str, str], int] = {}
-        """When each peer was last told what of this height."""
-        self._helped_us: dict[str, int] = {}
-        """When each peer was last told that it is behind."""
+        self._told = Told()
+        """What of this height."""
+        self._helped = Told()
+        """That they are behind."""
+        self._answers = Answers()
+        self._height_since_us = 0
         self._outbox: list[bytes] = []
         self._outbox_bytes = 0
         self._flushed_us = 0
@@ -263,10 +196,6 @@ class Host:
         """Round of an own block that waits for its time, since there was nothing to put in."""
         self._resent_us = 0
         self._resent_height = 0
-        self._asks: dict[str, int] = {}
-        """Questions answered since the last tick, by peer."""
-        self._answered_bytes = 0
-        """Bytes of blocks in those answers: what is read for others this node cannot vote in."""
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -286,30 +215,22 @@ class Host:
         return self._driver.step.name.lower()
 
     @property
+    def validators(self) -> ValidatorSet:
+        """Return who decides this height."""
+        return self._judge.validators
+
+    @property
     def is_validator(self) -> bool:
         """Return whether this node's key votes at this height."""
         return self._own_key() is not None
 
     def start(self) -> None:
         """Take up the write-ahead log, then the height; call once."""
-        self._silent_below = self._height_not_to_sign_below()
         self._new_driver()
         for certificate in self._previous:
             self._hold_against_votes(certificate)
         self._take_up_log()
         self._tick()
-
-    def _height_not_to_sign_below(self) -> int:
-        """Return below which height this node must be silent, 0 if its disks agree (N6.5).
-
-        A store or log that was replaced by an older one, or lost, no longer knows what the key was
-        bound to; the newer of log and signer's record does.
-        """
-        logged = self._wal.height or 0
-        signed = 0
-        if self._signer is not None and self._signer.last is not None:
-            signed = self._signer.last.request.height
-        return max(logged, signed + 1 if signed > logged else 0)
 
     @property
     def _is_behind_log(self) -> bool:
@@ -327,11 +248,20 @@ class Host:
         if engine not in ("", ENGINE):
             raise EngineSwitched(height=self.height, engine=engine)
         self._ledger.require_known_rules(self.height)
-        self._told_us.clear()
-        self._validators = self._set_at(self.height)
+        self._told.clear()
+        self._height_since_us = self._clock.monotonic_us()
+        self._judge = Judge(
+            ledger=self._ledger,
+            log_id=self._log_id,
+            parent=self._parent,
+            previous=self._previous,
+            validators=validator_set(self._ledger.validators(self.height)),
+            has_verified=self.faults.has_verified,
+            verify=self._verify,
+        )
         self._driver = Driver(
             height=self.height,
-            validators=self._validators,
+            validators=self.validators,
             own_key=self._own_key(),
             timeouts=self._timeouts,
         )
@@ -341,10 +271,11 @@ class Host:
         self._silent = []
 
     def _own_key(self) -> ValidatorKey | None:
-        if self._signer is None or self.stopped or self.height < self._silent_below:
+        """Return the key that votes at this height, if it is this node's and may."""
+        key = self.key.public_key
+        if key is None or self.key.follows(self.height):
             return None
-        key = ValidatorKey(self._signer.public_key)
-        return key if self._validators.power_of(key) else None
+        return key if self.validators.power_of(key) else None
 
     def _replay(self, records: tuple[bytes, ...]) -> None:
         """Bring a fresh driver to where the log ends; only then do effects count again (E4).
@@ -359,8 +290,10 @@ class Host:
                 self._learn_logged_body(logged.input.proposal, logged.body)
             effects = self._driver.handle(logged.input)
             open_effects.extend(effect for effect in effects if not isinstance(effect, Log))
-        if not self._explains_the_last_signature(open_effects):
-            self._silent_below = self.height + 1
+        if self._own_key() is not None and not self.key.explains_its_last_signature(
+            self.height, open_effects
+        ):
+            self.key.silent_below = self.height + 1
         for effect in open_effects:
             match effect:
                 case SignVote(kind=kind, round=round_):
@@ -376,34 +309,11 @@ class Host:
                     self._perform(effect)
         self._drain()
 
-    def _explains_the_last_signature(self, effects: list[Effect]) -> bool:
-        """Return whether the log led to what the key signed last at this height (N6.5).
-
-        It does unless its end is gone: inputs are durable before what they lead to is signed.
-        """
-        if self._signer is None or self._signer.last is None or self._own_key() is None:
-            return True
-        last = self._signer.last.request
-        if last.height != self.height:
-            return True
-        for effect in effects:
-            match effect:
-                case BuildProposal(round=last.round) | Repropose(round=last.round):
-                    if last.step == PROPOSAL:
-                        return True
-                case SignVote(kind=kind, round=last.round, block_id=value):
-                    message = vote_sign_bytes(
-                        self._log_id, messages.ENGINE_EPOCH, kind, self.height, last.round, value
-                    )
-                    if message == last.message:
-                        return True
-        return False
-
     def _learn_logged_body(self, proposal: Proposal, body: tuple[bytes, ...]) -> None:
         if not body:
             return
         header = messages.decode_header(proposal.header)
-        offered = Offered(header, body[0], self._try(header, body[0]))
+        offered = Offered(header, body[0], self._judge.execution(header, body[0]))
         self.offers.learn_logged(proposal.block_id, offered)
 
     # --- what comes in ---------------------------------------------------------------------------
@@ -473,8 +383,8 @@ class Host:
     def on_peer_down(self, peer: str) -> None:
         """Forget what a peer claimed."""
         self.catchup.gone(peer)
-        self._helped_us.pop(peer, None)
-        self._told_us = {key: told for key, told in self._told_us.items() if key[0] != peer}
+        self._helped.forget(peer)
+        self._told.forget(peer)
 
     def on_transaction(self, transaction: Transaction, *, own: bool) -> None:
         """Take in a transaction whose signatures were verified.
@@ -515,32 +425,17 @@ class Host:
             self._network.broadcast(Channel.TRANSACTIONS, payload)
             self._outbox, self._outbox_bytes = [], 0
 
-    def stop_voting(self, reason: str) -> None:
-        """Sign nothing any more; go on following."""
-        if not self.stopped:
-            self.stopped = reason
-
-    def pause_voting(self, reason: str) -> None:
-        """Sign nothing until ``resume_voting``; go on following."""
-        self.paused = reason
-
     def resume_voting(self) -> None:
         """Sign again, first the votes of this round that went by in silence.
 
         Were they left out, a network that paused together would wait for them for ever.
         """
-        self.paused = ""
+        self.key.paused = ""
         silent, self._silent = self._silent, []
         for vote in silent:
             if vote.round == self._driver.round:
                 self._perform(vote)
         self._drain()
-
-    @property
-    def _may_sign(self) -> bool:
-        if self._signer is None or self.stopped or self.paused:
-            return False
-        return self.height >= self._silent_below
 
     # --- votes -----------------------------------------------------------------------------------
 
@@ -548,7 +443,7 @@ class Host:
         if self._is_elsewhere(peer, vote.height, Channel.VOTE, payload):
             self._on_late_vote(vote)
             return
-        if not self._validators.power_of(vote.validator):
+        if not self.validators.power_of(vote.validator):
             return
         place = (vote.validator, vote.kind, vote.round)
         if self._seen_votes.get(place) == vote:
@@ -563,8 +458,10 @@ class Host:
         )
         if not self._verify(vote.validator, message, vote.signature):
             raise PeerFault("a vote's signature does not verify")
-        if vote.validator == self._own_key() and not self._made(vote, message):
-            self.stop_voting("a vote by this node's key that its signer never made: a second node?")
+        if vote.validator == self._own_key() and not self.key.made(
+            vote, self._driver.own_vote(vote.round, vote.kind)
+        ):
+            self.key.stop("a vote by this node's key that its signer never made: a second node?")
             return
         is_near = vote.round <= self._driver.round + WINDOW_MAX
         if is_near and len(self._seen_votes) < SEEN_VOTES_MAX:
@@ -575,8 +472,7 @@ class Host:
         """Look whether a vote of a decided height contradicts one that was seen in time."""
         proof = self.faults.contradicted_by(vote)
         if proof is not None and not self.faults.knows(proof):
-            self._require_proven(proof)
-            self._learn_fault(proof)
+            self._take_in(proof)
 
     def _hold_against_votes(self, certificate: Certificate) -> None:
         """Look whether a verified certificate contradicts a vote, or the own signer's record."""
@@ -590,35 +486,8 @@ class Host:
                 signature=signature,
             )
             self._on_late_vote(vote)
-            if self._signer is not None and key == self._signer.public_key:
-                self._check_record_covers(vote)
-
-    def _check_record_covers(self, vote: Vote) -> None:
-        """Stop voting if the signer's record is older than a precommit of its key."""
-        assert self._signer is not None
-        last = self._signer.last
-        position = (messages.ENGINE_EPOCH, vote.height, vote.round, PRECOMMIT)
-        if vote.height > self._signer.watermark_height and (
-            last is None or last.request.position < position
-        ):
-            self.stop_voting("a certificate has a signature that the signer's record lacks")
-
-    def _made(self, vote: Vote, message: bytes) -> bool:
-        """Return whether the own signer can have made a verified vote by its key."""
-        assert self._signer is not None
-        if vote.height <= self._signer.watermark_height:
-            return True  # perhaps before its record was lost (N10)
-        last = self._signer.last
-        if last is None:
-            return False
-        step = PREVOTE if vote.kind is VoteKind.PREVOTE else PRECOMMIT
-        position = (messages.ENGINE_EPOCH, vote.height, vote.round, step)
-        if position == last.request.position:
-            return last.request.message == message
-        own = self._driver.own_vote(vote.round, vote.kind)
-        if own is not None and own.block_id != vote.block_id:
-            return False
-        return position < last.request.position
+            if self.key.lacks(vote):
+                self.key.stop("a certificate has a signature that the signer's record lacks")
 
     def _is_elsewhere(self, peer: str, height: int, channel: Channel, payload: bytes) -> bool:
         """Return whether a message is not of this height; keep one of the next."""
@@ -626,23 +495,21 @@ class Host:
             return False
         if height > self.height:
             self.catchup.heard(peer, height)
-            self._silence.heard(peer, height)
+            self.key.heard(peer, height)
             if height == self.height + 1:
                 self._future.keep(peer, channel, payload)
-        else:
-            self._help(peer)
+        elif self._clock.monotonic_us() - self._height_since_us >= RESEND_US:
+            self._help(peer)  # in a busy network it hears of the height, and is but slow
         return True
 
     def _help(self, peer: str) -> None:
         """Tell a peer that speaks of a decided height where we are: it asks then (E5)."""
-        now_us = self._clock.monotonic_us()
-        if now_us - self._helped_us.get(peer, -RESEND_US) >= RESEND_US:
-            self._helped_us[peer] = now_us
+        if self._helped.may_repeat(peer, "height", self._clock.monotonic_us(), RESEND_US):
             self._say_here(peer)
 
     def _on_here(self, peer: str, height: int) -> None:
         self.catchup.heard(peer, height)
-        self._silence.heard(peer, height)
+        self.key.heard(peer, height)
         self._end_silence_if_sure()
         if height < self.height:
             self._help(peer)  # it learns from this that we can help
@@ -652,12 +519,7 @@ class Host:
 
     def _may_repeat(self, peer: str, what: str, every_us: int) -> bool:
         """Return whether a peer may be told something of this height again already."""
-        now_us = self._clock.monotonic_us()
-        told_us = self._told_us.get((peer, what))
-        if told_us is not None and now_us - told_us < every_us:
-            return False
-        self._told_us[peer, what] = now_us
-        return True
+        return self._told.may_repeat(peer, what, self._clock.monotonic_us(), every_us)
 
     def _say_here(self, peer: str) -> None:
         here = codec.encode(Here(height=self.height, round=self._driver.round))
@@ -678,16 +540,7 @@ class Host:
         return out
 
     def _end_silence_if_sure(self) -> None:
-        """Let a key whose record was lost sign again above all that it may have signed (N10)."""
-        if self._signer is None or not self._signer.is_silent:
-            return
-        validators = self._ledger.validators(self.height).validators
-        powers = {one.party: one.keys.power for one in validators}
-        own = [one.party for one in validators if one.keys.consensus == self._signer.public_key]
-        for party in own:
-            height = self._silence.may_have_signed(party, self.height, powers)
-            if height is not None:
-                self._signer.end_silence(height)
+        self.key.end_silence_if_sure(self.height, self._ledger.validators(self.height))
 
     # --- faults ----------------------------------------------------------------------------------
 
@@ -697,36 +550,22 @@ class Host:
             return
         if not self._ledger.may_record(messages.fault_of(proof)):
             return
-        self._require_proven(proof)
-        self._learn_fault(proof)
+        self._take_in(proof)
 
-    def _require_proven(self, proof: FaultProof) -> None:
-        if self.faults.has_verified(proof):
-            return
+    def _take_in(self, proof: FaultProof) -> None:
         try:
-            verify_proof(proof, self._log_id, messages.ENGINE_EPOCH, self._verify)
+            self._judge.require_proven(proof)
         except ProofInvalid as error:
             raise PeerFault(f"a proof of a fault: {error}") from None
+        self._learn_fault(proof)
 
     def _learn_fault(self, proof: FaultProof) -> None:
         """Keep a verified proof for the next block, and tell the others if it is news."""
-        if self._signer is not None and proof.validator == self._signer.public_key:
-            self.stop_voting("a proof that this node's key contradicted itself: a second node?")
+        if proof.validator == self.key.public_key:
+            self.key.stop("a proof that this node's key contradicted itself: a second node?")
         if self.faults.learn(proof):
             payload = codec.encode(FaultMessage(proof=proof))
             self._network.broadcast(Channel.VOTE, payload)
-
-    def _check_faults(self, body: Body, height: int) -> None:
-        """Raise BlockRefused unless every fault that a body carries is proven and current."""
-        for proof in body.faults:
-            if not is_current(proof, height):
-                raise BlockRefused(f"a fault of height {proof.height}")
-            if self.faults.has_verified(proof):
-                continue
-            try:
-                verify_proof(proof, self._log_id, messages.ENGINE_EPOCH, self._verify)
-            except ProofInvalid as error:
-                raise BlockRefused(f"a fault: {error}") from None
 
     # --- proposals -------------------------------------------------------------------------------
 
@@ -735,7 +574,7 @@ class Host:
             return
         if proposal.round > self._driver.round + WINDOW_MAX:
             return
-        if proposal.validator != self._validators.proposer(proposal.height, proposal.round):
+        if proposal.validator != self.validators.proposer(proposal.height, proposal.round):
             return
         if proposal.valid_round and proposal.valid_round[0] >= proposal.round:
             raise PeerFault("a proposal whose valid round is not before its round")
@@ -762,11 +601,11 @@ class Host:
             raise PeerFault("a fresh proposal of a block that somebody else built")
         first = self._driver.proposal_for(proposal.round)
         if first is not None and not self._driver.wants(proposal):
-            self._note_equivocation(Equivocation(first=first, second=proposal))
+            self._learn_fault(proof_of(first, proposal))
             return  # executing block after block of one proposer would be its weapon
         received_ms = self._clock.wall_ms()
         if self.offers.get(proposal.block_id) is not None:
-            self._judge(proposal, header, received_ms)
+            self._give(proposal, header, received_ms)
             return
         now_us = self._clock.monotonic_us()
         self.offers.begin(proposal, header, received_ms=received_ms, now_us=now_us)
@@ -795,14 +634,14 @@ class Host:
                 for proposal in assembly.proposals:  # another block of this round was faster
                     first = self._driver.proposal_for(proposal.round)
                     if first is not None:
-                        self._note_equivocation(Equivocation(first=first, second=proposal))
+                        self._learn_fault(proof_of(first, proposal))
                 return
-            offered = Offered(assembly.header, body, self._try(assembly.header, body))
+            offered = Offered(assembly.header, body, self._judge.execution(assembly.header, body))
             self.offers.keep(assembly.block_id, offered, may_forget=not self._inputs)
             for proposal in assembly.proposals:
-                self._judge(proposal, assembly.header, assembly.received_ms)
+                self._give(proposal, assembly.header, assembly.received_ms)
 
-    def _judge(self, proposal: Proposal, header: Header, received_ms: int) -> None:
+    def _give(self, proposal: Proposal, header: Header, received_ms: int) -> None:
         """Give a complete proposal to the driver with both verdicts."""
         # The verdict is said of the block, and all correct validators agree on it.
         valid = self.offers.must(proposal.block_id).execution is not None
@@ -811,83 +650,6 @@ class Host:
             bound_ms = TIMELY_MS + TIMELY_INCREMENT_MS * proposal.round
             timely = abs(header.time_ms - received_ms) <= bound_ms
         self._feed(ProposalReceived(proposal=proposal, valid=valid, timely=timely))
-
-    def _try(self, header: Header, data: bytes) -> Execution | None:
-        """Return what a proposed block does, or None if it must not stand."""
-        head = self._ledger.last()
-        if (header.log_id, header.epoch) != (self._log_id, messages.ENGINE_EPOCH):
-            return None
-        if header.height != head.height + 1:
-            return None
-        if header.parent != self._parent:
-            self._look_for_fork(data)
-            return None
-        if not self._validators.power_of(ValidatorKey(header.proposer)):
-            return None
-        if messages.body_hash(messages.chunk_hashes(messages.chunks_of(data))) != header.body_hash:
-            return None  # cut otherwise: nobody could offer or prove it again
-        try:
-            body = messages.decode_body(data)
-            self._check_previous(body, header.height)
-            self._check_faults(body, header.height)
-            execution = self._ledger.execute(self._block_input(header, body))
-        except (NotCanonical, CertificateInvalid, BlockRefused):
-            return None
-        if _is_idle(execution) and header.time_ms < head.time_ms + EMPTY_BLOCK_MS:
-            return None  # nobody may make the height run for nothing
-        return execution if execution.head.app_hash == header.record_hash else None
-
-    def _block_input(self, header: Header, body: Body) -> BlockInput:
-        return BlockInput(
-            height=header.height,
-            time_ms=header.time_ms,
-            transactions=body.transactions,
-            faults=tuple(map(messages.fault_of, body.faults)),
-        )
-
-    def _check_previous(self, body: Body, height: int) -> None:
-        """Raise CertificateInvalid unless a body carries the certificate of its parent."""
-        if not self._previous:
-            if body.previous:
-                raise CertificateInvalid("the first block has no parent to certify")
-            return
-        if not body.previous or body.previous[0].block_id != self._parent:
-            raise CertificateInvalid("a block carries the certificate of its parent")
-        if body.previous == self._previous:
-            return
-        if body.previous[0].height != height - 1:
-            raise CertificateInvalid("a certificate of another height")
-        verify_certificate(
-            body.previous[0],
-            self._set_at(height - 1),
-            self._log_id,
-            messages.ENGINE_EPOCH,
-            self._verify,
-        )
-
-    def _look_for_fork(self, data: bytes) -> None:
-        """Raise ForkSeen if a block builds on another one than was decided here, and proves it."""
-        try:
-            body = messages.decode_body(data)
-        except NotCanonical:
-            return
-        for ours in self._previous:
-            for theirs in body.previous:
-                if theirs.height != ours.height:
-                    return
-                validators = self._set_at(ours.height)
-                try:
-                    verify_certificate(
-                        theirs, validators, self._log_id, messages.ENGINE_EPOCH, self._verify
-                    )
-                except CertificateInvalid:
-                    return
-                found = conflict(ours, theirs, validators)
-                if found is not None:
-                    raise ForkSeen(found)
-
-    def _set_at(self, height: int) -> ValidatorSet:
-        return validator_set(self._ledger.validators(height))
 
     def _send_chunks(self, peer: str | None, block: BlockId) -> None:
         offered = self.offers.get(block)
@@ -925,7 +687,7 @@ class Host:
         match effect:
             case Log(input=input_):
                 self._log(input_)
-            case SignVote() if self.paused:
+            case SignVote() if self.key.paused:
                 self._silent.append(effect)
             case SignVote(kind=kind, round=round_, block_id=value):
                 self._sign_vote(kind, round_, value)
@@ -939,14 +701,9 @@ class Host:
             case Decide(block_id=block, certificate=certificate):
                 self._decide(block, certificate)
             case StopVoting(round=round_, block_id=block):
-                self.stop_voting(f"a quorum committed {block.hex()}, which is invalid here")
-            case Equivocation():
-                self._note_equivocation(effect)
-
-    def _note_equivocation(self, found: Equivocation) -> None:
-        if found not in self.equivocations:
-            self.equivocations.append(found)
-            self._learn_fault(proof_of(found.first, found.second))
+                self.key.stop(f"a quorum committed {block.hex()}, which is invalid here")
+            case Equivocation(first=first, second=second):
+                self._learn_fault(proof_of(first, second))
 
     def _log(self, input_: Input) -> None:
         body: tuple[bytes, ...] = ()
@@ -954,9 +711,7 @@ class Host:
         if isinstance(input_, ProposalReceived):
             data = self.offers.log(input_.proposal.block_id)
             body = () if data is None else (data,)
-            is_own_proposal = (
-                self._signer is not None and input_.proposal.validator == self._signer.public_key
-            )
+            is_own_proposal = input_.proposal.validator == self.key.public_key
         if self._is_behind_log:
             return  # nothing is signed here, and the log to come to must stay as it is
         self._wal.append(codec.encode(LoggedInput(input=input_, body=body)))
@@ -968,34 +723,10 @@ class Host:
             self._send_chunks(None, input_.proposal.block_id)
 
     def _sign_vote(self, kind: VoteKind, round_: int, value: tuple[BlockId, ...]) -> None:
-        if not self._may_sign:
-            return
-        assert self._signer is not None
-        self._wal.sync()
-        message = vote_sign_bytes(
-            self._log_id, messages.ENGINE_EPOCH, kind, self.height, round_, value
-        )
-        signature = self._signer.sign(
-            SignRequest(
-                epoch=messages.ENGINE_EPOCH,
-                height=self.height,
-                round=round_,
-                step=PREVOTE if kind is VoteKind.PREVOTE else PRECOMMIT,
-                message=message,
-            )
-        )
-        if isinstance(signature, Refused):
-            return  # silent for this step: the signer remembers what we no longer know
-        vote = Vote(
-            kind=kind,
-            height=self.height,
-            round=round_,
-            block_id=value,
-            validator=ValidatorKey(self._signer.public_key),
-            signature=signature,
-        )
-        self._network.broadcast(Channel.VOTE, codec.encode(VoteMessage(vote=vote)))
-        self._feed(VoteReceived(vote=vote))
+        vote = self.key.vote(kind, self.height, round_, value)
+        if vote is not None:
+            self._network.broadcast(Channel.VOTE, codec.encode(VoteMessage(vote=vote)))
+            self._feed(VoteReceived(vote=vote))
 
     def _build(self, round_: int) -> None:
         """Build, sign and feed a block of our own; it is sent once it is logged."""
@@ -1020,19 +751,20 @@ class Host:
         execution = self._ledger.execute(
             BlockInput(height=self.height, time_ms=now_ms, transactions=transactions, faults=faults)
         )
-        if _is_idle(execution) and now_ms < head.time_ms + EMPTY_BLOCK_MS:
+        if is_idle(execution) and now_ms < head.time_ms + EMPTY_BLOCK_MS:
             wait_ms = head.time_ms + EMPTY_BLOCK_MS - now_ms
             self._build_waits = round_
             self._timers.after(wait_ms, lambda: self._build_waiting(driver))
             return
-        assert self._signer is not None
+        own = self.key.public_key
+        assert own is not None, "the driver asks validators only"
         header = Header(
             version=1,
             log_id=self._log_id,
             epoch=messages.ENGINE_EPOCH,
             height=self.height,
             time_ms=now_ms,
-            proposer=self._signer.public_key,
+            proposer=own,
             parent=self._parent,
             record_hash=execution.head.app_hash,
             body_hash=messages.body_hash(messages.chunk_hashes(messages.chunks_of(data))),
@@ -1054,36 +786,9 @@ class Host:
     def _propose(
         self, round_: int, header: Header, body: bytes, valid_round: tuple[int, ...]
     ) -> None:
-        if not self._may_sign:
-            return
-        assert self._signer is not None
-        block = messages.block_id(header)
-        message = proposal_sign_bytes(
-            self._log_id, messages.ENGINE_EPOCH, self.height, round_, valid_round, block
-        )
-        self._wal.sync()
-        signature = self._signer.sign(
-            SignRequest(
-                epoch=messages.ENGINE_EPOCH,
-                height=self.height,
-                round=round_,
-                step=PROPOSAL,
-                message=message,
-            )
-        )
-        if isinstance(signature, Refused):
-            return
-        proposal = Proposal(
-            height=self.height,
-            round=round_,
-            valid_round=valid_round,
-            block_id=block,
-            validator=ValidatorKey(self._signer.public_key),
-            header=codec.encode(header),
-            chunk_hashes=messages.chunk_hashes(messages.chunks_of(body)),
-            signature=signature,
-        )
-        self._feed(ProposalReceived(proposal=proposal, valid=True, timely=True))
+        proposal = self.key.proposal(round_, header, body, valid_round)
+        if proposal is not None:
+            self._feed(ProposalReceived(proposal=proposal, valid=True, timely=True))
 
     def _schedule(self, kind: TimeoutKind, round_: int, after_ms: int) -> None:
         driver = self._driver
@@ -1165,10 +870,8 @@ class Host:
     # --- sync ------------------------------------------------------------------------------------
 
     def _on_ask(self, peer: str, from_height: int) -> None:
-        answered = self._asks.get(peer, 0)
-        if answered >= ASKS_PER_TICK_MAX or self._answered_bytes >= ASK_BYTES_PER_TICK_MAX:
+        if not self._answers.may_answer(peer):
             return
-        self._asks[peer] = answered + 1
         blocks: list[DecidedBlock] = []
         size = 0
         for height in range(from_height, min(from_height + messages.SYNC_BLOCKS_MAX, self.height)):
@@ -1179,7 +882,7 @@ class Host:
             if blocks and size > messages.SYNC_BYTES_MAX:
                 break
             blocks.append(block)
-        self._answered_bytes += size
+        self._answers.sent(size)
         self._network.send(peer, Channel.SYNC, codec.encode(Blocks(blocks=tuple(blocks))))
 
     def _on_blocks(self, peer: str, blocks: tuple[DecidedBlock, ...]) -> None:
@@ -1195,34 +898,10 @@ class Host:
         self._ask_if_behind(patient=False)
 
     def _adopt(self, block: DecidedBlock) -> None:
-        """Commit a block that others decided; raise PeerFault if its proof does not hold.
-
-        The certificate is checked in full against the set of that height. A mismatch after that
-        is not the peer's fault: then this node's own state is wrong, and it stops.
-        """
-        header, certificate = block.header, block.certificate
-        block_id = messages.block_id(header)
-        if (certificate.height, certificate.block_id) != (header.height, block_id):
-            raise PeerFault("a synced certificate is of another block")
-        if (header.log_id, header.epoch) != (self._log_id, messages.ENGINE_EPOCH):
-            raise PeerFault("a synced block is of another log")
-        hashes = messages.chunk_hashes(messages.chunks_of(block.body))
-        if messages.body_hash(hashes) != header.body_hash:
-            raise PeerFault("a synced body is not what its header names")
-        try:
-            verify_certificate(
-                certificate,
-                self._validators,
-                self._log_id,
-                messages.ENGINE_EPOCH,
-                self._verify,
-            )
-        except CertificateInvalid as error:
-            raise PeerFault(f"a synced certificate: {error}") from None
-        execution = self._try(header, block.body)
-        if execution is None:
-            raise AssertionError(f"certified block {header.height} does not hold on this state")
-        self._commit(header, messages.decode_body(block.body), certificate, execution)
+        """Commit a block that others decided; raise PeerFault if its proof does not hold."""
+        execution = self._judge.adopted(block)
+        body = messages.decode_body(block.body)
+        self._commit(block.header, body, block.certificate, execution)
 
     def _ask_if_behind(self, *, patient: bool = True) -> None:
         now_us = self._clock.monotonic_us()
@@ -1237,8 +916,7 @@ class Host:
         self._timers.after(TICK_MS, self._tick)
         if not self._work_arrived_at_all and self._has_work():
             self._work_arrived()
-        self._asks.clear()
-        self._answered_bytes = 0
+        self._answers.tick()
         self._ask_for_chunks()
         self._ask_if_behind()
         # Counted from the first work on: what was said just now need not be said again.

@@ -32,7 +32,8 @@ from ledger.transactions import Transaction, parse
 from ledger.view import get
 from node.clock import SystemClock
 from node.config import ConfigInvalid, NodeConfig
-from node.host import ForkSeen, Host
+from node.host import Host
+from node.judge import ForkSeen
 from node.mempool import inadmissible_status
 from node.messages import BATCH_BYTES_MAX, Batch
 from node.metrics import Metrics
@@ -311,7 +312,7 @@ class Node:
             if job is not None:
                 job()
             self._timers.run_due()
-            if self._host.stopped != self._noted_stop:
+            if self._host.key.stopped != self._noted_stop:
                 self._note_stop()
             if self._inbox.is_empty():
                 self._host.flush()
@@ -339,15 +340,15 @@ class Node:
         self._look_around()
         reason = read_stop(self._config.stopped)
         if reason:
-            self._host.stop_voting(f"{reason} (until `tally node resume`)")
-            self._noted_stop = self._host.stopped
-            _LOGGER.warning("follows without signing: %s", self._host.stopped)
+            self._host.key.stop(f"{reason} (until `tally node resume`)")
+            self._noted_stop = self._host.key.stopped
+            _LOGGER.warning("follows without signing: %s", self._host.key.stopped)
         self._look_after_store()  # a start on a full disk signs nothing either (N6.12)
         self._host.start()
 
     def _note_stop(self) -> None:
         """Make sure that a restart does not forget why this node must not vote (N6.11)."""
-        self._noted_stop = self._host.stopped
+        self._noted_stop = self._host.key.stopped
         remember_stop(self._config.stopped, self._noted_stop)
         _LOGGER.critical("stops voting: %s", self._noted_stop)
 
@@ -416,8 +417,8 @@ class Node:
         else:
             del self._pauses[cause]
         if self._pauses:
-            self._host.pause_voting("; ".join(self._pauses.values()))
-            _LOGGER.warning("does not vote for now: %s", self._host.paused)
+            self._host.key.paused = "; ".join(self._pauses.values())
+            _LOGGER.warning("does not vote for now: %s", self._host.key.paused)
         else:
             self._host.resume_voting()
             _LOGGER.info("may vote again")
@@ -690,7 +691,7 @@ class Node:
             validating=self._host.is_validator,
             pending=len(self._host.mempool),
             quorum_age_ms=quorum_age_ms,
-            stopped=self._host.stopped or self._host.paused,
+            stopped=self._host.key.stopped or self._host.key.paused,
             peers=peers,
             commits=tuple(self._host.seen_commits),
         )
@@ -702,7 +703,7 @@ class Node:
         def page() -> str:
             self._metrics.round.set(self._host.round)
             self._metrics.pending.set(len(self._host.mempool))
-            self._metrics.stopped.set(1 if self._host.stopped or self._host.paused else 0)
+            self._metrics.stopped.set(1 if self._host.key.stopped or self._host.key.paused else 0)
             self._metrics.store_percent.set(self._store.used_share_percent())
             return self._metrics.page()
 

@@ -29,7 +29,7 @@ _HEADER = struct.Struct(">16s32sQQQIB64sH")
 _CHECKSUM_BYTES = 32
 
 UNKNOWN_HEIGHT = 2**64 - 1
-"""Watermark of a key whose record was lost: it signs nothing until ``raise_watermark``."""
+"""Watermark of a key whose record was lost: it signs nothing until ``end_silence``."""
 
 PROPOSAL, PREVOTE, PRECOMMIT = 0, 1, 2
 """The steps of a round, in the order they are signed."""

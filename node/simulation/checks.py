@@ -11,6 +11,7 @@ from hashlib import sha256
 import msgspec
 
 from consensus.certificate import Certificate
+from consensus.evidence import FaultProof
 from consensus.messages import BlockId, VoteKind, vote_sign_bytes
 from ledger.blocks import BlockInput, Fault
 from ledger.execute import Execution, Verify
@@ -58,7 +59,8 @@ class Checks:
     commits: int = 0
     blocks: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     """Block id and app hash by height."""
-    equivocations: int = 0
+    lies: dict[tuple[bytes, int, str], None] = field(default_factory=dict)
+    """What honest members noticed, by key, height and kind."""
     recorded: dict[tuple[bytes, int, str], int] = field(default_factory=dict)
     """Height of the block that recorded each fault, by key, height and kind."""
     state: dict[bytes, bytes] = field(default_factory=dict)
@@ -188,8 +190,8 @@ class Checks:
             place
             for member in self.honest.values()
             if member.host is not None
-            for place in member.host.faults._proofs
-            if place not in self.recorded
+            for proof in member.host.faults.known()
+            if (place := _place(proof)) not in self.recorded
         ]
         self._known = {place: self._known.get(place, height) for place in open_}
         for place, since in self._known.items():
@@ -265,13 +267,12 @@ class Checks:
             host = member.host
             if host is None:
                 continue
-            if host.stopped:
-                raise Violation(f"{member.name} stopped: {host.stopped}")
-            for found in host.equivocations:
-                if found.first.validator in self.keys:
+            if host.key.stopped:
+                raise Violation(f"{member.name} stopped: {host.key.stopped}")
+            for proof in host.faults.known():
+                if proof.validator in self.keys:
                     raise Violation(f"an honest key is said to equivocate by {member.name}")
-            self.equivocations += len(host.equivocations)
-            host.equivocations.clear()
+                self.lies[_place(proof)] = None
 
     # --- the end ---------------------------------------------------------------------------------
 
@@ -345,3 +346,7 @@ def _vote_in(message: bytes) -> tuple[str, int, int, bytes]:
     body = msgspec.msgpack.decode(message[tag_end + 4 :])
     _, _, kind, height, round_, block = body
     return kind, height, round_, block[0] if block else NIL
+
+
+def _place(proof: FaultProof) -> tuple[bytes, int, str]:
+    return proof.validator, proof.height, proof.kind

@@ -261,7 +261,7 @@ class Liar:
             height=host.height,
             round=host.round,
             block_id=self._random.choice(values),
-            validator=self._random.choice(host._validators.validators).key,
+            validator=self._random.choice(host.validators.validators).key,
             signature=self._random.randbytes(64),
         )
         self._to(self._some(), Channel.VOTE, codec.encode(VoteMessage(vote=vote)))
@@ -296,7 +296,7 @@ class Liar:
         block_id = messages.block_id(header)
         message = self._vote_message(VoteKind.PRECOMMIT, 0, (block_id,))
         own = self._sign(self._member.seed, message)
-        keys = [one.key for one in host._validators.validators]
+        keys = [one.key for one in host.validators.validators]
         signatures: list[tuple[ValidatorKey, bytes]] = [
             (key, own if key == self._member.key else self._random.randbytes(64)) for key in keys
         ]

@@ -286,7 +286,7 @@ class Member:
             return False
         if self.signer.is_silent or self.host.height <= self.signer.watermark_height:
             return False
-        return self.host._may_sign
+        return self.host.key.may_sign(self.host.height)
 
     def note_if_whole(self) -> None:
         """Forget about a loss that is made good."""

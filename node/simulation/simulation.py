@@ -71,7 +71,7 @@ class Report:
     """Double spends that clients tried."""
     changes: int
     """Changes of the validators that were adopted."""
-    equivocations: int
+    lies: int
     """Lies that honest members noticed."""
     recorded: int
     """Faults on the log."""
@@ -434,7 +434,7 @@ class Simulation:
 
     def _operate(self, member: Member) -> None:
         """Do what an operator does about a member that stopped for rot, or is mended."""
-        if member.host is not None and member.host.stopped and member.rotten == "store":
+        if member.host is not None and member.host.key.stopped and member.rotten == "store":
             member.kill()
             member.heal("store")
         member.note_if_whole()
@@ -611,7 +611,7 @@ class Simulation:
             transactions=len(self.checks.tally.logged),
             pairs=len(self._pairs),
             changes=self.checks.register.changes,
-            equivocations=self.checks.equivocations,
+            lies=len(self.checks.lies),
             recorded=len(self.checks.recorded),
             suspended=self.checks.register.suspended,
             roots=self.checks.roots,

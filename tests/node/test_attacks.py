@@ -1,8 +1,11 @@
 """Attacks on a host: what one liar among four validators says, and how little it gets for it."""
 
+import dataclasses
+
 import pytest
 from msgspec.structs import replace
 
+from consensus.evidence import proof_of
 from consensus.messages import BlockId, Proposal, VoteKind
 from ledger.blocks import BLOCK_TRANSACTIONS_MAX, BlockInput
 from ledger.encoding import codec
@@ -14,7 +17,8 @@ from ledger.rules.parties import Enrol, PartyKey
 from ledger.store.memory import MemoryStore
 from ledger.transactions import Body, Transaction, parse, seal, signing_bytes
 from node import mempool, messages
-from node.host import EMPTY_BLOCK_MS, Host
+from node.host import Host
+from node.judge import EMPTY_BLOCK_MS
 from node.messages import Batch, Blocks, Chunk, Header, ProposalMessage, VoteMessage
 from node.offers import ASSEMBLIES_PER_PROPOSER_MAX
 from node.p2p.frames import Channel
@@ -93,6 +97,7 @@ def counting(host: Host, ports: Ports) -> CountingLedger:
     ledger = CountingLedger(ports.store, verify=STAND_IN.verify)
     ledger.begin(FOUNDATION.genesis)
     host._ledger = ledger
+    host._judge = dataclasses.replace(host._judge, ledger=ledger)
     return ledger
 
 
@@ -117,7 +122,7 @@ def test_a_block_cut_in_other_chunks_is_invalid_and_never_decided() -> None:
         for who in (FIRST, SECOND, FOURTH):
             tell(host, who, VoteMessage(vote=vote(who, kind, (block,))))
     assert ports.commits == []
-    assert "invalid here" in host.stopped
+    assert "invalid here" in host.key.stopped
 
 
 def fresh_blocks(count: int) -> list[tuple[Proposal, bytes]]:
@@ -137,9 +142,8 @@ def test_of_many_blocks_of_one_proposer_and_round_one_is_executed() -> None:
         offer(host, FIRST, one, body)
     assert ledger.executed == 1
     assert said(ports.votes()) == {(0, "prevote"): {(offers[0][0].block_id,)}}
-    (found, *_) = host.equivocations
-    assert found.first == offers[0][0]
-    assert found.second == offers[1][0]
+    (found, *_) = host.faults.known()
+    assert found == proof_of(offers[0][0], offers[1][0])
 
 
 def test_of_many_blocks_on_their_way_in_at_once_one_is_executed() -> None:
@@ -242,7 +246,7 @@ def test_a_vote_by_the_own_key_that_the_signer_never_made_ends_voting() -> None:
     ports = Ports()
     host = ports.host()
     tell(host, FIRST, VoteMessage(vote=vote(OWN, VoteKind.PREVOTE, (A_BLOCK,))))
-    assert "never made" in host.stopped
+    assert "never made" in host.key.stopped
     header, body = first_block(FIRST)
     offer(host, FIRST, proposal(FIRST, header, body), body)
     ports.pass_time(10 * TIMEOUTS.propose_ms)
@@ -255,7 +259,7 @@ def test_other_words_at_the_place_of_the_last_own_vote_end_voting() -> None:
     header, body = first_block(FIRST)
     offer(host, FIRST, proposal(FIRST, header, body), body)
     tell(host, FIRST, VoteMessage(vote=vote(OWN, VoteKind.PREVOTE, (A_BLOCK,))))
-    assert "never made" in host.stopped
+    assert "never made" in host.key.stopped
 
 
 def test_an_echo_of_own_votes_does_no_harm() -> None:
@@ -269,7 +273,7 @@ def test_an_echo_of_own_votes_does_no_harm() -> None:
     prevote, precommit = ports.votes()
     for echo in (prevote, precommit, prevote):
         tell(host, FOURTH, VoteMessage(vote=echo))
-    assert host.stopped == ""
+    assert host.key.stopped == ""
     for who in (FIRST, SECOND):
         tell(host, who, VoteMessage(vote=vote(who, VoteKind.PRECOMMIT, (block,))))
     assert [event.height for event in ports.commits] == [1]

@@ -4,6 +4,7 @@ Each test says what must hold. Those marked as expected failures show a hole tha
 """
 
 import asyncio
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -23,7 +24,8 @@ from ledger.store.lmdb_store import LmdbStore, Snapshot
 from ledger.store.rows import BlockRow
 from node import messages
 from node.faults import FAULT_AGE_MAX, LATE_VOTES_MAX
-from node.host import EMPTY_BLOCK_MS, EngineSwitched, Host
+from node.host import EngineSwitched, Host
+from node.judge import EMPTY_BLOCK_MS
 from node.messages import (
     Blocks,
     DecidedBlock,
@@ -156,6 +158,7 @@ def accept_second_signatures(host: Host) -> None:
         )
 
     host._verify = verify
+    host._judge = dataclasses.replace(host._judge, verify=verify)
 
 
 def test_a_proposal_signed_twice_makes_no_proof_that_proves_nothing() -> None:
@@ -179,10 +182,10 @@ def test_a_wiped_validator_is_not_stopped_by_its_own_old_votes(ended: bool) -> N
     if ended:
         for peer in (FIRST, SECOND, FOURTH):
             tell(host, peer, Here(height=1, round=0))
-        assert host._signer is not None
-        assert not host._signer.is_silent
+        assert host.key._signer is not None
+        assert not host.key._signer.is_silent
     tell(host, FIRST, VoteMessage(vote=vote(OWN, VoteKind.PREVOTE, (A_BLOCK,))))
-    assert host.stopped == ""
+    assert host.key.stopped == ""
 
 
 # --- signing twice -------------------------------------------------------------------------------
@@ -196,7 +199,7 @@ def test_a_signer_whose_record_is_an_old_copy_is_caught_by_a_certificate() -> No
     certificate = certify(block.header, signers=(FIRST, SECOND, OWN))
     take(host, [replace(block, certificate=certificate)])
     assert host.height == 2
-    assert host.stopped, "its key precommitted at height 1, and its record does not know"
+    assert host.key.stopped, "its key precommitted at height 1, and its record does not know"
 
 
 def test_a_signer_whose_record_is_older_than_the_store_signs_nothing() -> None:
@@ -206,7 +209,7 @@ def test_a_signer_whose_record_is_older_than_the_store_signs_nothing() -> None:
     certificate = certify(block.header, signers=(FIRST, SECOND, OWN))
     take(ports.host(), [replace(block, certificate=certificate)])
     ports.logs = Ports().logs
-    assert ports.host().stopped
+    assert ports.host().key.stopped
 
 
 def test_a_crash_at_the_end_of_the_silence_leaves_a_record() -> None:

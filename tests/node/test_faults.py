@@ -11,7 +11,8 @@ from ledger.blocks import BlockInput, Fault
 from ledger.encoding import codec
 from node import messages
 from node.faults import FAULT_AGE_MAX, LATE_HEIGHTS, PROOFS_MAX, Faults
-from node.host import ForkSeen, Host
+from node.host import Host
+from node.judge import ForkSeen
 from node.messages import Blocks, Body, FaultMessage, VoteMessage
 from node.p2p.frames import Channel, PeerFault
 from node.simulation.society import consensus_key
@@ -147,7 +148,7 @@ def test_a_proof_against_the_own_key_ends_this_nodes_voting() -> None:
     ports = Ports()
     host = ports.host()
     tell(host, SECOND, FaultMessage(proof=proof_of(*lie(OWN))))
-    assert "a second node?" in host.stopped
+    assert "a second node?" in host.key.stopped
 
 
 def decide(host: Host, ports: Ports, *proofs: FaultProof) -> tuple[int, ...]:
@@ -271,7 +272,7 @@ def test_a_certified_block_of_another_branch_stops_the_node_and_names_the_guilty
     proposer = next(
         who
         for who in (FIRST, SECOND, FOURTH)
-        if consensus_key(who) == host._validators.proposer(2, 0)
+        if consensus_key(who) == host.validators.proposer(2, 0)
     )
     header = msgspec.structs.replace(header, proposer=consensus_key(proposer))
     with pytest.raises(ForkSeen, match="proven guilty") as seen:
@@ -293,7 +294,7 @@ def test_a_forged_branch_stops_nobody() -> None:
         time_ms=ports.now_ms + 9_000,
     )
     by_key = {consensus_key(who): who for who in (FIRST, SECOND, FOURTH, OWN)}
-    proposer = by_key[host._validators.proposer(2, 0)]
+    proposer = by_key[host.validators.proposer(2, 0)]
     header = msgspec.structs.replace(header, proposer=consensus_key(proposer))
     if proposer != OWN:
         offer(host, proposer, proposal(proposer, header, body), body)

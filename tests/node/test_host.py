@@ -123,7 +123,7 @@ def test_a_block_offered_as_fresh_by_a_thief_is_a_fault_and_can_still_be_decided
     for who in (FIRST, SECOND, FOURTH):
         tell(host, who, VoteMessage(vote=vote(who, VoteKind.PRECOMMIT, (block,))))
     assert [event.height for event in ports.commits] == [1]
-    assert host.stopped == ""
+    assert host.key.stopped == ""
 
 
 def test_a_proposer_of_many_blocks_fills_no_memory_and_hinders_nobody() -> None:
@@ -221,9 +221,9 @@ def voted_at_five() -> tuple[Ports, list[DecidedBlock]]:
     ports.now_ms = START_MS + 10_000
     by_key = {consensus_key(who): who for who in (FIRST, SECOND, OWN, FOURTH)}
     round_ = next(
-        one for one in range(4) if by_key[host._validators.proposer(5, one)] in (FIRST, SECOND)
+        one for one in range(4) if by_key[host.validators.proposer(5, one)] in (FIRST, SECOND)
     )
-    proposer = by_key[host._validators.proposer(5, round_)]
+    proposer = by_key[host.validators.proposer(5, round_)]
     header = msgspec.structs.replace(header, proposer=consensus_key(proposer))
     block = messages.block_id(header)
     for who in (FIRST, SECOND, FOURTH):  # takes the host to that round
@@ -469,7 +469,7 @@ def test_a_quorum_for_an_invalid_block_ends_this_nodes_voting() -> None:
     for who in (FIRST, SECOND, FOURTH):
         value = (messages.block_id(wrong),)
         tell(host, who, VoteMessage(vote=vote(who, VoteKind.PRECOMMIT, value)))
-    assert "invalid here" in host.stopped
+    assert "invalid here" in host.key.stopped
     assert ports.commits == []
     ports.pass_time(20_000)
     assert said(ports.votes()) == {(0, "prevote"): {()}}, "it only repeats what it said before"
@@ -521,7 +521,7 @@ def test_hostile_bytes_on_every_channel_do_no_harm(capsys: pytest.CaptureFixture
         print(f"\n  hostile bytes: {HOSTILE_CASES} messages, {blamed} blamed, {taken} harmless")
     assert blamed > HOSTILE_CASES // 2
     assert taken > 0
-    assert host.stopped == ""
+    assert host.key.stopped == ""
     assert all(len(values) == 1 for values in said(ports.votes()).values())
     if host.height == 1:
         tell(host, FIRST, Blocks(blocks=tuple(decided_chain(3))))

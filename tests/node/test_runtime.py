@@ -61,7 +61,7 @@ def test_a_node_that_stopped_voting_follows_after_a_restart_until_it_is_resumed(
     async def scenario() -> None:
         async with running(folder) as node:
             assert (await node.status()).validating
-            assert node._inbox.put_urgent(lambda: node._host.stop_voting("two nodes, one key"))
+            assert node._inbox.put_urgent(lambda: node._host.key.stop("two nodes, one key"))
             while not read_stop(stopped):
                 await asyncio.sleep(0.01)
         assert read_stop(stopped) == "two nodes, one key"

@@ -80,8 +80,8 @@ def test_a_wiped_validator_follows_and_signs_nothing_where_it_may_have_signed() 
     assert host.height == 3
     ports.pass_time(60_000)
     assert ports.votes() == [], "it may have decided height 3 and signed at 4"
-    assert host._signer is not None
-    assert host._signer.watermark_height == 4
+    assert host.key._signer is not None
+    assert host.key._signer.watermark_height == 4
 
 
 def test_a_wiped_validator_signs_again_above_what_it_may_have_signed() -> None:
@@ -102,5 +102,5 @@ def test_a_restart_does_not_end_the_silence() -> None:
     ports.host()
     ports.crash()
     host = ports.host()
-    assert host._signer is not None
-    assert host._signer.is_silent
+    assert host.key._signer is not None
+    assert host.key._signer.is_silent

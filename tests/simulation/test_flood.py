@@ -8,6 +8,8 @@ from consensus.messages import ROUND_MAX, ValidatorKey, Vote, VoteKind, vote_sig
 from consensus.votebook import WINDOW_MAX
 from ledger.encoding import codec
 from node import host as host_module
+from node import shares
+from node.faults import PROOFS_MAX
 from node.host import Host
 from node.messages import ENGINE_EPOCH, Here, VoteMessage
 from node.offers import ASSEMBLIES_PER_PROPOSER_MAX, BODIES_MAX
@@ -138,7 +140,7 @@ def sizes_of(host: Host) -> dict[str, int]:
         "slots beyond the window": len(book._beyond),
         "rounds counted": len({round_ for round_, _ in book._tallies}),
         "claims": len(host.catchup._peers),
-        "equivocations": len(host.equivocations),
+        "faults": len(host.faults.known()),
     }
 
 
@@ -146,14 +148,14 @@ def bounds(validators: int) -> dict[str, int]:
     """Return what each may be while honest members stay in the first rounds."""
     return {
         "seen votes": host_module.SEEN_VOTES_MAX,
-        "future": host_module.FUTURE_MESSAGES_MAX,
-        "future bytes": host_module.FUTURE_BYTES_MAX,
+        "future": shares.FUTURE_MESSAGES_MAX,
+        "future bytes": shares.FUTURE_BYTES_MAX,
         "assemblies": ASSEMBLIES_PER_PROPOSER_MAX * validators,
         "bodies": BODIES_MAX,
         "slots beyond the window": 2,  # of the one key that lies, one for each kind of vote
         "rounds counted": WINDOW_MAX + ROUNDS_MAX,
         "claims": validators - 1,
-        "equivocations": host_module.EQUIVOCATIONS_MAX,
+        "faults": PROOFS_MAX,
     }
 
 
@@ -227,7 +229,7 @@ def test_queues_that_a_flood_fills_stay_at_their_limits_and_the_height_is_decide
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(host_module, "SEEN_VOTES_MAX", 24)
-    monkeypatch.setattr(host_module, "FUTURE_MESSAGES_MAX", 16)
+    monkeypatch.setattr(shares, "FUTURE_MESSAGES_MAX", 16)
     flooded = Load(0, 4, 5_000)
     assert flooded.largest["seen votes"] == 24, "the flood reached the limit"
     assert flooded.largest["future"] == 16, "the flood reached the limit"

@@ -146,7 +146,7 @@ def work_counts_for_the_proposer_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     correct = Host._work_arrived
 
     def planted(host: Host) -> None:
-        if host._validators.proposer(host.height, 0) == host._own_key():
+        if host.validators.proposer(host.height, 0) == host._own_key():
             correct(host)
 
     monkeypatch.setattr(Host, "_work_arrived", planted)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
-import msgspec
 import pytest
 
 from consensus import certificate, evidence, rounds, votebook
@@ -37,10 +36,13 @@ from ledger.store.memory import MemoryStore, _NoPages
 from ledger.store.tree import TreeBesideStore
 from ledger.view import Draft, StateView
 from node import host as host_module
-from node import messages
+from node import judge as judge_module
+from node import messages, own_key
 from node.faults import Faults as Proofs
-from node.host import Host, validator_set
+from node.host import Host
+from node.judge import Judge, validator_set
 from node.messages import Header
+from node.own_key import OwnKey
 from node.signer import Refused, Signer, SignRequest
 from node.silence import Silence
 from node.simulation import checks, liar, member
@@ -87,7 +89,7 @@ WRONG_SET = (
 )
 
 NO_PAGES = _NoPages()
-SIGNS = (host_module, certificate, evidence, checks, liar)
+SIGNS = (host_module, own_key, certificate, evidence, checks, liar)
 """Who makes sign bytes."""
 STOPPED = tuple(f"Violation: v{index} stopped" for index in range(10))
 
@@ -190,14 +192,14 @@ def time_not_checked(patch: Patch) -> None:
 
 
 def record_not_compared(patch: Patch) -> None:
-    def planted(host: Host, header: Header, data: bytes) -> Execution | None:
+    def planted(judge: Judge, header: Header, data: bytes) -> Execution | None:
         try:
             body = messages.decode_body(data)
-            return host._ledger.execute(host._block_input(header, body))
+            return judge.ledger.execute(judge_module._block_input(header, body))
         except (NotCanonical, BlockRefused):
             return None
 
-    patch.setattr(Host, "_try", planted)
+    patch.setattr(Judge, "execution", planted)
 
 
 def votes_not_verified(patch: Patch) -> None:
@@ -214,7 +216,7 @@ def votes_not_verified(patch: Patch) -> None:
 
 
 def certificate_not_verified_in_sync(patch: Patch) -> None:
-    patch.setattr(host_module, "verify_certificate", lambda *arguments: None)
+    patch.setattr(judge_module, "verify_certificate", lambda *arguments: None)
 
 
 def log_not_replayed(patch: Patch) -> None:
@@ -222,14 +224,14 @@ def log_not_replayed(patch: Patch) -> None:
 
 
 def votes_before_the_log_is_durable(patch: Patch) -> None:
-    correct = Host._sign_vote
+    correct = OwnKey.vote
 
-    def planted(host: Host, *arguments: Any) -> None:
+    def planted(key: OwnKey, *arguments: Any) -> Vote | None:
         with pytest.MonkeyPatch.context() as lazily:
             lazily.setattr(WriteAheadLog, "sync", lambda wal: None)
-            correct(host, *arguments)
+            return correct(key, *arguments)
 
-    patch.setattr(Host, "_sign_vote", planted)
+    patch.setattr(OwnKey, "vote", planted)
 
 
 def timeouts_not_logged(patch: Patch) -> None:
@@ -271,6 +273,7 @@ def powers_ignored(patch: Patch) -> None:
         return ValidatorSet(validators=tuple(replace(voter, power=1) for voter in voters))
 
     patch.setattr("node.host.validator_set", planted)
+    patch.setattr(judge_module, "validator_set", planted)
 
 
 # --- signer --------------------------------------------------------------------------------------
@@ -338,18 +341,20 @@ def record_made_again_as_a_new_one(patch: Patch) -> None:
 
 
 def last_signature_not_explained(patch: Patch) -> None:
-    patch.setattr(Host, "_explains_the_last_signature", lambda host, effects: True)
+    patch.setattr(OwnKey, "explains_its_last_signature", lambda key, height, effects: True)
 
 
 def log_lost_and_nobody_minds(patch: Patch) -> None:
-    patch.setattr(Host, "_height_not_to_sign_below", lambda host: host._wal.height or 0)
+    patch.setattr(
+        OwnKey, "_height_not_to_sign_below", staticmethod(lambda signer, wal: wal.height or 0)
+    )
 
 
 # --- faults on the log ---------------------------------------------------------------------------
 
 
 def proofs_not_verified(patch: Patch) -> None:
-    patch.setattr(host_module, "verify_proof", lambda *arguments: None)
+    patch.setattr(judge_module, "verify_proof", lambda *arguments: None)
 
 
 def faults_recorded_twice(patch: Patch) -> None:
@@ -456,18 +461,14 @@ def broken_invariants_swallowed(patch: Patch) -> None:
 
 def time_as_a_float(patch: Patch) -> None:
     """Days as a float and back: on some machines one rounds, on others one cuts."""
-    correct = Host._block_input
+    correct = Ledger.execute
+    machines: dict[int, Callable[[float], int]] = {}
 
-    def planted(host: Host, header: Header, body: messages.Body) -> BlockInput:
-        assert host._signer is not None
-        back = round if host._signer.public_key[0] % 2 else int
-        return correct(
-            host,
-            msgspec.structs.replace(header, time_ms=back(header.time_ms / DAY_MS * DAY_MS)),
-            body,
-        )
+    def planted(ledger: Ledger, block: BlockInput) -> Execution:
+        back = machines.setdefault(id(ledger), round if len(machines) % 2 else int)
+        return correct(ledger, replace(block, time_ms=back(block.time_ms / DAY_MS * DAY_MS)))
 
-    patch.setattr(Host, "_block_input", planted)
+    patch.setattr(Ledger, "execute", planted)
 
 
 def changes_not_sorted(patch: Patch) -> None:

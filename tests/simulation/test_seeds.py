@@ -113,7 +113,7 @@ def test_real_signatures_keep_the_same_promises() -> None:
 def test_a_quiet_network_makes_every_transaction_final_at_once() -> None:
     report = run_seed(0, validators=4, faults=Faults())
     assert report.crashes == 0
-    assert report.equivocations == 0
+    assert report.lies == 0
     assert report.virtual_us < 60_000_000
 
 
