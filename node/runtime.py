@@ -39,7 +39,7 @@ from node.metrics import Metrics
 from node.p2p.frames import Channel, PeerFault
 from node.p2p.link import Peer
 from node.p2p.links import Links
-from node.p2p.roster import Registered, make_roster
+from node.p2p.roster import Registered, make_roster, misnamed
 from node.port import (
     Busy,
     Committed,
@@ -373,6 +373,11 @@ class Node:
                 key for key in stated if get(self._store, VALIDATOR_KEYS, key.hex()) is not None
             ),
         )
+        for observer in misnamed(config, registered):
+            _LOGGER.warning(
+                "[[observers]] %s is not let in: a validator has this name and another link key",
+                observer.name,
+            )
         circle = Circle(
             powers=tuple((one.party, one.keys.power) for one in now.validators),
             validates=any(one.keys.consensus == own_key for one in now.validators),

@@ -18,11 +18,14 @@ from ledger.genesis import GenesisInvalid, log_id_of, parse_genesis
 from ledger.store.lmdb_store import StoreFull
 from node.build import KEY_NAMES, load_keys, validators_of
 from node.config import (
+    PORT_MAX,
     ConfigInvalid,
     NodeConfig,
     ObserverConfig,
     PeerConfig,
     config_text,
+    is_host,
+    is_name,
     load_config,
 )
 from node.port import NodeStatus, PortClient, PortClosed
@@ -178,17 +181,31 @@ def config(
     except (GenesisInvalid, NotCanonical) as error:
         raise UsageError(f"{genesis} is not a genesis: {error}") from None
     _require_free(folder, data, replace=replace)
+    _named("--party", party)
     link_key = crypto.public_key(load_keys(folder / "node-keys.json")["link"])
     if registered.get(party) != link_key:
         say(f"genesis does not name these keys of {party}: it observes until members vote it in")
     host, port = _address(listen)
+    stated = tuple(_peer(text) for text in peers)
+    for peer in stated:
+        if not peer.link_key and peer.party not in registered:
+            say(
+                f"genesis does not name {peer.party}: it is called once the ledger names its key, "
+                f"or at once with --peer {peer.party}={peer.host}:{peer.port},KEY"
+            )
+    let_in = tuple(_observer(text) for text in observers)
+    for observer in let_in:
+        if registered.get(observer.name, observer.link_key) != observer.link_key:
+            raise UsageError(
+                f"--observer: genesis has {observer.name} as a validator, with another link key"
+            )
     made = NodeConfig(
         party=party,
         folder=folder,
         listen_host=host,
         listen_port=port,
-        peers=tuple(_peer(text) for text in peers),
-        observers=tuple(_observer(text) for text in observers),
+        peers=stated,
+        observers=let_in,
         links_per_address_max=links_per_address,
         map_bytes=MAP_BYTES,
     )
@@ -211,10 +228,20 @@ def _require_free(folder: Path, genesis: bytes, *, replace: bool) -> None:
         raise UsageError(f"{folder / 'store'} is of another ledger than this genesis")
 
 
+def _named(option: str, text: str) -> str:
+    if not is_name(text):
+        raise UsageError(
+            f"{option}: expected a name of small letters, digits and hyphens, got {text!r}"
+        )
+    return text
+
+
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    if not is_host(host) or not port.isdecimal():
         raise UsageError(f"expected HOST:PORT, got {text!r}")
+    if not 0 < int(port) <= PORT_MAX:
+        raise UsageError(f"expected a port of 1 to {PORT_MAX}, got {text!r}")
     return host, int(port)
 
 
@@ -224,14 +251,16 @@ def _peer(text: str) -> PeerConfig:
         raise UsageError(f"expected PARTY=HOST:PORT, got {text!r}")
     address, _, key = address.partition(",")
     host, port = _address(address)
-    return PeerConfig(party=party, host=host, port=port, link_key=_key(key) if key else b"")
+    return PeerConfig(
+        party=_named("--peer", party), host=host, port=port, link_key=_key(key) if key else b""
+    )
 
 
 def _observer(text: str) -> ObserverConfig:
     name, _, key = text.partition("=")
     if not name or not key:
         raise UsageError(f"expected NAME=KEY, got {text!r}")
-    return ObserverConfig(name=name, link_key=_key(key))
+    return ObserverConfig(name=_named("--observer", name), link_key=_key(key))
 
 
 def _key(text: str) -> bytes:

@@ -7,9 +7,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ledger.encoding.crypto import public_key, tagged_hash
+from ledger.genesis import parse_genesis
 from localnet.facts import load_facts, member_plans
 from localnet.network import LocalNetwork
-from node.build import load_keys, load_signer
+from node.build import load_keys, load_signer, validators_of
 from node.commands.node import group
 from node.config import ObserverConfig, PeerConfig, load_config
 from node.signer import SignerDamaged, SignRequest
@@ -65,9 +66,17 @@ def test_a_party_that_genesis_does_not_know_gets_a_configuration(folder: Path) -
         ("--observer", "eve=12"),
         ("--observer", "eve=" + "00" * 32),
         ("--peer", "ada=ada.example:7800,xyz"),
+        ("--peer", "Ada Lovelace=ada.example:7800"),
+        ("--peer", "ada=ada.example:0"),
+        ("--peer", "ada=ada.example:65536"),
+        ("--peer", 'ada=a"b:7800'),
+        ("--observer", f"Eve={KEY.hex()}"),
+        ("--listen", "0.0.0.0:78000"),
     ],
 )
-def test_what_is_no_key_is_refused(folder: Path, words: tuple[str, str]) -> None:
+def test_what_is_no_name_no_port_and_no_key_is_refused(
+    folder: Path, words: tuple[str, str]
+) -> None:
     before = (folder / "node.toml").read_bytes()
     genesis = str(folder / "genesis.bin")
     arguments = ("config", "--replace", "--party", "newcomer", "--genesis", genesis)
@@ -75,6 +84,32 @@ def test_what_is_no_key_is_refused(folder: Path, words: tuple[str, str]) -> None
     assert isinstance(result.exception, UsageError)
     assert "expected" in str(result.exception), "it names what was expected"
     assert (folder / "node.toml").read_bytes() == before
+
+
+def test_a_party_that_is_none_is_refused(folder: Path) -> None:
+    words = ("config", "--replace", "--genesis", str(folder / "genesis.bin"))
+    result = tried(folder, *words, "--party", 'new"comer')
+    assert isinstance(result.exception, UsageError)
+    assert "--party: expected a name" in str(result.exception)
+
+
+def test_a_peer_that_nobody_knows_needs_its_key(folder: Path) -> None:
+    genesis = ("--genesis", str(folder / "genesis.bin"))
+    words = ("config", "--replace", "--party", "newcomer", *genesis)
+    unknown = tried(folder, *words, "--peer", "ada=ada.example:7800")
+    assert "--peer ada=ada.example:7800,KEY" in unknown.output
+    stated = tried(folder, *words, "--peer", f"ada=ada.example:7800,{KEY.hex()}")
+    assert "KEY" not in stated.output
+
+
+def test_an_observer_may_not_take_a_validator_s_name(folder: Path) -> None:
+    genesis = folder / "genesis.bin"
+    ((party, key),) = validators_of(parse_genesis(genesis.read_bytes())).items()
+    words = ("config", "--replace", "--party", "newcomer", "--genesis", str(genesis))
+    result = tried(folder, *words, "--observer", f"{party}={KEY.hex()}")
+    assert isinstance(result.exception, UsageError)
+    assert f"genesis has {party} as a validator" in str(result.exception)
+    done(folder, *words, "--observer", f"{party}={key.hex()}")
 
 
 def test_new_keys_come_with_their_record_and_take_over_when_they_are_used(folder: Path) -> None:
