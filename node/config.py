@@ -99,6 +99,11 @@ class NodeConfig:
         return self.folder / "stopped"
 
     @property
+    def lock(self) -> Path:
+        """Return the lock of the folder: it names the process that works there."""
+        return self.folder / "pid"
+
+    @property
     def port_socket(self) -> Path:
         """Return where API processes reach the node."""
         return self.folder / "port.sock"

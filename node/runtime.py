@@ -252,8 +252,13 @@ class Node:
         if self.finished.done():
             self.finished.result()
         self._network.links = links(self, self._circle.peers)
-        await self._network.links.start(self._config.listen_host, self._config.listen_port)
-        await self._port.start()
+        host, port = self._config.listen_host, self._config.listen_port
+        try:
+            await self._network.links.start(host, port)
+            await self._port.start()
+        except OSError as error:
+            await self.stop()
+            raise ConfigInvalid(f"can't listen at {host}, port {port}: {error}") from None
         self._watch_clock()
         _LOGGER.info("%s is at height %d", self._config.party, self._host.height - 1)
 
@@ -293,9 +298,11 @@ class Node:
         if error is None:
             return
         disk_failed = is_broken(error) or (isinstance(error, OSError) and error.errno == errno.EIO)
-        if isinstance(error, AssertionError | ForkSeen | StoreRotten | DamagedPage) or disk_failed:
+        says_it_all = isinstance(error, ForkSeen | StoreRotten | DamagedPage)
+        if says_it_all or disk_failed or isinstance(error, AssertionError):
+            reason = str(error) if says_it_all else f"{type(error).__name__}: {error}"
             try:
-                remember_stop(self._config.stopped, f"the node broke off: {error!r}")
+                remember_stop(self._config.stopped, f"the node broke off: {reason}")
                 if isinstance(error, ForkSeen):
                     keep_fork(self._config.folder / "fork.bin", error.found)
             except OSError:

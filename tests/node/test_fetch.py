@@ -1,7 +1,7 @@
 """A node made from what strangers export: the same store, or none (N12)."""
 
-import fcntl
 import io
+import os
 import re
 import shutil
 import time
@@ -33,6 +33,7 @@ from node.commands.node import group
 from node.config import NodeConfig, config_text
 from node.exports import Version, read_commits, read_entries, read_history
 from node.fetch import FetchBroken, fetch_store
+from node.lock import held
 from node.messages import decode_commit
 from node.scrub import Scrub
 from node.signer import create_signer
@@ -527,9 +528,8 @@ def test_the_command_refuses_a_store_a_running_node_and_a_crooked_trust_point(
 ) -> None:
     for point in ("5", "5:abc", "x:" + "0" * 64, "5:" + "0" * 63):
         assert isinstance(tried(folder, "--trust", point).exception, UsageError)
-    with (folder / "signer").open("rb") as record:
-        fcntl.flock(record, fcntl.LOCK_EX)
-        assert "the node runs" in str(tried(folder).exception)
+    with held(folder / "pid"):
+        assert f"in use by process {os.getpid()}" in str(tried(folder).exception)
     wrong = tried(folder, "--trust", "5:" + "0" * 64)
     assert isinstance(wrong.exception, AuditFinding)
     assert "height 5: its app hash is not the trusted one" in str(wrong.exception)
