@@ -397,7 +397,7 @@ def fetch(folder: Path, url: str, trust: str | None) -> None:
     write-ahead log are left alone.
     """
     # Only this command needs an HTTP client: the others start without it.
-    from node.fetch import AddressInvalid, FetchBroken, client_of, fetch_store
+    from node.fetch import AddressInvalid, AnotherLedger, FetchBroken, client_of, fetch_store
 
     config = _config(folder)
     point = None if trust is None else _trust_point(trust)
@@ -418,6 +418,8 @@ def fetch(folder: Path, url: str, trust: str | None) -> None:
         raise UsageError(f"--from: {error}") from None
     except FetchBroken as error:
         raise Unreachable(str(error)) from None
+    except AnotherLedger as error:
+        raise AuditFinding(f"{error}; nothing was taken from it") from None
     except SnapshotRefused as error:
         raise AuditFinding(f"what was downloaded is refused and deleted: {error}") from None
     except (OSError, StoreFull) as error:
