@@ -11,6 +11,7 @@ import click
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans, validators_for
 from localnet.network import LocalNetwork, NetworkProblem, check_name, state_folder
 from node.commands.simulate import simulate
+from node.simulation.journal import JournalFile, JournalUnusable
 from tally.exits import Exit, NotFound, TallyError, UsageError
 from tally.output import emit, say
 from wallet.profile import NodeAddress, Profile, save_profile
@@ -289,30 +290,23 @@ def heal(name: str | None, party: str) -> None:
 @click.option(
     "--journal",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Go on where this file ends; rounds with problems are kept beside it.",
+    help="Go on where this file of the same version, seed and sizes ends; rounds with problems "
+    "are kept beside it.",
 )
 def kills(*, kills: int, sizes: tuple[int, ...], seed: int, journal: Path | None) -> None:
     """Kill nodes of networks under load, again and again, and check what survived."""
-    from localnet.chaos.kills import plans_of, run_campaign  # slow to import
+    from localnet.chaos.kills import Verdict, plans_of, run_campaign, totals  # slow to import
 
+    try:
+        options = {"seed": seed, "validators": list(sizes)}
+        file = None if journal is None else JournalFile(journal, options, Verdict)
+    except JournalUnusable as error:
+        raise UsageError(f"--journal: {error}") from None
     # Ended from outside it must not leave networks behind, as it would without a word of farewell.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     plans = plans_of(kills=kills, validators=sizes, first_seed=seed)
-    verdicts = run_campaign(plans, journal, lambda verdict: say(verdict.line()))
+    verdicts = run_campaign(plans, file, lambda verdict: say(verdict.line()))
+    emit(totals(verdicts))
     found = [problem for one in verdicts for problem in one.problems]
-    emit(
-        {
-            "rounds": len(verdicts),
-            "kills": sum(one.kills for one in verdicts),
-            "during_recovery": sum(one.recovery_kills for one in verdicts),
-            "api_kills": sum(one.api_kills for one in verdicts),
-            "transfers": sum(one.transfers for one in verdicts),
-            "final": sum(one.final for one in verdicts),
-            "answers": sum(one.answers for one in verdicts),
-            "heights": sum(one.height for one in verdicts),
-            "minutes": sum(one.took_ms for one in verdicts) // 60_000,
-            "problems": found,
-        }
-    )
     if found:
         raise TallyError(f"{len(found)} problems were found", Exit.INTERNAL)
