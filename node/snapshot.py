@@ -51,7 +51,7 @@ class SnapshotRefused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustPoint:
-    """What somebody trusted says of the ledger: its app hash after a height."""
+    """What somebody trusted says of the ledger: its record hash after a height."""
 
     height: int
     app_hash: bytes

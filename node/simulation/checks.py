@@ -57,7 +57,7 @@ class Checks:
     """What clients have handed in: envelope by id."""
     commits: int = 0
     blocks: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
-    """Block id and app hash by height."""
+    """Block id and record hash by height."""
     equivocations: int = 0
     recorded: dict[tuple[bytes, int, str], int] = field(default_factory=dict)
     """Height of the block that recorded each fault, by key, height and kind."""
