@@ -14,8 +14,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ledger import genesis as genesis_module
@@ -26,7 +26,14 @@ from ledger.rules.calendar import DAY_MS
 from ledger.rules.governance import Member, Parameters, ValidatorKeys
 from ledger.rules.parties import PartyClass, PartyKey, PartyKind
 from node.build import KEY_NAMES
-from node.config import NodeConfig, ObserverConfig, PeerConfig, config_text
+from node.config import (
+    ConfigInvalid,
+    NodeConfig,
+    ObserverConfig,
+    PeerConfig,
+    config_text,
+    load_config,
+)
 from node.p2p.link import wall_clock_ms
 from node.signer import create_signer
 
@@ -127,6 +134,8 @@ class LocalNetwork:
             values = json.loads((folder / "network.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise NetworkProblem(f"no network in {folder}") from None
+        except (ValueError, OSError) as error:
+            raise NetworkProblem(f"{folder / 'network.json'} cannot be read: {error}") from None
         self.name: str = values["name"]
         self.log_id = bytes.fromhex(values["log_id"])
         self.places = {place["party"]: NodePlace(**place) for place in values["places"]}
@@ -222,33 +231,48 @@ class LocalNetwork:
         self.write_configs()
 
     def write_configs(self) -> None:
-        """Tell every node where the others are, and which of them genesis does not know."""
-        observers = tuple(
-            ObserverConfig(name=place.party, link_key=bytes.fromhex(place.link_key))
-            for place in self.places.values()
-            if place.link_key
-        )
+        """Tell every node where the others are, and which of them genesis does not know.
+
+        What somebody added to a node's file stays; a file that need not change stays as it is.
+        Raises NetworkProblem if one cannot be read.
+        """
         for place in self.places.values():
-            config = NodeConfig(
-                party=place.party,
-                folder=self.folder / place.party,
-                listen_host=HOST,
-                listen_port=place.link_port,
-                peers=tuple(
-                    PeerConfig(
-                        party=other.party,
-                        host=HOST,
-                        port=self.route(place.party, other.party, other.link_port),
-                    )
-                    for other in self.places.values()
-                    if other is not place
-                ),
-                observers=tuple(one for one in observers if one.name != place.party),
-                links_per_address_max=LINKS_PER_ADDRESS_MAX,
-                map_bytes=MAP_BYTES,
-            )
-            (config.folder / "node.toml").write_text(config_text(config), encoding="utf-8")
+            made = self._config_of(place)
+            path = made.folder / "node.toml"
+            try:
+                found = load_config(path) if path.exists() else None
+            except (ConfigInvalid, OSError) as error:
+                raise NetworkProblem(str(error)) from None
+            wanted = made if found is None else _with_additions(made, found, self.places)
+            if found != wanted:
+                path.write_text(config_text(wanted), encoding="utf-8")
         self.save()
+
+    def _config_of(self, place: NodePlace) -> NodeConfig:
+        """Return what the network itself tells a node."""
+        others = [other for other in self.places.values() if other is not place]
+        return NodeConfig(
+            party=place.party,
+            folder=self.folder / place.party,
+            listen_host=HOST,
+            listen_port=place.link_port,
+            peers=tuple(
+                PeerConfig(
+                    party=other.party,
+                    host=HOST,
+                    port=self.route(place.party, other.party, other.link_port),
+                )
+                for other in others
+                if other.link_port
+            ),
+            observers=tuple(
+                ObserverConfig(name=other.party, link_key=bytes.fromhex(other.link_key))
+                for other in others
+                if other.link_key
+            ),
+            links_per_address_max=LINKS_PER_ADDRESS_MAX,
+            map_bytes=MAP_BYTES,
+        )
 
     def start(self, party: str, *, api: bool = True, wait: bool = True) -> None:
         """Start a validator's processes where they do not run."""
@@ -298,24 +322,32 @@ class LocalNetwork:
             for name in list(waiting):
                 pid = place.node_pid if name == "node" else place.api_pid
                 if not _is_alive(pid):
-                    raise NetworkProblem(f"{party}: its {name} process ended; {self.tail(party)}")
+                    raise NetworkProblem(
+                        f"{party}'s {name} process ended at its start, with these last words in "
+                        f"{self.folder / party / name}.out:\n{self._last_words(party, name)}"
+                    )
                 if (name == "node" and (self.folder / party / "port.sock").exists()) or (
                     name == "api" and _accepts(place.api_port)
                 ):
                     waiting.remove(name)
             if time.monotonic() > deadline:
-                raise NetworkProblem(f"{party} did not answer within {START_S} s")
+                raise NetworkProblem(
+                    f"{party}'s {' and '.join(waiting)} did not answer within {START_S} s; its "
+                    f"output is in {self.folder / party}"
+                )
             time.sleep(0.01)
 
     def tail(self, party: str, lines: int = 5) -> str:
         """Return the last lines of a validator's output."""
-        text = ""
-        for name in ("node.out", "api.out"):
-            path = self.folder / party / name
-            if path.exists():
-                kept = path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
-                text += "\n".join([f"{name}:", *kept, ""])
-        return text
+        return "".join(
+            f"{name}.out:\n{self._last_words(party, name, lines)}"
+            for name in ("node", "api")
+            if (self.folder / party / f"{name}.out").exists()
+        )
+
+    def _last_words(self, party: str, name: str, lines: int = 5) -> str:
+        text = (self.folder / party / f"{name}.out").read_text(encoding="utf-8", errors="replace")
+        return "".join(f"{line}\n" for line in text.splitlines()[-lines:])
 
     def kill(self, party: str, number: int = signal.SIGKILL, *, api: bool = False) -> None:
         """Send a signal to a validator's node process (and its API process)."""
@@ -372,6 +404,24 @@ def check_name(name: str) -> None:
         raise NetworkProblem(
             f"expected a name such as dev-local (dev-, then small letters and digits), got {name!r}"
         )
+
+
+def _with_additions(made: NodeConfig, found: NodeConfig, own: Collection[str]) -> NodeConfig:
+    """Return a network's configuration of a node with what else stands in the node's file."""
+    stated = {peer.party: peer.link_key for peer in found.peers}
+    return replace(
+        made,
+        peers=(
+            *(replace(peer, link_key=stated.get(peer.party, b"")) for peer in made.peers),
+            *(peer for peer in found.peers if peer.party not in own),
+        ),
+        observers=(
+            *made.observers,
+            *(observer for observer in found.observers if observer not in made.observers),
+        ),
+        links_per_address_max=found.links_per_address_max,
+        map_bytes=found.map_bytes,
+    )
 
 
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}

@@ -15,6 +15,7 @@ from node.build import start_node
 from node.config import ConfigInvalid, load_config
 from node.host import EngineSwitched
 from node.judge import ForkSeen
+from node.lock import FolderInUse, held
 from node.runtime import Node
 from node.scrub import StoreRotten
 from node.signer import SignerDamaged
@@ -25,7 +26,7 @@ COLLECT_AFTER = 50_000
 SWITCH_INTERVAL_S = 0.001
 """The loop must get its turn soon while the host thread executes a block."""
 EXPECTED = (
-    *(ConfigInvalid, GenesisInvalid, SignerDamaged, WalDamaged),
+    *(ConfigInvalid, FolderInUse, GenesisInvalid, SignerDamaged, WalDamaged),
     *(StoreDamaged, StoreFull, StoreRotten, ForkSeen, EngineSwitched, RulesUnknown),
 )
 """What a sentence is enough for: it says what to do."""
@@ -47,12 +48,14 @@ async def run(config: Path) -> None:
         stop.set()
 
     loop.set_exception_handler(stop_on_error)
-    node = await start_node(load_config(config))
-    loop.add_signal_handler(signal.SIGHUP, read_again, config, node)
-    print("ready", flush=True)
-    node.finished.add_done_callback(lambda _: stop.set())
-    await stop.wait()
-    await node.stop()
+    loaded = load_config(config)
+    with held(loaded.lock):
+        node = await start_node(loaded)
+        loop.add_signal_handler(signal.SIGHUP, read_again, config, node)
+        print("ready", flush=True)
+        node.finished.add_done_callback(lambda _: stop.set())
+        await stop.wait()
+        await node.stop()
     if broken:
         raise RuntimeError(f"a callback of the event loop failed: {broken[0]}")
 

@@ -4,8 +4,9 @@ import json
 import logging
 from pathlib import Path
 
+from ledger.encoding.codec import NotCanonical
 from ledger.encoding.crypto import public_key
-from ledger.genesis import Genesis, log_id_of, parse_genesis
+from ledger.genesis import Genesis, GenesisInvalid, log_id_of, parse_genesis
 from node.config import ConfigInvalid, NodeConfig
 from node.p2p.link import Limits, Peer
 from node.p2p.links import Links
@@ -17,11 +18,33 @@ KEY_NAMES = ("consensus", "log", "cosigner", "link")
 
 
 def load_keys(path: Path) -> dict[str, bytes]:
-    """Return the node's key seeds by name; raise ConfigInvalid."""
-    values = json.loads(path.read_text(encoding="ascii"))
-    if sorted(values) != sorted(KEY_NAMES):
-        raise ConfigInvalid(f"{path}: expected the keys {', '.join(KEY_NAMES)}")
-    return {name: bytes.fromhex(values[name]) for name in KEY_NAMES}
+    """Return the node's key seeds by name; raise ConfigInvalid, which repeats none of them."""
+    try:
+        values = json.loads(path.read_text(encoding="ascii"))
+        seeds = {name: bytes.fromhex(values[name]) for name in KEY_NAMES}
+    except OSError as error:
+        raise ConfigInvalid(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError, LookupError):
+        seeds = {}
+    if not seeds or len(values) > len(seeds) or any(len(seed) != 32 for seed in seeds.values()):
+        raise ConfigInvalid(
+            f"{path} is damaged: expected the keys {', '.join(KEY_NAMES)}, each as 64 hex digits; "
+            "take it from its backup"
+        )
+    return seeds
+
+
+def load_genesis(path: Path) -> tuple[bytes, Genesis]:
+    """Return a genesis as bytes and as what they say; raise ConfigInvalid."""
+    try:
+        data = path.read_bytes()
+        return data, parse_genesis(data)
+    except OSError as error:
+        raise ConfigInvalid(f"{path} cannot be read: {error.strerror}") from None
+    except (GenesisInvalid, NotCanonical) as error:
+        raise ConfigInvalid(
+            f"{path} is not a genesis ({error}); any member has the right one"
+        ) from None
 
 
 def load_signer(config: NodeConfig, seed: bytes) -> Signer:
@@ -43,10 +66,10 @@ def validators_of(genesis: Genesis) -> dict[str, bytes]:
 async def start_node(config: NodeConfig) -> Node:
     """Return a node that runs; raise ConfigInvalid, GenesisInvalid, SignerDamaged or WalDamaged.
 
-    The ledger need not know its party, or its keys, yet: until then the node follows (C14).
+    The caller holds the folder (``node.lock``). The ledger need not know its party, or its keys,
+    yet: until then the node follows (C14).
     """
-    data = config.genesis.read_bytes()
-    genesis = parse_genesis(data)
+    data, genesis = load_genesis(config.genesis)
     keys = load_keys(config.keys)
     signer = load_signer(config, keys["consensus"])
     node = Node(config, genesis=data, signer=signer, link_key=public_key(keys["link"]))

@@ -44,7 +44,7 @@ class CommitChain:
         self._parent_certificate: Certificate | None = None
         self._parent_set: ValidatorSet | None = None
         self.record_hash = log_id
-        """App hash after the last verified height."""
+        """Record hash after the last verified height."""
         self.time_ms = 0
         self.height = 0
         """The last height whose commit was verified."""

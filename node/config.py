@@ -1,5 +1,6 @@
 """A node's configuration file (TOML): what one operator decides for one node."""
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,16 @@ from ledger.encoding.crypto import is_registrable_key
 
 ENTRIES_MAX = 256
 """Peers, and observers, that one configuration may name."""
+PORT_MAX = 65_535
+PEER_KEYS = ("party", "host", "port", "link_key")
+OBSERVER_KEYS = ("name", "link_key")
+KEYS = (
+    *("party", "listen_host", "listen_port", "links_per_address_max", "map_bytes"),
+    *("peers", "observers"),
+)
+"""What a file may say; anything else is refused, for it may be a slip of the pen."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_HOST = re.compile(r"[0-9A-Za-z.:_%-]{1,255}")
 
 
 class ConfigInvalid(ValueError):
@@ -44,6 +55,7 @@ class NodeConfig:
     """Holds genesis, keys, store, log and signer record."""
     listen_host: str
     listen_port: int
+    """0 takes a free one."""
     peers: tuple[PeerConfig, ...]
     observers: tuple[ObserverConfig, ...] = ()
     links_per_address_max: int
@@ -87,6 +99,11 @@ class NodeConfig:
         return self.folder / "stopped"
 
     @property
+    def lock(self) -> Path:
+        """Return the lock of the folder: it names the process that works there."""
+        return self.folder / "pid"
+
+    @property
     def port_socket(self) -> Path:
         """Return where API processes reach the node."""
         return self.folder / "port.sock"
@@ -99,26 +116,27 @@ def load_config(path: Path) -> NodeConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigInvalid(f"{path}: {error}") from None
     try:
+        _require_known(values, KEYS, "")
         return NodeConfig(
-            party=_text(values, "party"),
+            party=_name(values, "party"),
             folder=path.parent,
-            listen_host=_text(values, "listen_host"),
-            listen_port=_number(values, "listen_port"),
+            listen_host=_host(values, "listen_host"),
+            listen_port=_number(values, "listen_port", maximum=PORT_MAX),
             peers=tuple(
                 PeerConfig(
-                    party=_text(peer, "party"),
-                    host=_text(peer, "host"),
-                    port=_number(peer, "port"),
+                    party=_name(peer, "party"),
+                    host=_host(peer, "host"),
+                    port=_number(peer, "port", minimum=1, maximum=PORT_MAX),
                     link_key=_key(peer) if "link_key" in peer else b"",
                 )
-                for peer in _entries(values, "peers")
+                for peer in _entries(values, "peers", PEER_KEYS)
             ),
             observers=tuple(
-                ObserverConfig(name=_text(observer, "name"), link_key=_key(observer))
-                for observer in _entries(values, "observers")
+                ObserverConfig(name=_name(observer, "name"), link_key=_key(observer))
+                for observer in _entries(values, "observers", OBSERVER_KEYS)
             ),
-            links_per_address_max=_number(values, "links_per_address_max"),
-            map_bytes=_number(values, "map_bytes"),
+            links_per_address_max=_number(values, "links_per_address_max", minimum=1),
+            map_bytes=_number(values, "map_bytes", minimum=1),
         )
     except ConfigInvalid as error:
         raise ConfigInvalid(f"{path}: {error}") from None
@@ -153,6 +171,22 @@ def config_text(config: NodeConfig) -> str:
     return "\n".join(lines) + "\n"
 
 
+def is_name(text: str) -> bool:
+    """Return whether a text can be the name of a party or a node."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_host(text: str) -> bool:
+    """Return whether a text can be the name or the address of a machine."""
+    return _HOST.fullmatch(text) is not None
+
+
+def _require_known(values: dict[str, object], known: tuple[str, ...], where: str) -> None:
+    for name in values:
+        if name not in known:
+            raise ConfigInvalid(f"{where}{name}: unknown, expected one of {', '.join(known)}")
+
+
 def _text(values: dict[str, object], name: str) -> str:
     value = values.get(name)
     if not isinstance(value, str) or not value:
@@ -160,19 +194,42 @@ def _text(values: dict[str, object], name: str) -> str:
     return value
 
 
-def _number(values: dict[str, object], name: str) -> int:
+def _name(values: dict[str, object], name: str) -> str:
+    text = _text(values, name)
+    if not is_name(text):
+        raise ConfigInvalid(f"{name}: expected small letters, digits and hyphens, got {text!r}")
+    return text
+
+
+def _host(values: dict[str, object], name: str) -> str:
+    text = _text(values, name)
+    if not is_host(text):
+        raise ConfigInvalid(f"{name}: expected the name or address of a machine, got {text!r}")
+    return text
+
+
+def _number(
+    values: dict[str, object], name: str, *, minimum: int = 0, maximum: int | None = None
+) -> int:
     value = values.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool):
         raise ConfigInvalid(f"{name}: expected a whole number, got {value!r}")
+    if value < minimum or (maximum is not None and value > maximum):
+        bounds = f"at least {minimum}" if maximum is None else f"{minimum} to {maximum}"
+        raise ConfigInvalid(f"{name}: expected {bounds}, got {value}")
     return value
 
 
-def _entries(values: dict[str, object], name: str) -> list[dict[str, object]]:
+def _entries(
+    values: dict[str, object], name: str, known: tuple[str, ...]
+) -> list[dict[str, object]]:
     entries = values.get(name, [])
     if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
         raise ConfigInvalid(f"{name}: expected tables under [[{name}]], got {entries!r}")
     if len(entries) > ENTRIES_MAX:
         raise ConfigInvalid(f"{name}: {len(entries)} entries, expected at most {ENTRIES_MAX}")
+    for entry in entries:
+        _require_known(entry, known, f"[[{name}]] ")
     return entries
 
 

@@ -29,6 +29,10 @@ class FetchBroken(Exception):
     """The server does not answer, or not with what was asked for; what was fetched stays."""
 
 
+class AnotherLedger(Exception):
+    """The server serves another ledger: nothing is taken from it, what was fetched stays."""
+
+
 class AddressInvalid(ValueError):
     """What was given is no address of a server."""
 
@@ -80,14 +84,17 @@ def fetch_store(
 ) -> Made:
     """Make a node's store from a server's exports; the node must not run, nor have a store.
 
-    Raises FetchBroken; or SnapshotRefused, and deletes what was downloaded; StoreFull or OSError.
+    Raises FetchBroken or AnotherLedger; SnapshotRefused, and deletes what was downloaded;
+    StoreFull or OSError.
     """
     folder, draft = config.folder / "fetch", config.folder / "store.new"
     shutil.rmtree(draft, ignore_errors=True)
     folder.mkdir(exist_ok=True)
     genesis = config.genesis.read_bytes()
     if _read(client, "/v1/genesis") != genesis:
-        raise SnapshotRefused("the server's genesis is not genesis.bin: it serves another ledger")
+        raise AnotherLedger(
+            f"{client.base_url} serves another ledger: its genesis is not {config.genesis}"
+        )
     try:
         target = _target(client, folder / TARGET)
         if trust is not None and trust.height > target.height:

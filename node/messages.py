@@ -40,7 +40,7 @@ class Header(Record, frozen=True):
     parent: Hash
     """Block id of the height before."""
     record_hash: Hash
-    """App hash after this block."""
+    """Record hash after this block."""
     body_hash: Hash
     """Tagged hash of the chunk hashes."""
 

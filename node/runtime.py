@@ -40,7 +40,7 @@ from node.metrics import Metrics
 from node.p2p.frames import Channel, PeerFault
 from node.p2p.link import Peer
 from node.p2p.links import Links
-from node.p2p.roster import Registered, make_roster
+from node.p2p.roster import Registered, make_roster, misnamed
 from node.port import (
     Busy,
     Committed,
@@ -253,8 +253,13 @@ class Node:
         if self.finished.done():
             self.finished.result()
         self._network.links = links(self, self._circle.peers)
-        await self._network.links.start(self._config.listen_host, self._config.listen_port)
-        await self._port.start()
+        host, port = self._config.listen_host, self._config.listen_port
+        try:
+            await self._network.links.start(host, port)
+            await self._port.start()
+        except OSError as error:
+            await self.stop()
+            raise ConfigInvalid(f"can't listen at {host}, port {port}: {error}") from None
         self._watch_clock()
         _LOGGER.info("%s is at height %d", self._config.party, self._host.height - 1)
 
@@ -294,9 +299,11 @@ class Node:
         if error is None:
             return
         disk_failed = is_broken(error) or (isinstance(error, OSError) and error.errno == errno.EIO)
-        if isinstance(error, AssertionError | ForkSeen | StoreRotten | DamagedPage) or disk_failed:
+        says_it_all = isinstance(error, ForkSeen | StoreRotten | DamagedPage)
+        if says_it_all or disk_failed or isinstance(error, AssertionError):
+            reason = str(error) if says_it_all else f"{type(error).__name__}: {error}"
             try:
-                remember_stop(self._config.stopped, f"the node broke off: {error!r}")
+                remember_stop(self._config.stopped, f"the node broke off: {reason}")
                 if isinstance(error, ForkSeen):
                     keep_fork(self._config.folder / "fork.bin", error.found)
             except OSError:
@@ -374,6 +381,11 @@ class Node:
                 key for key in stated if get(self._store, VALIDATOR_KEYS, key.hex()) is not None
             ),
         )
+        for observer in misnamed(config, registered):
+            _LOGGER.warning(
+                "[[observers]] %s is not let in: a validator has this name and another link key",
+                observer.name,
+            )
         circle = Circle(
             powers=tuple((one.party, one.keys.power) for one in now.validators),
             validates=any(one.keys.consensus == own_key for one in now.validators),

@@ -29,6 +29,9 @@ ROWS_A_STEP = 64
 UNREADABLE = (NotCanonical, LookupError, ValueError, msgspec.MsgspecError, *DAMAGES)
 """What reading rotten rows ends with; every other error is a defect of this module."""
 
+STORE_DAMAGED = "the store is damaged"
+"""How the reason begins that `tally node heal` takes away."""
+
 Walk = Generator[None, Snapshot, None]
 
 
@@ -37,7 +40,7 @@ class StoreRotten(Exception):
 
     def __init__(self, what: str) -> None:
         super().__init__(
-            f"the store is damaged: {what}; `tally node heal` puts it aside, and the node then "
+            f"{STORE_DAMAGED}: {what}; `tally node heal` puts it aside, and the node then "
             "makes it anew from its peers"
         )
 
@@ -57,7 +60,7 @@ class Scrub:
             self.passes += 1
             self._walk = self._begin()
         except UNREADABLE as error:
-            raise StoreRotten(f"a row cannot be read: {error!r}") from None
+            raise StoreRotten(f"a row cannot be read ({type(error).__name__}: {error})") from None
 
     def _begin(self) -> Walk:
         walk = self._all()

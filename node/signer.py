@@ -148,9 +148,15 @@ class Signer:
         slots = [_parse(file.read()[at : at + SLOT_BYTES]) for at in (0, SLOT_BYTES)]
         valid = [slot for slot in slots if slot is not None]
         if not valid:
-            raise SignerDamaged("both slots of the signer's record are damaged")
+            raise SignerDamaged(
+                "both slots of the signer's record (the file signer) are damaged: delete it, and "
+                "the key is silent until it cannot contradict itself"
+            )
         if any(slot.public_key != self.public_key for slot in valid):
-            raise SignerDamaged("the signer's record belongs to another key")
+            raise SignerDamaged(
+                "the signer's record (the file signer) belongs to another key than node-keys.json "
+                "has: put the right keys back, or delete the record, and the key is silent at first"
+            )
         newest = max(valid, key=lambda slot: slot.signed.request.position)
         self._newest_index = slots.index(newest)
         self._signed = newest.signed

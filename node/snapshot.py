@@ -51,7 +51,7 @@ class SnapshotRefused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustPoint:
-    """What somebody trusted says of the ledger: its app hash after a height."""
+    """What somebody trusted says of the ledger: its record hash after a height."""
 
     height: int
     app_hash: bytes
@@ -337,8 +337,10 @@ class _Making:
     def _check_trust(self, height: int, app_hash: bytes) -> None:
         trust = self._trust
         if trust is not None and trust.height == height:
-            is_trusted = trust.app_hash == app_hash
-            _require(is_trusted, f"height {height}: its app hash is not the trusted one")
+            found, given = app_hash.hex(), trust.app_hash.hex()
+            _require(
+                found == given, f"height {height}: its record hash is {found}, the trusted {given}"
+            )
 
     def _prove_genesis(self) -> None:
         """Check that the history begins with what genesis makes, and nothing else."""

@@ -2,6 +2,7 @@
 # Starts a local network and runs a real voucher flow on it; Ctrl-C ends it.
 #   sh scripts/run.sh           leaves the network up
 #   sh scripts/run.sh --once    stops after the flow; the exit status says whether it went well
+#   sh scripts/run.sh --detach  returns after the flow; `tally network down` stops the network
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 

@@ -62,7 +62,7 @@ class Answer:
     time_ms: int = 0
     """Block time at that height."""
     record_hash: str = ""
-    """App hash at that height."""
+    """Record hash at that height."""
     amount: int = 0
     """Fen available, of a balance."""
 

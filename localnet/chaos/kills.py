@@ -7,7 +7,6 @@ Then everything is stopped, and the stores and what the clients heard are compar
 
 import asyncio
 import hashlib
-import os
 import random
 import shutil
 import tempfile
@@ -29,6 +28,7 @@ from localnet.chaos.clients import FIRMS, Crowd
 from localnet.chaos.history import History
 from localnet.facts import load_facts, member_plans, validators_for
 from localnet.network import LocalNetwork, NetworkProblem
+from node.simulation.journal import JournalFile
 
 ROUND_KILLS_MAX = 25
 """Kills on one network; more take another network."""
@@ -84,7 +84,8 @@ class Verdict:
         return (
             f"seed {self.plan.seed}, {self.plan.validators} validators: {self.kills} kills "
             f"({self.recovery_kills} during recovery), {self.api_kills} of APIs; "
-            f"{self.final} of {self.transfers} transfers final, {self.answers} answers, "
+            f"{self.final} of {self.transfers} transfers final, {self.refused} refused or "
+            f"expired, {self.answers} answers, {self.lost} of them lost, "
             f"height {self.height}, {self.took_ms // 1000} s: "
             + ("; ".join(self.problems) or "no problem")
         )
@@ -103,13 +104,15 @@ def plans_of(*, kills: int, validators: Sequence[int], first_seed: int) -> tuple
 
 
 def run_campaign(
-    plans: Sequence[RoundPlan], journal: Path | None, tell: Callable[[Verdict], None]
+    plans: Sequence[RoundPlan],
+    journal: JournalFile[Verdict] | None,
+    tell: Callable[[Verdict], None],
 ) -> list[Verdict]:
     """Run the rounds that the journal does not hold yet; return the verdicts of all.
 
     The folder of a round with problems is kept beside the journal, with its history.
     """
-    known = {} if journal is None else {one.plan: one for one in read_journal(journal)}
+    known = {} if journal is None else {one.plan: one for one in journal.records}
     verdicts = []
     for plan in plans:
         verdict = known.get(plan)
@@ -118,24 +121,32 @@ def run_campaign(
                 folder = Path(scratch) / f"seed-{plan.seed}"
                 verdict = run_round(plan, folder)
                 if verdict.problems and journal is not None:
-                    kept = journal.parent / folder.name
+                    kept = journal.path.parent / folder.name
                     sockets = shutil.ignore_patterns("*.sock")
                     shutil.copytree(folder, kept, ignore=sockets, dirs_exist_ok=True)
             if journal is not None:
-                with journal.open("ab") as file:
-                    file.write(msgspec.json.encode(verdict) + b"\n")
+                journal.add(verdict)
             tell(verdict)
         verdicts.append(verdict)
     return verdicts
 
 
-def read_journal(path: Path) -> list[Verdict]:
-    """Return the verdicts in a journal; a line that a kill cut off is taken away."""
-    if not path.exists():
-        return []
-    whole, newline, _ = path.read_bytes().rpartition(b"\n")
-    os.truncate(path, len(whole + newline))
-    return [msgspec.json.decode(line, type=Verdict) for line in whole.splitlines()]
+def totals(verdicts: Sequence[Verdict]) -> dict[str, object]:
+    """Return what rounds did in sum, by name; what is neither final nor refused is a problem."""
+    return {
+        "rounds": len(verdicts),
+        "kills": sum(one.kills for one in verdicts),
+        "during_recovery": sum(one.recovery_kills for one in verdicts),
+        "api_kills": sum(one.api_kills for one in verdicts),
+        "transfers": sum(one.transfers for one in verdicts),
+        "final": sum(one.final for one in verdicts),
+        "refused_or_expired": sum(one.refused for one in verdicts),
+        "answers": sum(one.answers for one in verdicts),
+        "lost_answers": sum(one.lost for one in verdicts),
+        "heights": sum(one.height for one in verdicts),
+        "minutes": sum(one.took_ms for one in verdicts) // 60_000,
+        "problems": [problem for one in verdicts for problem in one.problems],
+    }
 
 
 class Killer:

@@ -11,6 +11,7 @@ import click
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans, validators_for
 from localnet.network import LocalNetwork, NetworkProblem, check_name, state_folder
 from node.commands.simulate import simulate
+from node.simulation.journal import JournalFile, JournalUnusable
 from tally.exits import Exit, NotFound, TallyError, UsageError
 from tally.output import emit, say
 from wallet.profile import NodeAddress, Profile, save_profile
@@ -51,6 +52,8 @@ def up(
 ) -> None:
     """Start a network and stay until Ctrl-C; a stopped one goes on where it was."""
     started_s = _command_start()
+    if once and detach:
+        raise UsageError("--once stops the network, --detach leaves it: say one of them")
     if demo and validators is not None and validators < len(DEMO_VALIDATORS):
         raise UsageError(f"the demo needs at least {len(DEMO_VALIDATORS)} validators")
     try:
@@ -58,11 +61,15 @@ def up(
     except NetworkProblem as problem:
         raise UsageError(str(problem)) from None
     if network.is_up():
-        raise UsageError(f"{network.name} runs already; `tally network down` stops it")
+        raise UsageError(
+            f"{network.name} runs already; `tally network down --name {network.name}` stops it"
+        )
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)  # so that a closed terminal leaves no process either
+    stays = False
     try:
-        say(f"starting {len(network.places)} validators: {', '.join(network.places)}")
+        parties = ", ".join(network.places)
+        say(f"starting {network.name} with {len(network.places)} validators: {parties}")
         network.up()
         _show(network)
         if demo:
@@ -70,14 +77,15 @@ def up(
 
             run_demo(network, started_s=started_s)
         if detach:
-            return
-        if not once:
+            stays = True
+            say(f"{network.name} stays up; `tally network down --name {network.name}` stops it")
+        elif not once:
             _stay(network)
     except NetworkProblem as problem:
         raise TallyError(str(problem), Exit.INTERNAL) from None
     finally:
-        if not detach:
-            say("stopping the network")
+        if not stays:
+            say(f"stopping {network.name}")
             network.down()
 
 
@@ -111,6 +119,8 @@ def _take(name: str, validators: int | None, *, fresh: bool) -> LocalNetwork:
                 break
             number += 1
             folder = state_folder() / f"{name}-{number}"
+        if folder.name != name:
+            say(f"{name} runs; the fresh one is {folder.name}")
     elif folder.exists():
         network = LocalNetwork(folder)
         if validators is not None and validators != len(network.places):
@@ -141,16 +151,17 @@ def _profile(network: LocalNetwork) -> Profile:
 
 def _show(network: LocalNetwork) -> None:
     save_profile(_profile(network), make_default=True)
+    say(f"the wallet's profile {network.name} names its nodes, and is the default now")
     for place in network.places.values():
         say(f"  {place.party:<16} {place.url}  (console, API)")
 
 
 def _stay(network: LocalNetwork) -> None:
     """Wait for Ctrl-C, or for somebody else to take the network down."""
-    say("the network stays up; Ctrl-C ends it")
+    say(f"{network.name} stays up; Ctrl-C ends it")
     while network.is_up():
         time.sleep(0.3)
-    say("the network was taken down")
+    say(f"{network.name} was taken down")
 
 
 def _named(name: str | None) -> LocalNetwork:
@@ -257,7 +268,10 @@ def heal(name: str | None, party: str) -> None:
     if party not in network.places:
         raise NotFound(f"{party} does not validate in {network.name}")
     network.kill(party, signal.SIGCONT)
-    network.start(party)
+    try:
+        network.start(party)
+    except NetworkProblem as problem:
+        raise TallyError(str(problem), Exit.INTERNAL) from None
     emit({"network": network.name, "party": party, "up": True})
 
 
@@ -276,30 +290,23 @@ def heal(name: str | None, party: str) -> None:
 @click.option(
     "--journal",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Go on where this file ends; rounds with problems are kept beside it.",
+    help="Go on where this file of the same version, seed and sizes ends; rounds with problems "
+    "are kept beside it.",
 )
 def kills(*, kills: int, sizes: tuple[int, ...], seed: int, journal: Path | None) -> None:
     """Kill nodes of networks under load, again and again, and check what survived."""
-    from localnet.chaos.kills import plans_of, run_campaign  # slow to import
+    from localnet.chaos.kills import Verdict, plans_of, run_campaign, totals  # slow to import
 
+    try:
+        options = {"seed": seed, "validators": list(sizes)}
+        file = None if journal is None else JournalFile(journal, options, Verdict)
+    except JournalUnusable as error:
+        raise UsageError(f"--journal: {error}") from None
     # Ended from outside it must not leave networks behind, as it would without a word of farewell.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     plans = plans_of(kills=kills, validators=sizes, first_seed=seed)
-    verdicts = run_campaign(plans, journal, lambda verdict: say(verdict.line()))
+    verdicts = run_campaign(plans, file, lambda verdict: say(verdict.line()))
+    emit(totals(verdicts))
     found = [problem for one in verdicts for problem in one.problems]
-    emit(
-        {
-            "rounds": len(verdicts),
-            "kills": sum(one.kills for one in verdicts),
-            "during_recovery": sum(one.recovery_kills for one in verdicts),
-            "api_kills": sum(one.api_kills for one in verdicts),
-            "transfers": sum(one.transfers for one in verdicts),
-            "final": sum(one.final for one in verdicts),
-            "answers": sum(one.answers for one in verdicts),
-            "heights": sum(one.height for one in verdicts),
-            "minutes": sum(one.took_ms for one in verdicts) // 60_000,
-            "problems": found,
-        }
-    )
     if found:
         raise TallyError(f"{len(found)} problems were found", Exit.INTERNAL)

@@ -85,7 +85,7 @@ class Report:
             f"time                    {self.took_ms // 1000}.{self.took_ms // 100 % 10} s",
             f"transactions a second   {self.per_second}",
             f"state on disk           {mib // 10}.{mib % 10} MiB, {self.records} records",
-            f"app hash                {self.app_hash.hex()}",
+            f"record hash             {self.app_hash.hex()}",
             "every sum agrees",
         ]
 
@@ -242,7 +242,7 @@ def _report(
 def run_network(folder: Path, *, scale: int, seed: int = 1, in_flight: int = IN_FLIGHT) -> Report:
     """Run a year through the HTTP API of four validators of their own, and stop them.
 
-    All four must end with the same totals, height and app hash. Raises YearFailed otherwise.
+    All four must end with the same totals, height and record hash. Raises YearFailed otherwise.
     """
     network = LocalNetwork.create(
         folder / "net", name="dev-city-year", plans=year_plans(), validators=DEMO_VALIDATORS
@@ -276,7 +276,7 @@ def run_network(folder: Path, *, scale: int, seed: int = 1, in_flight: int = IN_
         store.close()
     hashes = {head.app_hash for head in heads if head is not None}
     if len(hashes) != 1:
-        raise YearFailed(f"validators end with different app hashes: {heads}")
+        raise YearFailed(f"validators end with different record hashes: {heads}")
     first = network.folder / next(iter(network.places)) / "store"
     store = LmdbStore(first)
     report = _report(

@@ -3,7 +3,7 @@
 Six cities, a province, three data centres, an auditor and six firms run published programmes from
 June 2025 to June 2026. All 24 kinds occur, and the refusals that protect the money stand beside
 what just still holds. docs/golden.md tells the story with its arithmetic; the tests hold every sum
-as a literal, and the app hash at the end is a vector for other implementations.
+as a literal, and the record hash at the end is a vector for other implementations.
 """
 
 import json
@@ -137,7 +137,7 @@ def play(storage: Storage) -> tuple[InProcess, list[tuple[Scene, Execution]]]:
 
 
 def vector(storage: Storage) -> dict[str, Any]:
-    """Return what another implementation must get: log id, and app hash and codes by block."""
+    """Return what another implementation must get: log id, and record hash and codes by block."""
     ledger, played = play(storage)
     blocks = [
         {

@@ -126,7 +126,7 @@ class InProcess:
 
     @property
     def app_hash(self) -> bytes:
-        """Return the app hash after the last block."""
+        """Return the record hash after the last block."""
         return self._ledger.last().app_hash
 
     def block(self, acts: Iterable[Act], *, time_ms: int) -> Execution:

@@ -1,36 +1,41 @@
 """``tally node``: set up and run one node."""
 
 import asyncio
-import fcntl
 import json
 import os
 import re
 import secrets
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from ledger.encoding import crypto
-from ledger.encoding.codec import NotCanonical
-from ledger.genesis import GenesisInvalid, log_id_of, parse_genesis
+from ledger.genesis import log_id_of
 from ledger.store.lmdb_store import StoreFull
-from node.build import KEY_NAMES, load_keys, validators_of
+from node.build import KEY_NAMES, load_genesis, load_keys, validators_of
 from node.config import (
+    PORT_MAX,
     ConfigInvalid,
     NodeConfig,
     ObserverConfig,
     PeerConfig,
     config_text,
+    is_host,
+    is_name,
     load_config,
 )
+from node.lock import FolderInUse, held
 from node.port import NodeStatus, PortClient, PortClosed
+from node.scrub import STORE_DAMAGED
 from node.signer import create_signer
 from node.snapshot import SnapshotRefused, TrustPoint
 from node.stopped import forget_stop, read_stop
 from node.wal import sync_folder
-from tally.exits import AuditFinding, NotFound, Unreachable, UsageError
+from tally.exits import AuditFinding, KeyTrouble, NotFound, Unreachable, UsageError
 from tally.output import confirm, emit, say
 
 MAP_BYTES = 64 * 1024**3
@@ -53,15 +58,18 @@ def group() -> None:
 @FOLDER
 def init(folder: Path) -> None:
     """Make the node's four keys and show what genesis must register of them."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / "node-keys.json"
-    if path.exists():
-        raise UsageError(f"{path} exists; `tally node keys new` makes keys to replace them")
     seeds = _new_seeds()
-    record = folder / "signer"
-    record.unlink(missing_ok=True)  # of keys that were never written down
-    create_signer(record, seeds["consensus"]).close()
-    _write_keys(path, seeds)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if path.exists():
+            raise UsageError(f"{path} exists; `tally node keys new` makes keys to replace them")
+        record = folder / "signer"
+        record.unlink(missing_ok=True)  # of keys that were never written down
+        create_signer(record, seeds["consensus"]).close()
+        _write_keys(path, seeds)
+    except OSError as error:
+        raise UsageError(f"can't make keys in {folder}: {error.strerror}") from None
     _emit_public(seeds)
 
 
@@ -115,16 +123,20 @@ def use_keys(folder: Path, yes: bool) -> None:
     config = _config(folder)
     if not config.next_keys.exists():
         raise NotFound(f"no next keys in {folder.resolve()}; `tally node keys new` makes them")
-    if _runs(config):
-        raise UsageError("the node runs; stop it first")
-    if not yes and not confirm("The keys in force are deleted. Go on?"):
-        raise UsageError("nothing was changed")
-    # The keys last: until then the same command can be given again.
-    if config.next_signer.exists():
-        config.next_signer.replace(config.signer)
-    config.next_keys.replace(config.keys)
-    sync_folder(folder)
-    _emit_public(load_keys(config.keys))
+    next_seeds = _keys(config.next_keys)
+    with _holding(config):
+        if not yes and not confirm("The keys in force are deleted. Go on?"):
+            raise UsageError("nothing was changed")
+        # The keys last: until then the same command can be given again.
+        if config.next_signer.exists():
+            config.next_signer.replace(config.signer)
+        config.next_keys.replace(config.keys)
+        sync_folder(folder)
+    say(
+        "whoever lists this node's old link key, under [[observers]] or [[peers]], must list the "
+        "new one; validators learn it from the ledger"
+    )
+    _emit_public(next_seeds)
 
 
 def _config(folder: Path) -> NodeConfig:
@@ -137,6 +149,24 @@ def _config(folder: Path) -> NodeConfig:
         ) from None
     except ConfigInvalid as error:
         raise UsageError(str(error)) from None
+
+
+def _keys(path: Path) -> dict[str, bytes]:
+    """Return key seeds by name."""
+    try:
+        return load_keys(path)
+    except ConfigInvalid as error:
+        raise KeyTrouble(str(error)) from None
+
+
+@contextmanager
+def _holding(config: NodeConfig) -> Iterator[None]:
+    """Keep every other process out of a node's folder: its node, and commands that change it."""
+    try:
+        with held(config.lock):
+            yield
+    except FolderInUse as error:
+        raise UsageError(f"{error}: if that is the node, stop it first") from None
 
 
 @group.command()
@@ -172,23 +202,37 @@ def config(
     replace: bool,
 ) -> None:
     """Write the node's configuration beside its keys, and take its genesis in."""
-    data = genesis.read_bytes()
     try:
-        registered = validators_of(parse_genesis(data))
-    except (GenesisInvalid, NotCanonical) as error:
-        raise UsageError(f"{genesis} is not a genesis: {error}") from None
+        data, parsed = load_genesis(genesis)
+    except ConfigInvalid as error:
+        raise UsageError(str(error)) from None
+    registered = validators_of(parsed)
     _require_free(folder, data, replace=replace)
-    link_key = crypto.public_key(load_keys(folder / "node-keys.json")["link"])
+    _named("--party", party)
+    link_key = crypto.public_key(_keys(folder / "node-keys.json")["link"])
     if registered.get(party) != link_key:
         say(f"genesis does not name these keys of {party}: it observes until members vote it in")
     host, port = _address(listen)
+    stated = tuple(_peer(text) for text in peers)
+    for peer in stated:
+        if not peer.link_key and peer.party not in registered:
+            say(
+                f"genesis does not name {peer.party}: it is called once the ledger names its key, "
+                f"or at once with --peer {peer.party}={peer.host}:{peer.port},KEY"
+            )
+    let_in = tuple(_observer(text) for text in observers)
+    for observer in let_in:
+        if registered.get(observer.name, observer.link_key) != observer.link_key:
+            raise UsageError(
+                f"--observer: genesis has {observer.name} as a validator, with another link key"
+            )
     made = NodeConfig(
         party=party,
         folder=folder,
         listen_host=host,
         listen_port=port,
-        peers=tuple(_peer(text) for text in peers),
-        observers=tuple(_observer(text) for text in observers),
+        peers=stated,
+        observers=let_in,
         links_per_address_max=links_per_address,
         map_bytes=MAP_BYTES,
     )
@@ -211,10 +255,20 @@ def _require_free(folder: Path, genesis: bytes, *, replace: bool) -> None:
         raise UsageError(f"{folder / 'store'} is of another ledger than this genesis")
 
 
+def _named(option: str, text: str) -> str:
+    if not is_name(text):
+        raise UsageError(
+            f"{option}: expected a name of small letters, digits and hyphens, got {text!r}"
+        )
+    return text
+
+
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    if not is_host(host) or not port.isdecimal():
         raise UsageError(f"expected HOST:PORT, got {text!r}")
+    if not 0 < int(port) <= PORT_MAX:
+        raise UsageError(f"expected a port of 1 to {PORT_MAX}, got {text!r}")
     return host, int(port)
 
 
@@ -224,14 +278,16 @@ def _peer(text: str) -> PeerConfig:
         raise UsageError(f"expected PARTY=HOST:PORT, got {text!r}")
     address, _, key = address.partition(",")
     host, port = _address(address)
-    return PeerConfig(party=party, host=host, port=port, link_key=_key(key) if key else b"")
+    return PeerConfig(
+        party=_named("--peer", party), host=host, port=port, link_key=_key(key) if key else b""
+    )
 
 
 def _observer(text: str) -> ObserverConfig:
     name, _, key = text.partition("=")
     if not name or not key:
         raise UsageError(f"expected NAME=KEY, got {text!r}")
-    return ObserverConfig(name=name, link_key=_key(key))
+    return ObserverConfig(name=_named("--observer", name), link_key=_key(key))
 
 
 def _key(text: str) -> bytes:
@@ -249,6 +305,8 @@ def _key(text: str) -> bytes:
 def start(folder: Path) -> None:
     """Run the node in the foreground until SIGTERM or Ctrl-C."""
     config = _config(folder)
+    with _holding(config):
+        pass  # the node takes it again; this is only for the better sentence
     reason = read_stop(config.stopped)
     if reason:
         say(f"it follows without signing: {reason}; `tally node resume` ends that")
@@ -279,18 +337,6 @@ def _role(found: NodeStatus) -> str:
     return "validator" if found.validating else "observer"
 
 
-def _runs(config: NodeConfig) -> bool:
-    """Return whether a process holds the signer's record, as a running node does."""
-    try:
-        with config.signer.open("rb") as record:
-            fcntl.flock(record, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
 @group.command()
 @FOLDER
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -318,20 +364,21 @@ def heal(folder: Path, yes: bool) -> None:
     """
     config = _config(folder)
     aside = config.store.with_name("store.damaged")
-    if _runs(config):
-        raise UsageError("the node runs; stop it first")
-    if not config.store.exists():
-        raise NotFound(f"no store in {folder.resolve()}")
-    if aside.exists():
-        raise UsageError(f"{aside} exists; move or delete it first")
-    if not yes and not confirm("The node will read the whole ledger again from its peers. Go on?"):
-        raise UsageError("nothing was changed")
-    config.store.rename(aside)
-    reason = read_stop(config.stopped)
-    if "StoreRotten" in reason:
-        forget_stop(config.stopped)
-    elif reason:
-        say(f"it goes on without voting, for another reason: {reason}")
+    with _holding(config):
+        if not config.store.exists():
+            raise NotFound(f"no store in {folder.resolve()}")
+        if aside.exists():
+            raise UsageError(f"{aside} exists; move or delete it first")
+        if not yes and not confirm(
+            "The node will read the whole ledger again from its peers. Go on?"
+        ):
+            raise UsageError("nothing was changed")
+        config.store.rename(aside)
+        reason = read_stop(config.stopped)
+        if STORE_DAMAGED in reason:
+            forget_stop(config.stopped)
+        elif reason:
+            say(f"it goes on without voting, for another reason: {reason}")
     emit({"put_aside": str(aside), "heals": "at its next start"})
 
 
@@ -350,13 +397,9 @@ def fetch(folder: Path, url: str, trust: str | None) -> None:
     write-ahead log are left alone.
     """
     # Only this command needs an HTTP client: the others start without it.
-    from node.fetch import AddressInvalid, FetchBroken, client_of, fetch_store
+    from node.fetch import AddressInvalid, AnotherLedger, FetchBroken, client_of, fetch_store
 
     config = _config(folder)
-    if _runs(config):
-        raise UsageError("the node runs; stop it first")
-    if config.store.exists():
-        raise UsageError(f"{config.store} exists; `tally node heal` puts a damaged one aside")
     point = None if trust is None else _trust_point(trust)
     if point is None:
         say(
@@ -364,12 +407,19 @@ def fetch(folder: Path, url: str, trust: str | None) -> None:
             "another history than the one that everybody else has"
         )
     try:
-        with client_of(url.rstrip("/")) as client:
+        load_genesis(config.genesis)
+        with client_of(url.rstrip("/")) as client, _holding(config):
+            if config.store.exists():
+                raise UsageError(f"{config.store} exists; `tally node heal` puts it aside")
             made = fetch_store(config, client, point, say)
+    except ConfigInvalid as error:
+        raise UsageError(str(error)) from None
     except AddressInvalid as error:
         raise UsageError(f"--from: {error}") from None
     except FetchBroken as error:
         raise Unreachable(str(error)) from None
+    except AnotherLedger as error:
+        raise AuditFinding(f"{error}; nothing was taken from it") from None
     except SnapshotRefused as error:
         raise AuditFinding(f"what was downloaded is refused and deleted: {error}") from None
     except (OSError, StoreFull) as error:

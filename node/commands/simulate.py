@@ -19,7 +19,7 @@ FAILURES_SHOWN_MAX = 10
 
 
 @click.command()
-@click.argument("seeds", type=click.IntRange(0), required=False)
+@click.argument("seeds", type=click.IntRange(1), required=False)
 @click.option("--size", type=click.Choice(SIZE_NAMES), help="A stated size instead of SEEDS.")
 @click.option("--first", type=click.IntRange(0), default=0, help="The first seed.")
 @click.option("--validators", type=click.IntRange(1), help="As many in every network.")
@@ -27,7 +27,7 @@ FAILURES_SHOWN_MAX = 10
 @click.option(
     "--journal",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write every finished seed down here, and leave out what is there.",
+    help="Write every finished seed down here, and leave out what is there (same version only).",
 )
 @click.option("--seed", type=click.IntRange(0), help="Run one seed again and show its trace.")
 @click.option("--faults", help="With --seed: these faults, as JSON, instead of the seed's own.")
@@ -63,27 +63,44 @@ def _one(seed: int, validators: int | None, faults: str | None, *, shrink: bool)
     from node.simulation.shrink import shrink as smallest
     from node.simulation.simulation import Failed, Reproducible, Simulation
 
-    simulation = Simulation(
-        seed, validators=validators or validators_of(seed), faults=_read(faults)
-    )
+    members = validators or validators_of(seed)
+    simulation = Simulation(seed, validators=members, faults=_read(faults, members))
     try:
         with Reproducible(simulation):
             report = simulation.run()
     except Failed as failed:
         say(str(smallest(failed) if shrink else failed))
         raise TallyError(f"seed {seed}: {failed.reason}", Exit.FINDING) from None
-    for line in simulation.world.trace():
-        say(line)
-    emit({"seed": seed, "messages": report.delivered, "trace_hash": report.trace_hash})
+    if shrink:
+        say(f"seed {seed} passed: there is no failure to make smaller")
+    else:
+        for line in simulation.world.trace():
+            say(line)
+    emit(
+        {
+            "seed": seed,
+            "verdict": "passed",
+            "messages": report.delivered,
+            "trace_hash": report.trace_hash,
+        }
+    )
 
 
-def _read(text: str | None) -> "Faults | None":
-    from node.simulation.faults import faults_from
+def _read(text: str | None, members: int) -> "Faults | None":
+    from node.simulation.faults import failing, faults_from
 
+    if text is None:
+        return None
     try:
-        return None if text is None else faults_from(text)
+        faults = faults_from(text)
     except ValueError as error:
         raise UsageError(f"--faults: {error}") from None
+    if 3 * failing(faults) >= members:
+        raise UsageError(
+            f"--faults: {failing(faults)} of {members} members fail for good "
+            "(liars, bit_flips, lost_disks), expected fewer than a third"
+        )
+    return faults
 
 
 def _many(
@@ -95,10 +112,14 @@ def _many(
     path: Path | None,
 ) -> None:
     from node.simulation.batch import SIZES, Journal, Size, jobs_of, run_all, shortfall, totals
+    from node.simulation.journal import JournalUnusable
 
-    wanted = SIZES[size_name] if size_name else Size(seeds=max(count, 1), messages=0)
-    jobs = jobs_of(first, wanted.seeds if size_name else count, validators)
-    journal = None if path is None else Journal(path)
+    wanted = SIZES[size_name] if size_name else Size(seeds=count, messages=0)
+    jobs = jobs_of(first, wanted.seeds, validators)
+    try:
+        journal = None if path is None else Journal(path, validators=validators)
+    except JournalUnusable as error:
+        raise UsageError(f"--journal: {error}") from None
     open_jobs = jobs if journal is None else journal.missing(jobs)
     say(f"{len(open_jobs)} of {len(jobs)} seeds to run on {workers} processes")
     known = {} if journal is None else journal.outcomes

@@ -30,6 +30,14 @@ _VALID_UNTIL = datetime(9999, 12, 31, 23, 59, 59)
 _READ_BYTES_MAX = 256 * 1024
 _CERTIFICATES_MAX = 256
 """Certificates kept in memory: more than a full mesh has members."""
+_WORDS = {
+    "CERTIFICATE_VERIFY_FAILED": (
+        "the other end's link key is listed nowhere here, neither by the ledger nor under "
+        "[[peers]] or [[observers]]"
+    ),
+    "TLSV1_ALERT_UNKNOWN_CA": "the other end lists this node's link key nowhere",
+}
+"""What OpenSSL's reasons mean between nodes: who has to change something is an operator."""
 
 
 @lru_cache(maxsize=_CERTIFICATES_MAX)
@@ -114,7 +122,8 @@ class SecureSession:
         except ssl.SSLWantReadError:
             pass  # all read
         except ssl.SSLError as error:
-            raise PeerFault(f"TLS: {error.reason or error}") from None
+            reason = error.reason or str(error)
+            raise PeerFault(f"TLS: {_WORDS.get(reason, reason)}") from None
         return b"".join(plaintext)
 
     def send(self, plaintext: bytes) -> bytes:

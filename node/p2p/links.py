@@ -233,7 +233,8 @@ class Links:
         self._closing = [other for other in self._closing if not other.gone.is_set()]
         if fault:
             self.faults[name] += 1
-        _LOGGER.info("link to %s closed: %s", name or link.address, reason)
+        called = link.dialled.name if link.dialled else link.address
+        _LOGGER.info("link to %s closed: %s", name or called, reason)
         if name and not self._alone[name].is_set() and not self._up(name):
             self._alone[name].set()
             self._on_down(name)

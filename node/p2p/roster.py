@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from node.config import NodeConfig
+from node.config import NodeConfig, ObserverConfig
 from node.p2p.link import Peer
 
 
@@ -25,7 +25,11 @@ def make_roster(config: NodeConfig, registered: Registered, own_key: bytes) -> t
         names.setdefault(key, party)
     validating = {party for party, _ in registered.validators}
     stated = [(peer.party, peer.link_key) for peer in config.peers if peer.link_key]
-    stated += [(observer.name, observer.link_key) for observer in config.observers]
+    stated += [
+        (observer.name, observer.link_key)
+        for observer in config.observers
+        if observer not in misnamed(config, registered)
+    ]
     for name, key in stated:
         # A key that its party replaced may be in wrong hands: no forgotten line lets it in (P6.3).
         if not (name in validating and key in registered.seen):
@@ -39,4 +43,18 @@ def make_roster(config: NodeConfig, registered: Registered, own_key: bytes) -> t
         )
         for key, name in names.items()
         if name != config.party and key != own_key
+    )
+
+
+def misnamed(config: NodeConfig, registered: Registered) -> tuple[ObserverConfig, ...]:
+    """Return the observers that carry the name of somebody who validates, and another's key.
+
+    They are not let in (P6.3): they would speak under the validator's name.
+    """
+    validating = dict.fromkeys(party for party, _ in registered.validators)
+    return tuple(
+        observer
+        for observer in config.observers
+        if observer.name in validating
+        and (observer.name, observer.link_key) not in registered.validators
     )

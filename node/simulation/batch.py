@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
-
 from node.simulation.faults import Faults
+from node.simulation.journal import JournalFile
 from node.simulation.simulation import Failed, Report, run_seed
 
 Job = tuple[int, int]
@@ -95,24 +94,18 @@ def run_all(jobs: list[Job], workers: int) -> Iterator[Outcome]:
 
 
 class Journal:
-    """A file with a line for every finished seed, so that a run can go on where it stopped."""
+    """What became of every finished seed, so that a run can go on where it stopped."""
 
-    def __init__(self, path: Path) -> None:
-        """Read what is there; the line that an interruption tore counts as not written."""
-        self._path = path
-        self.outcomes: dict[Job, Outcome] = {}
-        lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
-        for line in lines[:-1]:
-            found = msgspec.json.decode(line, type=Outcome)
-            self.outcomes[found.seed, found.validators] = found
-        if lines[-1]:
-            path.write_bytes(b"".join(line + b"\n" for line in lines[:-1]))
+    def __init__(self, path: Path, *, validators: int | None = None) -> None:
+        """Read what is there; ``validators`` is what was asked for. Raises JournalUnusable."""
+        options = {"validators": "as drawn" if validators is None else validators}
+        self._file = JournalFile(path, options, Outcome)
+        self.outcomes = {(one.seed, one.validators): one for one in self._file.records}
 
     def add(self, outcome: Outcome) -> None:
         """Write a finished seed down."""
         self.outcomes[outcome.seed, outcome.validators] = outcome
-        with self._path.open("ab") as file:
-            file.write(msgspec.json.encode(replace(outcome, text="")) + b"\n")
+        self._file.add(replace(outcome, text=""))
 
     def missing(self, jobs: Iterable[Job]) -> list[Job]:
         """Return the jobs of which nothing is known."""

@@ -58,7 +58,7 @@ class Checks:
     """What clients have handed in: envelope by id."""
     commits: int = 0
     blocks: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
-    """Block id and app hash by height."""
+    """Block id and record hash by height."""
     lies: dict[tuple[bytes, int, str], None] = field(default_factory=dict)
     """What honest members noticed, by key, height and kind."""
     recorded: dict[tuple[bytes, int, str], int] = field(default_factory=dict)

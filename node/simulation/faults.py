@@ -74,6 +74,15 @@ STARVED = ("prevote", "precommit", "proposal", "chunk", "batch", "blocks")
 """The kinds of messages that can be starved, as they name themselves."""
 LOST_PARTS = ("store", "log", "end of the log", "record", "all")
 """What a member may lose of its disk; its key it never loses, for that is kept elsewhere too."""
+WORDS = {"starved": STARVED, "lost_part": LOST_PARTS}
+TIME_MAX_MS = 24 * 3_600 * 1_000
+MAXIMA = {"drop": 1, "duplicate": 1, "drift": 0.5}
+"""Of shares; all other numbers are times, or members, who have bounds of their own."""
+
+
+def failing(faults: Faults) -> int:
+    """Return how many members fail for good: fewer than a third may."""
+    return faults.liars + faults.bit_flips + faults.lost_disks
 
 
 def draw(random: Random, validators: int) -> Faults:
@@ -139,8 +148,23 @@ def faults_text(faults: Faults) -> str:
 
 
 def faults_from(text: str) -> Faults:
-    """Return faults from their JSON; raise ValueError."""
+    """Return faults from their JSON; raise ValueError, which names what is wrong."""
+    names = Faults.__dataclass_fields__
     try:
-        return msgspec.json.decode(text, type=Faults)
+        values = msgspec.json.decode(text, type=dict[str, object])
+        for name in values:
+            if name not in names:
+                raise ValueError(f"{name}: unknown, expected one of {', '.join(names)}")
+        faults = msgspec.convert(values, Faults)
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from None
+    for name in names:
+        _check(name, getattr(faults, name))
+    return faults
+
+
+def _check(name: str, value: object) -> None:
+    if name in WORDS and value not in ("", *WORDS[name]):
+        raise ValueError(f"{name}: expected one of {', '.join(WORDS[name])}, got {value!r}")
+    if isinstance(value, int | float) and not 0 <= value <= MAXIMA.get(name, TIME_MAX_MS):
+        raise ValueError(f"{name}: expected 0 to {MAXIMA.get(name, TIME_MAX_MS)}, got {value}")

@@ -146,7 +146,7 @@ class Cluster:
             time.sleep(0.05)
 
     def record_hashes(self, party: str, last: int) -> list[bytes]:
-        """Return the app hash after every height."""
+        """Return the record hash after every height."""
         reader = LmdbReader(self.network.folder / party / "store")
         with reader.begin() as look:
             rows = [look.block_row(height) for height in range(1, last + 1)]

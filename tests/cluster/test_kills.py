@@ -5,17 +5,22 @@ campaigns of hundreds, and goes on where a journal ends.
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lmdb
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from ledger.transactions import parse
 from localnet.chaos import kills
 from localnet.chaos.history import Answer, History, Spending
-from localnet.chaos.kills import RoundPlan, Verdict, plans_of, run_campaign
+from localnet.chaos.kills import RoundPlan, Verdict, plans_of, run_campaign, totals
+from localnet.commands.network import group
+from node.simulation.journal import JournalFile
+from tally.exits import UsageError
 from tests.cluster.support import running_cluster
 
 KILLS = int(os.environ.get("TALLY_KILLS", "6"))
@@ -28,7 +33,8 @@ def test_nothing_final_is_lost_and_no_two_nodes_differ_however_often_they_are_ki
     tmp_path: Path,
 ) -> None:
     plans = plans_of(kills=KILLS, validators=SIZES, first_seed=SEED)
-    verdicts = run_campaign(plans, tmp_path / "journal", lambda verdict: print(verdict.line()))
+    journal = journal_at(tmp_path)
+    verdicts = run_campaign(plans, journal, lambda verdict: print(verdict.line()))
     for verdict in verdicts:
         assert verdict.problems == (), f"seed {verdict.plan.seed}"
         assert verdict.final > verdict.kills
@@ -87,6 +93,11 @@ def answer_of(document: dict[str, Any]) -> Answer:
     )
 
 
+def journal_at(folder: Path) -> JournalFile[Verdict]:
+    """Return the journal of a campaign, taken up or begun."""
+    return JournalFile(folder / "journal", {}, Verdict)
+
+
 def verdict_of(plan: RoundPlan) -> Verdict:
     """Return the verdict of a round in which nothing happened."""
     numbers = dict.fromkeys(Verdict.__dataclass_fields__, 0)
@@ -113,10 +124,39 @@ def test_a_campaign_goes_on_where_its_journal_ends(
 
     monkeypatch.setattr(kills, "run_round", run_round)
     plans = plans_of(kills=60, validators=(4,), first_seed=1)
-    journal = tmp_path / "journal"
-    line = msgspec.json.encode(verdict_of(plans[0])) + b"\n"
-    journal.write_bytes(line + line[: len(line) // 2])  # killed in the middle of the second
-    assert len(run_campaign(plans, journal, lambda verdict: None)) == 3
+    journal = journal_at(tmp_path)
+    journal.add(verdict_of(plans[0]))
+    line = msgspec.json.encode(verdict_of(plans[1]))
+    with journal.path.open("ab") as file:
+        file.write(line[: len(line) // 2])  # killed in the middle of the second
+    assert len(run_campaign(plans, journal_at(tmp_path), lambda verdict: None)) == 3
     assert ran == [2, 3]
-    assert len(run_campaign(plans, journal, lambda verdict: None)) == 3
+    assert len(run_campaign(plans, journal_at(tmp_path), lambda verdict: None)) == 3
     assert ran == [2, 3], "all of them were in the journal"
+
+
+def test_a_campaign_does_not_go_on_in_the_journal_of_another_nor_in_a_letter(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal"
+    letter = tmp_path / "letter"
+    letter.write_text("Dear all")
+    JournalFile(path, {"seed": 1, "validators": [4]}, Verdict)
+    words = ("kills", "--kills", "1", "--validators", "4")
+    other = CliRunner().invoke(group, [*words, "--seed", "2", "--journal", str(path)])
+    assert isinstance(other.exception, UsageError)
+    assert "of tallystick" in str(other.exception) and "seed 1" in str(other.exception)
+    junk = CliRunner().invoke(group, [*words, "--journal", str(letter)])
+    assert "is no journal" in str(junk.exception)
+    assert letter.read_text() == "Dear all"
+
+
+def test_the_sums_of_a_campaign_leave_no_transfer_out() -> None:
+    one = replace(
+        verdict_of(RoundPlan(seed=1, validators=4, kills=1)),
+        **{"transfers": 10, "final": 7, "refused": 3, "answers": 30, "lost": 4},  # type: ignore[arg-type]
+    )
+    done = totals([one, one])
+    assert (done["transfers"], done["final"], done["refused_or_expired"]) == (20, 14, 6)
+    assert (done["answers"], done["lost_answers"]) == (60, 8)
+    assert "7 of 10 transfers final, 3 refused or expired, 30 answers, 4 of them lost" in one.line()

@@ -522,7 +522,7 @@ def test_an_auditor_watches_and_does_not_vote() -> None:
 
 
 def test_executions_of_governance_are_the_same_twice() -> None:
-    """Two ledgers that run the same proposals have the same app hash."""
+    """Two ledgers that run the same proposals have the same record hash."""
 
     def run() -> Execution:
         chain = Chain()

@@ -1,7 +1,7 @@
 """A node made from what strangers export: the same store, or none (N12)."""
 
-import fcntl
 import io
+import os
 import re
 import shutil
 import time
@@ -32,7 +32,8 @@ from ledger.store.lmdb_store import LmdbStore
 from node.commands.node import group
 from node.config import NodeConfig, config_text
 from node.exports import Version, read_commits, read_entries, read_history
-from node.fetch import FetchBroken, fetch_store
+from node.fetch import AnotherLedger, FetchBroken, fetch_store
+from node.lock import held
 from node.messages import decode_commit
 from node.scrub import Scrub
 from node.signer import create_signer
@@ -383,7 +384,8 @@ def test_another_history_by_the_same_keys_fails_against_a_trust_point(
     fetched(tmp_path / "unaware", fork)
     fetched(tmp_path / "before", fork, points[5])
     fetched(tmp_path / "right", Mirror.of(sound), points[13])
-    with pytest.raises(SnapshotRefused, match="height 13: its app hash is not the trusted one"):
+    wanted = points[13].app_hash.hex()
+    with pytest.raises(SnapshotRefused, match=f"13: .* is [0-9a-f]+, the trusted {wanted}"):
         fetched(tmp_path / "other", fork, points[13])
     with pytest.raises(FetchBroken, match="below the trusted one"):
         fetched(tmp_path / "behind", fork, TrustPoint(height=1_000, app_hash=bytes(32)))
@@ -444,7 +446,7 @@ def test_a_server_of_another_ledger_is_refused_before_anything_is_taken(
     mirror = Mirror.of(sound)
     config = config_at(tmp_path, mirror)
     mirror.genesis = builders.genesis(network="dev-other")
-    with mirror.client() as client, pytest.raises(SnapshotRefused, match="another ledger"):
+    with mirror.client() as client, pytest.raises(AnotherLedger, match="mirror"):
         fetch_store(config, client, None)
     assert mirror.asked == ["/v1/genesis"]
 
@@ -527,12 +529,27 @@ def test_the_command_refuses_a_store_a_running_node_and_a_crooked_trust_point(
 ) -> None:
     for point in ("5", "5:abc", "x:" + "0" * 64, "5:" + "0" * 63):
         assert isinstance(tried(folder, "--trust", point).exception, UsageError)
-    with (folder / "signer").open("rb") as record:
-        fcntl.flock(record, fcntl.LOCK_EX)
-        assert "the node runs" in str(tried(folder).exception)
+    with held(folder / "pid"):
+        assert f"in use by process {os.getpid()}" in str(tried(folder).exception)
     wrong = tried(folder, "--trust", "5:" + "0" * 64)
     assert isinstance(wrong.exception, AuditFinding)
-    assert "height 5: its app hash is not the trusted one" in str(wrong.exception)
+    both = rf"height 5: its record hash is [0-9a-f]{{64}}, the trusted {'0' * 64}"
+    assert re.search(both, str(wrong.exception)), wrong.exception
+    assert "refused and deleted" in str(wrong.exception)
     (folder / "store").mkdir()
     assert "tally node heal" in str(tried(folder).exception)
     assert not any((folder / "store").iterdir())
+
+
+def test_the_command_takes_nothing_from_a_server_of_another_ledger_and_deletes_nothing(
+    folder: Path,
+) -> None:
+    (folder / "fetch").mkdir()
+    begun = folder / "fetch" / LOG
+    begun.write_bytes(b"what another server gave")
+    (folder / "genesis.bin").write_bytes(builders.genesis(network="dev-other"))
+    wrong = tried(folder)
+    assert isinstance(wrong.exception, AuditFinding)
+    assert "serves another ledger" in str(wrong.exception)
+    assert "deleted" not in str(wrong.exception)
+    assert begun.exists()

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import random
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -272,12 +273,18 @@ def test_both_ends_of_two_links_keep_the_same_one() -> None:
     run(scenario)
 
 
-def test_a_node_with_an_unregistered_key_is_refused() -> None:
+def test_a_node_with_an_unregistered_key_is_refused_and_both_ends_say_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "node.p2p.links")
+
     async def scenario() -> None:
         ada = Node("ada", {"bob": NOBODY})
         eve = Node("bob", {"ada": await ada.start()}, seed=SEEDS["eve"])
         await eve.start()
         await until(lambda: ada.links.faults[""] >= 2)
+        await until(lambda: "link to ada closed: TLS: the other end lists this" in caplog.text)
+        assert "link to 127.0.0.1 closed: TLS: the other end's link key is listed" in caplog.text
         assert (ada.events, eve.events) == ([], [])
         await stop(ada, eve)
 

@@ -107,6 +107,13 @@ def test_the_ledger_s_name_of_a_key_stands_above_a_stated_one() -> None:
     assert roster(("ada", key("ada")), observers=(observer,)) == {key("ada"): "ada"}
 
 
+def test_an_observer_that_is_named_like_a_validator_is_not_let_in() -> None:
+    observers = tuple(ObserverConfig(name=name, link_key=key("eve")) for name in ("ada", "eve"))
+    assert roster(("ada", key("ada")), observers=observers[:1]) == {key("ada"): "ada"}
+    assert roster(("bob", key("bob")), observers=observers[:1])[key("eve")] == "ada"
+    assert roster(("ada", key("ada")), observers=observers)[key("eve")] == "eve"
+
+
 def test_another_node_of_the_own_party_is_no_peer() -> None:
     observer = ObserverConfig(name="spare", link_key=key("own"))
     assert roster(("own", key("replaced")), observers=(observer,)) == {}
@@ -133,6 +140,13 @@ def test_a_configuration_is_read_as_it_was_written(tmp_path: Path) -> None:
         ("an observer has a name", f'[[observers]]\nlink_key = "{key("eve").hex()}"\n', "name"),
         ("observers are tables", 'observers = ["eve"]\n', "observers"),
         ("a peer's key is a text", '[[peers]]\nparty="a"\nhost="h"\nport=1\nlink_key=1\n', "link"),
+        ("a party has a name", '[[peers]]\nparty="A b"\nhost="h"\nport=1\n', "small letters"),
+        ("a host is one", '[[peers]]\nparty="a"\nhost="a b"\nport=1\n', "a machine, got 'a b'"),
+        ("a port is not 0", '[[peers]]\nparty="a"\nhost="h"\nport=0\n', "port: .* 1 to 65535"),
+        ("nor above", '[[peers]]\nparty="a"\nhost="h"\nport=65536\n', "port: .* got 65536"),
+        ("a slip", "link_per_address = 2\n", "link_per_address: unknown, expected one of party"),
+        ("in a table", '[[peers]]\nparty="a"\nhots="h"\nport=1\n', r"\[\[peers\]\] hots: unknown"),
+        ("or its name", f'[[observer]]\nname="e"\nlink_key="{key("e").hex()}"\n', "observer: un"),
         ("there is a limit", '[[peers]]\nparty="a"\nhost="h"\nport=1\n' * (ENTRIES_MAX + 1), "257"),
     ],
 )
@@ -143,4 +157,11 @@ def test_a_configuration_that_cannot_be_used_is_refused_by_name(
     rest = config_text(replace(OWN, folder=tmp_path))
     path.write_text(rest + text if text.startswith("[[") else text + rest, encoding="utf-8")
     with pytest.raises(ConfigInvalid, match=names):
+        load_config(path)
+
+
+def test_a_port_to_listen_at_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "node.toml"
+    path.write_text(config_text(replace(OWN, folder=tmp_path, listen_port=70_000)))
+    with pytest.raises(ConfigInvalid, match="listen_port: expected 0 to 65535, got 70000"):
         load_config(path)

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,9 +16,11 @@ from ledger.encoding.crypto import public_key
 from localnet.facts import load_facts, member_plans
 from localnet.network import LocalNetwork, free_ports
 from node.__main__ import read_again
-from node.build import start_node
+from node.build import load_keys, start_node
 from node.config import ConfigInvalid, ObserverConfig, config_text, load_config
 from node.runtime import CLOCK_OFFSET_MAX_MS, Node
+from node.scrub import StoreRotten
+from node.signer import open_signer
 from node.stopped import forget_stop, read_stop, remember_stop
 
 HANG_GUARD_S = 20
@@ -86,6 +89,7 @@ def test_a_node_that_stopped_voting_follows_after_a_restart_until_it_is_resumed(
     ("error", "is_remembered"),
     [
         (AssertionError("the sums differ"), True),
+        (StoreRotten("entry 5 is missing"), True),
         (OSError(errno.EIO, "Input/output error"), True),
         (OSError(errno.ENOSPC, "No space left on device"), False),
     ],
@@ -105,6 +109,7 @@ def test_what_no_restart_mends_is_remembered(
         asyncio.run(scenario())
     reason = read_stop(load_config(folder / "node.toml").stopped)
     assert (str(error.args[-1]) in reason, bool(reason)) == (is_remembered, is_remembered)
+    assert "('" not in reason, "words, no Python"
 
 
 def test_the_first_reason_is_kept(tmp_path: Path) -> None:
@@ -215,6 +220,21 @@ def test_a_node_does_not_start_with_the_consensus_key_of_another_party(folder: P
                 pass
 
     asyncio.run(scenario())
+
+
+def test_a_port_that_is_taken_ends_the_start_with_a_sentence(folder: Path) -> None:
+    config = load_config(folder / "node.toml")
+    port = config.listen_port
+
+    async def scenario() -> None:
+        async with asyncio.timeout(HANG_GUARD_S):
+            with pytest.raises(ConfigInvalid, match=rf"can't listen at 127\.0\.0\.1, port {port}"):
+                await start_node(config)
+
+    with socket.create_server(("127.0.0.1", port)):
+        asyncio.run(scenario())
+    seed = load_keys(config.keys)["consensus"]
+    open_signer(config.signer, seed).close()  # nobody holds it: the host has ended, too
 
 
 def test_a_network_that_paused_together_goes_on(folder: Path) -> None:
