@@ -40,6 +40,7 @@ _SQL_TYPES: dict[Kind, str] = {
     "text": "VARCHAR",
     "parts": "VARCHAR",
 }
+_HOLDS: dict[Kind, type] = {"integer": int, "flag": bool, "name": str, "text": str, "parts": list}
 _READERS: dict[Format, str] = {
     "ndjson": "read_json('{file}', format = 'newline_delimited', columns = {columns})",
     "csv": "read_csv('{file}', header = true, auto_detect = false, quote = '\"', escape = '\"',"
@@ -143,8 +144,8 @@ def write_parquet(path: Path, columns: Columns, lines: Iterable[bytes]) -> None:
         for group in _groups(columns, lines):
             try:
                 writer.write_table(arrow.table(group, schema=schema))
-            except (arrow.ArrowInvalid, arrow.ArrowTypeError) as error:
-                raise Unreachable(f"{path.stem} holds a value of another type: {error}") from None
+            except OverflowError:
+                raise Unreachable("a row holds a number that no record can hold") from None
 
 
 def _groups(columns: Columns, lines: Iterable[bytes]) -> Iterator[dict[str, list[object]]]:
@@ -171,6 +172,10 @@ def _row(columns: Columns, line: bytes) -> dict[str, Any]:
         raise Unreachable("a row is no JSON") from None
     if not isinstance(row, dict) or list(row) != list(columns):
         raise Unreachable("the node's rows have other columns: it is of another version")
+    for name, kind in columns.items():
+        # Not isinstance: JSON's true is no number, and 1.0 is none of ours.
+        if row[name] is not None and type(row[name]) is not _HOLDS[kind]:
+            raise Unreachable(f"{name} of a row holds {row[name]!r}, which is no {kind}")
     return row
 
 

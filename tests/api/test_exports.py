@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from api import tabular
 from api.columns import TABLES, Kind
 from api.routes import exports
 from node.exports import Version, read_history
@@ -340,3 +341,46 @@ async def test_a_history_to_come_or_from_no_row_is_a_problem(lived: World) -> No
     assert await lived.problem(f"{path}?until={beyond}") == (404, "not_found")
     assert await lived.problem(f"{path}?from=zz") == (400, "invalid_request")
     assert await lived.problem(f"{path}?from={'00' * 300}") == (400, "invalid_request")
+
+
+async def test_postings_end_with_the_block_at_which_they_were_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.node.commit(builders.mint(("firm-a", 10_000_000), ("firm-b", 700)))
+    before = await rows_of(world, "postings")
+    monkeypatch.setattr(exports, "CHUNK_ROWS_MAX", 2)
+    look = exports._posting_look
+    looks = 0
+
+    def look_and_commit(*arguments: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        found = look(*arguments)
+        world.node.commit(builders.mint(("firm-b", looks)))
+        return found
+
+    monkeypatch.setattr(exports, "_posting_look", look_and_commit)
+    assert await rows_of(world, "postings") == before
+    assert looks > 2
+    monkeypatch.undo()
+    assert len(await rows_of(world, "postings")) == len(before) + looks
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_no_look_takes_more_rows_than_its_bound(
+    lived: World, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    monkeypatch.setattr(exports, "CHUNK_ROWS_MAX", 2)
+    most_postings = 3
+    """Of one entry of this chain: an entry is never divided."""
+    sizes = []
+    lines = tabular.lines
+
+    def counted(form: tabular.Form, rows: list[Any]) -> bytes:
+        sizes.append(len(rows))
+        return lines(form, rows)
+
+    monkeypatch.setattr(tabular, "lines", counted)
+    rows = await rows_of(lived, table)
+    assert sum(sizes) == len(rows)
+    assert max(sizes) <= (1 + most_postings if table == "postings" else 2)
