@@ -5,6 +5,7 @@ which makes each of them a view with its types for DuckDB (docs/auditing.md).
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,10 +74,7 @@ def write_tables(
         path = folder / f"{name}.{form}"
         height = at_height if block is None else block.height
         with _asking(url, name, form, height) as answer:
-            found = Block(
-                height=int(answer.headers["Tallystick-Height"]),
-                record_hash=answer.headers["Tallystick-Record-Hash"],
-            )
+            found = _block_of(answer, url)
             if block is not None and found != block:
                 raise Unreachable(f"{url} gave tables of two ledgers: {block} and {found}")
             block = found
@@ -105,13 +103,19 @@ def _asking(url: str, name: str, form: Format, height: int | None) -> Iterator[h
         with httpx2.stream("GET", address, timeout=TIMEOUT_S, trust_env=False) as answer:
             if answer.status_code != 200:
                 raise Unreachable(f"{address} answered {answer.status_code}")
-            if "Tallystick-Height" not in answer.headers:
-                raise Unreachable(f"{address} does not say which block its rows are true after")
             yield answer
     except (httpx2.ConnectError, httpx2.ConnectTimeout):
         raise Unreachable(f"no node answers at {url}") from None
     except httpx2.TransportError:
         raise Unreachable(f"the connection to {url} was lost; start again") from None
+
+
+def _block_of(answer: httpx2.Response, url: str) -> Block:
+    height = answer.headers.get("Tallystick-Height", "")
+    record_hash = answer.headers.get("Tallystick-Record-Hash", "")
+    if not (re.fullmatch("[0-9]{1,16}", height) and re.fullmatch("[0-9a-f]{64}", record_hash)):
+        raise Unreachable(f"{url} does not say which block its rows are true after")
+    return Block(height=int(height), record_hash=record_hash)
 
 
 def lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:

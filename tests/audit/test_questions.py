@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from api import tabular
 from api.columns import TABLES
+from audit import tables
 from tests.audit.conftest import Export
 
 duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed: no question is asked")
@@ -237,6 +239,24 @@ def test_all_formats_hold_the_same_rows(export: Export, monkeypatch: pytest.Monk
 def blanks_as_null(row: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return a row as CSV can tell it: an empty text is no text."""
     return tuple(None if value == "" else value for value in row)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_strangers_text_reaches_the_database_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: tables.Format
+) -> None:
+    text = "came back: \"closed\",\r\nsays\u2028the bank; '' 账户"
+    row: dict[str, Any] = dict.fromkeys(TABLES["payments"]) | {"id": "E1", "reason": text}
+    path = tmp_path / f"payments.{form}"
+    if form == "parquet":
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed: no Parquet files")
+        line = tabular.lines("ndjson", [row]).removesuffix(b"\n")
+        tables.write_parquet(path, TABLES["payments"], [line])
+    else:
+        path.write_bytes(tabular.head(form, tuple(row)) + tabular.lines(form, [row]))
+    (tmp_path / "tables.sql").write_text(tables.views(["payments"], form), encoding="utf-8")
+    database = opened(tmp_path, monkeypatch)
+    assert database.execute("SELECT id, reason FROM payments").fetchall() == [("E1", text)]
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -171,8 +171,8 @@ def test_a_row_that_is_not_of_the_table_is_refused(
 class Answer:
     """An answer of a node that is at a block."""
 
-    def __init__(self, height: int, record_hash: str) -> None:
-        self.headers = {"Tallystick-Height": str(height), "Tallystick-Record-Hash": record_hash}
+    def __init__(self, height: str, record_hash: str) -> None:
+        self.headers = {"Tallystick-Height": height, "Tallystick-Record-Hash": record_hash}
 
     def iter_bytes(self) -> Iterator[bytes]:
         """Yield nothing: the table is empty."""
@@ -187,12 +187,12 @@ def test_all_tables_are_asked_for_as_of_the_block_of_the_first(
     @contextmanager
     def asking(url: str, name: str, form: str, height: int | None) -> Iterator[Any]:
         asked.append(height)
-        yield Answer(7, "aa")
+        yield Answer("7", "aa" * 32)
 
     monkeypatch.setattr(tables, "_asking", asking)
     written = tables.write_tables("http://node", tmp_path, tuple(TABLES), "csv", None)
     assert asked == [None, 7, 7, 7, 7, 7]
-    assert (written["height"], written["record_hash"]) == (7, "aa")
+    assert (written["height"], written["record_hash"]) == (7, "aa" * 32)
 
 
 def test_tables_of_two_ledgers_are_not_put_into_one_folder(
@@ -200,11 +200,24 @@ def test_tables_of_two_ledgers_are_not_put_into_one_folder(
 ) -> None:
     @contextmanager
     def asking(url: str, name: str, form: str, height: int | None) -> Iterator[Any]:
-        yield Answer(7, "aa" if name == "postings" else "bb")
+        yield Answer("7", ("aa" if name == "postings" else "bb") * 32)
 
     monkeypatch.setattr(tables, "_asking", asking)
     with pytest.raises(Unreachable, match="two ledgers"):
         tables.write_tables("http://node", tmp_path, ("postings", "claims"), "csv", None)
+
+
+@pytest.mark.parametrize("said", [("", ""), ("7", ""), ("seven", "aa" * 32), ("7", "AA" * 32)])
+def test_a_node_that_does_not_say_of_which_block_its_rows_are_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: tuple[str, str]
+) -> None:
+    @contextmanager
+    def asking(url: str, name: str, form: str, height: int | None) -> Iterator[Any]:
+        yield Answer(*said)
+
+    monkeypatch.setattr(tables, "_asking", asking)
+    with pytest.raises(Unreachable, match="does not say which block"):
+        tables.write_tables("http://node", tmp_path, ("claims",), "csv", None)
 
 
 def test_without_pyarrow_the_error_names_the_extra_and_nothing_is_left(
