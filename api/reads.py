@@ -137,10 +137,6 @@ class Resource(Generic[R]):
     more: Mapping[str, Callable[[Moment, R], Plain]] = field(default_factory=dict)
     """Further fields by name."""
 
-    def columns(self) -> tuple[str, ...]:
-        """Return the names of all fields."""
-        return (*self.table.record.__struct_fields__, *self.more)
-
     def show(self, moment: Moment, record: R) -> dict[str, Plain]:
         """Return a record as JSON."""
         return plain(record) | {name: make(moment, record) for name, make in self.more.items()}
@@ -173,6 +169,13 @@ class Selection(Generic[R]):
 
     def rows(self, moment: Moment, start: bytes, limit: int) -> Iterator[tuple[bytes, R | None]]:
         """Yield up to ``limit`` keys from ``start`` on, with None for what is not asked for."""
+        for key, version in self.versions(moment, start, limit):
+            yield key, None if version is None else version[0]
+
+    def versions(
+        self, moment: Moment, start: bytes, limit: int
+    ) -> Iterator[tuple[bytes, tuple[R, int] | None]]:
+        """Yield the same, each record with the sequence number of its last change."""
         found: Iterable[tuple[bytes, bytes | None]]
         snapshot = moment.snapshot
         if self.named is None:
@@ -185,7 +188,7 @@ class Selection(Generic[R]):
             if version is None or not (self.keep is None or self.keep(moment, version[0])):
                 yield key, None
             else:
-                yield key, version[0]
+                yield key, version
 
     def page(self, moment: Moment, cursor: str | None, limit: int) -> Page:
         """Return the records from a cursor on."""

@@ -5,11 +5,13 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import click
 import httpx2
 
-from audit import files
+from api.columns import TABLES
+from audit import files, tables
 from audit.check import CheckFailed, check_export
 from ledger.genesis import log_id_of
 from tally.exits import AuditFinding, NotFound, Unreachable, UsageError
@@ -27,8 +29,19 @@ def group() -> None:
 @group.command()
 @click.option("--node", default=None, help="Address of an API; else the profile's first node.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A new folder.")
-def export(node: str | None, out: Path) -> None:
-    """Download the whole ledger: genesis, log entries, commits."""
+@click.option("--table", type=click.Choice([*TABLES, "all"]), help="A table instead, or all.")
+@click.option("--format", "form", type=click.Choice(get_args(tables.Format)), help="Of tables.")
+@click.option("--at-height", type=click.IntRange(0), help="Tables as they were after this block.")
+def export(
+    node: str | None,
+    out: Path,
+    table: str | None,
+    form: tables.Format | None,
+    at_height: int | None,
+) -> None:
+    """Download the whole ledger: genesis, log entries, commits; or tables of it (--table)."""
+    if table is None and (form is not None or at_height is not None):
+        raise UsageError("--format and --at-height are about tables: name one with --table")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is no empty folder")
     url = (node or load_profile(None).nodes[0].url).rstrip("/")
@@ -36,13 +49,17 @@ def export(node: str | None, out: Path) -> None:
     scratch = out.with_name(f".{out.name}.{os.getpid()}.new")
     try:
         scratch.mkdir(parents=True)
-        size = _export(url, scratch)
+        if table is None:
+            written: dict[str, object] = {"bytes": _export(url, scratch)}
+        else:
+            names = tuple(TABLES) if table == "all" else (table,)
+            written = tables.write_tables(url, scratch, names, form or "ndjson", at_height)
         scratch.rename(out)
     except OSError as error:
         raise UsageError(f"can't write {out}: {error.strerror}") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    emit({"folder": str(out), "bytes": size})
+    emit({"folder": str(out), **written})
 
 
 def _export(url: str, folder: Path) -> int:

@@ -363,6 +363,9 @@ def wanted(name: str) -> set[str]:
 
 def test_the_locks_hold_all_that_is_asked_for_and_agree() -> None:
     runtime, test = locked("requirements.txt"), locked("requirements-test.txt")
+    extra = locked("requirements-parquet.txt")
     assert wanted("requirements.in") <= runtime.keys()
+    assert wanted("requirements-parquet.in") <= extra.keys() <= test.keys()
     assert wanted("requirements-test.in") <= test.keys()
-    assert all(runtime[name] == test[name] for name in runtime.keys() & test.keys())
+    for asked in (runtime, extra):
+        assert all(asked[name] == test[name] for name in asked.keys() & test.keys())

@@ -1,6 +1,6 @@
-"""What is streamed without a cap, in looks of bounded size: the log, records, statements.
+"""What is streamed without a cap, in looks of bounded size: the log, tables, statements.
 
-Records are all as they were after one block, however many looks it takes: of what changed since,
+Tables are all as they were after one block, however many looks it takes: of what changed since,
 the history has the older version.
 """
 
@@ -12,10 +12,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.responses import StreamingResponse
 
-from api import owed, schemas, tabular
+from api import columns, exported, owed, schemas, tabular
+from api.exported import Exported, posting_rows
 from api.owed import Statement
 from api.problems import Problem
-from api.reads import Moment, Selection, head_of, moment_at, sequence_at
+from api.reads import Moment, Resource, Selection, head_of, moment_at, sequence_at
 from api.routes.claims import WantedClaims
 from api.routes.payables import WantedPayables, WantedPayments
 from api.routes.vouchers import WantedVouchers
@@ -23,6 +24,7 @@ from api.services import services_of
 from api.tabular import Form
 from ledger.encoding.codec import Record
 from ledger.execute import Head
+from ledger.rules.budgets import BUDGETS
 from ledger.state_tree import KEY_BYTES_MAX
 from ledger.store.lmdb_store import LmdbReader, Snapshot
 from ledger.store.rows import BlockRow
@@ -150,36 +152,86 @@ def _stream(content: AsyncIterator[bytes], form: Form, block: Head | BlockRow) -
 
 
 async def _records(
-    reader: LmdbReader, wanted: Selection[R], block: Head | BlockRow, form: Form
+    reader: LmdbReader,
+    wanted: Selection[R],
+    table: Exported[R],
+    block: Head | BlockRow,
+    form: Form,
 ) -> AsyncIterator[bytes]:
-    yield tabular.head(form, wanted.of.columns())
+    yield tabular.head(form, tuple(table.columns))
     start: bytes | None = wanted.prefix
     while start is not None:
         with reader.begin() as snapshot:
-            start, chunk = _look(Moment(snapshot, block), wanted, start, form)
+            start, chunk = _look(Moment(snapshot, block), wanted, table, start, form)
         yield chunk
+        await asyncio.sleep(0)  # where a filter matches little, others get their turn
 
 
 def _look(
-    moment: Moment, wanted: Selection[R], start: bytes, form: Form
+    moment: Moment, wanted: Selection[R], table: Exported[R], start: bytes, form: Form
 ) -> tuple[bytes | None, bytes]:
-    """Return where to go on, if anywhere, and the next records."""
-    items: list[Plain] = []
-    for seen, (key, record) in enumerate(wanted.rows(moment, start, CHUNK_ROWS_MAX + 1)):
+    """Return where to go on, if anywhere, and the next rows."""
+    rows: list[Plain] = []
+    for seen, (key, version) in enumerate(wanted.versions(moment, start, CHUNK_ROWS_MAX + 1)):
         if seen == CHUNK_ROWS_MAX:
-            return key, tabular.lines(form, items)
-        if record is not None:
-            items.append(wanted.of.show(moment, record))
-    return None, tabular.lines(form, items)
+            return key, tabular.lines(form, rows)
+        if version is not None:
+            record, sequence = version
+            rows.append(table.row(moment, key, record) | {"sequence": sequence})
+    return None, tabular.lines(form, rows)
 
 
 def _exported(
-    request: Request, wanted: Selection[R], form: Form, at_height: int | None
+    request: Request,
+    wanted: Selection[R],
+    table: Exported[R],
+    form: Form,
+    at_height: int | None,
 ) -> Response:
     reader = services_of(request).reader
     with reader.begin() as snapshot:
         block = moment_at(snapshot, at_height).block
-    return _stream(_records(reader, wanted, block, form), form, block)
+    return _stream(_records(reader, wanted, table, block, form), form, block)
+
+
+@router.get("/postings", response_class=Response, responses=schemas.ROWS)
+async def postings(
+    request: Request,
+    start: schemas.FromQuery = 0,
+    form: schemas.FormQuery = "ndjson",
+    at_height: schemas.NaturalQuery = None,
+) -> Response:
+    """Stream what every logged transaction moved, or why it was refused, through a block."""
+    reader = services_of(request).reader
+    with reader.begin() as snapshot:
+        block = moment_at(snapshot, at_height).block
+    if start > block.log_size:
+        raise Problem(
+            "out_of_range",
+            f"expected at most {block.log_size}, got {start}",
+            maximum=block.log_size,
+        )
+    return _stream(_postings(reader, start, block.log_size, form), form, block)
+
+
+async def _postings(reader: LmdbReader, first: int, end: int, form: Form) -> AsyncIterator[bytes]:
+    yield tabular.head(form, tuple(columns.POSTINGS))
+    while first < end:
+        with reader.begin() as snapshot:
+            first, chunk = _posting_look(snapshot, first, end, form)
+        yield chunk
+        await asyncio.sleep(0)  # as above
+
+
+def _posting_look(snapshot: Snapshot, first: int, end: int, form: Form) -> tuple[int, bytes]:
+    """Return where to go on, and the next rows."""
+    rows: list[Plain] = []
+    for sequence, of_entry in posting_rows(snapshot, first, min(end, first + CHUNK_ROWS_MAX)):
+        rows += of_entry
+        first = sequence + 1
+        if len(rows) >= CHUNK_ROWS_MAX:
+            break
+    return first, tabular.lines(form, rows)
 
 
 @router.get("/vouchers", response_class=Response, responses=schemas.ROWS)
@@ -190,7 +242,7 @@ async def vouchers(
     at_height: schemas.NaturalQuery = None,
 ) -> Response:
     """Stream vouchers, now or as they were after a block."""
-    return _exported(request, wanted, form, at_height)
+    return _exported(request, wanted, exported.VOUCHER, form, at_height)
 
 
 @router.get("/claims", response_class=Response, responses=schemas.ROWS)
@@ -201,7 +253,7 @@ async def claims(
     at_height: schemas.NaturalQuery = None,
 ) -> Response:
     """Stream claims, now or as they were after a block."""
-    return _exported(request, wanted, form, at_height)
+    return _exported(request, wanted, exported.CLAIM, form, at_height)
 
 
 @router.get("/payables", response_class=Response, responses=schemas.ROWS)
@@ -212,7 +264,7 @@ async def payables(
     at_height: schemas.NaturalQuery = None,
 ) -> Response:
     """Stream payables with their open amounts, now or as they were after a block."""
-    return _exported(request, wanted, form, at_height)
+    return _exported(request, wanted, exported.PAYABLE, form, at_height)
 
 
 @router.get("/payments", response_class=Response, responses=schemas.ROWS)
@@ -223,7 +275,20 @@ async def payments(
     at_height: schemas.NaturalQuery = None,
 ) -> Response:
     """Stream payments, now or as they were after a block."""
-    return _exported(request, wanted, form, at_height)
+    return _exported(request, wanted, exported.PAYMENT, form, at_height)
+
+
+@router.get("/budgets", response_class=Response, responses=schemas.ROWS)
+async def budgets(
+    request: Request,
+    programme: schemas.ProgrammeQuery = None,
+    form: schemas.FormQuery = "ndjson",
+    at_height: schemas.NaturalQuery = None,
+) -> Response:
+    """Stream what funders appropriated and committed by programme and year."""
+    under = "" if programme is None else f"{programme}/"
+    wanted = Selection(of=Resource(BUDGETS), under=under)
+    return _exported(request, wanted, exported.BUDGET, form, at_height)
 
 
 @router.get("/statement", response_class=Response, responses=schemas.ROWS)

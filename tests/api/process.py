@@ -95,15 +95,24 @@ def served_at(
     if prepare is not None:
         node.call(lambda: prepare(node.node))
     node.listen()
+    try:
+        with serving(node.store_path, node.socket_path) as (process, address):
+            yield Served(node, process, address)
+    finally:
+        node.close()
+
+
+@contextmanager
+def serving(store: Path, socket: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Serve a store from a process of its own; yield the process and its address."""
     reading, writing = os.pipe()
-    process = start_server(node.store_path, node.socket_path, writing)
+    process = start_server(store, socket, writing)
     os.close(writing)
     try:
         with os.fdopen(reading, "rb") as ready:
             port = int(ready.readline())
-        yield Served(node, process, f"http://127.0.0.1:{port}")
+        yield process, f"http://127.0.0.1:{port}"
     finally:
         if process.poll() is None:
             process.terminate()
         process.wait(START_WITHIN_S)
-        node.close()

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from api import tabular
+from api.columns import TABLES, Kind
 from api.routes import exports
 from node.exports import Version, read_history
 from tests import builders
@@ -56,10 +58,108 @@ async def test_an_export_is_the_whole_list_whatever_the_looks(
     monkeypatch.setattr(exports, "CHUNK_ROWS_MAX", rows_max)
     listed = (await lived.get(f"/v1/{path}"))["items"]
     assert len(listed) > 0
-    assert await rows_of(lived, path) == listed
+    rows = await rows_of(lived, path)
+    assert [row["id"] for row in rows] == [item["id"] for item in listed]
+    assert [money_of(row) for row in rows] == [money_of(item) for item in listed]
     table = await table_of(lived, path)
-    assert [list(row) for row in table] == [list(item) for item in listed]
-    assert [row["id"] for row in table] == [item["id"] for item in listed]
+    assert [list(row) for row in table] == [list(row) for row in rows]
+    assert [row["id"] for row in table] == [row["id"] for row in rows]
+
+
+MONEY = ("face", "available", "redeemed", "amount", "accepted", "credited", "paid", "open")
+
+
+def money_of(item: dict[str, Any]) -> list[int | None]:
+    """Return amounts of a list's item or of an export's row."""
+    return [item.get(name, item.get(f"{name}_fen")) for name in MONEY]
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_rows_have_the_columns_that_are_promised_in_their_order(
+    lived: World, table: str
+) -> None:
+    rows = await rows_of(lived, table)
+    assert len(rows) > 0
+    for row in rows:
+        assert list(row) == list(TABLES[table])
+        for name, kind in TABLES[table].items():
+            assert row[name] is None or isinstance(row[name], HOLDS[kind]), name
+    answer = await lived.client.get(f"/v1/exports/{table}?format=csv")
+    assert answer.text.splitlines()[0].split(",") == list(TABLES[table])
+
+
+HOLDS: dict[Kind, type] = {"integer": int, "flag": bool, "name": str, "text": str, "parts": list}
+
+
+@pytest.mark.parametrize("table", [name for name in TABLES if name != "postings"])
+async def test_a_row_names_the_entry_that_changed_it_last(lived: World, table: str) -> None:
+    head = lived.chain.ledger.last()
+    changed = {
+        version.key.partition(b"/")[2].decode(): version.sequence
+        for version in history_of(lived, head.log_size)
+        if version.key.startswith(f"{table[:-1]}/".encode())
+    }
+    rows = await rows_of(lived, table)
+    assert len(rows) == len(changed)
+    for row in rows:
+        key = row["id"] if "id" in row else "{programme}/{year}/{funder}".format(**row)
+        assert row["sequence"] == changed[key]
+
+
+@pytest.mark.parametrize("rows_max", [1, 3, 1_024])
+async def test_postings_are_those_of_the_log_and_refusals_say_why(
+    lived: World, monkeypatch: pytest.MonkeyPatch, rows_max: int
+) -> None:
+    expires_at = lived.chain.now_ms + builders.MINUTE_MS
+    lived.node.commit(builders.transfer(life.FIRST, 10**12, expires_at=expires_at))
+    monkeypatch.setattr(exports, "CHUNK_ROWS_MAX", rows_max)
+    rows = await rows_of(lived, "postings")
+    documents = (await lived.get("/v1/transactions?limit=500"))["items"]
+    assert sorted({row["sequence"] for row in rows if row["transaction"]}) == sorted(
+        one["sequence"] for one in documents
+    )
+    by_sequence = {one["sequence"]: one for one in documents}
+    for row in rows:
+        if row["transaction"] is None:
+            assert row["kind"] == "automatic"
+            continue
+        document = by_sequence[row["sequence"]]
+        assert (row["transaction"], row["kind"]) == (document["id"], document["kind"])
+        assert (row["code"], row["height"]) == (document["code"], document["height"])
+        if not document["postings"]:
+            assert (row["position"], row["posting"], row["amount_fen"]) == (None, None, None)
+            continue
+        posting = document["postings"][row["position"]]
+        assert (row["posting"], row["amount_fen"]) == (posting["kind"], posting["amount"])
+        assert (row["source"], row["target"]) == (posting["source"], posting["target"])
+        assert row["voucher"] == f"{posting['programme']}.{posting['serial']:09d}"
+    last = rows[-1]
+    assert (last["kind"], last["code"]) == ("voucher.transfer", "voucher_exhausted")
+    middle = rows[len(rows) // 2]["sequence"]
+    rest = [row for row in rows if row["sequence"] >= middle]
+    assert await rows_of(lived, f"postings?from={middle}") == rest
+
+
+async def test_postings_of_the_past_end_with_the_block_that_is_named(lived: World) -> None:
+    rows = await rows_of(lived, "postings")
+    height = rows[len(rows) // 2]["height"]
+    past = await rows_of(lived, f"postings?at_height={height}")
+    assert past == [row for row in rows if row["height"] <= height]
+    size = lived.chain.ledger.last().log_size
+    assert await lived.problem(f"/v1/exports/postings?from={size + 1}") == (400, "out_of_range")
+
+
+async def test_a_claim_says_where_the_centre_was_and_whose_chips_it_had_then(world: World) -> None:
+    world.node.commit(builders.mint(("firm-a", 10_000_000)))
+    world.node.commit(builders.redeem((life.FIRST, 1_000)))
+    (before,) = await rows_of(world, "claims")
+    (usage,) = before["usage"]
+    assert (before["chips"], before["centre_city"]) == (usage["chip"], "guiyang")
+    assert before["gpu_ms"] == before["domestic_gpu_ms"] == usage["gpu_ms"]
+    later = builders.accredit(pue_milli=1_999, devices=(), expires_at=world.chain.now_ms + 60_000)
+    life.accept(world.node, later)
+    (after,) = await rows_of(world, "claims")
+    assert after == before, "what is accredited later changes no claim of before"
 
 
 async def test_an_export_names_the_block_that_it_is_true_at(lived: World) -> None:
@@ -111,15 +211,17 @@ async def test_a_cell_is_plain_and_never_a_formula(world: World) -> None:
     world.node.commit(builders.redeem((life.FIRST, 1_000), order='=HYPERLINK("x"),\n2'))
     (row,) = await table_of(world, "claims")
     assert row["order"] == '\'=HYPERLINK("x"),\n2'
-    assert (row["holder_signed"], row["host"], row["amount"]) == ("true", "", "1000")
-    assert json.loads(row["lines"]) == [{"voucher": life.FIRST, "amount": 1_000, "reserve": None}]
+    assert (row["holder_signed"], row["paying_host"], row["amount_fen"]) == ("true", "", "1000")
+    assert json.loads(row["lines"]) == [
+        {"voucher": life.FIRST, "amount_fen": 1_000, "reserve": None}
+    ]
     (plain,) = await rows_of(world, "claims")
     assert plain["order"] == '=HYPERLINK("x"),\n2'
 
 
 async def test_a_table_without_rows_still_has_its_head(world: World) -> None:
     answer = await world.client.get("/v1/exports/payables?format=csv")
-    assert answer.text.startswith("id,debtor,creditor,") and answer.text.endswith(",open\r\n")
+    assert answer.text.startswith("id,debtor,creditor,") and answer.text.endswith(",sequence\r\n")
 
 
 async def test_a_statement_lists_payables_and_payments_between_two_balances(lived: World) -> None:
@@ -149,7 +251,7 @@ async def test_a_statement_lists_payables_and_payments_between_two_balances(live
 @pytest.mark.parametrize("who", ["debtor=shanghai", "creditor=guian-hub", "debtor=guiyang"])
 async def test_a_closing_balance_is_what_is_open_or_on_its_way(lived: World, who: str) -> None:
     payables = await rows_of(lived, f"payables?{who}")
-    owed = sum(one["open"] + one["pending"] for one in payables)
+    owed = sum(one["open_fen"] + one["pending_fen"] for one in payables)
     assert owed > 0
     assert (await rows_of(lived, f"statement?{who}"))[-1]["balance"] == owed
 
@@ -239,3 +341,46 @@ async def test_a_history_to_come_or_from_no_row_is_a_problem(lived: World) -> No
     assert await lived.problem(f"{path}?until={beyond}") == (404, "not_found")
     assert await lived.problem(f"{path}?from=zz") == (400, "invalid_request")
     assert await lived.problem(f"{path}?from={'00' * 300}") == (400, "invalid_request")
+
+
+async def test_postings_end_with_the_block_at_which_they_were_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.node.commit(builders.mint(("firm-a", 10_000_000), ("firm-b", 700)))
+    before = await rows_of(world, "postings")
+    monkeypatch.setattr(exports, "CHUNK_ROWS_MAX", 2)
+    look = exports._posting_look
+    looks = 0
+
+    def look_and_commit(*arguments: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        found = look(*arguments)
+        world.node.commit(builders.mint(("firm-b", looks)))
+        return found
+
+    monkeypatch.setattr(exports, "_posting_look", look_and_commit)
+    assert await rows_of(world, "postings") == before
+    assert looks > 2
+    monkeypatch.undo()
+    assert len(await rows_of(world, "postings")) == len(before) + looks
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_no_look_takes_more_rows_than_its_bound(
+    lived: World, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    monkeypatch.setattr(exports, "CHUNK_ROWS_MAX", 2)
+    most_postings = 3
+    """Of one entry of this chain: an entry is never divided."""
+    sizes = []
+    lines = tabular.lines
+
+    def counted(form: tabular.Form, rows: list[Any]) -> bytes:
+        sizes.append(len(rows))
+        return lines(form, rows)
+
+    monkeypatch.setattr(tabular, "lines", counted)
+    rows = await rows_of(lived, table)
+    assert sum(sizes) == len(rows)
+    assert max(sizes) <= (1 + most_postings if table == "postings" else 2)

@@ -36,6 +36,7 @@ PATHS = (
     *("/v1/governance/proposals/{}", "/v1/governance/proposals?status={}"),
     *("/v1/parties/{}/attestations", "/v1/exports/vouchers?at_height={}"),
     *("/v1/exports/claims?format={}", "/v1/exports/payments?payable={}"),
+    *("/v1/exports/postings?from={}", "/v1/exports/budgets?programme={}"),
     *("/v1/exports/statement?debtor={}", "/v1/exports/statement?creditor=guian-hub&from_ms={}"),
     *("/v1/exports/statement?debtor=shanghai&until_ms={}", "/console/vouchers/{}"),
     *(
