@@ -11,7 +11,9 @@ import httpx2
 
 from audit import files
 from audit.check import CheckFailed, check_export
+from audit.dump import DumpRefused, NoDump, dump
 from ledger.genesis import log_id_of
+from node.fetch import AddressInvalid, client_of
 from tally.exits import AuditFinding, NotFound, Unreachable, UsageError
 from tally.output import emit, say
 from wallet.profile import load_profile
@@ -26,12 +28,46 @@ def group() -> None:
 
 @group.command()
 @click.option("--node", default=None, help="Address of an API; else the profile's first node.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="A new folder.")
-def export(node: str | None, out: Path) -> None:
-    """Download the whole ledger: genesis, log entries, commits."""
+@click.option("--out", type=click.Path(path_type=Path), help="A new folder, for replay.")
+@click.option(
+    "--tiles",
+    type=click.Path(path_type=Path),
+    help="A folder for web servers: checkpoint, tiles, entries, commits. Again: only what is new.",
+)
+def export(node: str | None, out: Path | None, tiles: Path | None) -> None:
+    """Download the whole ledger: genesis, log entries, commits; or the public log as tiles."""
+    if (out is None) is (tiles is None):
+        raise UsageError("export needs either --out or --tiles")
+    url = (node or load_profile(None).nodes[0].url).rstrip("/")
+    if tiles is not None:
+        emit(_export_tiles(url, tiles))
+    if out is not None:
+        emit(_export_files(url, out))
+
+
+def _export_tiles(url: str, folder: Path) -> dict[str, object]:
+    try:
+        with client_of(url) as client:
+            done = dump(client, folder, say)
+    except (AddressInvalid, NoDump) as error:
+        raise UsageError(str(error)) from None
+    except DumpRefused as finding:
+        raise AuditFinding(str(finding)) from None
+    except OSError as error:
+        raise UsageError(f"can't write {folder}: {error.strerror}") from None
+    return {
+        "folder": str(folder),
+        "origin": done.checkpoint.origin,
+        "entries": done.checkpoint.size,
+        "root": done.checkpoint.root,
+        "height": done.height,
+        "fetched": done.fetched,
+    }
+
+
+def _export_files(url: str, out: Path) -> dict[str, object]:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is no empty folder")
-    url = (node or load_profile(None).nodes[0].url).rstrip("/")
     # A folder beside it, renamed when whole: half an export is never left behind.
     scratch = out.with_name(f".{out.name}.{os.getpid()}.new")
     try:
@@ -42,7 +78,7 @@ def export(node: str | None, out: Path) -> None:
         raise UsageError(f"can't write {out}: {error.strerror}") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    emit({"folder": str(out), "bytes": size})
+    return {"folder": str(out), "bytes": size}
 
 
 def _export(url: str, folder: Path) -> int:
