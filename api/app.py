@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -20,6 +21,7 @@ from api.routes import (
     exports,
     governance,
     health,
+    log,
     parties,
     payables,
     programmes,
@@ -42,9 +44,17 @@ def limits_of(network: str) -> Limits:
 
 
 def create_app(
-    reader: LmdbReader, port_client: PortClient, network: str, *, limits: Limits | None = None
+    reader: LmdbReader,
+    port_client: PortClient,
+    network: str,
+    *,
+    limits: Limits | None = None,
+    checkpoint: Path | None = None,
 ) -> FastAPI:
-    """Return the server over a store and a node's port; limits are the network's by default."""
+    """Return the server over a store and a node's port; limits are the network's by default.
+
+    ``checkpoint`` is the file in which the node publishes the log's head.
+    """
     follower = Follower(port_client)
     services = Services(
         reader=reader,
@@ -54,6 +64,7 @@ def create_app(
         follower=follower,
         waiters=Waiters(reader, port_client, follower),
         streams=Streams(),
+        checkpoint=checkpoint,
     )
     app = FastAPI(
         title="Tallystick",
@@ -84,6 +95,7 @@ def create_app(
         governance.router,
         chain.router,
         exports.router,
+        log.router,
         stream.router,
         health.router,
     ):

@@ -19,6 +19,8 @@ from node.port import PortClient
 
 STORE_RETRY_S = 0.02
 """How often a store that the node has not made yet is tried."""
+CHECKPOINT = "checkpoint"
+"""The node's file beside its store."""
 STOP_WITHIN_S = 2
 """How long open requests may take once the server stops."""
 
@@ -72,7 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--ready-fd", type=int, help="descriptor that gets the port once it listens"
     )
     given = parser.parse_args(arguments)
-    app = create_app(open_store(given.store), PortClient(given.port_socket), given.network)
+    app = create_app(
+        open_store(given.store),
+        PortClient(given.port_socket),
+        given.network,
+        checkpoint=given.store.parent / CHECKPOINT,
+    )
     config = uvicorn.Config(
         app,
         host=given.host,

@@ -1,6 +1,7 @@
 """What every route works with, made once for a server."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 from fastapi import Request
@@ -37,6 +38,8 @@ class Services:
     follower: Follower
     waiters: Waiters
     streams: Streams
+    checkpoint: Path | None
+    """The file in which the node publishes the head of the log."""
     answers: dict[str, int] = field(default_factory=dict)
     """Number of answers by class of status: ``2xx`` and so on."""
 

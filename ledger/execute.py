@@ -114,6 +114,8 @@ class Execution:
     """None for a block that changes nothing: it leaves no log entry."""
     head: Head
     entries: tuple[bytes, ...]
+    leaves: tuple[bytes, ...]
+    """The leaf hashes of the entries."""
     writes: tuple[Write, ...]
     results: tuple[Result, ...]
 
@@ -361,8 +363,9 @@ class BlockBuilder:
         last: dict[bytes, Write] = {write.key: write for write in self._writes}
         check_changes(self._view, {key: write.record for key, write in last.items()})
         frontier = merkle.Frontier(self._head.log_size, self._head.log_peaks)
-        for entry in self._entries:
-            frontier.append(merkle.leaf_hash(entry))
+        leaves = [merkle.leaf_hash(entry) for entry in self._entries]
+        for leaf in leaves:
+            frontier.append(leaf)
         record = None
         app_hash = self._head.app_hash
         rooted_ms, unrooted = self._head.rooted_ms, self._head.unrooted
@@ -377,7 +380,8 @@ class BlockBuilder:
             app_hash = record_hash(record)
             closing = entries.encode_entry(entries.ClosingEntry(record=record))
             self._entries.append(closing)
-            frontier.append(merkle.leaf_hash(closing))
+            leaves.append(merkle.leaf_hash(closing))
+            frontier.append(leaves[-1])
         head = Head(
             log_id=self._head.log_id,
             height=block.height,
@@ -394,6 +398,7 @@ class BlockBuilder:
             record=record,
             head=head,
             entries=tuple(self._entries),
+            leaves=tuple(leaves),
             writes=tuple(self._writes),
             results=tuple(self._results),
         )

@@ -12,8 +12,9 @@ import msgspec
 from consensus.messages import VoteKind, vote_sign_bytes
 from ledger import state_tree
 from ledger.blocks import BlockRecord, record_hash
-from ledger.encoding import codec, crypto, merkle
+from ledger.encoding import codec, crypto, merkle, tiles
 from ledger.encoding.codec import UINT64_MAX, NotCanonical
+from ledger.encoding.tiles import HASH_BYTES, TILE_HEIGHT, TILE_WIDTH
 from ledger.entries import ClosingEntry, GenesisEntry, TransactionEntry, decode_entry
 from ledger.genesis import log_id_of, parse_genesis
 from ledger.store.lmdb_store import DAMAGES, Snapshot
@@ -25,6 +26,8 @@ from node.decided import decided_block
 
 ROWS_A_STEP = 64
 """Rows read in one step: some milliseconds."""
+TILES_A_STEP = 8
+"""Tiles read in one step, and their roots computed: some milliseconds."""
 
 UNREADABLE = (NotCanonical, LookupError, ValueError, msgspec.MsgspecError, *DAMAGES)
 """What reading rotten rows ends with; every other error is a defect of this module."""
@@ -71,7 +74,7 @@ class Scrub:
         look = yield
         if look.head() is None:
             return
-        for part in (_log(), _blocks(), _records(), _pages(), _states()):
+        for part in (_log(), _tiles(), _blocks(), _records(), _pages(), _states()):
             next(part)
             while _goes_on(part, look):
                 look = yield
@@ -91,7 +94,7 @@ def _require(holds: bool, what: str) -> None:
 
 
 def _log() -> Walk:
-    """Read every entry: each record must name the root over all before it."""
+    """Read every entry: each record must name the root over all before it, a tile its hash."""
     frontier = merkle.Frontier()
     previous = b""
     envelopes: list[bytes] = []
@@ -112,13 +115,50 @@ def _log() -> Walk:
                 _check_record(entry.record, previous, envelopes, frontier)
                 previous = record_hash(entry.record)
                 envelopes = []
-            frontier.append(merkle.leaf_hash(raw))
+            leaf = merkle.leaf_hash(raw)
+            tile, place = divmod(frontier.size, TILE_WIDTH)
+            in_tile = look.stored_tile(0, tile)[place * HASH_BYTES :][:HASH_BYTES]
+            _require(in_tile == leaf, f"entry {frontier.size} of the log, or its hash in the tile")
+            frontier.append(leaf)
         if len(rows) < ROWS_A_STEP:
             _require(frontier.size == head.log_size, f"entry {frontier.size} of the log is missing")
             _require(tuple(frontier.peaks) == head.log_peaks, "the head is not of this log")
             _require(previous == head.app_hash, "the head names another record")
             return
         look = yield
+
+
+def _tiles() -> Walk:
+    """Read every tile: full ones make the hashes above them, as entries those of level 0 (Y5.1)."""
+    level, index = 0, 0
+    look = yield
+    while True:
+        head = look.head()
+        assert head is not None
+        for _ in range(TILES_A_STEP):
+            if index * TILE_WIDTH >= head.log_size >> (level * TILE_HEIGHT):
+                level, index = level + 1, 0
+            hashes = head.log_size >> (level * TILE_HEIGHT)
+            if not hashes:
+                return
+            _check_tile(look, level, index, min(TILE_WIDTH, hashes - index * TILE_WIDTH))
+            index += 1
+        look = yield
+
+
+def _check_tile(look: Snapshot, level: int, index: int, width: int) -> None:
+    """Check a tile's width and, if it is full, the hash above it.
+
+    So each hash above level 0 is checked with the tile that it is the root of.
+    """
+    name = f"tile {level}/{index} of the log"
+    data = look.stored_tile(level, index)
+    _require(len(data) == width * HASH_BYTES, f"{name} has another width")
+    if width == TILE_WIDTH:
+        parent, place = divmod(index, TILE_WIDTH)
+        above = look.stored_tile(level + 1, parent)[place * HASH_BYTES :][:HASH_BYTES]
+        root = merkle.subtree_root(tiles.tile_hashes(data, width))
+        _require(above == root, f"{name} is not what the tile above it says")
 
 
 def _check_id(look: Snapshot, entry: TransactionEntry, sequence: int) -> None:

@@ -156,8 +156,9 @@ class _Making:
                 envelopes = merkle.Frontier()
                 for root in record.state_root:
                     self._root = (first, root)
-            self._frontier.append(merkle.leaf_hash(raw))
-            self._draft.add_entry(sequence, raw)
+            leaf = merkle.leaf_hash(raw)
+            self._frontier.append(leaf)
+            self._draft.add_entry(sequence, raw, leaf)
             if isinstance(entry, ClosingEntry | GenesisEntry):
                 self._index.add_block(first, sequence + 1)
                 first, size = sequence + 1, 0

@@ -111,6 +111,34 @@ def tile_bytes(tile: Tile, node: Node) -> bytes:
     return b"".join(node(level, start + offset) for offset in range(tile.width))
 
 
+def grow(
+    stored: Callable[[int, int], bytes], *, size: int, leaves: Sequence[bytes]
+) -> dict[tuple[int, int], bytes]:
+    """Return the tiles, by (level, index), that leaf hashes behind a tree of ``size`` change.
+
+    Each is as wide as the new tree has it; by level, from the left. ``stored`` gives such a tile
+    as the old tree has it, and is asked for the last tiles of levels only.
+    """
+    changed: dict[tuple[int, int], bytes] = {}
+    level, hashes = 0, leaves
+    while hashes:
+        roots: list[bytes] = []
+        at = size >> (level * TILE_HEIGHT)
+        end = at + len(hashes)
+        while at < end:
+            index, width = divmod(at, TILE_WIDTH)
+            taken = hashes[at - end :][: TILE_WIDTH - width]
+            before = stored(level, index) if width else b""
+            assert len(before) == width * HASH_BYTES, f"tile {level}/{index} is not of this tree"
+            changed[level, index] = before + b"".join(taken)
+            at += len(taken)
+            if at % TILE_WIDTH == 0:
+                whole = tile_hashes(changed[level, index], TILE_WIDTH)
+                roots.append(merkle.subtree_root(whole))
+        level, hashes = level + 1, roots
+    return changed
+
+
 def tile_hashes(data: bytes, width: int) -> tuple[bytes, ...]:
     """Return the hashes of a tile of this width. Raises MalformedTile at any other length."""
     if len(data) != width * HASH_BYTES:

@@ -3,20 +3,21 @@
 Databases: ``state`` (key → value), ``history`` (key NUL u64be sequence → value), ``log``
 (u64be sequence → entry), ``blocks`` and ``commits`` (u64be height), ``ids`` (u32be expiry hour,
 id → u64be sequence), ``due`` (u64be time, record key), ``parties`` (party NUL key), ``tree``
-(u8 depth, path prefix → page), ``meta``.
+(u8 depth, path prefix → page), ``tiles`` (u8 level, u64be index → all hashes so far), ``meta``.
 """
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import lmdb
 
-from ledger.encoding import codec
+from ledger.encoding import codec, merkle, tiles
 from ledger.encoding.codec import UINT64_MAX, Record
+from ledger.encoding.tiles import HASH_BYTES, TILE_WIDTH, Bundle, Tile
 from ledger.execute import Execution, Head, Write
 from ledger.store.rows import BlockRow, HeadRow, due_row, id_key, party_rows
 from ledger.store.tree import TreeBesideStore
@@ -29,7 +30,12 @@ MAP_BYTES = 64 * 1024**3
 READERS_MAX = 126
 CACHE_MAX = 50_000
 """Decoded records that the writing end keeps; the oldest goes."""
-_NAMES = ("state", "history", "log", "blocks", "commits", "ids", "due", "parties", "tree", "meta")
+FILLED_AT_ONCE = 16 * TILE_WIDTH
+"""Entries read at once where the tiles of a whole log are made."""
+_NAMES = (
+    *("state", "history", "log", "blocks", "commits", "ids", "due", "parties", "tree", "tiles"),
+    "meta",
+)
 
 
 DAMAGES = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError)
@@ -60,6 +66,10 @@ def _sync_folder(path: Path) -> None:
 
 def _page_key(prefix: bytes) -> bytes:
     return bytes([len(prefix)]) + prefix  # LMDB takes no empty key
+
+
+def _tile_key(level: int, index: int) -> bytes:
+    return bytes([level]) + _u64(index)
 
 
 def _u64(number: int) -> bytes:
@@ -236,6 +246,27 @@ class Snapshot:
         rows = self.scan("log", prefix=b"", start=_u64(first), limit=max(0, last - first))
         return tuple(value for _, value in rows)
 
+    def tile(self, tile: Tile) -> bytes | None:
+        """Return the hashes of a tile, or None if the log does not determine all of it (Y5.3)."""
+        if not tiles.is_within(tile, self._log_size()):
+            return None
+        return self.stored_tile(tile.level, tile.index)[: tile.width * HASH_BYTES]
+
+    def stored_tile(self, level: int, index: int) -> bytes:
+        """Return a tile as wide as the log has it; empty if there is none."""
+        return self._get("tiles", _tile_key(level, index)) or b""
+
+    def bundle(self, bundle: Bundle) -> bytes | None:
+        """Return the entries of a bundle as it frames them, or None if some are not logged yet."""
+        if not tiles.is_within(bundle, self._log_size()):
+            return None
+        first = bundle.index * TILE_WIDTH
+        return tiles.bundle_bytes(self.entries(first, first + bundle.width))
+
+    def _log_size(self) -> int:
+        head = self.head()
+        return 0 if head is None else head.log_size
+
     def keys_of_party(
         self, party: str, table_prefix: bytes, start: bytes, limit: int
     ) -> list[bytes]:
@@ -276,6 +307,7 @@ class LmdbStore:
         self._tree = TreeBesideStore(
             self, lambda: self.snapshot.values_since(self.snapshot.tree_log_size())
         )
+        self._fill_tiles()
 
     def read(self, key: bytes, record: type[R]) -> R | None:
         """Return a committed record."""
@@ -340,6 +372,8 @@ class LmdbStore:
         with self._write() as transaction:
             self._put(transaction, "meta", b"genesis", data)
             self._put(transaction, "log", _u64(0), entry)
+            # The root of one entry is its leaf hash.
+            self._put_tiles(transaction, self.snapshot.stored_tile, size=0, leaves=head.log_peaks)
             self._put_records(transaction, writes)
             self._put_head(transaction, head, first_sequence=0)
 
@@ -351,6 +385,9 @@ class LmdbStore:
                 self._put_records(transaction, execution.writes)
                 for offset, entry in enumerate(execution.entries):
                     self._put(transaction, "log", _u64(first + offset), entry)
+                self._put_tiles(
+                    transaction, self.snapshot.stored_tile, size=first, leaves=execution.leaves
+                )
                 for result in execution.results:
                     key = id_key(result.id, result.expires_at)
                     self._put(transaction, "ids", key, _u64(result.sequence))
@@ -370,6 +407,33 @@ class LmdbStore:
         for prefix, page in sorted(self._tree.changed.items()):
             self._put(transaction, "tree", _page_key(prefix), page)
         self._put(transaction, "meta", b"tree", _u64(self._tree.log_size))
+
+    def _put_tiles(
+        self,
+        transaction: lmdb.Transaction,
+        stored: Callable[[int, int], bytes],
+        *,
+        size: int,
+        leaves: Sequence[bytes],
+    ) -> None:
+        """Widen the tiles of a log of ``size`` entries by the leaf hashes of the next ones."""
+        for place, data in tiles.grow(stored, size=size, leaves=leaves).items():
+            self._put(transaction, "tiles", _tile_key(*place), data)
+
+    def _fill_tiles(self) -> None:
+        """Make the tiles of a store that older software made: it has none; raise StoreFull."""
+        head = self.head()
+        if head is None or any(self.snapshot.scan("tiles", prefix=b"", limit=1)):
+            return
+        try:
+            with self._write() as transaction:
+                written = Snapshot(transaction, self._databases)
+                for first in range(0, head.log_size, FILLED_AT_ONCE):
+                    entries = self.entries(first, min(first + FILLED_AT_ONCE, head.log_size))
+                    leaves = [merkle.leaf_hash(entry) for entry in entries]
+                    self._put_tiles(transaction, written.stored_tile, size=first, leaves=leaves)
+        except lmdb.MapFullError as error:
+            raise StoreFull(str(error)) from None
 
     def records(self) -> Iterator[tuple[bytes, Record]]:
         """Yield every current record with its key, by key; nothing may be committed meanwhile."""

@@ -9,10 +9,17 @@ from pathlib import Path
 import lmdb
 
 from ledger import state_tree
-from ledger.encoding import codec
+from ledger.encoding import codec, tiles
 from ledger.encoding.codec import Record
 from ledger.execute import Head
-from ledger.store.lmdb_store import LmdbStore, StoreFull, _page_key, _u64
+from ledger.store.lmdb_store import (
+    FILLED_AT_ONCE,
+    LmdbStore,
+    StoreFull,
+    _page_key,
+    _tile_key,
+    _u64,
+)
 from ledger.store.rows import BlockRow, HeadRow, due_row, id_key, party_rows
 
 WAITING_ROWS_MAX = 20_000
@@ -30,10 +37,19 @@ class StoreDraft(LmdbStore):
         self._waiting: list[tuple[str, bytes, bytes]] = []
         self._waiting_bytes = 0
         self._leaves: dict[bytes, bytes] = {}
+        self._log_leaves: list[bytes] = []
+        """Of the last entries, which no tile holds yet."""
+        self._tiled = 0
+        """How many entries are in tiles."""
+        self._last_tiles: dict[int, bytes] = {}
+        """The last tile of each level."""
 
-    def add_entry(self, sequence: int, entry: bytes) -> None:
-        """Take an entry of the log."""
+    def add_entry(self, sequence: int, entry: bytes, leaf: bytes) -> None:
+        """Take the next entry of the log, with its leaf hash."""
         self._add("log", _u64(sequence), entry)
+        self._log_leaves.append(leaf)
+        if len(self._log_leaves) >= FILLED_AT_ONCE:
+            self._grow_tiles()
 
     def add_id(self, transaction_id: bytes, expires_at: int, sequence: int) -> None:
         """Take the id of a logged transaction."""
@@ -96,6 +112,7 @@ class StoreDraft(LmdbStore):
 
         ``tree_log_size`` is how many entries the last state root covers; None if there is no root.
         """
+        self._grow_tiles()
         self._add("meta", b"genesis", genesis)
         self._add("meta", b"head", codec.encode(HeadRow.of(head)))
         if tree_log_size is not None:
@@ -108,6 +125,16 @@ class StoreDraft(LmdbStore):
         self._waiting_bytes += len(value)
         if len(self._waiting) >= WAITING_ROWS_MAX or self._waiting_bytes >= WAITING_BYTES_MAX:
             self.flush()
+
+    def _grow_tiles(self) -> None:
+        leaves, self._log_leaves = self._log_leaves, []
+        grown = tiles.grow(
+            lambda level, _: self._last_tiles[level], size=self._tiled, leaves=leaves
+        )
+        for (level, index), data in grown.items():
+            self._add("tiles", _tile_key(level, index), data)
+            self._last_tiles[level] = data
+        self._tiled += len(leaves)
 
     def _grow_tree(self) -> None:
         pages = state_tree.update(self, self._leaves).pages

@@ -244,7 +244,11 @@ async def world_at(
     node.server = port
     await port.start()
     app = create_app(
-        SameProcessReader(store_of(chain)), PortClient(path / "port"), network, limits=limits
+        SameProcessReader(store_of(chain)),
+        PortClient(path / "port"),
+        network,
+        limits=limits,
+        checkpoint=path / "checkpoint",
     )
     transport = httpx2.ASGITransport(app=app)
     async with (

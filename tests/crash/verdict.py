@@ -18,10 +18,11 @@ from node.signer import Refused, create_signer, open_signer
 from node.wal import open_wal
 from tests.crash.images import Image, Promises
 from tests.crash.life import BLOCKS, GENESIS, SEED, batches, blocks, certificate, requests, steps
+from tests.reference import tiles as naive
 
 EVER = 2**62
 UNSET = -1
-TABLES = ("state", "history", "log", "blocks", "commits", "ids", "due", "parties")
+TABLES = ("state", "history", "log", "blocks", "commits", "ids", "due", "parties", "tiles")
 
 Tables = dict[str, bytes]
 """Hash of every table, by its name."""
@@ -115,6 +116,10 @@ def tables_of_twin(twin: MemoryStore, genesis: Head, executions: list[Execution]
         "ids": {id_key(one.id, one.expires_at): _u64(one.sequence) for one in results},
         "due": dict.fromkeys(due, b""),
         "parties": {row: b"" for key, record in records for row in party_rows(key, record)},
+        "tiles": {
+            bytes([level]) + _u64(index): hashes
+            for (level, index), hashes in naive.tiles(twin.log).items()
+        },
     }
     return {name: _hash(sorted(rows[name].items())) for name in TABLES}
 

@@ -243,7 +243,7 @@ def test_a_commit_that_fails_anywhere_leaves_nothing(tmp_path: Path) -> None:
     chain = funded_chain(ledger=Ledger(store))
     chain.accept(builders.mint(("firm-a", 100)))
     head = store.head()
-    names = ("state", "history", "log", "ids", "blocks", "commits", "due", "parties")
+    names = ("state", "history", "log", "ids", "blocks", "commits", "due", "parties", "tiles")
     before = {name: table(store.snapshot, name) for name in names}
     raw = builders.transfer(V1, 40)
     block = BlockInput(height=4, time_ms=chain.now_ms + 1_000, transactions=(raw,))

@@ -46,7 +46,10 @@ from tests.decided import DecidedChain
 SEED = 20262
 CHANGES = 120
 MAP_BYTES = 2**27
-TABLES = ("state", "history", "log", "blocks", "commits", "ids", "due", "parties", "tree", "meta")
+TABLES = (
+    *("state", "history", "log", "blocks", "commits", "ids", "due", "parties", "tree", "tiles"),
+    "meta",
+)
 PLACE = re.compile(r"entry \d+|height \d+|version \d+|byte \d+")
 V1 = "shanghai.compute.000000001"
 READERS: dict[str, Callable[[BinaryIO], Iterator[object]]] = {

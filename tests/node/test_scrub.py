@@ -16,18 +16,18 @@ from tests.decided import DecidedChain
 SEED = 20261
 FLIPS = 300
 MAP_BYTES = 2**26
-HASHED = ("state", "history", "log", "blocks", "commits", "ids", "due", "parties", "tree")
+HASHED = ("state", "history", "log", "blocks", "commits", "ids", "due", "parties", "tree", "tiles")
 
 
 def life(path: Path) -> Path:
-    """Return the folder of a store with a few blocks, some of them with state roots."""
+    """Return the folder of a store with a few blocks, some with state roots, and three tiles."""
     store = LmdbStore(path, map_bytes=MAP_BYTES)
     made = DecidedChain(Chain(ledger=Ledger(store)))
     made.block(builders.publish(), builders.enrol("firm-a"), builders.enrol("firm-b"))
     made.block(builders.accredit(), builders.appropriate(), builders.recognise())
     for amount in range(1, 40):
-        raw = builders.mint(("firm-a", amount), ("firm-b", amount))
-        made.block(raw, after_ms=700)
+        raws = [builders.mint(("firm-a", amount), ("firm-b", one)) for one in range(1, 7)]
+        made.block(*raws, after_ms=700)
     made.block(after_ms=100)
     store.close()
     return path
