@@ -96,12 +96,17 @@ class Accepted:
     """The policy's name of each witness that cosigned, and when it did, in seconds since 1970."""
 
 
+def quorum_of(count: int) -> int:
+    """Return how many of some cosigners are enough (Y6.7)."""
+    return 2 * count // 3 + 1
+
+
 def validators_policy(*, logs: Iterable[Log], witnesses: Iterable[Witness]) -> Policy:
     """Return the policy under which ⌊2n/3⌋ + 1 of n witnesses are enough (Y6.7)."""
     known = tuple(witnesses)
     group = Group(
         name="validators",
-        threshold=2 * len(known) // 3 + 1,
+        threshold=quorum_of(len(known)),
         members=tuple(one.name for one in known),
     )
     return Policy(logs=tuple(logs), witnesses=known, groups=(group,), quorum=group.name)
