@@ -117,7 +117,8 @@ class Export:
             envelopes = [raw[1] for raw in map(unpack, self.log[first:closing]) if raw[1]]
             records[record[HEIGHT]] = record, envelopes
         commits: list[tuple[int, bytes]] = []
-        app_hash, parent, previous = self.log_id, bytes(32), []
+        app_hash, parent = self.log_id, bytes(32)
+        previous: list[Any] = []
         time_ms = unpack(self.genesis)[2]
         for height in range(1, max(self.sets) + 1):
             record, envelopes = records.get(height, (None, []))
