@@ -39,8 +39,8 @@ ENVELOPE_BYTES_MAX = 16_384
 MINT_BYTES_MAX = 60_000
 FAULTS_MAX = 64
 ROUND_MAX = 2**31 - 1
-COMMIT_BYTES_MAX = 1_048_576
-"""Two certificates (M1) and 64 proofs stay far below it."""
+COMMIT_BYTES_MAX = 69_632
+"""A3."""
 ENTRIES_MAX = TRANSACTIONS_MAX + 2
 """Of one block: the automatic entry, its transactions, the closing entry."""
 LAST_MOMENT_MS = 253_370_735_999_999
