@@ -14,6 +14,7 @@ from audit.check import CheckFailed, check_export
 from ledger.genesis import log_id_of
 from tally.exits import AuditFinding, NotFound, Unreachable, UsageError
 from tally.output import emit, say
+from verifier.files import missing_files
 from verifier.finding import Finding, Level
 from verifier.verify import Report, verify
 from wallet.profile import load_profile
@@ -78,7 +79,14 @@ def _download(url: str) -> Iterator[bytes]:
 @click.option("--log-id", required=True, help="Which ledger this must be, from a trusted place.")
 def replay(folder: Path, log_id: str) -> None:
     """Recompute an exported ledger from genesis; verify every signature and every commit."""
-    _check_asked(folder, log_id)
+    _check_log_id(log_id)
+    missing = [
+        name
+        for name in (files.GENESIS, files.ENTRIES, files.COMMITS)
+        if not (folder / name).is_file()
+    ]
+    if missing:
+        raise NotFound(f"{folder} lacks {', '.join(missing)}")
     genesis = (folder / files.GENESIS).read_bytes()
     if log_id_of(genesis).hex() != log_id.lower():
         raise AuditFinding(
@@ -100,8 +108,10 @@ def replay(folder: Path, log_id: str) -> None:
     help="How much to check; each level includes those before it.",
 )
 def verify_export(folder: Path, log_id: str, level: str) -> None:
-    """Read an exported ledger with a second, independent verifier; nothing is executed."""
-    _check_asked(folder, log_id)
+    """Read an export, or a dump of tiles, with a second reader; nothing is executed."""
+    _check_log_id(log_id)
+    if missing := missing_files(folder):
+        raise NotFound(f"{folder} lacks {', '.join(missing)}")
     try:
         report = verify(folder, bytes.fromhex(log_id), Level(level))
     except Finding as finding:
@@ -132,11 +142,6 @@ def _document(report: Report) -> dict[str, object]:
     }
 
 
-def _check_asked(folder: Path, log_id: str) -> None:
-    """Refuse a log id that is none and a folder that is no export."""
+def _check_log_id(log_id: str) -> None:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", log_id):
         raise UsageError(f"--log-id: expected 64 hex digits, got {log_id!r}")
-    names = (files.GENESIS, files.ENTRIES, files.COMMITS)
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
-        raise NotFound(f"{folder} lacks {', '.join(missing)}")

@@ -4,8 +4,7 @@ import hashlib
 from collections.abc import Iterator
 
 from verifier.blocks import Certificate, Commit, Header, Record, decode_commit, is_ascending
-from verifier.files import FileDamaged
-from verifier.finding import Finding, Level
+from verifier.finding import FileDamaged, Finding, Level
 from verifier.members import FAULT_AGE_MAX, Members, ValidatorSet
 from verifier.signatures import holds
 from verifier.wire import Malformed, encode, frame, tagged_hash
@@ -65,7 +64,7 @@ class CommitChain:
         try:
             row = next(self._rows, None)
         except FileDamaged as damage:
-            raise self._wrong("file", str(damage)) from None
+            raise self._wrong("file", damage.reason) from None
         if row is None:
             if may_end:
                 return None

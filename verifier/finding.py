@@ -19,6 +19,15 @@ class Level(Enum):
         return order.index(self) >= order.index(other)
 
 
+class FileDamaged(ValueError):
+    """A file is missing, ends too early, or says what no such file may; ``path`` names it."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
 class Finding(Exception):
     """The first thing that no honest ledger writes, and where it stands."""
 

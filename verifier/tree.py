@@ -23,9 +23,9 @@ class Tree:
         self._peaks: list[bytes] = []
         """Largest first; one for each binary digit 1 of the size."""
 
-    def append(self, entry: bytes) -> None:
-        """Add a leaf on the right."""
-        node = leaf_hash(entry)
+    def append(self, entry: bytes) -> bytes:
+        """Add a leaf on the right; return its hash."""
+        leaf = node = leaf_hash(entry)
         # Each trailing digit 1 of the size is a peak as large as what has just grown.
         size = self.size
         while size & 1:
@@ -33,6 +33,7 @@ class Tree:
             size >>= 1
         self._peaks.append(node)
         self.size += 1
+        return leaf
 
     def root(self) -> bytes:
         """Return the root of all leaves."""

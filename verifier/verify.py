@@ -24,8 +24,9 @@ from verifier.blocks import (
     is_ascending,
 )
 from verifier.commits import CommitChain
-from verifier.files import FileDamaged
-from verifier.finding import Finding, Level
+from verifier.dump import COSIGNED, SIGNED, Checkpoint, Tiles
+from verifier.files import Source
+from verifier.finding import FileDamaged, Finding, Level
 from verifier.kinds import BLOCK_BYTES_MAX
 from verifier.members import KNOWN_RULES, Members
 from verifier.signatures import holds
@@ -105,23 +106,16 @@ class Block:
 
 
 def verify(folder: Path, log_id: bytes, level: Level) -> Report:
-    """Return what holds of an export; raise Finding at the first thing that does not."""
-    data = files.read_genesis(folder)
+    """Return what holds of an export or a dump; raise Finding at the first thing that does not."""
     try:
-        genesis = decode_genesis(data)
-    except Malformed as error:
-        raise Finding(
-            height=0, sequence=0, field=error.path or "genesis", reason=error.reason
-        ) from None
-    if level.includes(Level.MERKLE) and tagged_hash("tallystick/genesis/v1", data) != log_id:
-        raise Finding(height=0, sequence=0, field="log_id", reason="it is of another genesis")
-    log = _Log(genesis, log_id, level)
-    rows = files.read_commits(folder)
-    commits = CommitChain(log_id, genesis.time_ms, rows, level)
-    entries = files.read_entries(folder)
-    log.begin(_next(entries, height=0, sequence=0), data)
+        source = files.open_source(folder)
+    except FileDamaged as damage:
+        raise Finding(height=0, sequence=None, field=damage.path, reason=damage.reason) from None
+    tiles = Tiles(folder) if source.checkpoint is not None else None
+    genesis, log = _begin(source, tiles, log_id, level)
+    commits = CommitChain(log_id, genesis.time_ms, source.commits, level)
     unverifiable = []
-    for first, raws in _blocks(entries, log):
+    for first, raws in _blocks(source.entries, log):
         record = log.record(first, raws)
         version = log.members.rules_version(record.height)
         if version != KNOWN_RULES:
@@ -137,6 +131,8 @@ def verify(folder: Path, log_id: bytes, level: Level) -> Report:
         log.follow(block, app_hash)
     else:
         commits.finish(log.members)
+        if source.checkpoint is not None:
+            unverifiable += log.check_checkpoint(source.checkpoint)
     if log.members.engine_ends_at is not None and log.members.engine_ends_at <= log.height:
         unverifiable.append(
             f"From height {log.members.engine_ends_at} on, another engine decides: "
@@ -145,11 +141,39 @@ def verify(folder: Path, log_id: bytes, level: Level) -> Report:
     return log.report(commits.height, tuple(unverifiable))
 
 
+def _begin(
+    source: Source, tiles: Tiles | None, log_id: bytes, level: Level
+) -> tuple[Genesis, "_Log"]:
+    """Return genesis and a log that has its entry; raise Finding."""
+
+    def wrong(field: str, reason: str) -> Finding:
+        return Finding(height=0, sequence=0, field=field, reason=reason)
+
+    raw = _next(source.entries, height=0, sequence=0)
+    if raw is None:
+        raise wrong("file", "the log is empty")
+    field = "entry"
+    try:
+        entry = decode_entry(raw)
+        field = "genesis"
+        data = entry.content if source.genesis is None else source.genesis
+        genesis = decode_genesis(data)
+    except Malformed as error:
+        raise wrong(error.path or field, error.reason) from None
+    if entry != Entry(kind="genesis", content=data):
+        raise wrong("genesis", "entry 0 is not the genesis given")
+    if level.includes(Level.MERKLE) and tagged_hash("tallystick/genesis/v1", data) != log_id:
+        raise wrong("log_id", "it is of another genesis")
+    return genesis, _Log(genesis, raw, tiles, log_id, level)
+
+
 def _next(entries: Iterator[bytes], *, height: int, sequence: int) -> bytes | None:
     try:
         return next(entries, None)
     except FileDamaged as damage:
-        raise Finding(height=height, sequence=sequence, field="file", reason=str(damage)) from None
+        raise Finding(
+            height=height, sequence=sequence, field=damage.path, reason=damage.reason
+        ) from None
 
 
 def _blocks(entries: Iterator[bytes], log: "_Log") -> Iterator[tuple[int, list[bytes]]]:
@@ -179,7 +203,10 @@ def _blocks(entries: Iterator[bytes], log: "_Log") -> Iterator[tuple[int, list[b
 class _Log:
     """What the entries so far add up to."""
 
-    def __init__(self, genesis: Genesis, log_id: bytes, level: Level) -> None:
+    def __init__(
+        self, genesis: Genesis, raw: bytes, tiles: Tiles | None, log_id: bytes, level: Level
+    ) -> None:
+        """Begin with the entry of genesis."""
         self.members = Members(genesis)
         self.height = 0
         self._log_id = log_id
@@ -188,6 +215,7 @@ class _Log:
         self._time_ms = genesis.time_ms
         self._app_hash = log_id
         self._tree = Tree()
+        self._tiles = tiles
         self._size = 0
         self._ids: dict[int, set[bytes]] = {}
         """Logged ids that have not expired, by hour of expiry (S4)."""
@@ -195,22 +223,7 @@ class _Log:
         self._unrooted: int | None = 0
         """Height of the last record that wrote state, if no record has its root yet (B7)."""
         self._records = self._transactions = self._refused = 0
-
-    def begin(self, raw: bytes | None, genesis: bytes) -> None:
-        """Take entry 0; raise Finding."""
-        if raw is None:
-            raise Finding(height=0, sequence=0, field="file", reason="the log is empty")
-        try:
-            entry = decode_entry(raw)
-        except Malformed as error:
-            raise Finding(
-                height=0, sequence=0, field=error.path or "entry", reason=error.reason
-            ) from None
-        if entry != Entry(kind="genesis", content=genesis):
-            raise Finding(
-                height=0, sequence=0, field="genesis", reason="entry 0 is not the genesis given"
-            )
-        self._append(raw)
+        self._append(raw, height=0)
 
     def record(self, first: int, raws: list[bytes]) -> Record:
         """Return the record that closes a block; raise Finding."""
@@ -262,10 +275,10 @@ class _Log:
         self._check_header(block)
         self._check_transactions(block)
         for raw in raws[:-1]:
-            self._append(raw)
+            self._append(raw, height=block.record.height)
         if self._level.includes(Level.MERKLE):
             self._check_hashes(block)
-        self._append(raws[-1])
+        self._append(raws[-1], height=block.record.height)
         if self._level.includes(Level.SIGNATURES):
             _check_signatures(block)
 
@@ -312,10 +325,46 @@ class _Log:
             not_asked=(NOT_ASKED[self._level], NOT_KNOWN),
         )
 
-    def _append(self, raw: bytes) -> None:
-        self._size += 1
+    def check_checkpoint(self, checkpoint: Checkpoint) -> list[str]:
+        """Check the head of a dump; return what can't be verified of it; raise Finding."""
+
+        def wrong(field: str, reason: str) -> Finding:
+            return Finding(height=self.height, sequence=None, field=field, reason=reason)
+
         if self._level.includes(Level.MERKLE):
-            self._tree.append(raw)
+            if checkpoint.origin != f"tallystick.log/{self._network}/{self._log_id.hex()}":
+                raise wrong("checkpoint.origin", "another log's")
+            if checkpoint.root != self._tree.root():
+                raise wrong("checkpoint.root", "not that of the entries")
+            assert self._tiles is not None, "whoever has a checkpoint has tiles"
+            try:
+                self._tiles.finish()
+            except FileDamaged as damage:
+                raise wrong(damage.path, damage.reason) from None
+        if not self._level.includes(Level.SIGNATURES):
+            return []
+        signed = 0
+        # A key that acts no more, or not yet, may have signed the last checkpoint.
+        sets = (self.members.acting(self.height + ahead) for ahead in (0, 2))
+        for party, (_, log, cosigner, _, _) in sorted({one for found in sets for one in found}):
+            by_log = checkpoint.signed_by(checkpoint.origin, log, SIGNED)
+            if by_log is False or checkpoint.signed_by(None, cosigner, COSIGNED) is False:
+                raise wrong("checkpoint.signatures", f"that of {party} does not verify")
+            signed += by_log is True
+        return [] if signed else ["No log key of a validator signed the checkpoint."]
+
+    def _append(self, raw: bytes, *, height: int) -> None:
+        self._size += 1
+        if not self._level.includes(Level.MERKLE):
+            return
+        leaf = self._tree.append(raw)
+        try:
+            if self._tiles is not None:
+                self._tiles.append(leaf)
+        except FileDamaged as damage:
+            raise Finding(
+                height=height, sequence=self._size - 1, field=damage.path, reason=damage.reason
+            ) from None
 
     def _check_header(self, block: Block) -> None:
         """Check what B3.1, B4 and B5 say of a record without a hash."""

@@ -210,7 +210,7 @@ def test_a_log_that_is_cut_off_is_found(tmp_path: Path) -> None:
     export = played()
     whole = export.write(tmp_path)
     data = (whole / "entries.bin").read_bytes()
-    for size, field in ((len(data) - 1, "file"), (0, "file")):
+    for size, field in ((len(data) - 1, "entries.bin"), (0, "file")):
         (whole / "entries.bin").write_bytes(data[:size])
         with pytest.raises(Finding) as found:
             verify(whole, export.log_id, Level.STRUCTURE)
