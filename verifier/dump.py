@@ -22,7 +22,7 @@ SIGNED, COSIGNED = 1, 4
 """Types of keys (Y2.4)."""
 
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}")
-_LINE = re.compile("— ([^ +]{1,255}) ([A-Za-z0-9+/]+={0,2})")
+_LINE = re.compile(r"— ([^\s+]{1,255}) ([A-Za-z0-9+/]+={0,2})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +38,11 @@ class Checkpoint:
     """Name, and key id with signature, of each line."""
 
     def signed_by(self, name: str | None, key: bytes, kind: int) -> bool | None:
-        """Return whether a key's line holds; None if there is none (Y2.4 to Y2.7).
+        """Return whether all lines of a key hold; None if there is none (Y2.4 to Y2.7).
 
         Without a name, any name is taken: that of a cosigner is its own business.
         """
+        verdict = None
         for said, payload in self.lines:
             if name not in (None, said):
                 continue
@@ -53,8 +54,10 @@ class Checkpoint:
                 time = int.from_bytes(signature[:8], "big")
                 message = f"cosignature/v1\ntime {time}\n".encode() + self.text
                 signature = signature[8:]
-            return holds(key, message, signature)
-        return None
+            if not holds(key, message, signature):
+                return False
+            verdict = True
+        return verdict
 
 
 def read_checkpoint(data: bytes) -> Checkpoint:
@@ -67,6 +70,8 @@ def read_checkpoint(data: bytes) -> Checkpoint:
         note = data.decode()
     except UnicodeDecodeError:
         raise damaged("no UTF-8") from None
+    if any(character < " " and character != "\n" for character in note):
+        raise damaged("a control character")
     text, blank, rest = note.partition("\n\n")
     head, lines = text.split("\n"), rest.split("\n")
     if len(data) > NOTE_BYTES_MAX or not blank or len(head) != 3 or lines.pop() != "":
