@@ -9,6 +9,7 @@ from ledger.encoding import crypto
 from node import messages
 from tests.verifier.ledgers import (
     CHANGES_ROOT,
+    FAULTS,
     HEIGHT,
     LOG_ID,
     LOG_ROOT,
@@ -229,6 +230,17 @@ def of_header(field: str, place: int, change: Callable[[Any], Any]) -> Edit:
     return edit
 
 
+def a_record_of_nothing(_: Random, export: Export) -> Edited:
+    """A block that logs nothing and has a record all the same."""
+    record = export.entry(len(export.log) - 1)[1]
+    record[HEIGHT] += 1
+    record[TIME] += 1
+    record[STATE_ROOT], record[FAULTS], record[LOG_SIZE] = [], [], len(export.log)
+    log = (*export.log, pack(["block", record]))
+    place = (record[HEIGHT], len(export.log), "record.height")
+    return Edited(export=replace(export, log=log), place=place)
+
+
 # Merkle
 
 
@@ -293,7 +305,7 @@ def unseen_root(place: int) -> Edit:
     def edit(dice: Random, export: Export) -> Edited:
         ends = closings(export)
         rooted = [at for at in ends if place != STATE_ROOT or export.entry(at)[1][STATE_ROOT]]
-        written = [at for at in rooted if export.entry(at)[1][CHANGES_ROOT] != crypto.sha256(b"")]
+        written = [at for at in rooted if export.entry(at)[1][CHANGES_ROOT] != EMPTY_ROOT]
         sequence = dice.choice(written)
         entry = export.entry(sequence)
         if place == STATE_ROOT:
@@ -304,6 +316,30 @@ def unseen_root(place: int) -> Edit:
         return Edited(export=found, place=at_closing(found, sequence + 1, "previous"))
 
     return edit
+
+
+def changes(writes: bool) -> Edit:
+    """Return an edit by which a block claims to write nothing, or something."""
+
+    def edit(dice: Random, export: Export) -> Edited:
+        roots = [(at, export.entry(at)[1][CHANGES_ROOT]) for at in closings(export)]
+        sequence = dice.choice([at for at, root in roots if (root == EMPTY_ROOT) is writes])
+        entry = export.entry(sequence)
+        entry[1][CHANGES_ROOT] = other_bytes(EMPTY_ROOT) if writes else EMPTY_ROOT
+        found = export.edited(sequence, entry)
+        return Edited(export=found, place=at_closing(found, sequence, "changes_root"))
+
+    return edit
+
+
+def early_root(dice: Random, export: Export) -> Edited:
+    """A state root where none is due."""
+    bare = [at for at in closings(export) if not export.entry(at)[1][STATE_ROOT]]
+    sequence = dice.choice(bare)
+    entry = export.entry(sequence)
+    entry[1][STATE_ROOT] = [[bytes(32), entry[1][HEIGHT] - 1]]
+    found = export.edited(sequence, entry)
+    return Edited(export=found, place=at_closing(found, sequence, "state_root"))
 
 
 def state_root(change: Callable[[list[Any]], list[Any]]) -> Edit:
@@ -336,6 +372,7 @@ def forged(edit: Edit) -> Edit:
     return forge
 
 
+EMPTY_ROOT = crypto.sha256(b"")
 HEADER_HASH = "commit.header.record_hash"
 
 
@@ -434,6 +471,8 @@ def orphan(dice: Random, export: Export) -> Edited:
     return Edited(export=replace(export, commits=commits), place=(height, None, f"commit.{field}"))
 
 
+DESCENDING = (b"\x02" * 32, b"\x01" * 32)
+
 STRUCTURE: tuple[Edit, ...] = (
     wider_code,
     trailing_byte,
@@ -449,6 +488,9 @@ STRUCTURE: tuple[Edit, ...] = (
     of_record("rules_version", RULES_VERSION, lambda version: version + 1),
     of_record("time_ms", TIME, lambda _: 1),
     of_record("height", HEIGHT, lambda _: 1),
+    of_record("faults", FAULTS, lambda _: [[bytes(32), "prevote", 1, bytes(32)]]),
+    of_record("faults", FAULTS, lambda _: [[key, "prevote", 1, key] for key in DESCENDING]),
+    a_record_of_nothing,
     dropped,
     doubled,
     lapses_later,
@@ -470,6 +512,9 @@ MERKLE: tuple[Edit, ...] = (
     of_record("parameters_hash", PARAMETERS_HASH, other_bytes),
     unseen_root(CHANGES_ROOT),
     unseen_root(STATE_ROOT),
+    changes(writes=True),
+    changes(writes=False),
+    early_root,
     state_root(lambda found: []),
     state_root(lambda found: [[found[0][0], found[0][1] + 1]]),
 )

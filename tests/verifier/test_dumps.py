@@ -19,8 +19,8 @@ from verifier.dump import path_of
 from verifier.finding import Finding, Level
 from verifier.verify import verify
 
-TRANSACTIONS = 600
-FLIPS = 60
+TRANSACTIONS = 450
+FLIPS = 35
 SIGNERS = ("shanghai", "guiyang")
 
 
