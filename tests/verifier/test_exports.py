@@ -1,9 +1,10 @@
 """Honest exports are accepted at every level, and what can't be verified is said."""
 
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -135,10 +136,44 @@ def test_validators_that_come_go_change_and_break_the_protocol_are_followed(
     assert len({tuple(sorted(found)) for found in export.sets.values()}) >= 4
 
 
-def test_a_proof_that_proves_nothing_is_found(tmp_path: Path) -> None:
+def test_a_third_of_the_power_stays_though_it_broke_the_protocol(tmp_path: Path) -> None:
+    living = voting(6)
+    liars = [builders.key(name, "consensus") for name in ("city-0", "city-1")]  # 3 of 9
+    living.block(proofs=[living.contradiction(key) for key in liars])
+    living.block()
+    living.block()
+    export = living.export()
+    assert [len(export.sets[height]) for height in (1, 2, 3)] == [6, 6, 5]
+    assert accepted(export, tmp_path).unverifiable == ()
+
+
+def unsigned(proof: list[Any]) -> None:
+    """Bend a signature."""
+    proof[4][1][2] = bytes(64)
+
+
+def reversed_(proof: list[Any]) -> None:
+    """Name the two messages the other way round."""
+    proof[4].reverse()
+
+
+def of_one_message(proof: list[Any]) -> None:
+    """Say the same twice."""
+    proof[4][1] = proof[4][0]
+
+
+def with_a_valid_round(proof: list[Any]) -> None:
+    """Give a vote what only proposals have."""
+    proof[4][1][1] = [0]
+
+
+@pytest.mark.parametrize("spoil", [unsigned, reversed_, of_one_message, with_a_valid_round])
+def test_a_proof_that_proves_nothing_is_found(
+    spoil: Callable[[list[Any]], None], tmp_path: Path
+) -> None:
     living = voting()
     proof = living.contradiction(builders.key("city-3", "consensus"))
-    proof[4][1][2] = bytes(64)
+    spoil(proof)
     living.block(proofs=[proof])
     export = living.export()
     with pytest.raises(Finding) as found:
