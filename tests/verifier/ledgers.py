@@ -13,7 +13,7 @@ from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
 
-from consensus.messages import VoteKind, vote_sign_bytes
+from consensus.messages import BlockId, VoteKind, proposal_sign_bytes, vote_sign_bytes
 from ledger.blocks import Fault
 from ledger.encoding import crypto, merkle
 from ledger.execute import Execution
@@ -141,7 +141,7 @@ class Export:
         """Return the commit of a header, signed by all validators of its height but some."""
         height = header[3]
         block_id = crypto.tagged_hash("tallystick/header/v1", pack(header))
-        vote = vote_sign_bytes(self.log_id, 0, VoteKind.PRECOMMIT, height, 0, (block_id,))  # type: ignore[arg-type]
+        vote = vote_sign_bytes(self.log_id, 0, VoteKind.PRECOMMIT, height, 0, (BlockId(block_id),))
         signers = sorted(self.sets[height])[leave_out:]
         pairs = [[key, crypto.sign(self.seeds[key], vote)] for key, _ in signers]
         return pack([header, [height, 0, block_id, pairs], previous, self.proofs[height]])
@@ -176,14 +176,18 @@ class Living:
         self.sets[height] = [(one.keys.consensus, one.keys.power) for one in found]
         return execution
 
-    def contradiction(self, key: bytes, kind: VoteKind = VoteKind.PREVOTE) -> list[Any]:
-        """Return a proof that a key voted for two blocks at the next height."""
-        height = self.chain.ledger.last().height + 1
+    def contradiction(self, key: bytes, kind: str = "prevote") -> list[Any]:
+        """Return a proof that a key signed two blocks at the next height."""
+        head = self.chain.ledger.last()
+        height = head.height + 1
         said = []
-        for block in (b"\x01" * 32, b"\x02" * 32):
-            vote = vote_sign_bytes(self.chain.ledger.last().log_id, 0, kind, height, 0, (block,))  # type: ignore[arg-type]
-            said.append([[block], [], crypto.sign(self.seeds[key], vote)])
-        return [key, height, kind.value, 0, said]
+        for block in (BlockId(b"\x01" * 32), BlockId(b"\x02" * 32)):
+            if kind == "proposal":
+                message = proposal_sign_bytes(head.log_id, 0, height, 0, (), block)
+            else:
+                message = vote_sign_bytes(head.log_id, 0, VoteKind(kind), height, 0, (block,))
+            said.append([[block], [], crypto.sign(self.seeds[key], message)])
+        return [key, height, kind, 0, said]
 
     def export(self) -> Export:
         """Return everything so far, with commits."""

@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner
 
 from audit.commands import group
-from consensus.messages import VoteKind
 from ledger.encoding import crypto, merkle
 from ledger.genesis import log_id_of
 from ledger.rules.governance import Action, SetRulesVersion, SetValidator, SwitchEngine
@@ -123,9 +122,10 @@ def test_validators_that_come_go_change_and_break_the_protocol_are_followed(
     living.block(
         proofs=[
             living.contradiction(liars[0]),
-            living.contradiction(liars[1], VoteKind.PRECOMMIT),
+            living.contradiction(liars[1], "precommit"),
         ]
     )
+    living.block(proofs=[living.contradiction(builders.key("city-5", "consensus"), "proposal")])
     back = builders.validator_keys("city-2-new")
     living.block(*adoption(living, 3, SetValidator(party="city-2", validator=(back,))))
     for _ in range(3):
