@@ -1,4 +1,4 @@
-"""``tally audit``: export a ledger, and recompute it from genesis."""
+"""``tally audit``: export a ledger, recompute it, or have it read by a second reader."""
 
 import os
 import re
@@ -18,6 +18,9 @@ from ledger.genesis import log_id_of
 from node.fetch import AddressInvalid, client_of
 from tally.exits import AuditFinding, NotFound, Unreachable, UsageError
 from tally.output import emit, say
+from verifier.files import missing_files
+from verifier.finding import Finding, Level
+from verifier.verify import Report, verify
 from wallet.profile import load_profile
 
 DOWNLOAD_TIMEOUT_S = 60
@@ -25,7 +28,7 @@ DOWNLOAD_TIMEOUT_S = 60
 
 @click.group()
 def group() -> None:
-    """Export a ledger and recompute it from genesis."""
+    """Export a ledger, recompute it from genesis, verify it with a second reader."""
 
 
 @group.command()
@@ -135,8 +138,7 @@ def _download(url: str) -> Iterator[bytes]:
 @click.option("--log-id", required=True, help="Which ledger this must be, from a trusted place.")
 def replay(folder: Path, log_id: str) -> None:
     """Recompute an exported ledger from genesis; verify every signature and every commit."""
-    if not re.fullmatch(r"[0-9a-fA-F]{64}", log_id):
-        raise UsageError(f"--log-id: expected 64 hex digits, got {log_id!r}")
+    _check_log_id(log_id)
     missing = [
         name
         for name in (files.GENESIS, files.ENTRIES, files.COMMITS)
@@ -153,3 +155,52 @@ def replay(folder: Path, log_id: str) -> None:
         emit(check_export(genesis, folder))
     except CheckFailed as failure:
         raise AuditFinding(str(failure), details=failure.details) from None
+
+
+@group.command("verify")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--log-id", required=True, help="Which ledger this must be, from a trusted place.")
+@click.option(
+    "--level",
+    type=click.Choice([level.value for level in Level]),
+    default=Level.SIGNATURES.value,
+    help="How much to check; each level includes those before it.",
+)
+def verify_export(folder: Path, log_id: str, level: str) -> None:
+    """Read an export, or a dump of tiles, with a second reader; nothing is executed."""
+    _check_log_id(log_id)
+    if missing := missing_files(folder):
+        raise NotFound(f"{folder} lacks {', '.join(missing)}")
+    try:
+        report = verify(folder, bytes.fromhex(log_id), Level(level))
+    except Finding as finding:
+        place = {"height": finding.height, "sequence": finding.sequence, "field": finding.field}
+        raise AuditFinding(str(finding), details=place) from None
+    document = _document(report)
+    if report.unverifiable:  # never a silent pass
+        sentence = f"nothing is wrong, but not all is verified: {' '.join(report.unverifiable)}"
+        raise AuditFinding(sentence, details=document)
+    emit(document)
+
+
+def _document(report: Report) -> dict[str, object]:
+    return {
+        "verdict": f"everything holds that the level {report.level.value} looks at",
+        "log_id": report.log_id.hex(),
+        "height": report.height,
+        "time_ms": report.time_ms,
+        "record_hash": report.app_hash.hex(),
+        "log_size": report.log_size,
+        "log_root": "" if report.log_root is None else report.log_root.hex(),
+        "records": report.records,
+        "transactions": report.transactions,
+        "refused": report.refused,
+        "commits": report.commits,
+        "unverifiable": list(report.unverifiable),
+        "not_asked": list(report.not_asked),
+    }
+
+
+def _check_log_id(log_id: str) -> None:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", log_id):
+        raise UsageError(f"--log-id: expected 64 hex digits, got {log_id!r}")

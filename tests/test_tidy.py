@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("ledger", "consensus", "node", "wallet", "api", "audit", "localnet", "tally")
+PACKAGES = (
+    *("ledger", "consensus", "node", "wallet", "api"),
+    *("audit", "localnet", "tally", "verifier"),
+)
 SKIPPED_FOLDERS = {"__pycache__", "build", "dist", "node_modules"}
 TEXT_ENDINGS = {
     *(".py", ".md", ".txt", ".in", ".toml", ".sh", ".json", ".html", ".css", ".js", ".po"),
