@@ -28,6 +28,7 @@ from api.routes import (
     stream,
     transactions,
     vouchers,
+    witness,
 )
 from api.services import NO_LIMITS, Limits, Services
 from api.shield import Shield
@@ -50,10 +51,12 @@ def create_app(
     *,
     limits: Limits | None = None,
     checkpoint: Path | None = None,
+    cosigned: Path | None = None,
 ) -> FastAPI:
     """Return the server over a store and a node's port; limits are the network's by default.
 
-    ``checkpoint`` is the file in which the node publishes the log's head.
+    ``checkpoint`` is the file in which the node publishes the log's head, ``cosigned`` the one
+    with the head that it cosigned last.
     """
     follower = Follower(port_client)
     services = Services(
@@ -65,6 +68,7 @@ def create_app(
         waiters=Waiters(reader, port_client, follower),
         streams=Streams(),
         checkpoint=checkpoint,
+        cosigned=cosigned,
     )
     app = FastAPI(
         title="Tallystick",
@@ -96,6 +100,7 @@ def create_app(
         chain.router,
         exports.router,
         log.router,
+        witness.router,
         stream.router,
         health.router,
     ):

@@ -19,7 +19,7 @@ from node.port import PortClient
 
 STORE_RETRY_S = 0.02
 """How often a store that the node has not made yet is tried."""
-CHECKPOINT = "checkpoint"
+CHECKPOINT, COSIGNED = "checkpoint", "cosigned"
 """The node's file beside its store."""
 STOP_WITHIN_S = 2
 """How long open requests may take once the server stops."""
@@ -79,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         PortClient(given.port_socket),
         given.network,
         checkpoint=given.store.parent / CHECKPOINT,
+        cosigned=given.store.parent / COSIGNED,
     )
     config = uvicorn.Config(
         app,

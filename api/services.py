@@ -40,6 +40,8 @@ class Services:
     streams: Streams
     checkpoint: Path | None
     """The file in which the node publishes the head of the log."""
+    cosigned: Path | None
+    """The file with the head that the node cosigned last."""
     answers: dict[str, int] = field(default_factory=dict)
     """Number of answers by class of status: ``2xx`` and so on."""
 

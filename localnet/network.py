@@ -261,6 +261,7 @@ class LocalNetwork:
                     party=other.party,
                     host=HOST,
                     port=self.route(place.party, other.party, other.link_port),
+                    url=f"http://{HOST}:{other.api_port}",
                 )
                 for other in others
                 if other.link_port
@@ -419,6 +420,7 @@ def _with_additions(made: NodeConfig, found: NodeConfig, own: Collection[str]) -
             *made.observers,
             *(observer for observer in found.observers if observer not in made.observers),
         ),
+        witnesses=found.witnesses,
         links_per_address_max=found.links_per_address_max,
         map_bytes=found.map_bytes,
     )

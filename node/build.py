@@ -7,7 +7,10 @@ from pathlib import Path
 from ledger.encoding.codec import NotCanonical
 from ledger.encoding.crypto import public_key
 from ledger.genesis import Genesis, GenesisInvalid, log_id_of, parse_genesis
+from ledger.trust import origin_of
 from node.config import ConfigInvalid, NodeConfig
+from node.cosigner import Cosigner
+from node.log_keeper import LogKeeper
 from node.p2p.link import Limits, Peer
 from node.p2p.links import Links
 from node.runtime import Node
@@ -72,7 +75,24 @@ async def start_node(config: NodeConfig) -> Node:
     data, genesis = load_genesis(config.genesis)
     keys = load_keys(config.keys)
     signer = load_signer(config, keys["consensus"])
-    node = Node(config, genesis=data, signer=signer, link_key=public_key(keys["link"]))
+    # Both sign until the change acts, so that readers may learn the next ones before (Y10.4).
+    pairs = [keys, *([load_keys(config.next_keys)] if config.next_keys.exists() else [])]
+    node = Node(
+        config,
+        genesis=data,
+        signer=signer,
+        link_key=public_key(keys["link"]),
+        log_keeper=LogKeeper(
+            config,
+            cosigner=Cosigner(
+                origin=origin_of(genesis.network, log_id_of(data)),
+                party=config.party,
+                seeds=[pair["cosigner"] for pair in pairs],
+                path=config.cosigned,
+            ),
+            log_seeds=tuple(pair["log"] for pair in pairs),
+        ),
+    )
 
     def links(running: Node, peers: tuple[Peer, ...]) -> Links:
         return Links(

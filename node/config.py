@@ -6,18 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.encoding.crypto import is_registrable_key
+from ledger.encoding.note import KeyType, MalformedKey, VerifierKey, parse_verifier_key
 
 ENTRIES_MAX = 256
 """Peers, and observers, that one configuration may name."""
 PORT_MAX = 65_535
-PEER_KEYS = ("party", "host", "port", "link_key")
+PEER_KEYS = ("party", "host", "port", "link_key", "url")
 OBSERVER_KEYS = ("name", "link_key")
+WITNESS_KEYS = ("key", "url")
 KEYS = (
     *("party", "listen_host", "listen_port", "links_per_address_max", "map_bytes"),
-    *("peers", "observers"),
+    *("peers", "observers", "witnesses"),
 )
 """What a file may say; anything else is refused, for it may be a slip of the pen."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_URL = re.compile(r"https?://[!-~]{1,2000}")
 _HOST = re.compile(r"[0-9A-Za-z.:_%-]{1,255}")
 
 
@@ -34,6 +37,8 @@ class PeerConfig:
     port: int
     link_key: bytes = b""
     """Its Ed25519 link key; empty for the one that the ledger names."""
+    url: str = ""
+    """Where its API is, which takes heads to be cosigned (Y11.6); empty if not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,15 @@ class ObserverConfig:
     name: str
     """What it calls itself: its party, if it has one."""
     link_key: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WitnessConfig:
+    """A witness outside the network that is asked to cosign."""
+
+    key: VerifierKey
+    url: str
+    """Its submission prefix: ``/add-checkpoint`` is added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +72,7 @@ class NodeConfig:
     """0 takes a free one."""
     peers: tuple[PeerConfig, ...]
     observers: tuple[ObserverConfig, ...] = ()
+    witnesses: tuple[WitnessConfig, ...] = ()
     links_per_address_max: int
     """Links from one address; 2 unless many nodes share one machine."""
     map_bytes: int
@@ -104,6 +119,16 @@ class NodeConfig:
         return self.folder / "pid"
 
     @property
+    def checkpoint(self) -> Path:
+        """Return where the head is that was published last (Y9.3)."""
+        return self.folder / "checkpoint"
+
+    @property
+    def cosigned(self) -> Path:
+        """Return where the head is that was cosigned last (Y11.3)."""
+        return self.folder / "cosigned"
+
+    @property
     def port_socket(self) -> Path:
         """Return where API processes reach the node."""
         return self.folder / "port.sock"
@@ -128,12 +153,17 @@ def load_config(path: Path) -> NodeConfig:
                     host=_host(peer, "host"),
                     port=_number(peer, "port", minimum=1, maximum=PORT_MAX),
                     link_key=_key(peer) if "link_key" in peer else b"",
+                    url=_url(peer) if "url" in peer else "",
                 )
                 for peer in _entries(values, "peers", PEER_KEYS)
             ),
             observers=tuple(
                 ObserverConfig(name=_name(observer, "name"), link_key=_key(observer))
                 for observer in _entries(values, "observers", OBSERVER_KEYS)
+            ),
+            witnesses=tuple(
+                WitnessConfig(key=_verifier_key(witness), url=_url(witness))
+                for witness in _entries(values, "witnesses", WITNESS_KEYS)
             ),
             links_per_address_max=_number(values, "links_per_address_max", minimum=1),
             map_bytes=_number(values, "map_bytes", minimum=1),
@@ -161,6 +191,8 @@ def config_text(config: NodeConfig) -> str:
         ]
         if peer.link_key:
             lines.append(f'link_key = "{peer.link_key.hex()}"')
+        if peer.url:
+            lines.append(f'url = "{peer.url}"')
     for observer in config.observers:
         lines += [
             "",
@@ -168,6 +200,8 @@ def config_text(config: NodeConfig) -> str:
             f'name = "{observer.name}"',
             f'link_key = "{observer.link_key.hex()}"',
         ]
+    for witness in config.witnesses:
+        lines += ["", "[[witnesses]]", f'key = "{witness.key.text()}"', f'url = "{witness.url}"']
     return "\n".join(lines) + "\n"
 
 
@@ -231,6 +265,25 @@ def _entries(
     for entry in entries:
         _require_known(entry, known, f"[[{name}]] ")
     return entries
+
+
+def _url(values: dict[str, object]) -> str:
+    text = _text(values, "url")
+    # What was given is not repeated: an address may hold a secret. Quotes would end the text.
+    if not _URL.fullmatch(text) or '"' in text or "\\" in text:
+        raise ConfigInvalid("url: expected an address that begins with http:// or https://")
+    return text.rstrip("/")
+
+
+def _verifier_key(values: dict[str, object]) -> VerifierKey:
+    text = _text(values, "key")
+    try:
+        key = parse_verifier_key(text)
+    except MalformedKey as error:
+        raise ConfigInvalid(f"key: {error}") from None
+    if key.type is not KeyType.COSIGNATURE:
+        raise ConfigInvalid(f"key: expected a cosigner's key, got the key of a log, {text!r}")
+    return key
 
 
 def _key(values: dict[str, object]) -> bytes:

@@ -194,6 +194,17 @@ class OwnKey:
         """Note the height that a peer says it is deciding now."""
         self._silence.heard(party, height)
 
+    def knows_where_it_was(self, height: int, validators: ValidatorSetRecord) -> bool:
+        """Return whether this key's node decided nothing above ``height`` before it was started.
+
+        What a node had decided, a quorum had come to; so none of what it is told may be beyond.
+        """
+        powers = {one.party: one.keys.power for one in validators.validators}
+        own = [one.party for one in validators.validators if one.keys.consensus == self.public_key]
+        if not own or len(powers) == 1:
+            return bool(own)
+        return self._silence.may_have_signed(own[0], height, powers) is not None
+
     def end_silence_if_sure(self, height: int, validators: ValidatorSetRecord) -> None:
         """Let a key whose record was lost sign again above all that it may have signed."""
         if self._signer is None or not self._signer.is_silent:

@@ -13,9 +13,12 @@ from msgspec import Meta
 
 from ledger.encoding import codec
 from ledger.encoding.codec import Hash, Natural, NotCanonical, PublicKey, Record
+from ledger.encoding.note import NOTE_BYTES_MAX
 from ledger.transactions import MINT_BYTES_MAX
 
 FRAME_BYTES_MAX = 256 * 1024
+COSIGN_BYTES_MAX = NOTE_BYTES_MAX + 4 * 1024
+"""Longest request to cosign: a note, and up to 63 hashes in base64."""
 REQUESTS_MAX = 1_024
 """Requests of one connection that may be under way at once."""
 EVENTS_MAX = 1_024
@@ -152,7 +155,14 @@ class Watch(Record, frozen=True, tag="watch"):
     id: Natural
 
 
-Request = Submit | Simulate | Lookup | Status | Metrics | Watch
+class Cosign(Record, frozen=True, tag="cosign"):
+    """Cosign a head of the log (Y11.2)."""
+
+    id: Natural
+    body: Annotated[bytes, Meta(max_length=COSIGN_BYTES_MAX)]
+
+
+Request = Submit | Simulate | Lookup | Status | Metrics | Watch | Cosign
 
 
 class TransactionAnswer(Record, frozen=True, tag="transaction"):
@@ -176,6 +186,14 @@ class StatusAnswer(Record, frozen=True, tag="node"):
     status: NodeStatus
 
 
+class CosignAnswer(Record, frozen=True, tag="cosigned"):
+    """Answers Cosign, in the words of HTTP."""
+
+    id: Natural
+    status: Natural
+    text: str
+
+
 class TextAnswer(Record, frozen=True, tag="text"):
     """Answers Metrics, and Watch with an empty text."""
 
@@ -192,7 +210,8 @@ class Failure(Record, frozen=True, tag="failure"):
 
 
 PortEvent = Committed | RefusedForNow
-Answer = TransactionAnswer | EffectAnswer | StatusAnswer | TextAnswer | Failure | PortEvent
+Told = TransactionAnswer | EffectAnswer | StatusAnswer | CosignAnswer | TextAnswer
+Answer = Told | Failure | PortEvent
 
 
 class PortHandler(Protocol):
@@ -212,6 +231,9 @@ class PortHandler(Protocol):
 
     async def metrics(self) -> str:
         """Return the metrics page."""
+
+    async def cosign(self, body: bytes) -> tuple[int, str]:
+        """Answer a request to cosign with a status of HTTP and its text; raise Busy."""
 
 
 class Busy(Exception):
@@ -322,6 +344,9 @@ class PortServer:
                 return StatusAnswer(id=request.id, status=await self._handler.status())
             case Metrics():
                 return TextAnswer(id=request.id, text=await self._handler.metrics())
+            case Cosign():
+                code, text = await self._handler.cosign(request.body)
+                return CosignAnswer(id=request.id, status=code, text=text)
             case Watch():
                 self._watchers[writer] = None
                 return TextAnswer(id=request.id, text="")
@@ -368,6 +393,12 @@ class PortClient:
         answer = await self._ask(lambda number: Metrics(id=number))
         assert isinstance(answer, TextAnswer)
         return answer.text
+
+    async def cosign(self, body: bytes) -> tuple[int, str]:
+        """Ask to cosign a head; return a status of HTTP and its text; raise Busy or PortClosed."""
+        answer = await self._ask(lambda number: Cosign(id=number, body=body))
+        assert isinstance(answer, CosignAnswer)
+        return answer.status, answer.text
 
     async def watch(self) -> AsyncIterator[PortEvent]:
         """Yield events until the connection is lost (then raise PortClosed).

@@ -32,8 +32,10 @@ from ledger.transactions import Transaction, parse
 from ledger.view import get
 from node.clock import SystemClock
 from node.config import ConfigInvalid, NodeConfig
+from node.cosigner import Answer
 from node.host import Host
 from node.judge import ForkSeen
+from node.log_keeper import LogKeeper
 from node.mempool import inadmissible_status
 from node.messages import BATCH_BYTES_MAX, Batch
 from node.metrics import Metrics
@@ -72,6 +74,8 @@ PEER_BATCHES_MAX = 64
 """Batches of one peer that wait for verification; more close the link."""
 SIMULATIONS_MAX = 2
 """Simulations under way: they take the host's time, and anybody may ask for one."""
+COSIGNINGS_MAX = 64
+"""Requests to cosign under way."""
 PEER_JOBS_MAX = 1_024
 """Messages of one peer that wait for the host; more close its link, and nobody else's."""
 DISK_FREE_PERCENT_MIN = 5
@@ -198,9 +202,16 @@ class Node:
     """One node process: owns the loop's side and the host thread."""
 
     def __init__(
-        self, config: NodeConfig, *, genesis: bytes, signer: Signer, link_key: bytes
+        self,
+        config: NodeConfig,
+        *,
+        genesis: bytes,
+        signer: Signer,
+        link_key: bytes,
+        log_keeper: LogKeeper,
     ) -> None:
         self._config = config
+        self._log_keeper = log_keeper
         self._genesis = genesis
         self._signer = signer
         self._link_key = link_key
@@ -221,6 +232,7 @@ class Node:
         self._verifying: asyncio.Task[None] | None = None
         self._verified_at = 0.0
         self._simulating = 0
+        self._cosigning = 0
         self._peer_jobs: Counter[str] = Counter()
         self._peer_batches: dict[str, int] = {}
         self._quorum_lost_us: int | None = self._clock.monotonic_us()
@@ -247,6 +259,7 @@ class Node:
     ) -> None:
         """Open the store, take up consensus, then let peers and API processes in."""
         self._network_name = network_name
+        self._log_keeper.start(self._on_host)
         self.finished = self._loop.run_in_executor(self._host_thread, self._run)
         self.finished.add_done_callback(self._host_ended)
         await asyncio.wait({self._started, self.finished}, return_when=asyncio.FIRST_COMPLETED)
@@ -266,6 +279,7 @@ class Node:
     async def stop(self) -> None:
         """Stop taking work, finish what is under way, close; raise what broke the host."""
         await self._port.stop()
+        await self._log_keeper.stop()
         if self._clock_timer is not None:
             self._clock_timer.cancel()
         if self._network.links is not None:
@@ -276,13 +290,18 @@ class Node:
         await self.finished
 
     def reconfigure(self, config: NodeConfig) -> None:
-        """Take peers and observers from a configuration that was read again; on the loop.
+        """Take peers, observers and witnesses from a file that was read again; on the loop.
 
         Everything else holds from start to end.
         """
-        taken = replace(self._config, peers=config.peers, observers=config.observers)
+        taken = replace(
+            self._config,
+            peers=config.peers,
+            observers=config.observers,
+            witnesses=config.witnesses,
+        )
         if config != taken:
-            _LOGGER.warning("only [[peers]] and [[observers]] change while the node runs")
+            _LOGGER.warning("peers, observers and witnesses change while a node runs; no more")
         self._config = taken
         if self._inbox.put_urgent(self._look_around):
             _LOGGER.info(
@@ -344,6 +363,7 @@ class Node:
             on_refused=self._on_refused,
         )
         self._ledger = ledger
+        self._log_keeper.open(ledger, self._store)
         self._look_around()
         reason = read_stop(self._config.stopped)
         if reason:
@@ -392,6 +412,7 @@ class Node:
             peers=make_roster(config, registered, self._link_key),
         )
         self._loop.call_soon_threadsafe(self._take_circle, circle, height)
+        self._log_keeper.look_around(config)
 
     def _fold_while_idle(self) -> None:
         """Take the state tree along between blocks: a root that is due should not wait for it."""
@@ -449,6 +470,13 @@ class Node:
         if acting != self._sets:
             self._look_around()
         self._loop.call_soon_threadsafe(self._port.tell, event)
+        self._log_keeper.committed(
+            execution, self._clock.wall_ms(), knows_where_it_was=self._knows_where_it_was()
+        )
+
+    def _knows_where_it_was(self) -> bool:
+        height = self._ledger.last().height + 1
+        return self._host.key.knows_where_it_was(height, self._ledger.validators(height))
 
     def _on_refused(self, status: TransactionStatus) -> None:
         self._loop.call_soon_threadsafe(self._port.tell, RefusedForNow(status=status))
@@ -671,6 +699,22 @@ class Node:
                 (p.kind, p.programme, p.serial, p.count, p.amount, p.source, p.target)
                 for p in outcome.postings
             ),
+        )
+
+    async def cosign(self, body: bytes) -> tuple[int, str]:
+        """Answer a request to cosign a head of the log (Y11.2); raise Busy."""
+        if self._cosigning >= COSIGNINGS_MAX:
+            raise Busy("other heads are being cosigned")
+        self._cosigning += 1
+        try:
+            answer = await self._on_host(lambda: self._cosign(body))
+        finally:
+            self._cosigning -= 1
+        return answer.status, answer.text
+
+    def _cosign(self, body: bytes) -> Answer:
+        return self._log_keeper.cosign(
+            body, self._clock.wall_ms(), knows_where_it_was=self._knows_where_it_was()
         )
 
     async def lookup(self, transaction_id: bytes) -> TransactionStatus:

@@ -4,11 +4,11 @@ A small text file in the node's folder. While it is there the node follows witho
 its operator takes it away.
 """
 
-import os
 from pathlib import Path
 
 from consensus.forks import Conflict
 from ledger.encoding import codec
+from node.durable import write_durably
 from node.wal import sync_folder
 
 REASON_BYTES_MAX = 4 * 1024
@@ -28,13 +28,7 @@ def remember_stop(path: Path, reason: str) -> None:
     """Write down why the node stopped voting, durably; the first reason stays."""
     if path.exists():
         return
-    draft = path.with_name(path.name + ".new")
-    with draft.open("wb") as file:
-        file.write(reason.encode()[:REASON_BYTES_MAX] + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    sync_folder(path.parent)
+    write_durably(path, reason.encode()[:REASON_BYTES_MAX] + b"\n")
 
 
 def forget_stop(path: Path) -> None:
@@ -47,10 +41,4 @@ def keep_fork(path: Path, found: Conflict) -> None:
     """Keep both certificates of a fork, durably: ``[certificate, certificate]``; the first stay."""
     if path.exists():
         return
-    draft = path.with_name(path.name + ".new")
-    with draft.open("wb") as file:
-        file.write(codec.encode((found.one, found.other)))
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    sync_folder(path.parent)
+    write_durably(path, codec.encode((found.one, found.other)))

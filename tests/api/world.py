@@ -58,6 +58,9 @@ class FakeNode:
     stopped: str = ""
     is_busy: bool = False
     lookups: int = 0
+    asked_to_cosign: list[bytes] = field(default_factory=list)
+    cosigns: tuple[int, str] = (503, "not yet")
+    """The answer to the next request to cosign."""
     server: PortServer | None = None
 
     def commit(
@@ -182,6 +185,11 @@ class FakeNode:
             ),
             commits=tuple(self.commits),
         )
+
+    async def cosign(self, body: bytes) -> tuple[int, str]:
+        """Answer as told."""
+        self.asked_to_cosign.append(body)
+        return self.cosigns
 
     async def metrics(self) -> str:
         """Return a metrics page."""

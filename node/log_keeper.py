@@ -1,0 +1,185 @@
+"""Keeps the public log: makes a node's heads, has them cosigned, cosigns others' (spec Y10, Y11).
+
+Whatever reads the store or the cosigner's record runs on the host thread; whatever talks to others
+runs on the event loop. What an engine decides is none of its business.
+"""
+
+import asyncio
+import errno
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from ledger.encoding import note
+from ledger.encoding.checkpoint import Checkpoint
+from ledger.encoding.merkle import Frontier
+from ledger.encoding.note import Signature, VerifierKey
+from ledger.encoding.tiles import Tile
+from ledger.execute import Execution, Head
+from ledger.ledger import Ledger
+from ledger.rules.governance import ValidatorSetRecord
+from ledger.store.lmdb_store import LmdbStore
+from ledger.trust import cosigner_key, cosigners, log_key
+from node.config import NodeConfig
+from node.cosigner import Answer, Cosigner, proof_between
+from node.heads import Head as PublicHead
+from node.heads import Publisher, Target
+
+WITNESS_PATH = "/witness"
+"""Where an API process takes heads to be cosigned."""
+
+OnHost = Callable[[Callable[[], tuple[bytes, ...]]], Awaitable[tuple[bytes, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTree:
+    """The log as far as a store has it."""
+
+    store: LmdbStore
+
+    @property
+    def size(self) -> int:
+        """Return how many entries are committed."""
+        head = self.store.head()
+        return 0 if head is None else head.log_size
+
+    def tile(self, tile: Tile) -> bytes:
+        """Return a tile within that size."""
+        data = self.store.snapshot.tile(tile)
+        assert data is not None, f"the store lacks {tile.path()}"
+        return data
+
+
+class LogKeeper:
+    """One node's part in publishing the log."""
+
+    def __init__(
+        self, config: NodeConfig, *, cosigner: Cosigner, log_seeds: tuple[bytes, ...]
+    ) -> None:
+        """``log_seeds`` are the present log key's and perhaps the next one's (Y10.4)."""
+        self._config = config
+        self._cosigner = cosigner
+        self._log_seeds = log_seeds
+        self._loop = asyncio.get_running_loop()
+        self._publisher: Publisher | None = None
+        self._ledger: Ledger
+        self._tree: StoredTree
+
+    # --- on the host thread ----------------------------------------------------------------------
+
+    def open(self, ledger: Ledger, store: LmdbStore) -> None:
+        """Take up the store; call once, before anything else on the host thread."""
+        self._ledger = ledger
+        self._tree = StoredTree(store)
+        self.look_around(self._config)
+
+    def look_around(self, config: NodeConfig) -> None:
+        """Tell the loop who may cosign, after the configuration or the validators changed."""
+        self._config = config
+        targets = self._targets(self._validators())
+        self._loop.call_soon_threadsafe(self._set_targets, targets)
+
+    def committed(self, execution: Execution, time_ms: int, *, knows_where_it_was: bool) -> None:
+        """Publish a head if the block has one (Y10.3)."""
+        if knows_where_it_was and self._cosigner.is_silent:
+            self._cosigner.end_silence(execution.parent.log_size)
+        if execution.record is None or not execution.record.state_root:
+            return
+        head = self._public_head(execution.head, time_ms)
+        self._loop.call_soon_threadsafe(self._publish, head)
+
+    def cosign(self, body: bytes, time_ms: int, *, knows_where_it_was: bool) -> Answer:
+        """Answer a request to cosign (Y11.2)."""
+        if knows_where_it_was and self._cosigner.is_silent:
+            self._cosigner.end_silence(self._tree.size)
+        height = self._ledger.last().height + 1
+        origin = self._cosigner.origin
+        log_keys = {
+            log_key(origin, one.keys.log): None
+            for ahead in (0, 1)
+            for one in self._ledger.validators(height + ahead).validators
+        }
+        try:
+            return self._cosigner.add(
+                body, tree=self._tree, log_keys=log_keys, time_s=time_ms // 1_000
+            )
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            return Answer(status=503, text="there is no room for the record of what is cosigned")
+
+    def _public_head(self, head: Head, time_ms: int) -> PublicHead:
+        origin = self._cosigner.origin
+        root = Frontier(head.log_size, head.log_peaks).root()
+        made = Checkpoint(origin=origin, size=head.log_size, root=root)
+        log_lines = tuple(
+            note.sign(made.text(), name=origin, seed=seed) for seed in self._log_seeds
+        )
+        return PublicHead(
+            checkpoint=made,
+            log_lines=log_lines,
+            own_lines=self._own_lines(made, time_ms),
+            cosigners=self._cosigner_keys(),
+        )
+
+    def _own_lines(self, head: Checkpoint, time_ms: int) -> tuple[Signature, ...]:
+        """Cosign an own head, if this node is a cosigner and its record allows it."""
+        own = self._cosigner.keys()
+        if not any(key in own for key in self._cosigner_keys()):
+            return ()
+        try:
+            return self._cosigner.own(head, tree=self._tree, time_s=time_ms // 1_000)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            return ()  # as a full disk does not stop a node, but its votes (N6.12)
+
+    def _validators(self) -> ValidatorSetRecord:
+        """Return who acts at the height after the last block."""
+        return self._ledger.validators(self._ledger.last().height + 1)
+
+    def _cosigner_keys(self) -> tuple[VerifierKey, ...]:
+        origin = self._cosigner.origin
+        return tuple(
+            cosigner_key(origin, one.party, one.keys.cosigner)
+            for one in cosigners(self._validators())
+        )
+
+    def _targets(self, validators: ValidatorSetRecord) -> tuple[Target, ...]:
+        origin = self._cosigner.origin
+        urls = {peer.party: peer.url for peer in self._config.peers if peer.url}
+        members = (
+            Target(
+                name=one.party,
+                key=cosigner_key(origin, one.party, one.keys.cosigner),
+                url=urls[one.party] + WITNESS_PATH,
+            )
+            for one in cosigners(validators)
+            if one.party in urls and one.party != self._config.party
+        )
+        witnesses = (
+            Target(name=one.key.name, key=one.key, url=one.url) for one in self._config.witnesses
+        )
+        return (*members, *witnesses)
+
+    # --- on the loop -----------------------------------------------------------------------------
+
+    def start(self, on_host: OnHost) -> None:
+        """Begin to publish; ``on_host`` runs a job on the host thread."""
+
+        async def between(old_size: int, size: int) -> tuple[bytes, ...]:
+            return await on_host(lambda: proof_between(self._tree, old_size, size))
+
+        self._publisher = Publisher(self._config.checkpoint, between)
+
+    async def stop(self) -> None:
+        """End what is under way."""
+        if self._publisher is not None:
+            await self._publisher.stop()
+
+    def _set_targets(self, targets: tuple[Target, ...]) -> None:
+        if self._publisher is not None:
+            self._publisher.set_targets(targets)
+
+    def _publish(self, head: PublicHead) -> None:
+        if self._publisher is not None:
+            self._publisher.publish(head)
