@@ -34,7 +34,7 @@ class StateRoot(Record, frozen=True):
 
 
 class BlockRecord(Record, frozen=True):
-    """The closing log entry of a block; its hash is the app hash."""
+    """The closing log entry of a block; its hash is the record hash."""
 
     version: Literal[1]
     log_id: Hash
@@ -82,5 +82,5 @@ class BlockRefused(Exception):
 
 
 def record_hash(record: BlockRecord) -> bytes:
-    """Return the app hash that a record stands for."""
+    """Return the record hash that a record stands for."""
     return tagged_hash("tallystick/record/v1", encode(record))

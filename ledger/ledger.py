@@ -140,7 +140,7 @@ class Ledger:
         return head
 
     def last(self) -> Head:
-        """Return height, time and app hash of the last durable commit."""
+        """Return height, time and record hash of the last durable commit."""
         assert self._head is not None, "begin() comes first"
         return self._head
 

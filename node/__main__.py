@@ -48,7 +48,10 @@ async def run(config: Path) -> None:
         stop.set()
 
     loop.set_exception_handler(stop_on_error)
-    loaded = load_config(config)
+    try:
+        loaded = load_config(config)
+    except OSError as error:
+        raise ConfigInvalid(f"{config} cannot be read: {error.strerror}") from None
     with held(loaded.lock):
         node = await start_node(loaded)
         loop.add_signal_handler(signal.SIGHUP, read_again, config, node)
