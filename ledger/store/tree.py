@@ -43,9 +43,12 @@ class TreeBesideStore:
 
     def note(self, writes: Iterable[Write]) -> None:
         """Take in what a block wrote, once it is durable."""
+        self.take((write.key, write.value) for write in writes)
+
+    def take(self, values: Iterable[tuple[bytes, bytes]]) -> None:
+        """Take in the new values of keys."""
         if self._values is not None:
-            for write in writes:
-                self._values[write.key] = write.value
+            self._values.update(values)
             if len(self._values) >= WAITING_MAX:
                 self._fold(self._values)
                 self._values = {}
