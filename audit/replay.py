@@ -185,7 +185,7 @@ class Plan:
     level: Level = Level.EXECUTE
     state_roots: StateRoots = "all"
     workers: int | None = None
-    """Processes that verify signatures; by default one for each core."""
+    """Processes that verify signatures; by default one for each core. 0: no other process."""
     snapshot: Path | None = None
     """What ``tally node fetch`` downloads; blocks through it are not executed."""
 
@@ -305,7 +305,8 @@ class _Replay:
             frontier, commits_height, commit = merkle.Frontier(), 0, None
         else:
             self._counts, schedule, proposed = standing.counts, standing.schedule, standing.proposed
-            frontier = merkle.Frontier(standing.counts.entries, standing.peaks)
+            size = standing.counts.entries if plan.level >= Level.MERKLE else 0
+            frontier = merkle.Frontier(size, standing.peaks)
             commits_height, commit = standing.commits_height, standing.commit
         self._saved = self._resumed_at = self._counts.entries if standing is not None else 0
         self._sets = SetFollower(schedule, proposed)
@@ -325,7 +326,7 @@ class _Replay:
             verify=None if self._queue is None else self._verify_later,
         )
         if plan.level >= Level.EXECUTE:
-            roots = RootKeeper(self._work / "tree", plan.state_roots)
+            roots = RootKeeper(self._work / "tree", plan.state_roots, is_apart=plan.workers != 0)
             self._stack.callback(roots.close)
             if standing is not None:
                 stood = self._store.head()

@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Iterator
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from audit.verdicts import Tampered
 from ledger.execute import changes_root
@@ -102,16 +103,62 @@ def _answer(message: Written | Flush | Values | None, tree: ScratchTree | None) 
     return field
 
 
+class _Pipe(Protocol):
+    """What is used of a connection."""
+
+    def send_bytes(self, data: bytes) -> None: ...
+
+    def recv(self) -> Any: ...
+
+    def poll(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+class _Here:
+    """The other end without another process: it answers while it is asked."""
+
+    def __init__(self, folder: Path, is_kept: bool) -> None:
+        self._tree = ScratchTree(folder) if is_kept else None
+        self._answers = [Answer("", 0, None if self._tree is None else self._tree.log_size())]
+
+    def send_bytes(self, data: bytes) -> None:
+        """Take a message."""
+        message = pickle.loads(data)  # noqa: S301 (our own)
+        self._answers.append(Answer(_answer(message, self._tree), 0, None))
+
+    def recv(self) -> Answer:
+        """Return an answer."""
+        return self._answers.pop(0)
+
+    def poll(self) -> bool:
+        """Return whether there is an answer."""
+        return bool(self._answers)
+
+    def close(self) -> None:
+        """Close the tree."""
+        if self._tree is not None:
+            self._tree.close()
+
+
 class RootKeeper:
     """The executing process's end."""
 
-    def __init__(self, folder: Path, state_roots: StateRoots) -> None:
-        self._pipe, theirs = get_context("spawn").Pipe()
-        self._process = get_context("spawn").Process(
-            target=keep_roots, args=(theirs, folder, state_roots != "none"), daemon=True
-        )
-        self._process.start()
-        theirs.close()
+    def __init__(self, folder: Path, state_roots: StateRoots, *, is_apart: bool) -> None:
+        """Begin; without ``is_apart`` in this very process."""
+        is_kept = state_roots != "none"
+        self._process: BaseProcess | None = None
+        self._pipe: _Pipe
+        if is_apart:
+            spawn = get_context("spawn")
+            self._pipe, theirs = spawn.Pipe()
+            self._process = spawn.Process(
+                target=keep_roots, args=(theirs, folder, is_kept), daemon=True
+            )
+            self._process.start()
+            theirs.close()
+        else:
+            self._pipe = _Here(folder, is_kept)
         self._state_roots = state_roots
         self._under_way: deque[tuple[int, int]] = deque()
         """Height and sequence of what was sent and not answered yet."""
@@ -156,7 +203,8 @@ class RootKeeper:
     def close(self) -> None:
         """End the process."""
         self._pipe.close()
-        self._process.join()
+        if self._process is not None:
+            self._process.join()
 
     def _send(self, message: Written | Flush | Values | None, place: tuple[int, int]) -> None:
         self._pipe.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))

@@ -81,9 +81,14 @@ class SignatureQueue:
     """Hands signatures to worker processes and takes the verdicts in the order of the log."""
 
     def __init__(self, workers: int | None = None) -> None:
-        self.workers = workers or os.cpu_count() or 1
+        """With 0 workers everything happens in this process."""
+        self.workers = os.cpu_count() or 1 if workers is None else workers
         # Spawned, not forked: a forked child would use its parent's LMDB environment.
-        self._pool = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
+        self._pool = (
+            ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
+            if self.workers
+            else None
+        )
         self._jobs: list[Job] = []
         self._places: list[Place] = []
         self._under_way: deque[tuple[Future[Verdict], list[Place]]] = deque()
@@ -133,13 +138,18 @@ class SignatureQueue:
 
     def _submit(self) -> None:
         if self._jobs:
-            future = self._pool.submit(verify_batch, self._jobs)
+            if self._pool is not None:
+                future = self._pool.submit(verify_batch, self._jobs)
+            else:
+                future = Future()
+                future.set_result(verify_batch(self._jobs))
             self._under_way.append((future, self._places))
             self._jobs, self._places = [], []
 
     def close(self) -> None:
         """End the workers."""
-        self._pool.shutdown(cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
 
 
 class SetChange(msgspec.Struct, frozen=True, array_like=True):

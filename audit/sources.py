@@ -1,5 +1,6 @@
 """Where an audit reads from: an API, an export, tiles, a node's store. None of them is believed."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,9 @@ class Source(Protocol):
     def checkpoint(self) -> Checkpoint | None:
         """Return what the source says its tree is, if it does."""
 
+    def close(self) -> None:
+        """Let go of what is open."""
+
 
 def _skip(rows: Iterator[T], count: int) -> Iterator[T]:
     for number, row in enumerate(rows):
@@ -125,6 +129,9 @@ class ExportFolder:
     def checkpoint(self) -> Checkpoint | None:
         """Return None: an export has none."""
         return None
+
+    def close(self) -> None:
+        """Do nothing: files are closed when they were read."""
 
 
 def _whole(path: Path) -> bytes:
@@ -187,6 +194,9 @@ class TileDump:
         """Return the dump's checkpoint; whose it is, a policy says, not this."""
         return self._checkpoint
 
+    def close(self) -> None:
+        """Do nothing: files are closed when they were read."""
+
 
 class NodeStore:
     """A node's store, read in short looks; the node may run."""
@@ -241,6 +251,10 @@ class NodeStore:
         """Return None."""
         return None
 
+    def close(self) -> None:
+        """Close the reading end."""
+        self._reader.close()
+
 
 class Api:
     """A node's API or a mirror of it; a stream that breaks off is taken up where it ended."""
@@ -282,6 +296,10 @@ class Api:
     def checkpoint(self) -> Checkpoint | None:
         """Return None."""
         return None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
 
     def _rows(
         self,
@@ -361,3 +379,23 @@ def open_source(where: str) -> Source:
     if (folder / CHECKPOINT).is_file():
         return TileDump(folder)
     return ExportFolder(folder)
+
+
+def entries_in(source: Source) -> int:
+    """Return how many entries a source seems to have, to show progress by; 1 if it does not say."""
+    end, seen = source.end(), source.checkpoint()
+    if end is not None:
+        return end.log_size
+    if seen is not None:
+        return seen.size
+    if not isinstance(source, ExportFolder):
+        return 1
+    count = 0
+    path = source.folder / files.ENTRIES
+    if not path.is_file():
+        return 1
+    with path.open("rb") as file:
+        while head := file.read(4):
+            file.seek(int.from_bytes(head, "big"), os.SEEK_CUR)
+            count += 1
+    return max(1, count)

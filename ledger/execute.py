@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from ledger import entries
 from ledger.blocks import (
     BLOCK_BYTES_MAX,
@@ -77,8 +79,7 @@ class Head:
         return bool(self.unrooted) and time_ms >= self.rooted_ms + ROOT_EVERY_MS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one transaction of a block."""
 
     id: bytes
@@ -93,8 +94,7 @@ class Result:
         return 0 if self.refusal is None else self.refusal.number
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
+class Write(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a record: what the current and the history table store."""
 
     key: bytes

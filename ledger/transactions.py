@@ -1,7 +1,6 @@
 """Transactions: the union of all kinds, their envelope and their id (spec X)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -113,8 +112,7 @@ class Envelope(Record, frozen=True):
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(msgspec.Struct, frozen=True):
     """A decoded envelope."""
 
     raw: bytes

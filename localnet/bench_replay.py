@@ -5,19 +5,11 @@ exported. Then each level replays it. What bounds them, Ed25519 on all cores, is
 run; shares are the figures to keep.
 """
 
-import os
 import tempfile
-import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 from audit import files
-from audit.replay import Level, Plan, Report, replay
-from audit.roots import StateRoots
-from audit.sources import ExportFolder
 from consensus.certificate import Certificate
 from consensus.messages import ValidatorKey, VoteKind, vote_sign_bytes
 from ledger.blocks import BlockInput
@@ -49,7 +41,6 @@ from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans
 from localnet.network import node_seed
 from node import messages
 from node.messages import ENGINE_EPOCH, NO_BLOCK, Body, Header, StoredCommit
-from tally.output import say
 
 FIRMS = 512
 BLOCK_TRANSACTIONS = 500

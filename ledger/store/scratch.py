@@ -14,6 +14,7 @@ import lmdb
 from ledger.encoding import codec
 from ledger.encoding.codec import Record
 from ledger.execute import Execution, Head, Result, Write
+from ledger.rules.lapses import due_ms
 from ledger.rules.reserves import Reserve
 from ledger.rules.vouchers import Voucher
 from ledger.store.rows import HeadRow, due_row, id_key
@@ -56,7 +57,8 @@ class ScratchStore:
         self._environment = _open(path, len(_NAMES))
         self._databases = {name: self._environment.open_db(name.encode()) for name in _NAMES}
         self._reading = self._environment.begin()
-        self._records: dict[bytes, Record] = {}
+        self._records: dict[bytes, Record | None] = {}
+        """By key, also what is known not to exist: rules ask for that again and again."""
         self._waiting: dict[bytes, bytes] = {}
         """Values by key that are not on disk yet; their records stand in the cache."""
         self._ids: dict[bytes, int] = {}
@@ -69,10 +71,10 @@ class ScratchStore:
         if cached is not None:
             assert isinstance(cached, record)
             return cached
-        value = self._get("state", key)
-        if value is None:
+        if key in self._records:
             return None
-        found: R = codec.decode_stored(record, value[8:])
+        value = self._get("state", key)
+        found: R | None = None if value is None else codec.decode_stored(record, value[8:])
         self._records[key] = found
         return found
 
@@ -124,9 +126,9 @@ class ScratchStore:
         self._records[write.key] = record
         self._waiting[write.key] = write.value
         if isinstance(record, Voucher | Reserve):
-            due = due_row(write.key, record)
-            if due is not None:
-                self._due_ms = min(self._due_ms, int.from_bytes(due[:8], "big"))
+            due = due_ms(record)
+            if due is not None and due < self._due_ms:
+                self._due_ms = due
 
     def _note(self, results: Iterable[Result]) -> None:
         for result in results:
