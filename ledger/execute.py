@@ -418,7 +418,8 @@ class BlockBuilder:
         rooted_ms, unrooted = self._head.rooted_ms, self._head.unrooted
         roots: tuple[StateRoot, ...] = ()
         if self._head.root_is_due(block.time_ms):
-            root = claimed.state_root[0].root if claimed.state_root else b""
+            # A record that lacks a root that is due differs, whatever root stands here.
+            root = claimed.state_root[0].root if claimed.state_root else bytes(32)
             roots = (StateRoot(root=root, height=unrooted[0]),)
             rooted_ms, unrooted = block.time_ms, ()
         if self._writes:

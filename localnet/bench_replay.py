@@ -1,20 +1,29 @@
 """``tally bench replay``: what an audit of a large log costs, against raw signature verification.
 
-A log of transfers is made in process, with the commits that four validators would have signed, and
-exported. Then each level replays it. What bounds them, Ed25519 on all cores, is measured in the same
-run; shares are the figures to keep.
+A log of transfers is made in process, with commits as four validators sign them, and exported. Then
+each level replays it. What bounds them, Ed25519 on all cores, is measured in the same run, between
+the replays; shares are the figures to keep.
 """
 
+import os
 import tempfile
+import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 from audit import files
+from audit.replay import Level, Plan, Report, replay
+from audit.roots import StateRoots
+from audit.sources import ExportFolder
 from consensus.certificate import Certificate
 from consensus.messages import ValidatorKey, VoteKind, vote_sign_bytes
 from ledger.blocks import BlockInput
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import Record
+from ledger.entries import ClosingEntry, decode_entry
 from ledger.execute import Execution
 from ledger.genesis import log_id_of
 from ledger.ledger import Ledger
@@ -41,6 +50,7 @@ from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans
 from localnet.network import node_seed
 from node import messages
 from node.messages import ENGINE_EPOCH, NO_BLOCK, Body, Header, StoredCommit
+from tally.output import say
 
 FIRMS = 512
 BLOCK_TRANSACTIONS = 500
@@ -49,7 +59,6 @@ BLOCK_MS = 500
 START_MS = 1_767_225_600_000
 """2026-01-01 08:00 at +08:00."""
 RAW_BATCH = 4_000
-SAMPLE_EVERY_S = 0.1
 
 
 def make_log(folder: Path, transfers: int) -> bytes:
@@ -186,3 +195,148 @@ def _export(store: LmdbStore, data: bytes, folder: Path) -> None:
             commit = store.certificate(height)
             assert commit is not None
             file.write(height.to_bytes(8, "big") + len(commit).to_bytes(4, "big") + commit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """One replay: its report, and the memory of its serial process."""
+
+    report: Report
+    memory_kib: int
+    """Most anonymous memory that the process had more than before, sampled."""
+
+    @property
+    def ns_per_transaction(self) -> int:
+        """Return nanoseconds of wall time for each transaction."""
+        return self.report.cost.wall_ms * 1_000_000 // self.report.counts.transactions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayBench:
+    """What a run measured."""
+
+    cores: int
+    raw_per_second: int
+    """Verifications a second of all cores together, before and after the replays."""
+    levels: dict[str, Timing]
+    parts: dict[str, Timing]
+    """The whole audit of the first quarter, half and all of the log."""
+
+    def lines(self) -> list[str]:
+        """Return the report in words."""
+        lines = [f"raw Ed25519, {self.cores} cores together   {self.raw_per_second} a second"]
+        for name, timing in self.levels.items():
+            cost = timing.report.cost
+            count = timing.report.counts.transactions
+            lines.append(
+                f"{name:34} {1_000_000_000 // timing.ns_per_transaction:7} transactions a second, "
+                f"{self.share_percent(timing):3} % of raw; CPU us each: serial "
+                f"{cost.serial_cpu_ms * 1000 // count}, signatures "
+                f"{cost.signatures_cpu_ms * 1000 // count}, roots "
+                f"{cost.roots_cpu_ms * 1000 // count}"
+            )
+        structure, execute = self.levels["structure"], self.levels["execute, all state roots"]
+        ratio = execute.ns_per_transaction * 10 // structure.ns_per_transaction
+        lines.append(f"structure is {ratio // 10}.{ratio % 10} times as fast as execute")
+        for name, timing in self.parts.items():
+            lines.append(f"memory of the serial process, {name:8} {timing.memory_kib // 1024} MiB")
+        return lines
+
+    def share_percent(self, timing: Timing) -> int:
+        """Return transactions a second as a share of the raw verification rate."""
+        return 100 * 1_000_000_000 // timing.ns_per_transaction // self.raw_per_second
+
+
+def run_replay_bench(transfers: int) -> ReplayBench:
+    """Make a log and replay it at every level; each replay is checked against the live hash."""
+    with tempfile.TemporaryDirectory(prefix="tallystick-bench-") as scratch:
+        folder = Path(scratch)
+        data = make_log(folder / "log", transfers)
+        say(f"a log of {transfers} transfers is made")
+        plans: dict[str, tuple[Level, StateRoots]] = {
+            "structure": (Level.STRUCTURE, "none"),
+            "merkle": (Level.MERKLE, "none"),
+            "signatures": (Level.SIGNATURES, "none"),
+            "execute, changes roots": (Level.EXECUTE, "none"),
+            "execute, all state roots": (Level.EXECUTE, "all"),
+        }
+        raw = [_raw_per_second()]
+        levels = {}
+        for name, (level, state_roots) in plans.items():
+            plan = Plan(log_id=log_id_of(data), level=level, state_roots=state_roots)
+            levels[name] = _timed(folder / "log", plan)
+            say(f"{name}: {levels[name].report.cost.wall_ms} ms")
+            raw.append(_raw_per_second())
+        parts = {}
+        for name, share in (("a quarter", 4), ("a half", 2), ("all", 1)):
+            part = _cut(folder / "log", folder / f"part-{share}", share)
+            parts[name] = _timed(part, Plan(log_id=log_id_of(data)))
+    return ReplayBench(
+        cores=os.cpu_count() or 1,
+        raw_per_second=sorted(raw)[len(raw) // 2],
+        levels=levels,
+        parts=parts,
+    )
+
+
+def _cut(log: Path, part: Path, share: int) -> Path:
+    """Write the first blocks of a log: those of about one share of its commits."""
+    part.mkdir()
+    whole = ExportFolder(log)
+    commits = list(whole.commits(1))
+    height = len(commits) // share
+    (part / files.GENESIS).write_bytes(whole.genesis())
+    with (part / files.COMMITS).open("wb") as file:
+        for number, commit in commits[:height]:
+            file.write(number.to_bytes(8, "big") + len(commit).to_bytes(4, "big") + commit)
+    with (part / files.ENTRIES).open("wb") as file:
+        for entry in whole.entries(0):
+            file.write(len(entry).to_bytes(4, "big") + entry)
+            decoded = decode_entry(entry)
+            if isinstance(decoded, ClosingEntry) and decoded.record.height == height:
+                break
+    return part
+
+
+def _timed(log: Path, plan: Plan) -> Timing:
+    """Replay a log in a process of its own, so that memory is its own too."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(_timed_here, log, plan).result()
+
+
+def _timed_here(log: Path, plan: Plan) -> Timing:
+    before = most = _anonymous_kib()
+
+    def sample(_: int) -> None:
+        nonlocal most
+        most = max(most, _anonymous_kib())
+
+    with tempfile.TemporaryDirectory(prefix="tallystick-replay-") as scratch:
+        report = replay(ExportFolder(log), plan, Path(scratch), on_entries=sample)
+    sample(0)
+    return Timing(report=report, memory_kib=most - before)
+
+
+def _anonymous_kib() -> int:
+    """Return this process's memory that is no file's: what LMDB maps is the page cache's."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    line = next(one for one in status.splitlines() if one.startswith("RssAnon"))
+    return int(line.split()[1])
+
+
+def _raw_per_second() -> int:
+    """Return how many signatures all cores together verify in a second, doing nothing else."""
+    cores = os.cpu_count() or 1
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+        list(pool.map(_verify_some, [10] * cores))  # all have started
+        before = time.perf_counter_ns()
+        list(pool.map(_verify_some, [RAW_BATCH] * 2 * cores))
+        took_ns = time.perf_counter_ns() - before
+    return 2 * cores * RAW_BATCH * 1_000_000_000 // took_ns
+
+
+def _verify_some(count: int) -> None:
+    seed, message = bytes(range(32)), b"m" * 250
+    key, signature = crypto.public_key(seed), crypto.sign(seed, message)
+    for _ in range(count):
+        assert crypto.verify(key, message, signature)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,9 +33,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(folder / "store", mirror, log, write(folder / "export", mirror.genesis, log))
 
 
-def audited(source: Source | Path, work: Path, **plan: object) -> Report:
+def audited(source: Source | Path, work: Path, **plan: Any) -> Report:
     """Replay a source in this process."""
     if isinstance(source, Path):
         source = ExportFolder(source)
-    asked = {"log_id": builders.LOG_ID, "workers": 0} | plan
+    asked: dict[str, Any] = {"log_id": builders.LOG_ID, "workers": 0} | plan
     return replay(source, Plan(**asked), work)
