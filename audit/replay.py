@@ -536,7 +536,10 @@ class _Replay:
         records = 0
         if self._executor is not None:
             try:
-                records = check_state(_noting(self._store.records(), totals))
+                self._store.settle()
+                records = check_state(
+                    _noting(self._store.records(), totals), self._store.vouchers_backwards()
+                )
             except InvariantBroken as error:
                 raise Tampered(
                     height=counts.height,

@@ -55,19 +55,26 @@ def check_changes(before: StateView, after: Mapping[bytes, Record]) -> None:
     _require_balanced(sums)
 
 
-def check_state(records: Iterable[tuple[bytes, Record]]) -> int:
-    """Recompute every invariant from nothing over all current records; return their number."""
+def check_state(
+    records: Iterable[tuple[bytes, Record]], vouchers: Iterable[Voucher] | None = None
+) -> int:
+    """Recompute every invariant from nothing over all current records; return their number.
+
+    ``vouchers`` are those among the records once more, by id from the last to the first: given
+    them, memory does not grow with their number.
+    """
     sums: dict[Account, int] = {}
-    vouchers: dict[str, Voucher] = {}
+    kept: list[Voucher] = []
     after_use: dict[bytes, None] = {}
     groups: dict[str, str] = {}
     count = 0
     for key, record in records:
         count += 1
         check_record(key, record)
-        _add(sums, bookings(key, record), 1)
+        _settle(sums, bookings(key, record))
         if isinstance(record, Voucher):
-            vouchers[record.id] = record
+            if vouchers is None:
+                kept.append(record)
         elif isinstance(record, Terms) and record.grant == "after_use":
             after_use[key] = None
         elif isinstance(record, Party):
@@ -75,10 +82,23 @@ def check_state(records: Iterable[tuple[bytes, Record]]) -> int:
         elif key.startswith((ISSUED.prefix, GROUP_ISSUED.prefix)):
             assert isinstance(record, Amount)
             name, *parts = key.decode("ascii").split("/")
-            _add(sums, [(("I3", name, *parts), record.fen)], 1)
-    _add(sums, _grants(vouchers, after_use, groups), 1)
+            _settle(sums, [(("I3", name, *parts), record.fen)])
+    if vouchers is None:
+        vouchers = sorted(kept, key=lambda one: one.id, reverse=True)
+    _settle(sums, _grants(vouchers, after_use, groups))
     _require_balanced(sums)
     return count
+
+
+def _settle(sums: dict[Account, int], booked: Iterable[Booking]) -> None:
+    """Add to sums, and forget those that are settled: few are open at once."""
+    for account, amount in booked:
+        if amount:
+            total = sums.get(account, 0) + amount
+            if total:
+                sums[account] = total
+            else:
+                del sums[account]
 
 
 def _add(sums: dict[Account, int], booked: Iterable[Booking], sign: int) -> None:
@@ -226,23 +246,22 @@ _BOOKS: dict[type[Record], Callable[[bytes, Any], Iterable[Booking]]] = {
     HeldBy: _held_bookings,
     Amount: _amount_bookings,
 }
-"""What books, by the type of the record; a table, since this runs for every write of every block."""
+"""What books, by the type of the record; a table, since this runs for every write of a block."""
 
 
 def _grants(
-    vouchers: Mapping[str, Voucher], after_use: Mapping[bytes, None], groups: Mapping[str, str]
+    vouchers: Iterable[Voucher], after_use: Mapping[bytes, None], groups: Mapping[str, str]
 ) -> Iterator[Booking]:
     """Yield what each holder and its group were issued: a voucher's face and all passed on of it.
 
     Of a grant after use what was not accepted counts no longer (R12.5): it has expired.
     """
-    initial = {voucher.id: voucher.face for voucher in vouchers.values()}
-    for voucher in sorted(vouchers.values(), key=lambda one: one.id, reverse=True):
+    passed_on: dict[str, int] = {}
+    for voucher in vouchers:
         # A child has a higher serial than its parent, so it is complete when it is added.
+        issued = voucher.face + passed_on.pop(voucher.id, 0)
         for parent in voucher.parent:
-            initial[parent] += initial[voucher.id]
-    for voucher in vouchers.values():
-        issued = initial[voucher.id]
+            passed_on[parent] = passed_on.get(parent, 0) + issued
         if TERMS.key(voucher.programme, str(voucher.terms_version)) in after_use:
             issued -= voucher.expired
         year = str(voucher.year)

@@ -87,7 +87,7 @@ class Draft:
 
     def changes(self) -> tuple[Put, ...]:
         """Return the writes in the order in which each key was first written."""
-        return tuple(Put(key, record) for key, record in self._writes.items())
+        return tuple(map(Put._make, self._writes.items()))
 
 
 class Nothing:

@@ -16,7 +16,7 @@ from ledger.encoding.codec import Record
 from ledger.execute import Execution, Head, Result, Write
 from ledger.rules.lapses import due_ms
 from ledger.rules.reserves import Reserve
-from ledger.rules.vouchers import Voucher
+from ledger.rules.vouchers import VOUCHERS, Voucher
 from ledger.store.rows import HeadRow, due_row, id_key
 from ledger.store.tree import TreeBesideStore
 from ledger.tables import table_of
@@ -188,6 +188,17 @@ class ScratchStore:
             self._write()
         for key, value in self.values():
             yield key, codec.decode_stored(table_of(key).record, value[8:])
+
+    def vouchers_backwards(self) -> Iterator[Voucher]:
+        """Yield every voucher by id, from the last to the first; nothing may wait."""
+        assert not self._waiting
+        with self._reading.cursor(db=self._databases["state"]) as cursor:
+            # The first key behind the table; without one the cursor goes to the last of all.
+            found = cursor.set_range(VOUCHERS.prefix[:-1] + b"0")
+            found = cursor.prev() if found else cursor.last()
+            while found and bytes(cursor.key()).startswith(VOUCHERS.prefix):
+                yield codec.decode_stored(Voucher, bytes(cursor.value())[8:])
+                found = cursor.prev()
 
     def close(self) -> None:
         """Close the environment."""
