@@ -21,6 +21,7 @@ from audit.sources import SourceLacks, SourceUnreachable, SourceWrong, entries_i
 from audit.verdicts import Incomplete as VerdictIncomplete
 from audit.verdicts import Tampered
 from audit.verdicts import Unverifiable as VerdictUnverifiable
+from node.fetch import AddressInvalid
 from tally.exits import (
     AuditFinding,
     Incomplete,
@@ -149,6 +150,8 @@ def _replayed(where: str, plan: Plan, folder: Path, *, is_kept: bool) -> dict[st
     """Return what a replay found to be sound; raise the error of its verdict."""
     try:
         source = open_source(where)
+    except AddressInvalid as error:
+        raise UsageError(str(error)) from None
     except SourceLacks as error:
         raise NotFound(f"{where}: {error}") from None
     except SourceWrong as error:

@@ -88,7 +88,8 @@ def _answer(message: Written | Flush | Values | None, tree: ScratchTree | None) 
             if changes_root(values) != message.changes_root:
                 field = "record.changes_root"
             if tree is not None:
-                if message.state_root not in (None, tree.root()):
+                wanted = message.state_root
+                if wanted is not None and wanted != tree.root():
                     field = field or "record.state_root"
                 tree.note(values.items())
         case Flush(log_size):

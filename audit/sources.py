@@ -18,13 +18,12 @@ from ledger.entries import GenesisEntry, decode_entry
 from ledger.store.lmdb_store import LmdbReader, Snapshot
 from node import exports
 from node.exports import FileCutOff, FileDamaged
+from node.fetch import client_of
 
 ROWS_MAX = 1_024
 """Rows of one look into a store: readers that stay for long make it grow."""
 ANSWER_BYTES_MAX = 1024 * 1024
 """Longest answer of an API that is not a stream."""
-SILENCE_S = 60
-"""A server that says nothing for so long is given up."""
 BREAKS_MAX = 10
 """How often a broken stream is taken up again without a row in between."""
 CHECKPOINT = "checkpoint"
@@ -366,13 +365,12 @@ class _Pieces:
 
 
 def open_source(where: str) -> Source:
-    """Return the source that an address or a path stands for.
+    """Return the source that an address or a path stands for; raise AddressInvalid.
 
     A folder with ``data.mdb`` is a store, one with ``checkpoint`` a dump, any other an export.
     """
     if "://" in where:
-        client = httpx2.Client(base_url=where.rstrip("/"), timeout=SILENCE_S, trust_env=False)
-        return Api(client)
+        return Api(client_of(where.rstrip("/")))
     folder = Path(where)
     if (folder / "data.mdb").is_file():
         return NodeStore(folder)
