@@ -424,8 +424,12 @@ class _Replay:
             self._take(block)
             self._count(block)
             self._on_entries(len(block.raws))
-            if self._is_kept and counts.entries - self._saved >= STANDING_EVERY:
+            if self._is_kept and (
+                counts.entries - self._saved >= STANDING_EVERY or self._store.is_full()
+            ):
                 self._save()
+            elif self._store.is_full():
+                self._store.settle()
         wanted = end.log_size if end is not None else counts.entries
         seen = self._source.checkpoint()
         if seen is not None:

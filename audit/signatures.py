@@ -14,7 +14,7 @@ import msgspec
 from audit.structure import LoggedBlock
 from audit.verdicts import Tampered, Unverifiable
 from ledger.blocks import BlockRecord
-from ledger.encoding import crypto
+from ledger.encoding import codec, crypto
 from ledger.genesis import validators_hash
 from ledger.rules.governance import (
     VALIDATOR_LAG,
@@ -40,14 +40,10 @@ CHANGES_MAX = 3
 SETS_TRIED_MAX = 20_000
 
 
-class Job(NamedTuple):
-    """One signature to verify."""
-
-    key: bytes
-    message: bytes
-    """What was signed; of a transaction its body, which the worker frames."""
-    signature: bytes
-    is_body: bool
+Job = tuple[bytes, bytes, bytes, bool]
+"""Key, message, signature, and whether the message is a body, which the worker frames: plain
+tuples, since there is one for each signature of the log."""
+_JOBS = msgspec.msgpack.Decoder(list[Job])
 
 
 class Place(NamedTuple):
@@ -66,11 +62,11 @@ class Verdict(NamedTuple):
     cpu_ns: int
 
 
-def verify_batch(jobs: Sequence[Job]) -> Verdict:
+def verify_batch(jobs: bytes) -> Verdict:
     """Verify signatures; runs in a worker."""
     before = time.process_time_ns()
     bad = None
-    for number, (key, message, signature, is_body) in enumerate(jobs):
+    for number, (key, message, signature, is_body) in enumerate(_JOBS.decode(jobs)):
         if not crypto.verify(key, signing_bytes(message) if is_body else message, signature):
             bad = number
             break
@@ -90,8 +86,8 @@ class SignatureQueue:
             else None
         )
         self._jobs: list[Job] = []
-        self._places: list[Place] = []
-        self._under_way: deque[tuple[Future[Verdict], list[Place]]] = deque()
+        self._places: list[tuple[int, int, str]] = []
+        self._under_way: deque[tuple[Future[Verdict], list[tuple[int, int, str]]]] = deque()
         self.verified = 0
         self.cpu_ns = 0
         """What the workers spent on batches."""
@@ -100,18 +96,19 @@ class SignatureQueue:
         """Have every signature of a block's transactions verified."""
         sequence = block.first_transaction
         height = block.record.height
+        jobs, places = self._jobs, self._places
         for transaction in block.transactions:
-            place = Place(height, sequence, "signatures")
             for key, signature in transaction.signatures:
-                self._jobs.append(Job(key, transaction.body_bytes, signature, True))
-                self._places.append(place)
+                jobs.append((key, transaction.body_bytes, signature, True))
+                places.append((height, sequence, "signatures"))
             sequence += 1
-            if len(self._jobs) >= BATCH_MAX:
+            if len(jobs) >= BATCH_MAX:
                 self._submit()
+                jobs, places = self._jobs, self._places
 
     def add_commit(self, place: Place, key: bytes, message: bytes, signature: bytes) -> None:
         """Have a validator's signature verified."""
-        self._jobs.append(Job(key, message, signature, False))
+        self._jobs.append((key, message, signature, False))
         self._places.append(place)
 
     def settle(self, *, all_of_them: bool = False) -> None:
@@ -138,11 +135,12 @@ class SignatureQueue:
 
     def _submit(self) -> None:
         if self._jobs:
+            jobs = codec.encode(self._jobs)
             if self._pool is not None:
-                future = self._pool.submit(verify_batch, self._jobs)
+                future = self._pool.submit(verify_batch, jobs)
             else:
                 future = Future()
-                future.set_result(verify_batch(self._jobs))
+                future.set_result(verify_batch(jobs))
             self._under_way.append((future, self._places))
             self._jobs, self._places = [], []
 

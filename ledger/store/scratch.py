@@ -2,7 +2,7 @@
 
 Whoever replays a log reads neither the history nor the indexes of parties, and can begin again when
 the machine stops. So records wait in memory, where hot ones are written over many times, and go to
-disk by the ten thousand. A killed process finds the store as of its last ``flush``.
+disk by the ten thousand, when it is told to. A killed process finds the last ``flush``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,6 +29,9 @@ WAITING_MAX = 30_000
 """Records and ids that wait in memory for the disk."""
 CACHE_MAX = 50_000
 """Decoded records that are kept between two flushes; the oldest go."""
+VALUES_MAX = 20_000
+"""Values that wait to be folded into the state tree: a key that changes in every block between two
+roots is folded once."""
 PAGES_MAX = 20_000
 """Changed pages of the state tree that wait in memory."""
 _NEVER_MS = 2**63
@@ -80,21 +83,24 @@ class ScratchStore:
 
     def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
         """Return keys of due records by (due, key)."""
+        rows: list[bytes] = []
         if until_ms >= self._due_ms:
-            self._write()
-        found = self._due(until_ms, limit)
-        if any(key in self._waiting for key in found):  # the index may be behind them
-            self._write()
-            found = self._due(until_ms, limit)
-        return tuple(key.decode("ascii") for key in found)
-
-    def _due(self, until_ms: int, limit: int) -> list[bytes]:
-        found: list[bytes] = []
+            rows = [row for row in self._waiting_rows() if _due_ms_of(row) <= until_ms]
         with self._reading.cursor(db=self._databases["due"]) as cursor:
+            found = 0
             for row in cursor.iternext(values=False):
-                if len(found) == limit or int.from_bytes(row[:8], "big") > until_ms:
+                if found == limit or _due_ms_of(row) > until_ms:
                     break
-                found.append(bytes(row[8:]))
+                if row[8:] not in self._waiting:  # else the index is behind it
+                    rows.append(bytes(row))
+                    found += 1
+        return tuple(row[8:].decode("ascii") for row in sorted(rows)[:limit])
+
+    def _waiting_rows(self) -> list[bytes]:
+        """Return the rows of records that wait, and note when the first of them is due."""
+        rows = [due_row(key, self._records[key]) for key in self._waiting]
+        found = [row for row in rows if row is not None]
+        self._due_ms = min(map(_due_ms_of, found), default=_NEVER_MS)
         return found
 
     def state_root(self) -> bytes:
@@ -133,8 +139,10 @@ class ScratchStore:
     def _note(self, results: Iterable[Result]) -> None:
         for result in results:
             self._ids[id_key(result.id, result.expires_at)] = result.sequence
-        if len(self._waiting) + len(self._ids) >= WAITING_MAX:
-            self._write()
+
+    def is_full(self) -> bool:
+        """Return whether so much waits that it should be written: ``flush`` or ``settle``."""
+        return len(self._waiting) + len(self._ids) >= WAITING_MAX
 
     def add_id(self, row: bytes, sequence: int) -> None:
         """Take the row of a logged transaction's id, as a store has it."""
@@ -171,8 +179,7 @@ class ScratchStore:
         return decoded.head()
 
     def note(self) -> bytes | None:
-        """Return the note of the last flush; None if something was written since, half a block's
-        way from it."""
+        """Return the note of the last flush; None if something was written since then."""
         return self._get("meta", b"note")
 
     def values(self) -> Iterator[tuple[bytes, bytes]]:
@@ -253,7 +260,7 @@ class ScratchTree:
         """Open or make it."""
         self._environment = _open(path, 1)
         self._reading = self._environment.begin()
-        self._tree = TreeBesideStore(self, lambda: ())
+        self._tree = TreeBesideStore(self, lambda: (), VALUES_MAX)
         self._tree.root(0)  # nothing is unread: every value comes by ``note``
 
     def page(self, prefix: bytes) -> bytes | None:
@@ -306,6 +313,10 @@ class ScratchTree:
     def _look_again(self) -> None:
         self._reading.abort()
         self._reading = self._environment.begin()
+
+
+def _due_ms_of(row: bytes) -> int:
+    return int.from_bytes(row[:8], "big")
 
 
 def _page_key(prefix: bytes) -> bytes:

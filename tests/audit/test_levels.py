@@ -1,8 +1,11 @@
 """The four levels over one sound ledger, from every source, at once or in parts."""
 
+import os
 import random
 import shutil
+import signal
 from contextlib import closing
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +151,38 @@ def test_a_replay_that_was_killed_goes_on_where_it_stood(
         resumed = report.resumed_at
         break
     assert resumed > whole.counts.entries // 2
+
+
+def replay_until_killed(export: Path, work: Path, level: Level, blocks: int) -> None:
+    """Replay in a process of its own, which kills itself after so many blocks."""
+    left = blocks
+
+    def count_down(_: int) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    plan = Plan(log_id=builders.LOG_ID, workers=0, level=level)
+    replaying.STANDING_EVERY = 7
+    replay(ExportFolder(export), plan, work, is_kept=True, on_entries=count_down)
+
+
+@pytest.mark.parametrize("level", [Level.SIGNATURES, Level.EXECUTE])
+def test_a_process_that_is_killed_leaves_a_work_folder_that_goes_on(
+    world: World, tmp_path: Path, level: Level
+) -> None:
+    dice = random.Random(f"kill {level}")
+    for _ in range(3):
+        asked = (world.export, tmp_path / "work", level, dice.randrange(5, 9))
+        child = get_context("spawn").Process(target=replay_until_killed, args=asked)
+        child.start()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
+    plan = Plan(log_id=builders.LOG_ID, workers=0, level=level)
+    report = replay(ExportFolder(world.export), plan, tmp_path / "work", is_kept=True)
+    assert report.resumed_at > 1
+    assert report.facts() == audited(world.export, tmp_path / "whole", level=level).facts()
 
 
 def test_a_work_folder_of_another_log_or_level_is_refused(
