@@ -24,6 +24,7 @@ from ledger.encoding import checkpoint, merkle, note, tiles
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.entries import GenesisEntry, encode_entry
 from ledger.genesis import log_id_of
+from localnet.bench_replay import make_log
 from node.exports import read_entries
 from node.snapshot import COMMITS, HISTORY, LOG
 from tally.exits import TallyError
@@ -328,3 +329,12 @@ def test_an_api_whose_stream_breaks_off_is_read_on(world: World, tmp_path: Path)
 def read_entries_of(world: World) -> Any:
     with (world.export / files.ENTRIES).open("rb") as file:
         yield from read_entries(file)
+
+
+def test_the_log_that_the_benchmark_measures_is_sound(tmp_path: Path) -> None:
+    genesis = make_log(tmp_path / "log", 600)
+    source = ExportFolder(tmp_path / "log")
+    plan = Plan(log_id=log_id_of(genesis), workers=0)
+    counts = replay(source, plan, tmp_path / "work").counts
+    assert counts.transactions > 600 + counts.refused
+    assert (counts.refused, counts.commits) == (0, counts.height)
