@@ -4,7 +4,7 @@ Nothing that the log says is believed. Each block's transactions are executed ag
 entry, code, posting, root and hash must come out byte for byte.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -83,7 +83,7 @@ def replay(
     for raws in _blocks(remaining, ledger):
         sequence = ledger.last().log_size
         execution = _execute(ledger, raws, sequence)
-        _compare(raws, execution, sequence)
+        compare(raws, execution, sequence)
         assert execution.record is not None
         if verify_commit is not None:
             verify_commit(execution.record, ledger.validators(execution.record.height))
@@ -187,7 +187,7 @@ def _execute(ledger: Ledger, raws: list[bytes], sequence: int) -> Execution:
         ) from None
 
 
-def _compare(raws: list[bytes], execution: Execution, sequence: int) -> None:
+def compare(raws: Sequence[bytes], execution: Execution, sequence: int) -> None:
     """Raise AuditFinding at the first entry that differs from the recomputed one."""
     height = execution.block.height
     for offset, (found, expected) in enumerate(zip(raws, execution.entries, strict=False)):

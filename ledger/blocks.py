@@ -80,6 +80,11 @@ class Limits:
 class BlockRefused(Exception):
     """A whole block is not acceptable; an honest proposer never makes one."""
 
+    def __init__(self, sentence: str, *, position: int | None = None) -> None:
+        super().__init__(sentence)
+        self.position = position
+        """Which of the block's transactions is why, if it is one."""
+
 
 def record_hash(record: BlockRecord) -> bytes:
     """Return the record hash that a record stands for."""

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from ledger import entries
 from ledger.blocks import (
     BLOCK_BYTES_MAX,
@@ -77,8 +79,7 @@ class Head:
         return bool(self.unrooted) and time_ms >= self.rooted_ms + ROOT_EVERY_MS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one transaction of a block."""
 
     id: bytes
@@ -93,8 +94,7 @@ class Result:
         return 0 if self.refusal is None else self.refusal.number
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
+class Write(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a record: what the current and the history table store."""
 
     key: bytes
@@ -357,11 +357,17 @@ class BlockBuilder:
         self.bytes += len(transaction.raw)
         self.rows += transaction.rows
 
-    def finish(self, block: BlockInput) -> Execution:
-        """Close the block and return its execution."""
+    def finish(self, block: BlockInput, claimed: BlockRecord | None = None) -> Execution:
+        """Close the block and return its execution.
+
+        The roots that ``claimed`` names are taken from it instead of made: an auditor makes them
+        in another process, and compares them there.
+        """
         self._note_faults(block)
         last: dict[bytes, Write] = {write.key: write for write in self._writes}
         check_changes(self._view, {key: write.record for key, write in last.items()})
+        if claimed is not None:
+            return self._finish_as(block, claimed)
         frontier = merkle.Frontier(self._head.log_size, self._head.log_peaks)
         leaves = [merkle.leaf_hash(entry) for entry in self._entries]
         for leaf in leaves:
@@ -376,7 +382,13 @@ class BlockBuilder:
         if self._writes:
             unrooted = (block.height,)
         if self._entries or block.faults or roots:
-            record = self._record(block, last, frontier, roots)
+            record = self._record(
+                block,
+                roots,
+                transactions_root=merkle.root(self._raws),
+                changes_root=changes_root({key: write.value for key, write in last.items()}),
+                log=(frontier.size, frontier.root()),
+            )
             app_hash = record_hash(record)
             closing = entries.encode_entry(entries.ClosingEntry(record=record))
             self._entries.append(closing)
@@ -392,6 +404,11 @@ class BlockBuilder:
             rooted_ms=rooted_ms,
             unrooted=unrooted,
         )
+        return self._execution(block, record, head, leaves)
+
+    def _execution(
+        self, block: BlockInput, record: BlockRecord | None, head: Head, leaves: list[bytes]
+    ) -> Execution:
         return Execution(
             parent=self._head,
             block=block,
@@ -403,6 +420,41 @@ class BlockBuilder:
             results=tuple(self._results),
         )
 
+    def _finish_as(self, block: BlockInput, claimed: BlockRecord) -> Execution:
+        """Close a block with a record; of its fields only the claimed roots are not made here."""
+        rooted_ms, unrooted = self._head.rooted_ms, self._head.unrooted
+        roots: tuple[StateRoot, ...] = ()
+        if self._head.root_is_due(block.time_ms):
+            # A record that lacks a root that is due differs, whatever root stands here.
+            root = claimed.state_root[0].root if claimed.state_root else bytes(32)
+            roots = (StateRoot(root=root, height=unrooted[0]),)
+            rooted_ms, unrooted = block.time_ms, ()
+        if self._writes:
+            unrooted = (block.height,)
+        record, app_hash = None, self._head.app_hash
+        log_size = self._sequence
+        if self._entries or block.faults or roots:
+            record = self._record(
+                block,
+                roots,
+                transactions_root=claimed.transactions_root,
+                changes_root=claimed.changes_root,
+                log=(log_size, claimed.log_root),
+            )
+            app_hash = record_hash(record)
+            self._entries.append(entries.encode_entry(entries.ClosingEntry(record=record)))
+        head = Head(
+            log_id=self._head.log_id,
+            height=block.height,
+            time_ms=block.time_ms,
+            app_hash=app_hash,
+            log_size=self._sequence,
+            log_peaks=(),
+            rooted_ms=rooted_ms,
+            unrooted=unrooted,
+        )
+        return self._execution(block, record, head, [])
+
     def _note_faults(self, block: BlockInput) -> None:
         """Write what the block's faults do; the closing entry is where they stand."""
         if block.faults:
@@ -413,23 +465,26 @@ class BlockBuilder:
     def _record(
         self,
         block: BlockInput,
-        last: dict[bytes, Write],
-        frontier: merkle.Frontier,
-        roots: tuple[StateRoot, ...],
+        state_root: tuple[StateRoot, ...],
+        *,
+        transactions_root: bytes,
+        changes_root: bytes,
+        log: tuple[int, bytes],
     ) -> BlockRecord:
         schedule: ValidatorSchedule = must(self._draft, VALIDATORS, "all")
-        parameters = must(self._draft, PARAMETERS, "all")
+        parameters: Parameters = must(self._draft, PARAMETERS, "all")
+        log_size, log_root = log
         return BlockRecord(
             version=1,
             log_id=self._head.log_id,
             height=block.height,
             time_ms=block.time_ms,
             previous=self._head.app_hash,
-            transactions_root=merkle.root(self._raws),
-            changes_root=changes_root({key: write.value for key, write in last.items()}),
-            state_root=roots,
-            log_size=frontier.size,
-            log_root=frontier.root(),
+            transactions_root=transactions_root,
+            changes_root=changes_root,
+            state_root=state_root,
+            log_size=log_size,
+            log_root=log_root,
             validators_hash=validators_hash(validators_at(schedule, block.height + VALIDATOR_LAG)),
             parameters_hash=parameters_hash(parameters),
             rules_version=self._rules_version,
@@ -452,10 +507,12 @@ def execute(
     is_logged: Callable[[Transaction], bool],
     load: Callable[[bytes], Transaction] = parse,
     signatures_valid: Callable[[Transaction], bool],
+    claimed: BlockRecord | None = None,
 ) -> Execution:
     """Return what a block does to committed state; raise BlockRefused if it must not stand.
 
-    The checks run in the order of B3. ``is_logged`` tells whether an id was spent before.
+    The checks run in the order of B3. ``is_logged`` tells whether an id was spent before. The
+    roots of ``claimed``, if given, are not made but taken from it.
     """
     builder = BlockBuilder(view, head, height=block.height, time_ms=block.time_ms)
     parameters = builder.parameters
@@ -479,9 +536,9 @@ def execute(
             if not signatures_valid(transaction):
                 raise Inadmissible("bad_signature", "a signature does not verify")
         except (NotCanonical, Inadmissible) as error:
-            raise BlockRefused(f"transaction {position}: {error}") from None
+            raise BlockRefused(f"transaction {position}: {error}", position=position) from None
         seen[transaction.id] = None
         if builder.rows + transaction.rows > parameters.block_rows_max:
-            raise BlockRefused("too many rows")
+            raise BlockRefused("too many rows", position=position)
         builder.apply(transaction)
-    return builder.finish(block)
+    return builder.finish(block, claimed)

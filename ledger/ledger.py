@@ -116,24 +116,7 @@ class Ledger:
                     "the store belongs to another genesis, or is damaged (`tally node heal`)"
                 )
             return self._head
-        log_id = genesis.log_id_of(data)
-        entry = entries.encode_entry(entries.GenesisEntry(genesis=data))
-        frontier = merkle.Frontier()
-        frontier.append(merkle.leaf_hash(entry))
-        head = Head(
-            log_id=log_id,
-            height=0,
-            time_ms=parsed.time_ms,
-            app_hash=log_id,
-            log_size=frontier.size,
-            log_peaks=tuple(frontier.peaks),
-            rooted_ms=parsed.time_ms,
-            unrooted=(0,),
-        )
-        writes = tuple(
-            Write(key=key, sequence=0, value=stored_value(0, record), record=record)
-            for key, record in genesis.genesis_changes(parsed)
-        )
+        entry, head, writes = beginning(parsed, data)
         self._storage.begin(data, head, entry, writes)
         self._head = head
         self._parameters = parsed.parameters
@@ -348,6 +331,29 @@ class Ledger:
             if known is not None:
                 self._verified.pop(known.digest, None)
         return execution.head
+
+
+def beginning(parsed: genesis.Genesis, data: bytes) -> tuple[bytes, Head, tuple[Write, ...]]:
+    """Return entry 0, the head after it, and what a genesis writes (G4)."""
+    log_id = genesis.log_id_of(data)
+    entry = entries.encode_entry(entries.GenesisEntry(genesis=data))
+    frontier = merkle.Frontier()
+    frontier.append(merkle.leaf_hash(entry))
+    head = Head(
+        log_id=log_id,
+        height=0,
+        time_ms=parsed.time_ms,
+        app_hash=log_id,
+        log_size=frontier.size,
+        log_peaks=tuple(frontier.peaks),
+        rooted_ms=parsed.time_ms,
+        unrooted=(0,),
+    )
+    writes = tuple(
+        Write(key=key, sequence=0, value=stored_value(0, record), record=record)
+        for key, record in genesis.genesis_changes(parsed)
+    )
+    return entry, head, writes
 
 
 def _execution_key(block: BlockInput) -> tuple[int, int, tuple[bytes, ...]]:

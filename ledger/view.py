@@ -17,7 +17,8 @@ class Table(Generic[R]):
 
     def key(self, *parts: str) -> bytes:
         """Return the storage key of the record with these key parts."""
-        return self.prefix + "/".join(parts).encode("ascii")
+        text = parts[0] if len(parts) == 1 else "/".join(parts)
+        return self.prefix + text.encode("ascii")
 
 
 class Put(NamedTuple):
@@ -86,7 +87,7 @@ class Draft:
 
     def changes(self) -> tuple[Put, ...]:
         """Return the writes in the order in which each key was first written."""
-        return tuple(Put(key, record) for key, record in self._writes.items())
+        return tuple(map(Put._make, self._writes.items()))
 
 
 class Nothing:

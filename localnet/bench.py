@@ -204,45 +204,7 @@ class Load:
         shanghai = ("shanghai", "officer-1"), ("shanghai", "officer-2")
         minters = ("shanghai", "officer-3"), ("shanghai", "officer-4")
         sign = self._signer.sign
-        terms = Terms(
-            title="Bench",
-            legal_basis="",
-            assumed=(),
-            eligibility=(),
-            rates=(
-                RateRow(
-                    holder_class=(),
-                    chip_origin=(),
-                    service_class=(),
-                    ownership=(),
-                    basis_points=3000,
-                ),
-            ),
-            caps=Caps(
-                grant_min=(),
-                grant_max=(),
-                contract_max=(),
-                holder_year_issued=(),
-                holder_year_redeemed=(),
-                group_year_issued=(),
-            ),
-            settlement="monthly",
-            centres="recognised",
-            listed=(),
-            transfer="enrolled",
-            review=Review(automatic_band=0, sample_every=0),
-            payee="provider",
-            grant="on_application",
-            funders=(FunderShare(funder="shanghai", basis_points=10_000),),
-            residual_funder="shanghai",
-            rounding=Rounding(mode="truncate", step_fen=1),
-            validity_days=365,
-            base_period=(),
-            contract_days_max=0,
-            stackable=(),
-            ceiling=10_000,
-        )
-        publish = Publish(programme=PROGRAMME, version=1, status="open", terms=terms)
+        publish = Publish(programme=PROGRAMME, version=1, status="open", terms=plain_terms())
         await self._final(sign(publish, *shanghai))
         fund = Appropriate(
             programme=PROGRAMME,
@@ -339,6 +301,48 @@ class Load:
         connection = await Connection.open(self._ports[0])
         await connection.post(signed)
         connection.close()
+
+
+def plain_terms() -> Terms:
+    """Return terms that refuse nobody."""
+    return Terms(
+        title="Bench",
+        legal_basis="",
+        assumed=(),
+        eligibility=(),
+        rates=(
+            RateRow(
+                holder_class=(),
+                chip_origin=(),
+                service_class=(),
+                ownership=(),
+                basis_points=3000,
+            ),
+        ),
+        caps=Caps(
+            grant_min=(),
+            grant_max=(),
+            contract_max=(),
+            holder_year_issued=(),
+            holder_year_redeemed=(),
+            group_year_issued=(),
+        ),
+        settlement="monthly",
+        centres="recognised",
+        listed=(),
+        transfer="enrolled",
+        review=Review(automatic_band=0, sample_every=0),
+        payee="provider",
+        grant="on_application",
+        funders=(FunderShare(funder="shanghai", basis_points=10_000),),
+        residual_funder="shanghai",
+        rounding=Rounding(mode="truncate", step_fen=1),
+        validity_days=365,
+        base_period=(),
+        contract_days_max=0,
+        stackable=(),
+        ceiling=10_000,
+    )
 
 
 def firm(number: int) -> str:

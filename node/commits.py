@@ -1,8 +1,10 @@
 """The chain of commits beside a log: each height decided by those who validate it (spec A2)."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
-from consensus.certificate import Certificate, CertificateInvalid, verify_certificate
+from consensus.certificate import Certificate, CertificateInvalid, Verify, verify_certificate
+from consensus.messages import BlockId
 from consensus.validators import ValidatorSet
 from ledger.blocks import BlockRecord, record_hash
 from ledger.encoding import crypto
@@ -19,9 +21,27 @@ OnCommit = Callable[[StoredCommit, bytes], None]
 class CommitInvalid(Exception):
     """A commit does not prove the block it stands beside."""
 
-    def __init__(self, *, height: int, reason: str) -> None:
+    def __init__(self, *, height: int, reason: str, field: str = "commit") -> None:
         super().__init__(f"commit at height {height}: {reason}")
         self.height, self.reason = height, reason
+        self.field = field
+        """``commit``, or the part of it that is wrong: ``commit.header.time_ms``."""
+
+
+class CommitMissing(CommitInvalid):
+    """The commits end before the log does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitHead:
+    """Where a chain of commits stands, so that it can be taken up again."""
+
+    height: int
+    time_ms: int
+    record_hash: bytes
+    parent: bytes
+    """Block id of that height."""
+    certificate: Certificate
 
 
 class CommitChain:
@@ -36,10 +56,13 @@ class CommitChain:
         log_id: bytes,
         commits: Iterator[tuple[int, bytes]],
         on_commit: OnCommit = lambda *_: None,
+        verify: Verify | None = crypto.verify,
     ) -> None:
+        """Begin before the first height; without ``verify`` no certificate is looked into."""
         self._log_id = log_id
         self._commits = commits
         self._on_commit = on_commit
+        self._verify = verify
         self._parent = messages.NO_BLOCK
         self._parent_certificate: Certificate | None = None
         self._parent_set: ValidatorSet | None = None
@@ -48,6 +71,24 @@ class CommitChain:
         self.time_ms = 0
         self.height = 0
         """The last height whose commit was verified."""
+
+    def head(self) -> CommitHead | None:
+        """Return where the chain stands, None before the first height."""
+        if self._parent_certificate is None:
+            return None
+        return CommitHead(
+            height=self.height,
+            time_ms=self.time_ms,
+            record_hash=self.record_hash,
+            parent=self._parent,
+            certificate=self._parent_certificate,
+        )
+
+    def go_on(self, head: CommitHead, schedule: ValidatorSchedule) -> None:
+        """Take up a chain after a height; the commits that come are of those above."""
+        self.height, self.time_ms, self.record_hash = head.height, head.time_ms, head.record_hash
+        self._parent, self._parent_certificate = BlockId(head.parent), head.certificate
+        self._parent_set = validator_set(validators_at(schedule, head.height))
 
     def advance_to(self, record: BlockRecord, schedule: ValidatorSchedule) -> None:
         """Verify all commits through that of a block with a record; raise CommitInvalid."""
@@ -67,6 +108,8 @@ class CommitChain:
         height, data = next(self._commits, (0, b""))
         if height == 0 and may_end:
             return False
+        if height == 0:
+            raise CommitMissing(height=expected, reason="the commits end before it")
         if height != expected:
             raise CommitInvalid(height=expected, reason=f"expected it next, found height {height}")
         try:
@@ -77,25 +120,34 @@ class CommitChain:
         if record is not None:
             self.record_hash = record_hash(record)
             if header.time_ms != record.time_ms:
-                raise CommitInvalid(height=expected, reason="its time is not the record's")
+                raise CommitInvalid(
+                    height=expected,
+                    reason="its time is not the record's",
+                    field="commit.header.time_ms",
+                )
         block_id = messages.block_id(header)
         problems = (
-            (header.log_id != self._log_id, "it is of another log"),
-            (header.height != expected, f"its header says height {header.height}"),
-            (header.parent != self._parent, "its parent is not the block before"),
-            (header.time_ms <= self.time_ms, "its time is not after its parent's"),
-            (header.record_hash != self.record_hash, "it certifies another record"),
-            (certificate.block_id != block_id, "its certificate is of another block"),
-            (certificate.height != expected, "its certificate is of another height"),
+            (header.log_id != self._log_id, "header.log_id", "it is of another log"),
+            (header.height != expected, "header.height", f"its header says {header.height}"),
+            (header.parent != self._parent, "header.parent", "its parent is not the block before"),
+            (
+                header.time_ms <= self.time_ms,
+                "header.time_ms",
+                "its time is not after its parent's",
+            ),
+            (
+                header.record_hash != self.record_hash,
+                "header.record_hash",
+                "it is of another record",
+            ),
+            (certificate.block_id != block_id, "certificate.block_id", "it is of another block"),
+            (certificate.height != expected, "certificate.height", "it is of another height"),
         )
-        for is_wrong, reason in problems:
+        for is_wrong, name, reason in problems:
             if is_wrong:
-                raise CommitInvalid(height=expected, reason=reason)
+                raise CommitInvalid(height=expected, reason=reason, field=f"commit.{name}")
         acting = validator_set(validators_at(schedule, expected))
-        try:
-            verify_certificate(certificate, acting, self._log_id, header.epoch, crypto.verify)
-        except CertificateInvalid as error:
-            raise CommitInvalid(height=expected, reason=str(error)) from None
+        self._verify_certificate(certificate, acting, header.epoch)
         self._check_previous(commit)
         self._parent, self._parent_certificate, self._parent_set = block_id, certificate, acting
         self.time_ms = header.time_ms
@@ -109,17 +161,31 @@ class CommitChain:
         if not commit.previous and self.height == 0:
             return
         if not commit.previous or self._parent_set is None:
-            raise CommitInvalid(height=height, reason="it lacks its parent's certificate")
+            raise CommitInvalid(
+                height=height,
+                reason="it lacks its parent's certificate",
+                field="commit.previous",
+            )
         carried = commit.previous[0]
         if carried == self._parent_certificate:  # mostly the very one that was just verified
             return
         if (carried.height, carried.block_id) != (self.height, self._parent):
-            raise CommitInvalid(height=height, reason="it carries a certificate of another parent")
-        try:
-            verify_certificate(
-                carried, self._parent_set, self._log_id, commit.header.epoch, crypto.verify
-            )
-        except CertificateInvalid as error:
             raise CommitInvalid(
-                height=height, reason=f"its parent's certificate: {error}"
+                height=height,
+                reason="it carries a certificate of another parent",
+                field="commit.previous",
+            )
+        self._verify_certificate(carried, self._parent_set, commit.header.epoch, "previous")
+
+    def _verify_certificate(
+        self, certificate: Certificate, acting: ValidatorSet, epoch: int, which: str = "certificate"
+    ) -> None:
+        if self._verify is None:
+            return
+        try:
+            verify_certificate(certificate, acting, self._log_id, epoch, self._verify)
+        except CertificateInvalid as error:
+            whose = "its parent's certificate: " if which == "previous" else ""
+            raise CommitInvalid(
+                height=self.height + 1, reason=f"{whose}{error}", field=f"commit.{which}"
             ) from None

@@ -45,7 +45,7 @@ GROUPS = {
     "record": Entry("wallet.commands.record:group", "Commit to what lies outside."),
     "governance": Entry("wallet.commands.governance:group", "Propose, vote, see the members."),
     "tx": Entry("wallet.commands.tx:group", "Build, sign, send and follow transactions."),
-    "audit": Entry("audit.commands:group", "Export a ledger and recompute it from genesis."),
+    "audit": Entry("audit.commands.audit:group", "Export, replay and verify a ledger."),
     "event": Entry("wallet.commands.event:group", "Watch the ledger as it grows."),
     "bench": Entry("localnet.commands.bench:group", "Measure this machine."),
     "profile": Entry("wallet.commands.profile:group", "Networks that this wallet knows."),

@@ -23,7 +23,11 @@ class Exit(IntEnum):
     UNREACHABLE = 7
     """No answer, or the node has seen no quorum for 5 s."""
     FINDING = 8
-    """An audit found something."""
+    """An audit found what no honest ledger writes."""
+    UNVERIFIABLE = 9
+    """An audit needs what nobody here has: other rules, the keys of a set of validators."""
+    INCOMPLETE = 10
+    """An audit's source ends too early, or lacks a part; what is there is sound."""
     INTERRUPTED = 130
 
 
@@ -85,3 +89,15 @@ class AuditFinding(TallyError):
     """An audit disagrees with what it was given."""
 
     default = Exit.FINDING
+
+
+class Unverifiable(TallyError):
+    """An audit could not say: something that it needs is unknown here."""
+
+    default = Exit.UNVERIFIABLE
+
+
+class Incomplete(TallyError):
+    """An audit's source ends before what was asked for."""
+
+    default = Exit.INCOMPLETE

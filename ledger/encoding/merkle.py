@@ -55,10 +55,8 @@ class Frontier:
 
 def root(entries: Sequence[bytes]) -> bytes:
     """Return the RFC 6962 root over entries (not yet hashed)."""
-    frontier = Frontier()
-    for entry in entries:
-        frontier.append(leaf_hash(entry))
-    return frontier.root()
+    sha256 = hashlib.sha256
+    return subtree_root([sha256(b"\x00" + entry).digest() for entry in entries])
 
 
 def verify_inclusion(
@@ -130,7 +128,14 @@ def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
 
 def subtree_root(leaves: Sequence[bytes]) -> bytes:
     """Return the root over leaf hashes."""
-    frontier = Frontier()
-    for leaf in leaves:
-        frontier.append(leaf)
-    return frontier.root()
+    if not leaves:
+        return EMPTY_ROOT
+    sha256 = hashlib.sha256
+    nodes = list(leaves)
+    while len(nodes) > 1:  # level by level: a lone node on the right goes up as it is
+        pairs = zip(nodes[::2], nodes[1::2], strict=False)
+        upper = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
+        if len(nodes) & 1:
+            upper.append(nodes[-1])
+        nodes = upper
+    return nodes[0]

@@ -1,6 +1,6 @@
 """Who must have signed: four eyes at treasuries, thresholds elsewhere (spec R3)."""
 
-from dataclasses import dataclass
+import msgspec
 
 from ledger.encoding.codec import PublicKey, Record, Slug
 from ledger.rules.refusals import FourEyesMissing, SignatureMissing
@@ -28,8 +28,7 @@ KEYS = Table("key", RegisteredKey)
 """By the key in lower-case hex."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signers:
+class Signers(msgspec.Struct, frozen=True):
     """The registered keys whose signatures a transaction carries."""
 
     keys: tuple[RegisteredKey, ...]

@@ -1,7 +1,8 @@
 """What every rule is given and what it returns."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from ledger.encoding.codec import Natural, Record
 from ledger.rules.authority import Signers
@@ -26,8 +27,7 @@ class Posting(Record, frozen=True):
     target: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What a rule may know besides state: all of it comes from signed or logged bytes."""
 
     time_ms: int
@@ -49,8 +49,7 @@ class Context:
         return max(date_ms, until_ms) if date_ms >= from_ms else date_ms
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """The writes and postings of a transaction that holds."""
 
     changes: tuple[Put, ...]

@@ -24,8 +24,10 @@ class TreeBesideStore:
         self,
         stored: state_tree.Pages,
         unread: Callable[[], Iterable[tuple[bytes, bytes]]],
+        waiting_max: int = WAITING_MAX,
     ) -> None:
         """``unread`` yields (key, value) of every record that the stored pages do not know."""
+        self._waiting_max = waiting_max
         self.changed: dict[bytes, bytes] = {}
         """Pages that the store must write with the next root, by path prefix."""
         self.log_size = 0
@@ -43,10 +45,13 @@ class TreeBesideStore:
 
     def note(self, writes: Iterable[Write]) -> None:
         """Take in what a block wrote, once it is durable."""
+        self.take((write.key, write.value) for write in writes)
+
+    def take(self, values: Iterable[tuple[bytes, bytes]]) -> None:
+        """Take in the new values of keys."""
         if self._values is not None:
-            for write in writes:
-                self._values[write.key] = write.value
-            if len(self._values) >= WAITING_MAX:
+            self._values.update(values)
+            if len(self._values) >= self._waiting_max:
                 self._fold(self._values)
                 self._values = {}
         self._root = None

@@ -3,6 +3,7 @@
 import click
 
 from localnet.bench import run_bench
+from localnet.bench_replay import run_replay_bench
 from tally.output import Mode, current_mode, emit
 
 
@@ -22,3 +23,33 @@ def run(seconds: int, in_flight: int) -> None:
             click.echo(line)
         return
     emit({name: getattr(report, name) for name in report.__slots__})
+
+
+@group.command()
+@click.option(
+    "--transfers", type=click.IntRange(1_000, 10_000_000), default=200_000, show_default=True
+)
+def replay(transfers: int) -> None:
+    """Make a log of transfers, and print what each level of an audit costs."""
+    bench = run_replay_bench(transfers)
+    if current_mode() is Mode.TABLE:
+        for line in bench.lines():
+            click.echo(line)
+        return
+    emit(
+        {
+            "cores": bench.cores,
+            "raw_per_second": bench.raw_per_second,
+            "levels": {
+                name: {
+                    "share_percent": bench.share_percent(timing),
+                    "ns_per_transaction": timing.ns_per_transaction,
+                    "serial_cpu_ms": timing.report.cost.serial_cpu_ms,
+                    "signatures_cpu_ms": timing.report.cost.signatures_cpu_ms,
+                    "roots_cpu_ms": timing.report.cost.roots_cpu_ms,
+                }
+                for name, timing in bench.levels.items()
+            },
+            "memory_kib": {name: timing.memory_kib for name, timing in bench.parts.items()},
+        }
+    )

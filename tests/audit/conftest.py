@@ -1,14 +1,21 @@
-"""The golden ledger behind a real server, and its tables as files of every format."""
+"""The golden ledger behind a real server, and one small ledger with commits."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from audit.replay import Plan, Report, replay
+from audit.sources import ExportFolder, Source
 from ledger.store.lmdb_store import LmdbStore
 from localnet.datasets import golden
 from tally import cli
+from tests import builders
 from tests.api.process import serving
+from tests.audit.forge import Log, heights_of, write
+from tests.node.test_fetch import Mirror, live
 
 Export = Callable[..., Path]
 """Takes a format and further words of the command; returns the folder."""
@@ -41,3 +48,31 @@ def export(golden_url: str, tmp_path_factory: pytest.TempPathFactory) -> Export:
         return made[form, *more]
 
     return exported
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A store that executed everything, and what it exports."""
+
+    store: Path
+    mirror: Mirror
+    log: Log
+    export: Path
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A ledger with state roots, idle heights and a validator that left."""
+    folder = tmp_path_factory.mktemp("audit")
+    live(folder / "store", blocks=14)
+    mirror = Mirror.of(folder / "store")
+    log = heights_of(mirror)
+    return World(folder / "store", mirror, log, write(folder / "export", mirror.genesis, log))
+
+
+def audited(source: Source | Path, work: Path, **plan: Any) -> Report:
+    """Replay a source in this process."""
+    if isinstance(source, Path):
+        source = ExportFolder(source)
+    asked: dict[str, Any] = {"log_id": builders.LOG_ID, "workers": 0} | plan
+    return replay(source, Plan(**asked), work)

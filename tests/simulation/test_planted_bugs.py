@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
+import msgspec
 import pytest
 
 from consensus import certificate, evidence, rounds, votebook
@@ -21,7 +22,7 @@ from consensus.messages import Proposal, Vote, VoteKind
 from consensus.rounds import RoundState, Transition
 from consensus.validators import ValidatorSet
 from ledger import execute, invariants, state_tree
-from ledger.blocks import BlockInput, BlockRefused
+from ledger.blocks import BlockInput, BlockRecord, BlockRefused
 from ledger.encoding import merkle
 from ledger.encoding.codec import NotCanonical, Record
 from ledger.execute import Execution
@@ -368,9 +369,8 @@ def faults_suspend_below_four(patch: Patch) -> None:
 
 def suspended_at_once(patch: Patch) -> None:
     def planted(draft: Draft, party: str, validator: Any, context: Context) -> None:
-        governance.set_validator(
-            draft, party, validator, replace(context, height=context.height - 1)
-        )
+        early = msgspec.structs.replace(context, height=context.height - 1)
+        governance.set_validator(draft, party, validator, early)
 
     patch.setattr(faults_module, "set_validator", planted)
 
@@ -392,7 +392,9 @@ def faults_left_out_by_the_proposer(patch: Patch) -> None:
 def root_of_the_state_after(patch: Patch) -> None:
     correct = execute.BlockBuilder.finish
 
-    def planted(builder: execute.BlockBuilder, block: BlockInput) -> Execution:
+    def planted(
+        builder: execute.BlockBuilder, block: BlockInput, claimed: BlockRecord | None = None
+    ) -> Execution:
         written = {write.key: write.value for write in builder._writes}
 
         def root(store: MemoryStore) -> bytes:
@@ -400,7 +402,7 @@ def root_of_the_state_after(patch: Patch) -> None:
 
         with pytest.MonkeyPatch.context() as late:
             late.setattr(MemoryStore, "state_root", root)
-            return correct(builder, block)
+            return correct(builder, block, claimed)
 
     patch.setattr(execute.BlockBuilder, "finish", planted)
 

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from click.testing import CliRunner
 
-from audit.commands import group
+from audit.commands.audit import group
 from ledger.encoding import merkle, note, tiles
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.note import Note

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from audit.commands import group
+from audit.commands.audit import group
 from ledger.encoding import crypto, merkle
 from ledger.genesis import log_id_of
 from ledger.rules.governance import Action, SetRulesVersion, SetValidator, SwitchEngine
@@ -18,7 +18,7 @@ from ledger.store.memory import MemoryStore
 from localnet.datasets import golden
 from localnet.datasets.world import MASTER, NETWORK
 from localnet.network import node_seed
-from tally.exits import AuditFinding, Exit, NotFound, UsageError
+from tally.exits import AuditFinding, Exit, NotFound, Unverifiable, UsageError
 from tests import builders
 from tests.builders import Chain
 from tests.decided import DecidedChain
@@ -224,7 +224,7 @@ def test_rules_that_it_does_not_know_are_called_unverifiable(tmp_path: Path) -> 
     assert sentence.startswith(f"From height {at} on, rules of version 2 hold")
     assert report.height < at
     outcome = CliRunner().invoke(group, ["verify", str(tmp_path), "--log-id", export.log_id.hex()])
-    assert isinstance(outcome.exception, AuditFinding)
+    assert isinstance(outcome.exception, Unverifiable)
     assert "not all is verified" in outcome.exception.message
 
 

@@ -1,7 +1,7 @@
-"""``tally audit``: export a ledger, recompute it, or have it read by a second reader."""
+"""``tally audit export``: the ledger as files, as tables, or as tiles."""
 
+import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,26 +12,16 @@ import httpx2
 
 from api.columns import TABLES
 from audit import files, tables
-from audit.check import CheckFailed, check_export
 from audit.dump import DumpRefused, NoDump, dump
-from ledger.genesis import log_id_of
 from node.fetch import AddressInvalid, client_of
-from tally.exits import AuditFinding, NotFound, Unreachable, UsageError
+from tally.exits import AuditFinding, Unreachable, UsageError
 from tally.output import emit, say
-from verifier.files import missing_files
-from verifier.finding import Finding, Level
-from verifier.verify import Report, verify
 from wallet.profile import load_profile
 
 DOWNLOAD_TIMEOUT_S = 60
 
 
-@click.group()
-def group() -> None:
-    """Export a ledger, recompute it from genesis, verify it with a second reader."""
-
-
-@group.command()
+@click.command()
 @click.option("--node", default=None, help="Address of an API; else the profile's first node.")
 @click.option("--out", type=click.Path(path_type=Path), help="A new folder, for replay or tables.")
 @click.option(
@@ -108,17 +98,29 @@ def _export_files(
 
 
 def _export(url: str, folder: Path) -> int:
-    """Download a ledger's files into a folder; return how many bytes they have."""
-    # Commits first: every commit that is exported then has its entries in the export.
+    """Download a ledger's files through its last block into a folder; return their bytes."""
+    height, log_size = _last_block(url)
+    downloads = (
+        (files.GENESIS, _download(url + "/v1/genesis")),
+        (files.ENTRIES, files.first_entries(_download(url + "/v1/exports/log"), log_size)),
+        (files.COMMITS, files.commits_through(_download(url + "/v1/exports/commits"), height)),
+    )
     sizes = {}
-    for name, path in (
-        (files.GENESIS, "/v1/genesis"),
-        (files.COMMITS, "/v1/exports/commits"),
-        (files.ENTRIES, "/v1/exports/log"),
-    ):
-        sizes[name] = files.write(folder / name, _download(url + path))
+    for name, pieces in downloads:
+        sizes[name] = files.write(folder / name, pieces)
         say(f"{name}: {sizes[name]} bytes")
     return sum(sizes.values())
+
+
+def _last_block(url: str) -> tuple[int, int]:
+    """Return height and log size of the last block: a node goes on while it is exported."""
+    try:
+        block = json.loads(b"".join(_download(f"{url}/v1/blocks?limit=1")))["items"][0]
+        return int(block["height"]), int(block["log_size"])
+    except IndexError:
+        return 0, 1
+    except (ValueError, TypeError, KeyError):
+        raise Unreachable(f"{url} does not say where its ledger ends") from None
 
 
 def _download(url: str) -> Iterator[bytes]:
@@ -131,76 +133,3 @@ def _download(url: str) -> Iterator[bytes]:
         raise Unreachable(f"no node answers at {url}") from None
     except httpx2.TransportError:
         raise Unreachable(f"the connection to {url} was lost; start again") from None
-
-
-@group.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--log-id", required=True, help="Which ledger this must be, from a trusted place.")
-def replay(folder: Path, log_id: str) -> None:
-    """Recompute an exported ledger from genesis; verify every signature and every commit."""
-    _check_log_id(log_id)
-    missing = [
-        name
-        for name in (files.GENESIS, files.ENTRIES, files.COMMITS)
-        if not (folder / name).is_file()
-    ]
-    if missing:
-        raise NotFound(f"{folder} lacks {', '.join(missing)}")
-    genesis = (folder / files.GENESIS).read_bytes()
-    if log_id_of(genesis).hex() != log_id.lower():
-        raise AuditFinding(
-            f"the genesis in {folder} makes log {log_id_of(genesis).hex()}, not {log_id}"
-        )
-    try:
-        emit(check_export(genesis, folder))
-    except CheckFailed as failure:
-        raise AuditFinding(str(failure), details=failure.details) from None
-
-
-@group.command("verify")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--log-id", required=True, help="Which ledger this must be, from a trusted place.")
-@click.option(
-    "--level",
-    type=click.Choice([level.value for level in Level]),
-    default=Level.SIGNATURES.value,
-    help="How much to check; each level includes those before it.",
-)
-def verify_export(folder: Path, log_id: str, level: str) -> None:
-    """Read an export, or a dump of tiles, with a second reader; nothing is executed."""
-    _check_log_id(log_id)
-    if missing := missing_files(folder):
-        raise NotFound(f"{folder} lacks {', '.join(missing)}")
-    try:
-        report = verify(folder, bytes.fromhex(log_id), Level(level))
-    except Finding as finding:
-        place = {"height": finding.height, "sequence": finding.sequence, "field": finding.field}
-        raise AuditFinding(str(finding), details=place) from None
-    document = _document(report)
-    if report.unverifiable:  # never a silent pass
-        sentence = f"nothing is wrong, but not all is verified: {' '.join(report.unverifiable)}"
-        raise AuditFinding(sentence, details=document)
-    emit(document)
-
-
-def _document(report: Report) -> dict[str, object]:
-    return {
-        "verdict": f"everything holds that the level {report.level.value} looks at",
-        "log_id": report.log_id.hex(),
-        "height": report.height,
-        "time_ms": report.time_ms,
-        "record_hash": report.app_hash.hex(),
-        "log_size": report.log_size,
-        "log_root": "" if report.log_root is None else report.log_root.hex(),
-        "records": report.records,
-        "transactions": report.transactions,
-        "refused": report.refused,
-        "commits": report.commits,
-        "unverifiable": list(report.unverifiable),
-        "not_asked": list(report.not_asked),
-    }
-
-
-def _check_log_id(log_id: str) -> None:
-    if not re.fullmatch(r"[0-9a-fA-F]{64}", log_id):
-        raise UsageError(f"--log-id: expected 64 hex digits, got {log_id!r}")

@@ -1,0 +1,213 @@
+"""The roots of changes and of the state, made in a process of their own (spec A5.4).
+
+The executing process sends what each block wrote and what its record claims; nothing goes back but
+whether the two agree. So a second core folds while the first executes.
+"""
+
+import gc
+import pickle
+import time
+from collections import deque
+from collections.abc import Iterator
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+from audit.verdicts import Tampered
+from ledger.execute import changes_root
+from ledger.store.scratch import ScratchTree
+
+AHEAD_MAX = 64
+"""Blocks that the executing process may be ahead: their answers fit into a pipe."""
+VALUES_MAX = 20_000
+"""Records of one message when a tree is made anew."""
+
+StateRoots = Literal["all", "none"]
+"""Which state roots are made again: every one that a record carries, or none."""
+
+
+class Written(NamedTuple):
+    """What one block did to the state, and what its record says of it."""
+
+    height: int
+    sequence: int
+    """Of the closing entry."""
+    keys: list[bytes]
+    values: list[bytes]
+    changes_root: bytes
+    state_root: bytes | None
+    """Of the state before the block, if the record carries it."""
+
+
+class Flush(NamedTuple):
+    """Write all pages: they cover this many entries."""
+
+    log_size: int
+
+
+class Values(NamedTuple):
+    """Records to begin with."""
+
+    values: list[tuple[bytes, bytes]]
+
+
+class Answer(NamedTuple):
+    """What became of one message."""
+
+    field: str
+    """The first field of the record that is wrong, empty if none is."""
+    cpu_ns: int
+    """What this process has spent since it began."""
+    log_size: int | None
+    """Entries that the stored pages cover; said once, at the beginning."""
+
+
+def keep_roots(pipe: Connection, folder: Path, is_kept: bool) -> None:
+    """Answer messages until the pipe ends; runs in the process of its own."""
+    gc.disable()  # nothing here is cyclic
+    tree = ScratchTree(folder) if is_kept else None
+    pipe.send(Answer("", 0, None if tree is None else tree.log_size()))
+    while True:
+        try:
+            message = pickle.loads(pipe.recv_bytes())  # noqa: S301 (our own parent's)
+        except EOFError:
+            break
+        field = _answer(message, tree)
+        pipe.send(Answer(field, time.process_time_ns(), None))
+    if tree is not None:
+        tree.close()
+
+
+def _answer(message: Written | Flush | Values | None, tree: ScratchTree | None) -> str:
+    field = ""
+    match message:
+        case Written():
+            values = dict(zip(message.keys, message.values, strict=True))
+            if changes_root(values) != message.changes_root:
+                field = "record.changes_root"
+            if tree is not None:
+                wanted = message.state_root
+                if wanted is not None and wanted != tree.root():
+                    field = field or "record.state_root"
+                tree.note(values.items())
+        case Flush(log_size):
+            if tree is not None:
+                tree.flush(log_size)
+        case Values(values=pairs):
+            if tree is not None:
+                tree.note(pairs)
+        case None:
+            if tree is not None:
+                tree.clear()
+    return field
+
+
+class _Pipe(Protocol):
+    """What is used of a connection."""
+
+    def send_bytes(self, data: bytes) -> None: ...
+
+    def recv(self) -> Any: ...
+
+    def poll(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+class _Here:
+    """The other end without another process: it answers while it is asked."""
+
+    def __init__(self, folder: Path, is_kept: bool) -> None:
+        self._tree = ScratchTree(folder) if is_kept else None
+        self._answers = [Answer("", 0, None if self._tree is None else self._tree.log_size())]
+
+    def send_bytes(self, data: bytes) -> None:
+        """Take a message."""
+        message = pickle.loads(data)  # noqa: S301 (our own)
+        self._answers.append(Answer(_answer(message, self._tree), 0, None))
+
+    def recv(self) -> Answer:
+        """Return an answer."""
+        return self._answers.pop(0)
+
+    def poll(self) -> bool:
+        """Return whether there is an answer."""
+        return bool(self._answers)
+
+    def close(self) -> None:
+        """Close the tree."""
+        if self._tree is not None:
+            self._tree.close()
+
+
+class RootKeeper:
+    """The executing process's end."""
+
+    def __init__(self, folder: Path, state_roots: StateRoots, *, is_apart: bool) -> None:
+        """Begin; without ``is_apart`` in this very process."""
+        is_kept = state_roots != "none"
+        self._process: BaseProcess | None = None
+        self._pipe: _Pipe
+        if is_apart:
+            spawn = get_context("spawn")
+            self._pipe, theirs = spawn.Pipe()
+            self._process = spawn.Process(
+                target=keep_roots, args=(theirs, folder, is_kept), daemon=True
+            )
+            self._process.start()
+            theirs.close()
+        else:
+            self._pipe = _Here(folder, is_kept)
+        self._state_roots = state_roots
+        self._under_way: deque[tuple[int, int]] = deque()
+        """Height and sequence of what was sent and not answered yet."""
+        first: Answer = self._pipe.recv()
+        self._log_size = first.log_size
+        self.cpu_ns = 0
+
+    def begin(self, values: Iterator[tuple[bytes, bytes]], log_size: int) -> None:
+        """Begin with a state, as it is stored; pages that cover just this are taken up."""
+        if self._state_roots == "none" or self._log_size == log_size:
+            return
+        self._send(None, (0, 0))
+        batch: list[tuple[bytes, bytes]] = []
+        for item in values:
+            batch.append(item)
+            if len(batch) == VALUES_MAX:
+                self._send(Values(batch), (0, 0))
+                batch = []
+        self._send(Values(batch), (0, 0))
+
+    def take(self, written: Written) -> None:
+        """Have a block's roots made and compared; raise Tampered if an earlier one is wrong."""
+        self._send(written, (written.height, written.sequence))
+
+    def flush(self, log_size: int) -> None:
+        """Have all pages written, and wait for it and for all answers."""
+        self._send(Flush(log_size), (0, 0))
+        self.settle(all_of_them=True)
+
+    def settle(self, *, all_of_them: bool = False) -> None:
+        """Take answers until few are open, or none; raise Tampered at the first wrong root."""
+        while self._under_way:
+            if not all_of_them and len(self._under_way) <= AHEAD_MAX and not self._pipe.poll():
+                return
+            answer: Answer = self._pipe.recv()
+            height, sequence = self._under_way.popleft()
+            self.cpu_ns = answer.cpu_ns
+            if answer.field:
+                reason = "executing gives another root"
+                raise Tampered(height=height, sequence=sequence, field=answer.field, reason=reason)
+
+    def close(self) -> None:
+        """End the process."""
+        self._pipe.close()
+        if self._process is not None:
+            self._process.join()
+
+    def _send(self, message: Written | Flush | Values | None, place: tuple[int, int]) -> None:
+        self._pipe.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+        self._under_way.append(place)
+        self.settle()
