@@ -52,6 +52,7 @@ def test_it_is_so_that(unit: Callable[[], None]) -> None:
     unit()
 
 
+@pytest.mark.ci
 def test_every_mutant_is_killed_by_a_named_case(all_mutants: list[Mutant]) -> None:
     cases = [Ready(case) for case in TABLE]
     verdicts = [hunt(mutant, cases, UNITS) for mutant in all_mutants]

@@ -785,7 +785,19 @@ def seeds_needed(bug: PlantedBug) -> tuple[int, str] | None:
     return None
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+SLOW = (
+    "lock ignored in a new round (L23)",
+    "time not checked",
+    "record not compared with the header",
+)
+"""Bugs for which the adversary needs many seeds."""
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [pytest.param(bug, marks=pytest.mark.ci) if bug.name in SLOW else bug for bug in BUGS],
+    ids=lambda bug: bug.name,
+)
 def test_the_simulator_sees(
     bug: PlantedBug, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -798,6 +810,7 @@ def test_the_simulator_sees(
 
 
 def test_at_least_forty_different_bugs_are_planted() -> None:
+    assert set(SLOW) < {bug.name for bug in BUGS}
     assert len({bug.name for bug in BUGS}) == len(BUGS) >= 40
 
 
