@@ -47,6 +47,7 @@ CODES = {
     "too_many_streams": Code(429, "Too many open event streams", retryable=True),
     "internal": Code(500, "The server failed"),
     "node_unreachable": Code(503, "The node cannot be reached", retryable=True),
+    "proof_pending": Code(503, "The published head does not prove this yet", retryable=True),
     "not_ready": Code(503, "The node cannot finalise transactions now", retryable=True),
 }
 """Every code that an answer of this API can carry."""

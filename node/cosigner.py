@@ -96,7 +96,7 @@ class Cosigner:
         self._party = party
         self._path = path
         self._last, self._time_s = self._read()
-        self._after_size: int | None = None
+        self._least_size: int | None = None
 
     def keys(self) -> tuple[VerifierKey, ...]:
         """Return the keys that cosign."""
@@ -107,11 +107,11 @@ class Cosigner:
     @property
     def is_silent(self) -> bool:
         """Return whether it is not known yet what may have been cosigned before (Y11.4)."""
-        return self._after_size is None
+        return self._least_size is None
 
     def end_silence(self, size: int) -> None:
-        """Cosign heads of more than ``size`` entries from now on."""
-        self._after_size = size
+        """Cosign heads of at least ``size`` entries from now on."""
+        self._least_size = size
 
     def add(
         self,
@@ -157,7 +157,7 @@ class Cosigner:
             return Answer(status=503, text=f"this node has come to {tree.size} entries")
         if root_at(tree, claimed.size) != claimed.root:
             return Answer(status=422, text=f"this node's log has another root at {claimed.size}")
-        if self._after_size is None or claimed.size <= self._after_size:
+        if self._least_size is None or claimed.size < self._least_size:
             return Answer(status=503, text="it is not known yet what this key has cosigned")
         return Answer(status=200, text="".join(one.line() for one in self._cosign(claimed, time_s)))
 
@@ -167,7 +167,7 @@ class Cosigner:
         Raises AssertionError if this log is not the one that was cosigned before.
         """
         last = self._last
-        if self._after_size is None or head.size <= self._after_size:
+        if self._least_size is None or head.size < self._least_size:
             return ()
         if last is not None and last.size > head.size:
             return ()  # the store is older than the record

@@ -9,23 +9,30 @@ import errno
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from ledger.encoding import note
+from ledger.encoding import codec, note
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.merkle import Frontier
 from ledger.encoding.note import Signature, VerifierKey
 from ledger.encoding.tiles import Tile
-from ledger.execute import Execution, Head
+from ledger.entries import ClosingEntry, decode_entry
+from ledger.execute import Execution
 from ledger.ledger import Ledger
 from ledger.rules.governance import ValidatorSetRecord
 from ledger.store.lmdb_store import LmdbStore
+from ledger.store.rows import BlockRow
 from ledger.trust import cosigner_key, cosigners, log_key
 from node.config import NodeConfig
-from node.cosigner import Answer, Cosigner, proof_between
+from node.cosigner import Answer, Cosigner, proof_between, root_at
 from node.heads import Head as PublicHead
 from node.heads import Publisher, Target
 
 WITNESS_PATH = "/witness"
 """Where an API process takes heads to be cosigned."""
+
+REFRESH_MS = 30_000
+"""A head that is no older than this and a little is not an old one (Y10.3)."""
+BLOCKS_BACK_MAX = 10_000
+"""Blocks that are looked at for the last head, at a start."""
 
 OnHost = Callable[[Callable[[], tuple[bytes, ...]]], Awaitable[tuple[bytes, ...]]]
 
@@ -61,6 +68,12 @@ class LogKeeper:
         self._log_seeds = log_seeds
         self._loop = asyncio.get_running_loop()
         self._publisher: Publisher | None = None
+        self._last: Checkpoint | None = None
+        """The newest head of this log."""
+        self._made_ms = 0
+        """When it was published, or cosigned anew, by this node's clock."""
+        self._sure_at: int | None = None
+        """The height that was being decided when it was known where this node had been."""
         self._ledger: Ledger
         self._tree: StoredTree
 
@@ -70,6 +83,7 @@ class LogKeeper:
         """Take up the store; call once, before anything else on the host thread."""
         self._ledger = ledger
         self._tree = StoredTree(store)
+        self._last = self._find_last_head()
         self.look_around(self._config)
 
     def look_around(self, config: NodeConfig) -> None:
@@ -80,17 +94,57 @@ class LogKeeper:
 
     def committed(self, execution: Execution, time_ms: int, *, knows_where_it_was: bool) -> None:
         """Publish a head if the block has one (Y10.3)."""
-        if knows_where_it_was and self._cosigner.is_silent:
-            self._cosigner.end_silence(execution.parent.log_size)
-        if execution.record is None or not execution.record.state_root:
+        head = execution.head
+        self._end_silence_if_sure(knows_where_it_was)
+        if execution.record is not None and execution.record.state_root:
+            root = Frontier(head.log_size, head.log_peaks).root()
+            self._last = Checkpoint(origin=self._cosigner.origin, size=head.log_size, root=root)
+            self._make_head(time_ms)
+
+    def refresh(self, time_ms: int) -> None:
+        """Have the last head cosigned anew if it was long ago (Y10.3); call now and then."""
+        if time_ms - self._made_ms >= REFRESH_MS:
+            self._make_head(time_ms)
+
+    def _end_silence_if_sure(self, knows_where_it_was: bool) -> None:
+        """Let the cosigner speak once what it may have cosigned before is behind it (Y11.4)."""
+        if not self._cosigner.is_silent:
             return
-        head = self._public_head(execution.head, time_ms)
-        self._loop.call_soon_threadsafe(self._publish, head)
+        head = self._ledger.last()
+        if self._sure_at is None and knows_where_it_was:
+            self._sure_at = head.height + 1
+        if self._sure_at is not None and head.height >= self._sure_at:
+            self._cosigner.end_silence(head.log_size)
+            self._made_ms = 0  # what it says of the last head need not wait
+
+    def _make_head(self, time_ms: int) -> None:
+        """Have the last head published, or cosigned anew."""
+        if self._last is not None:
+            self._made_ms = time_ms
+            head = self._public_head(self._last, time_ms)
+            self._loop.call_soon_threadsafe(self._publish, head)
+
+    def _find_last_head(self) -> Checkpoint | None:
+        """Return the newest head that the store has."""
+        for _, row in self._tree.store.snapshot.scan(
+            "blocks", prefix=b"", start=b"", limit=BLOCKS_BACK_MAX, reverse=True
+        ):
+            block: BlockRow = codec.decode_stored(BlockRow, row)
+            if block.log_size <= 1:
+                break
+            (raw,) = self._tree.store.snapshot.entries(block.log_size - 1, block.log_size)
+            entry = decode_entry(raw)
+            if isinstance(entry, ClosingEntry) and entry.record.state_root:
+                return Checkpoint(
+                    origin=self._cosigner.origin,
+                    size=block.log_size,
+                    root=root_at(self._tree, block.log_size),
+                )
+        return None
 
     def cosign(self, body: bytes, time_ms: int, *, knows_where_it_was: bool) -> Answer:
         """Answer a request to cosign (Y11.2)."""
-        if knows_where_it_was and self._cosigner.is_silent:
-            self._cosigner.end_silence(self._tree.size)
+        self._end_silence_if_sure(knows_where_it_was)
         height = self._ledger.last().height + 1
         origin = self._cosigner.origin
         log_keys = {
@@ -107,12 +161,9 @@ class LogKeeper:
                 raise
             return Answer(status=503, text="there is no room for the record of what is cosigned")
 
-    def _public_head(self, head: Head, time_ms: int) -> PublicHead:
-        origin = self._cosigner.origin
-        root = Frontier(head.log_size, head.log_peaks).root()
-        made = Checkpoint(origin=origin, size=head.log_size, root=root)
+    def _public_head(self, made: Checkpoint, time_ms: int) -> PublicHead:
         log_lines = tuple(
-            note.sign(made.text(), name=origin, seed=seed) for seed in self._log_seeds
+            note.sign(made.text(), name=made.origin, seed=seed) for seed in self._log_seeds
         )
         return PublicHead(
             checkpoint=made,

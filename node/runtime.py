@@ -85,6 +85,7 @@ CLOCK_OFFSET_MAX_MS = 2_000
 CLOCK_EVERY_S = 1.0
 READERS_EVERY_MS = 10_000
 SCRUB_EVERY_MS = 500
+HEAD_EVERY_MS = 1_000
 STORE_FULL_PERCENT = 90
 
 T = TypeVar("T")
@@ -333,6 +334,7 @@ class Node:
         self._open()
         self._loop.call_soon_threadsafe(self._started.set_result, None)
         self._timers.after(SCRUB_EVERY_MS, self._scrub_a_step)
+        self._timers.after(HEAD_EVERY_MS, self._refresh_head)
         while not self._stopping.is_set():
             job = self._inbox.get(self._timers.wait_s())
             if job is not None:
@@ -432,6 +434,10 @@ class Node:
         self._timers.after(SCRUB_EVERY_MS, self._scrub_a_step)
         if self._inbox.is_empty() and not self._host.mempool.has_ready():
             self._scrub.step(self._store.snapshot)
+
+    def _refresh_head(self) -> None:
+        self._timers.after(HEAD_EVERY_MS, self._refresh_head)
+        self._log_keeper.refresh(self._clock.wall_ms())
 
     def _look_after_store(self) -> None:
         self._timers.after(READERS_EVERY_MS, self._look_after_store)

@@ -1,0 +1,98 @@
+"""What a reader can check without believing this server: receipts and state proofs (spec Y12, V7).
+
+Both end in the head that the node published last. Nothing here is secret and nothing is signed: the
+proofs are made from the tiles and from the pages of the state tree.
+"""
+
+from dataclasses import dataclass
+
+from api.problems import Problem
+from ledger import state_tree
+from ledger.encoding import checkpoint, codec, note, tiles
+from ledger.encoding.note import Note
+from ledger.encoding.receipt import Receipt
+from ledger.encoding.text import MalformedText
+from ledger.encoding.tiles import Tile, TileNodes
+from ledger.entries import ClosingEntry, decode_entry
+from ledger.state_tree import Proof
+from ledger.store.lmdb_store import Snapshot
+from ledger.store.rows import BlockRow
+
+BLOCKS_BACK_MAX = 10_000
+"""Blocks that are looked at for the last one with a state root: some seconds' worth."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateProof:
+    """What a key held when the state last had a root, and why that must be believed."""
+
+    key: bytes
+    value: bytes | None
+    """u64be sequence ‖ record, or None: there is no such record."""
+    proof: Proof
+    root: bytes
+    height: int
+    """The root is of the state after this height."""
+    receipt: Receipt
+    """Of the record that carries the root; it is the entry in ``extra``."""
+
+
+def head_of_log(data: bytes | None) -> Note:
+    """Return the published head; raise Problem if there is none yet."""
+    if data is None:
+        raise Problem("proof_pending", "no head of the log is published yet")
+    try:
+        return note.parse(data)
+    except MalformedText:
+        raise AssertionError("the node published what is no note") from None
+
+
+def receipt_of(snapshot: Snapshot, head: Note, sequence: int) -> Receipt:
+    """Return the receipt of a logged entry; raise Problem if the head does not have it yet."""
+    size = checkpoint.parse(head.text).size
+    if sequence >= size:
+        raise Problem(
+            "proof_pending", f"the published head has {size} entries, this is entry {sequence}"
+        )
+
+    def fetch(tile: Tile) -> bytes:
+        data = snapshot.tile(tile)
+        assert data is not None, f"the store lacks {tile.path()}, which a published head has"
+        return data
+
+    path = tiles.inclusion_proof(TileNodes(size=size, fetch=fetch), index=sequence, size=size)
+    (entry,) = snapshot.entries(sequence, sequence + 1)
+    return Receipt(index=sequence, hashes=tuple(path), checkpoint=head, extra=entry)
+
+
+def state_proof(snapshot: Snapshot, head: Note, key: bytes) -> StateProof:
+    """Return the proof of a record, or of its absence, under the newest state root.
+
+    Raises Problem while the published head does not have the record that carries the root.
+    """
+    sequence, closing = _rooted(snapshot)
+    (root,) = closing.record.state_root
+    proof = state_tree.prove(snapshot, key)
+    value = snapshot.version_before(key, snapshot.tree_log_size())
+    assert state_tree.verify(root.root, key, value, proof), "the stored state tree is damaged"
+    return StateProof(
+        key=key,
+        value=value,
+        proof=proof,
+        root=root.root,
+        height=root.height,
+        receipt=receipt_of(snapshot, head, sequence),
+    )
+
+
+def _rooted(snapshot: Snapshot) -> tuple[int, ClosingEntry]:
+    """Return the last record that carries a state root, and where it stands in the log."""
+    rows = snapshot.scan("blocks", prefix=b"", start=b"", limit=BLOCKS_BACK_MAX, reverse=True)
+    for _, row in rows:
+        block: BlockRow = codec.decode_stored(BlockRow, row)
+        if block.log_size > 1:
+            (raw,) = snapshot.entries(block.log_size - 1, block.log_size)
+            entry = decode_entry(raw)
+            if isinstance(entry, ClosingEntry) and entry.record.state_root:
+                return block.log_size - 1, entry
+    raise Problem("proof_pending", "the state has no root yet")
