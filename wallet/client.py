@@ -173,6 +173,10 @@ class NodeClient:
         """Return the genesis bytes, whose hash is the log id."""
         return self._ask("/v1/genesis", {})
 
+    def get_bytes(self, path: str, **query: str | int | None) -> bytes:
+        """Return an answer as it comes; raise NotFound if there is none."""
+        return self._ask(path, query)
+
     def get_json(self, path: str, **query: str | int | None) -> Json:
         """Return a JSON document; raise NotFound if there is none."""
         return _typed(self._ask(path, query), Json)

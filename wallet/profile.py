@@ -76,7 +76,7 @@ def save_profile(profile: Profile, *, make_default: bool = False) -> Path:
     """Write a profile over an older one of its name; return its file."""
     check_profile(profile)
     path = _path(profile.name)
-    _replace(path, msgspec.json.format(msgspec.json.encode(profile), indent=2) + b"\n")
+    replace_file(path, msgspec.json.format(msgspec.json.encode(profile), indent=2) + b"\n")
     if make_default:
         use_profile(profile.name)
     return path
@@ -117,7 +117,7 @@ def use_profile(name: str) -> None:
     """Make a profile the default; raise NotFound if there is none of this name."""
     if not _path(name).is_file():
         raise NotFound(f"there is no profile {name}")
-    _replace(_pointer(), name.encode() + b"\n")
+    replace_file(_pointer(), name.encode() + b"\n")
 
 
 def default_name() -> str | None:
@@ -130,6 +130,11 @@ def default_name() -> str | None:
 
 def _pointer() -> Path:
     return config_folder() / "default-profile"
+
+
+def trust_path(name: str) -> Path:
+    """Return where it stands what a profile has learned of its log (``wallet.verified``)."""
+    return _path(name).with_suffix(".trust")
 
 
 def _path(name: str) -> Path:
@@ -157,7 +162,7 @@ def _read(path: Path) -> Profile:
     return profile
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.new")

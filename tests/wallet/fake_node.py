@@ -18,6 +18,7 @@ import msgspec
 from ledger.devkeys import derive
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import UINT64_MAX, NotCanonical, Record
+from ledger.encoding.tiles import Tile, parse_path
 from ledger.entries import TransactionEntry, decode_entry
 from ledger.execute import Inadmissible
 from ledger.genesis import log_id_of
@@ -50,6 +51,7 @@ from ledger.store.memory import MemoryStore
 from ledger.transactions import Transaction, parse
 from ledger.view import Table, must
 from tests.builders import NOON_MS, OFFICERS, Chain, centre, city, genesis, seed
+from tests.wallet.proving import Prover
 from wallet.description import describe
 
 Json = dict[str, Any]
@@ -151,6 +153,13 @@ class FakeNode:
         self.chain = Chain(ledger=Ledger(self.store), genesis=self.genesis, now_ms=NOON_MS)
         self.chain.block()
         self.lock = threading.Lock()
+        self.prover = Prover(
+            chain=self.chain,
+            store=self.store,
+            network=NETWORK,
+            cosigners=("guian-hub", "guiyang", "shanghai"),
+            signer=NODE,
+        )
 
     @property
     def log_id(self) -> bytes:
@@ -167,8 +176,12 @@ class FakeNode:
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         if parts.path in self.replies:
             return self.replies[parts.path]
+        if parts.path.startswith("/log/"):
+            return self._log(parts.path.removeprefix("/log/"))
         words = parts.path.strip("/").split("/")[1:]
         match method, words:
+            case "GET", ["proofs", *rest]:
+                return ok(self.prover.proof("/".join(rest).encode()))
             case "POST", ["transactions"]:
                 self.received.append(body)
                 return self._submit(body)
@@ -217,6 +230,15 @@ class FakeNode:
             case "GET", [table, name] if table in LISTS:
                 return self._single(LISTS[table], name, lambda key: self._item(LISTS[table], key))
         return problem(404, "not_found", f"nothing at {parts.path}")
+
+    def _log(self, path: str) -> Reply:
+        if path == "checkpoint":
+            self.prover.root()
+            head = self.prover.signed(self.prover.checkpoint())
+            return Reply(200, head.to_bytes(), "text/plain")
+        tile = parse_path(path)
+        assert isinstance(tile, Tile)
+        return Reply(200, self.prover.tile(tile), "application/octet-stream")
 
     def document(self, transaction_id: str, **changes: Any) -> Json:
         """Return a transaction document; pending if nothing else is said."""
@@ -351,9 +373,9 @@ class FakeNode:
             item["settlement"] = [self._item(PAYABLES, one) for one in keys]
         return item
 
-    def _one(self, item: Json) -> Reply:
+    def _one(self, item: Json, sequence: int = 1) -> Reply:
         height = self.chain.ledger.last().height
-        return ok({"item": item, "sequence": 1, "height": height, "record_hash": "00"})
+        return ok({"item": item, "sequence": sequence, "height": height, "record_hash": "00"})
 
     def _programme(self, programme: str) -> Json:
         item = self._item(PROGRAMMES, programme)
@@ -389,7 +411,8 @@ class FakeNode:
     def _single(self, table: Table[Any], key: str, show: Callable[[str], Json]) -> Reply:
         if key not in self._keys(table):
             return problem(404, "not_found", f"no {table.name} {key}")
-        return self._one(show(key))
+        sequence = int.from_bytes(self.store.state[table.key(key)][:8], "big")
+        return self._one(show(key), sequence)
 
     def _listed(self, items: list[Json], query: dict[str, str]) -> Reply:
         filters = {name: value for name, value in query.items() if name not in ("limit", "cursor")}

@@ -886,16 +886,21 @@ def test_a_failed_export_leaves_nothing_behind_and_can_be_tried_again(
     out = tmp_path / "ledger"
     words = ("audit", "export", "--node", node.url, "--out", str(out))
     before = sorted(tmp_path.iterdir())
-    node.replies["/v1/exports/commits"] = Reply(200, b"commits")
-    assert tally(*words) == 7, "the node has no entries to give"
+    last = {"items": [{"height": 1, "log_size": 2}], "next": None}
+    node.replies["/v1/blocks"] = Reply(200, json.dumps(last).encode())
+    node.replies["/v1/exports/log"] = Reply(200, 3 * (b"\0\0\0\3" + b"log"))
+    assert tally(*words) == 7, "the node has no commits to give"
     assert sorted(tmp_path.iterdir()) == before
-    node.replies["/v1/exports/log"] = Reply(200, b"log")
+    commits = b"".join(n.to_bytes(8, "big") + b"\0\0\0\1" + b"c" for n in (1, 2))
+    node.replies["/v1/exports/commits"] = Reply(200, commits)
     tally.must(*words)
     assert sorted(path.name for path in out.iterdir()) == [
         "commits.bin",
         "entries.bin",
         "genesis.bin",
     ]
+    assert (out / "entries.bin").read_bytes() == 2 * (b"\0\0\0\3" + b"log"), "and no third"
+    assert (out / "commits.bin").read_bytes() == commits[:13], "through height 1"
     assert tally(*words) == 2
 
 

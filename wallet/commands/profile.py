@@ -1,10 +1,13 @@
 """``tally profile``: the networks that this wallet knows."""
 
+import contextlib
 from pathlib import Path
 
 import click
 
 from ledger.encoding.codec import NotCanonical
+from ledger.encoding.policy import POLICY_BYTES_MAX
+from ledger.encoding.text import MalformedText
 from ledger.genesis import Genesis, GenesisInvalid, log_id_of, parse_genesis
 from tally.exits import Unreachable, UsageError
 from tally.output import emit, say
@@ -20,6 +23,7 @@ from wallet.profile import (
     save_profile,
     use_profile,
 )
+from wallet.verified import Verifier, accept_policy
 
 COLUMNS = ("profile", "default", "network", "log_id", "nodes")
 
@@ -102,3 +106,33 @@ def use(name: str) -> None:
 def list_() -> None:
     """List the networks that this wallet knows."""
     emit([_shown(profile) for profile in list_profiles()], COLUMNS)
+
+
+@group.command()
+@click.argument("name", required=False)
+@click.option(
+    "--policy",
+    "file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Believe this from now on: from somebody you trust, after validators changed at once.",
+)
+def trust(name: str | None, *, file: Path | None) -> None:
+    """Show whom the wallet believes about the log, or take it over from a file."""
+    profile = load_profile(name)
+    if file is not None:
+        data = file.read_bytes()[: POLICY_BYTES_MAX + 1]
+        try:
+            accept_policy(profile, data)
+        except MalformedText as error:
+            raise UsageError(f"{file}: {error}") from None
+    with contextlib.closing(NodeClient(profile.nodes[0].url, log_id=profile.log_id_bytes)) as node:
+        verifier = Verifier(profile, node)
+        seen = verifier.seen()
+        emit(
+            {
+                "profile": profile.name,
+                "log": verifier.policy.logs[0].key.name,
+                "cosigners": [one.name for one in verifier.policy.witnesses],
+                "largest_head_seen": None if seen is None else seen.size,
+            }
+        )

@@ -30,6 +30,7 @@ from wallet.commands.typed import (
 )
 from wallet.profile import Profile, load_profile
 from wallet.sentences import in_words, moment, refusal_sentence
+from wallet.verified import Proven, Verifier
 
 OUTCOME = ("transaction", "status", "kind", "height", "sequence")
 """What a table shows of a finished transaction."""
@@ -52,6 +53,10 @@ class Session:
         answer = self.nodes.get_json(path, **query)
         item: Json = answer["item"]
         return {**item, "last_change": answer.get("sequence"), "as_of_height": answer["height"]}
+
+    def proven_voucher(self, voucher: str) -> tuple[Json, Proven]:
+        """Return a voucher and the proof of it, from the first server that answers (Y12.4)."""
+        return self.nodes.ask(lambda node: Verifier(self.profile, node).voucher(voucher))
 
     def after(self, path: str) -> Json:
         """Return a record as it is after a transaction; nothing if nobody can say.

@@ -10,11 +10,16 @@ from pathlib import Path
 
 import click
 
+from ledger.encoding.codec import NotCanonical
 from ledger.encoding.crypto import sha256
+from ledger.encoding.policy import Accepted
+from ledger.encoding.receipt import Receipt
+from ledger.entries import TransactionEntry, decode_entry
+from ledger.transactions import parse
 from tally.exits import UsageError
 from tally.output import emit, say
 from wallet import signing
-from wallet.client import Json, send_and_wait, wait_for
+from wallet.client import Json, NodeClient, send_and_wait, wait_for
 from wallet.commands.session import (
     OUTCOME,
     SAVED,
@@ -31,6 +36,7 @@ from wallet.commands.typed import DURATION, PASSPHRASE_FD, PROFILE, read_text
 from wallet.description import KINDS, describe, describe_body, operation_from
 from wallet.profile import load_profile
 from wallet.sentences import in_words, moment
+from wallet.verified import DishonestServer, Verifier
 
 DESCRIPTION_BYTES_MAX = 1024 * 1024
 DECODED = ("transaction", "kind", "expires", "signatures", "says")
@@ -179,6 +185,35 @@ def show(transaction: str, *, expires_at: int | None, session: Session) -> None:
 
 
 @group.command()
+@ID
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@reading
+def receipt(transaction: str, *, out: Path, session: Session) -> None:
+    """Save the proof that a transaction is in the log; `tally audit receipt` reads it offline."""
+
+    def fetched(node: NodeClient) -> tuple[bytes, Receipt, Accepted]:
+        data = node.get_bytes(f"/v1/receipts/{transaction}")
+        return data, *Verifier(session.profile, node).receipt(data)
+
+    data, found, head = session.nodes.ask(fetched)
+    if _id_in(found.extra) != transaction.lower():
+        raise DishonestServer("the receipt is of another transaction")
+    try:
+        out.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"can't write {out}: {error.strerror}") from None
+    emit(
+        {
+            "file": str(out),
+            "transaction": transaction,
+            "sequence": found.index,
+            "log_size": head.checkpoint.size,
+            "cosigned_by": [name for name, _ in head.cosigned],
+        }
+    )
+
+
+@group.command()
 @FILE
 @KEYS
 @reading
@@ -189,3 +224,12 @@ def simulate(file: Path, *, keys: tuple[str, ...], session: Session) -> None:
     named = [signing.public_key_of(session.profile, name) for name in keys]
     raw = draft.rehearsal([*draft.signatures, *named])
     emit_effect(accepted(session.nodes.ask(lambda node: node.simulate(raw))))
+
+
+def _id_in(entry: bytes) -> str | None:
+    """Return the id of the transaction that an entry of the log holds."""
+    try:
+        decoded = decode_entry(entry)
+        return parse(decoded.signed).id.hex() if isinstance(decoded, TransactionEntry) else None
+    except NotCanonical:
+        return None

@@ -1,5 +1,6 @@
 """``tally voucher``: mint, reserve, redeem, and what became of a voucher."""
 
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from string import hexdigits
@@ -20,7 +21,7 @@ from ledger.rules.vouchers import (
     voucher_id,
 )
 from tally.exits import TallyError, UsageError
-from tally.output import YUAN, emit, parse_yuan, say
+from tally.output import YUAN, emit, format_yuan, parse_yuan, say
 from wallet import signing
 from wallet.client import Json
 from wallet.commands.minting import (
@@ -59,6 +60,7 @@ from wallet.commands.typed import (
 from wallet.description import describe
 from wallet.profile import Profile
 from wallet.sentences import moment
+from wallet.verified import Proven
 
 PARTS = ("face", "available", "reserved", "claimed", "redeemed", "expired", "revoked")
 LISTED = (
@@ -70,6 +72,12 @@ HISTORY = ("sequence", "height", "time", "available_fen", "claimed_fen", "redeem
 MINTED = ("voucher", "holder", "amount_fen", "height", "transaction")
 
 
+VERIFY = click.option(
+    "--verify/--no-verify",
+    default=True,
+    show_default=True,
+    help="Have the server prove the vouchers first, and believe it nothing else.",
+)
 SERVICE = click.option(
     "--service",
     "service_class",
@@ -145,12 +153,15 @@ def mint(programme: str, *, rows: tuple[str, ...], file: Path | None, desk: Desk
 @click.argument("recipient", type=PARTY)
 @click.argument("amount", type=YUAN)
 @click.option("--holder", help="Who passes it on (default: who holds it).")
+@VERIFY
 @writing
-def transfer(voucher: str, recipient: str, amount: int, *, holder: str | None, desk: Desk) -> None:
+def transfer(
+    voucher: str, recipient: str, amount: int, *, holder: str | None, verify: bool, desk: Desk
+) -> None:
     """Pass part of a voucher on, where the programme allows it. The holder signs."""
     operation = Transfer(
         voucher=voucher,
-        holder=holder or _holder_of(desk, voucher),
+        holder=_holder_of(desk, (voucher,), holder, verify),
         recipient=recipient,
         amount=amount,
     )
@@ -161,8 +172,25 @@ def transfer(voucher: str, recipient: str, amount: int, *, holder: str | None, d
         emit_outcome(document, voucher=child, holder=recipient, amount_fen=amount)
 
 
-def _holder_of(session: Session, voucher: str) -> str:
-    return str(session.one(f"/v1/vouchers/{voucher}")["holder"])
+def _holder_of(session: Session, vouchers: Sequence[str], holder: str | None, verify: bool) -> str:
+    """Return who holds the first of some vouchers, after all of them were proven if so wanted."""
+    items = []
+    if verify:
+        for voucher in vouchers:
+            item, proof = session.proven_voucher(voucher)
+            say(f"{voucher}: {format_yuan(item['available'])} yuan available, {_proven_by(proof)}")
+            items.append(item)
+    if holder is not None:
+        return holder
+    first = items[0] if items else session.one(f"/v1/vouchers/{vouchers[0]}")
+    return str(first["holder"])
+
+
+def _proven_by(proof: Proven) -> str:
+    return (
+        f"proven as of height {proof.height}, by a head of {proof.head.size} entries with "
+        f"{len(proof.cosigned)} cosignatures"
+    )
 
 
 @group.command()
@@ -174,6 +202,7 @@ def _holder_of(session: Session, voucher: str) -> str:
 @click.option("--until", "last_day", type=DAY, required=True, help="Last day of the hold.")
 @SERVICE
 @click.option("--holder", help="Who sets it aside (default: who holds the voucher).")
+@VERIFY
 @writing
 def reserve(
     voucher: str,
@@ -185,6 +214,7 @@ def reserve(
     last_day: int,
     service_class: ServiceClass,
     holder: str | None,
+    verify: bool,
     desk: Desk,
 ) -> None:
     """Set value aside for a centre, which may then claim it alone. The holder signs.
@@ -193,7 +223,7 @@ def reserve(
     """
     operation = SetAside(
         voucher=voucher,
-        holder=holder or _holder_of(desk, voucher),
+        holder=_holder_of(desk, (voucher,), holder, verify),
         redeemer=redeemer,
         order=order,
         amount=amount,
@@ -269,6 +299,7 @@ def revoke(voucher: str, amount: int, *, case: Committed, desk: Desk) -> None:
     " a number of 64 hex digits is the tag itself.",
 )
 @committing("own-share", "the proof that the rest is paid", file="--own-share-proof")
+@VERIFY
 @writing
 def redeem(
     *,
@@ -287,6 +318,7 @@ def redeem(
     service_class: ServiceClass,
     contract: str | None,
     own_share: Committed,
+    verify: bool,
     desk: Desk,
 ) -> None:
     """Spend vouchers at a data centre against its invoice.
@@ -307,8 +339,13 @@ def redeem(
     after_use = () if grant is None else (_grant(desk, grant),)
     if holder is None and not parts:
         raise UsageError("name the --holder of the grant")
+    rows = tuple(_usage(text) for text in usage)
+    behind = () if contract is None else (_contract(desk.profile, contract, tag_key),)
+    if parts:
+        holder = _holder_of(desk, [part.voucher for part in parts], holder, verify)
+    assert holder is not None, "vouchers have one, and a grant names one"
     operation = Redeem(
-        holder=holder or _holder_of(desk, parts[0].voucher),
+        holder=holder,
         redeemer=redeemer,
         order=order,
         lines=parts,
@@ -316,9 +353,9 @@ def redeem(
         invoice=Invoice(
             tag=invoice_tag, tag_epoch=tag_epoch, net=net, base=net if base is None else base
         ),
-        contract=() if contract is None else (_contract(desk.profile, contract, tag_key),),
+        contract=behind,
         service_class=service_class,
-        usage=tuple(_usage(text) for text in usage),
+        usage=rows,
         own_share=own_share.hash,
     )
     document = desk.act(operation, more=own_share.salt)
@@ -409,9 +446,16 @@ def _shown(item: Json) -> Json:
 @group.command()
 @click.argument("voucher", type=VOUCHER)
 @click.option("--at-height", type=click.IntRange(0), help="As it was after this block.")
+@click.option("--verify", is_flag=True, help="Have the server prove it.")
 @reading
-def show(voucher: str, *, at_height: int | None, session: Session) -> None:
+def show(voucher: str, *, at_height: int | None, verify: bool, session: Session) -> None:
     """Show a voucher, now with what is set aside of it, or as it was."""
+    if verify and at_height is not None:
+        raise UsageError("what was is not proven by today's state: leave out --at-height")
+    if verify:
+        item, proof = session.proven_voucher(voucher)
+        emit({**_shown(item), "proven": _proven_by(proof)})
+        return
     item = _shown(session.one(f"/v1/vouchers/{voucher}", at_height=at_height))
     if at_height is None:
         item["reserves"] = _reserves(session, voucher=voucher)
@@ -433,6 +477,24 @@ def reserves(
 def _reserves(session: Session, **filters: str | None) -> list[Json]:
     items = session.nodes.items("/v1/reserves", **filters)
     return [shown_times(in_fen(item, "amount", "left"), "until") for item in items]
+
+
+@group.command()
+@click.argument("voucher", type=VOUCHER)
+@reading
+def proof(voucher: str, *, session: Session) -> None:
+    """Prove a voucher: from its value to the root of the state, a record, the log, a quorum."""
+    item, found = session.proven_voucher(voucher)
+    emit(
+        {
+            **in_fen(item, *PARTS),
+            "changed_by_entry": found.sequence,
+            "proven_at_height": found.height,
+            "log_size": found.head.size,
+            "log_root": found.head.root,
+            "cosigned_by": list(found.cosigned),
+        }
+    )
 
 
 @group.command()

@@ -1,0 +1,243 @@
+"""A wallet believes no server: what a dishonest one says is refused, and named."""
+
+import copy
+import json
+import random
+from typing import Any
+
+import pytest
+
+from ledger.encoding.checkpoint import Checkpoint
+from ledger.encoding.crypto import sha256
+from ledger.rules.vouchers import VOUCHERS
+from tests.wallet.fake_node import FakeNode, Reply, problem
+from tests.wallet.terminal import FIRST, Tally
+from wallet import verified
+from wallet.client import NodeClient
+from wallet.profile import Profile, trust_path
+from wallet.verified import DishonestServer, Verifier
+
+PROOF = f"/v1/proofs/voucher/{FIRST}"
+SHOWN = f"/v1/vouchers/{FIRST}"
+
+
+def answer(node: FakeNode, path: str) -> Any:
+    """Return what the node says truly."""
+    return json.loads(node.answer("GET", path, b"").body)
+
+
+def say(node: FakeNode, path: str, content: Any) -> None:
+    """Let the node say something from now on."""
+    node.replies[path] = Reply(200, json.dumps(content).encode())
+
+
+def told(tally: Tally, *words: str) -> str:
+    """Return the sentence of a finding."""
+    assert tally(*words) == 8, tally.out + tally.err
+    return tally.err
+
+
+RESERVE = (
+    *("voucher", "reserve", FIRST, "1,000", "--at", "guian-hub", "--chip", "ascend-910b"),
+    *("--until", "2026-02-01", "--key", "firm-a/owner"),
+)
+
+
+def spend(tally: Tally, order: str = "order-1") -> None:
+    """Set a part of the voucher aside: less is available."""
+    tally.must(*RESERVE, "--order", order, "--no-verify")
+
+
+def test_an_honest_server_is_believed_and_its_head_remembered(
+    minted: Tally, node: FakeNode, profile: Profile
+) -> None:
+    shown = minted.json("voucher", "proof", FIRST)
+    assert shown["cosigned_by"] == ["guian-hub", "guiyang", "shanghai"]
+    assert shown["available_fen"] == 100_000_000
+    assert shown["log_size"] == len(node.store.log)
+    learned = json.loads(trust_path(profile.name).read_bytes())
+    assert f"\n{shown['log_size']}\n" in learned["head"]
+    minted.must("voucher", "show", FIRST, "--verify")
+
+
+def test_an_inflated_balance_is_refused(minted: Tally, node: FakeNode) -> None:
+    lie = answer(node, SHOWN)
+    lie["item"]["available"] *= 2
+    say(node, SHOWN, lie)
+    sentence = told(minted, "voucher", "show", FIRST, "--verify")
+    assert "with available 200000000, the log has 100000000" in sentence
+    before = len(node.received)
+    assert "the log has 100000000" in told(minted, *RESERVE, "--order", "order-1")
+    assert len(node.received) == before, "nothing was sent"
+    spend(minted)
+
+
+def test_a_hidden_spending_is_refused(minted: Tally, node: FakeNode) -> None:
+    old = answer(node, SHOWN)
+    spend(minted)
+    say(node, SHOWN, old)
+    assert "and hides that entry" in told(minted, "voucher", "show", FIRST, "--verify")
+
+
+def test_a_change_that_cannot_be_proven_is_not_certain(
+    minted: Tally, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verified, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(verified, "PAUSE_S", 0.05)
+    lie = answer(node, SHOWN)
+    lie["sequence"] += 1_000
+    lie["item"]["available"] *= 2
+    say(node, SHOWN, lie)
+    assert minted("voucher", "show", FIRST, "--verify") == 5
+    assert "unproven yet" in minted.err
+
+
+def test_a_head_cosigned_long_ago_is_refused(minted: Tally, node: FakeNode) -> None:
+    node.prover.seconds_ago = verified.HEAD_AGE_MAX_S + 60
+    assert "an old head: of entry" in told(minted, "voucher", "proof", FIRST)
+
+
+def test_a_head_smaller_than_one_seen_is_refused(minted: Tally, node: FakeNode) -> None:
+    minted.must("voucher", "proof", FIRST)
+    old_proof, old = answer(node, PROOF), answer(node, SHOWN)
+    spend(minted)
+    minted.must("voucher", "proof", FIRST)
+    say(node, SHOWN, old)
+    say(node, PROOF, old_proof)
+    assert "entries, this wallet has seen" in told(minted, "voucher", "proof", FIRST)
+
+
+def test_an_old_state_under_a_new_head_is_refused(minted: Tally, node: FakeNode) -> None:
+    """Every record stays in the log: only the last one of a head has the newest root."""
+    old_proof, old, index = answer(node, PROOF), answer(node, SHOWN), node.prover.rooted
+    spend(minted)
+    node.prover.root()
+    old_proof["receipt"] = node.prover.receipt(index).to_bytes().decode()
+    say(node, PROOF, old_proof)
+    say(node, SHOWN, old)
+    assert "is not the newest" in told(minted, "voucher", "proof", FIRST)
+
+
+def forked(node: FakeNode, size: int, content: bytes) -> Reply:
+    """Return a head with a root of its own, signed by everybody whom the wallet trusts."""
+    head = Checkpoint(origin=node.prover.origin, size=size, root=sha256(content))
+    return Reply(200, node.prover.signed(head).to_bytes(), "text/plain")
+
+
+@pytest.mark.parametrize("more", [0, 7])
+def test_a_forked_head_is_refused(
+    minted: Tally, node: FakeNode, profile: Profile, more: int
+) -> None:
+    verifier = Verifier(profile, NodeClient(node.url))
+    size = verifier.head().checkpoint.size
+    for number in range(more):
+        node.chain.block(time_ms=node.chain.now_ms + 10_000 + number)
+    node.replies["/log/checkpoint"] = forked(node, size + more, b"fork")
+    with pytest.raises(DishonestServer, match="a forked head"):
+        verifier.head()
+    del node.replies["/log/checkpoint"]
+    assert verifier.head().checkpoint.size >= size, "and what was seen before stays"
+
+
+def test_a_larger_head_that_extends_the_one_seen_is_taken(
+    minted: Tally, node: FakeNode, profile: Profile
+) -> None:
+    verifier = Verifier(profile, NodeClient(node.url))
+    first = verifier.head().checkpoint.size
+    spend(minted)
+    assert verifier.head().checkpoint.size > first
+
+
+def test_a_head_without_a_quorum_is_refused(minted: Tally, node: FakeNode) -> None:
+    node.prover.cosigners = ("guian-hub", "shanghai")
+    assert "a head that this wallet does not trust" in told(minted, "voucher", "proof", FIRST)
+
+
+def test_a_voucher_that_the_log_lacks_is_refused(minted: Tally, node: FakeNode) -> None:
+    lie = answer(node, SHOWN)
+    other = FIRST[:-1] + "9"
+    lie["item"]["id"] = other
+    lie["sequence"] = 0
+    say(node, f"/v1/vouchers/{other}", lie)
+    assert "that the log does not have" in told(minted, "voucher", "proof", other)
+
+
+def test_a_server_without_a_head_is_not_certain(
+    minted: Tally, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verified, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(verified, "PAUSE_S", 0.05)
+    node.replies[PROOF] = problem(503, "proof_pending", "no head is published yet", retryable=True)
+    assert minted("voucher", "proof", FIRST) == 5
+    assert "no head is published yet" in minted.err
+
+
+def test_the_absence_of_a_record_is_proven(minted: Tally, node: FakeNode, profile: Profile) -> None:
+    verifier = Verifier(profile, NodeClient(node.url))
+    found = verifier.record(VOUCHERS.key("shanghai.compute.000000077"))
+    assert (found.value, found.sequence) == (None, 0)
+
+
+def mutated(proof: dict[str, Any], dice: random.Random) -> dict[str, Any]:
+    """Return a proof with one thing in it changed."""
+    made = copy.deepcopy(proof)
+    match dice.choice(("value", "siblings", "leaf", "receipt", "lack", "more")):
+        case "value":
+            made["value"] = flipped(made["value"], dice)
+        case "siblings" if made["siblings"]:
+            at = dice.randrange(len(made["siblings"]))
+            made["siblings"][at] = flipped(made["siblings"][at], dice)
+        case "leaf":
+            made["leaf"]["value_hash"] = flipped(made["leaf"]["value_hash"], dice)
+        case "lack" if made["siblings"]:
+            del made["siblings"][dice.randrange(len(made["siblings"]))]
+        case "more":
+            made["siblings"].insert(0, dice.randbytes(32).hex())
+        case _:
+            text = made["receipt"]
+            at = dice.randrange(text.index("index"), len(text))
+            made["receipt"] = text[:at] + dice.choice("AZaz09+/= \n") + text[at + 1 :]
+    return made
+
+
+def flipped(text: str, dice: random.Random) -> str:
+    """Return hex with one bit changed."""
+    data = bytearray.fromhex(text)
+    data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+    return data.hex()
+
+
+class Altered(NodeClient):
+    """Answers with a proof of the test's own."""
+
+    proof: dict[str, Any]
+
+    def get_json(self, path: str, **query: str | int | None) -> dict[str, Any]:
+        """Return an answer."""
+        return self.proof if path == PROOF else super().get_json(path, **query)
+
+
+@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.ci)])
+def test_no_altered_proof_says_anything_else(
+    minted: Tally, node: FakeNode, profile: Profile, count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is refused, or still proves the same: some bytes of a note are nobody's."""
+
+    true = answer(node, PROOF)
+    client = Altered(node.url)
+    client.proof = true
+    verifier = Verifier(profile, client)
+    value = verifier.record(VOUCHERS.key(FIRST)).value
+    dice, accepted, same = random.Random(count), 0, 0
+    for _ in range(count):
+        client.proof = mutated(true, dice)
+        try:
+            found = verifier._proven(VOUCHERS.key(FIRST))
+        except DishonestServer:
+            continue
+        same += client.proof == true or found.value == value
+        accepted += found.value != value
+    with capsys.disabled():
+        print(f"\n{count} altered proofs: {accepted} accepted, {same} prove the same")
+    assert accepted == 0
+    assert same < count // 20
