@@ -3,6 +3,7 @@
 import click
 
 from audit.commands.export import export
+from audit.commands.receipt import policy, receipt
 from audit.commands.replay import replay
 from audit.commands.verify import verify
 
@@ -12,5 +13,5 @@ def group() -> None:
     """Export a ledger, recompute it from genesis, verify it with a second reader."""
 
 
-for command in (export, replay, verify):
+for command in (export, policy, receipt, replay, verify):
     group.add_command(command)

@@ -101,9 +101,9 @@ def _export(url: str, folder: Path) -> int:
     """Download a ledger's files through its last block into a folder; return their bytes."""
     height, log_size = _last_block(url)
     downloads = (
-        (files.GENESIS, _download(url + "/v1/genesis")),
-        (files.ENTRIES, files.first_entries(_download(url + "/v1/exports/log"), log_size)),
-        (files.COMMITS, files.commits_through(_download(url + "/v1/exports/commits"), height)),
+        (files.GENESIS, download(url + "/v1/genesis")),
+        (files.ENTRIES, files.first_entries(download(url + "/v1/exports/log"), log_size)),
+        (files.COMMITS, files.commits_through(download(url + "/v1/exports/commits"), height)),
     )
     sizes = {}
     for name, pieces in downloads:
@@ -115,7 +115,7 @@ def _export(url: str, folder: Path) -> int:
 def _last_block(url: str) -> tuple[int, int]:
     """Return height and log size of the last block: a node goes on while it is exported."""
     try:
-        block = json.loads(b"".join(_download(f"{url}/v1/blocks?limit=1")))["items"][0]
+        block = json.loads(b"".join(download(f"{url}/v1/blocks?limit=1")))["items"][0]
         return int(block["height"]), int(block["log_size"])
     except IndexError:
         return 0, 1
@@ -123,12 +123,18 @@ def _last_block(url: str) -> tuple[int, int]:
         raise Unreachable(f"{url} does not say where its ledger ends") from None
 
 
-def _download(url: str) -> Iterator[bytes]:
+def download(url: str, bytes_max: int | None = None) -> Iterator[bytes]:
+    """Yield what an address answers; raise Unreachable, also beyond ``bytes_max``."""
     try:
         with httpx2.stream("GET", url, timeout=DOWNLOAD_TIMEOUT_S, trust_env=False) as answer:
             if answer.status_code != 200:
                 raise Unreachable(f"{url} answered {answer.status_code}")
-            yield from answer.iter_bytes()
+            size = 0
+            for piece in answer.iter_bytes():
+                size += len(piece)
+                if bytes_max is not None and size > bytes_max:
+                    raise Unreachable(f"{url} answers with more than {bytes_max} bytes")
+                yield piece
     except (httpx2.ConnectError, httpx2.ConnectTimeout):
         raise Unreachable(f"no node answers at {url}") from None
     except httpx2.TransportError:

@@ -1,0 +1,149 @@
+"""``tally audit receipt`` and ``policy``: proof of one entry, checked without any network."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from audit.commands.export import download
+from ledger.encoding import policy as policies
+from ledger.encoding import receipt as receipts
+from ledger.encoding.codec import NotCanonical
+from ledger.encoding.note import BadSignature
+from ledger.encoding.policy import POLICY_BYTES_MAX, Accepted, Policy, QuorumMissing, UntrustedLog
+from ledger.encoding.receipt import RECEIPT_BYTES_MAX, NotIncluded, Receipt
+from ledger.encoding.text import MalformedText
+from ledger.entries import ClosingEntry, Entry, TransactionEntry, decode_entry
+from ledger.transactions import parse as parse_transaction
+from tally.exits import AuditFinding, UsageError
+from tally.output import emit
+from tally.plain import plain
+from wallet.profile import load_profile
+
+ENTRY_BYTES_MAX = 65_535
+
+
+@click.command()
+@click.option("--node", default=None, help="Address of an API; else the profile's first node.")
+@click.option("--at-height", type=click.IntRange(0), help="As of this height; else the present.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
+def policy(node: str | None, at_height: int | None, out: Path) -> None:
+    """Save whom a node says to believe about the log: compare it with what others say."""
+    url = (node or load_profile(None).nodes[0].url).rstrip("/")
+    query = "" if at_height is None else f"?at_height={at_height}"
+    data = b"".join(download(f"{url}/v1/policy{query}", POLICY_BYTES_MAX))
+    found = _policy(data, url)
+    _write(out, data)
+    emit(
+        {
+            "file": str(out),
+            "log": found.logs[0].key.name,
+            "log_keys": len(found.logs),
+            "cosigners": [one.name for one in found.witnesses],
+        }
+    )
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option(
+    "--policy",
+    "policy_files",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    multiple=True,
+    required=True,
+    help="Whom to believe; of several, one is enough.",
+)
+@click.option(
+    "--entry",
+    "entry_file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="The entry, if the receipt does not carry it.",
+)
+def receipt(file: Path, policy_files: tuple[Path, ...], entry_file: Path | None) -> None:
+    """Verify a receipt with nothing but the file and a policy; say what it proves."""
+    try:
+        found = receipts.parse(_read(file, RECEIPT_BYTES_MAX))
+    except MalformedText as error:
+        raise AuditFinding(f"{file} is no receipt: {error}") from None
+    entry = found.extra if entry_file is None else _read(entry_file, ENTRY_BYTES_MAX)
+    if not entry:
+        raise UsageError("the receipt carries no entry: name the file that has it with --entry")
+    trusted = [_policy(_read(one, POLICY_BYTES_MAX), str(one)) for one in policy_files]
+    emit(_proven(found, entry, _accepted(found, entry, trusted)))
+
+
+def _accepted(found: Receipt, entry: bytes, trusted: list[Policy]) -> Accepted:
+    """Return what the first policy that accepts a receipt says of it."""
+    refused = []
+    for one in trusted:
+        try:
+            return receipts.verify(found, entry=entry, trusted=one)
+        except (NotIncluded, MalformedText, BadSignature, UntrustedLog, QuorumMissing) as error:
+            refused.append(str(error))
+    raise AuditFinding(f"the receipt proves nothing: {'; '.join(refused)}")
+
+
+def _proven(found: Receipt, entry: bytes, accepted: Accepted) -> dict[str, object]:
+    head = accepted.checkpoint
+    times = [time_s for _, time_s in accepted.cosigned]
+    return {
+        "verdict": f"the log {head.origin} holds this as its entry {found.index}",
+        "sequence": found.index,
+        "log_size": head.size,
+        "log_root": head.root,
+        "cosigned_by": [name for name, _ in accepted.cosigned],
+        "cosigned_from": _moment(min(times)) if times else None,
+        "cosigned_to": _moment(max(times)) if times else None,
+        **_content(entry),
+    }
+
+
+def _content(entry: bytes) -> dict[str, object]:
+    """Return what an entry is, for people."""
+    try:
+        decoded: Entry = decode_entry(entry)
+        if isinstance(decoded, TransactionEntry):
+            transaction = parse_transaction(decoded.signed)
+            return {
+                "entry": "transaction",
+                "transaction": transaction.id,
+                "kind": transaction.kind,
+                "code": decoded.code,
+                "postings": [plain(posting) for posting in decoded.postings],
+            }
+        if isinstance(decoded, ClosingEntry):
+            record = decoded.record
+            return {"entry": "record", "height": record.height, "time_ms": record.time_ms}
+    except NotCanonical:
+        return {"entry": "not one of this software's ledgers"}
+    return {"entry": type(decoded).__name__}
+
+
+def _policy(data: bytes, where: str) -> Policy:
+    try:
+        return policies.parse(data)
+    except MalformedText as error:
+        raise AuditFinding(f"{where}: no policy: {error}") from None
+
+
+def _read(path: Path, bytes_max: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(bytes_max + 1)
+    except OSError as error:
+        raise UsageError(f"can't read {path}: {error.strerror}") from None
+    if len(data) > bytes_max:
+        raise AuditFinding(f"{path}: expected at most {bytes_max} bytes")
+    return data
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"can't write {path}: {error.strerror}") from None
+
+
+def _moment(time_s: int) -> str:
+    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="seconds")
