@@ -18,20 +18,22 @@ from node.signer import UNKNOWN_HEIGHT, Signer, create_signer, open_signer
 
 _LOGGER = logging.getLogger(__name__)
 KEY_NAMES = ("consensus", "log", "cosigner", "link")
+LOG_KEY_NAMES = ("log", "cosigner")
+"""Those that sign heads of the log, and that go on beside their successors (Y10.4)."""
 
 
-def load_keys(path: Path) -> dict[str, bytes]:
-    """Return the node's key seeds by name; raise ConfigInvalid, which repeats none of them."""
+def load_keys(path: Path, names: tuple[str, ...] = KEY_NAMES) -> dict[str, bytes]:
+    """Return key seeds by name; raise ConfigInvalid, which repeats none of them."""
     try:
         values = json.loads(path.read_text(encoding="ascii"))
-        seeds = {name: bytes.fromhex(values[name]) for name in KEY_NAMES}
+        seeds = {name: bytes.fromhex(values[name]) for name in names}
     except OSError as error:
         raise ConfigInvalid(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, TypeError, LookupError):
         seeds = {}
     if not seeds or len(values) > len(seeds) or any(len(seed) != 32 for seed in seeds.values()):
         raise ConfigInvalid(
-            f"{path} is damaged: expected the keys {', '.join(KEY_NAMES)}, each as 64 hex digits; "
+            f"{path} is damaged: expected the keys {', '.join(names)}, each as 64 hex digits; "
             "take it from its backup"
         )
     return seeds
@@ -66,6 +68,16 @@ def validators_of(genesis: Genesis) -> dict[str, bytes]:
     return {member.id: keys.link for member in genesis.members for keys in member.validator}
 
 
+def _further_log_keys(config: NodeConfig) -> list[dict[str, bytes]]:
+    """Return the next and the former keys that sign heads, so that readers find one (Y10.4)."""
+    found = []
+    if config.next_keys.exists():
+        found.append(load_keys(config.next_keys))
+    if config.former_keys.exists():
+        found.append(load_keys(config.former_keys, LOG_KEY_NAMES))
+    return found
+
+
 async def start_node(config: NodeConfig) -> Node:
     """Return a node that runs; raise ConfigInvalid, GenesisInvalid, SignerDamaged or WalDamaged.
 
@@ -75,8 +87,7 @@ async def start_node(config: NodeConfig) -> Node:
     data, genesis = load_genesis(config.genesis)
     keys = load_keys(config.keys)
     signer = load_signer(config, keys["consensus"])
-    # Both sign until the change acts, so that readers may learn the next ones before (Y10.4).
-    pairs = [keys, *([load_keys(config.next_keys)] if config.next_keys.exists() else [])]
+    pairs = [keys, *_further_log_keys(config)]
     node = Node(
         config,
         genesis=data,

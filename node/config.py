@@ -94,6 +94,11 @@ class NodeConfig:
         return self.folder / "node-keys.next.json"
 
     @property
+    def former_keys(self) -> Path:
+        """Return where the former log and cosigner keys are, which still sign beside the others."""
+        return self.folder / "node-keys.former.json"
+
+    @property
     def store(self) -> Path:
         """Return the folder of the LMDB environment."""
         return self.folder / "store"

@@ -15,7 +15,7 @@ from ledger.encoding.receipt import RECEIPT_BYTES_MAX, NotIncluded, Receipt
 from ledger.encoding.text import MalformedText
 from ledger.entries import ClosingEntry, Entry, TransactionEntry, decode_entry
 from ledger.transactions import parse as parse_transaction
-from tally.exits import AuditFinding, UsageError
+from tally.exits import AuditFinding, Unverifiable, UsageError
 from tally.output import emit
 from tally.plain import plain
 from wallet.profile import load_profile
@@ -74,14 +74,23 @@ def receipt(file: Path, policy_files: tuple[Path, ...], entry_file: Path | None)
 
 
 def _accepted(found: Receipt, entry: bytes, trusted: list[Policy]) -> Accepted:
-    """Return what the first policy that accepts a receipt says of it."""
-    refused = []
+    """Return what the first policy that accepts a receipt says of it.
+
+    Raises AuditFinding if something in it is wrong, Unverifiable if only other keys than the
+    policies' vouch for it: they may be those of other years.
+    """
+    unknown = []
     for one in trusted:
         try:
             return receipts.verify(found, entry=entry, trusted=one)
-        except (NotIncluded, MalformedText, BadSignature, UntrustedLog, QuorumMissing) as error:
-            refused.append(str(error))
-    raise AuditFinding(f"the receipt proves nothing: {'; '.join(refused)}")
+        except (NotIncluded, BadSignature) as error:
+            raise AuditFinding(f"tampered: {error}") from None
+        except (UntrustedLog, QuorumMissing) as error:
+            unknown.append(str(error))
+    raise Unverifiable(
+        f"unverifiable: {'; '.join(unknown)}. If the keys have changed, take the policy of that "
+        "time, or a new receipt of the same transaction"
+    )
 
 
 def _proven(found: Receipt, entry: bytes, accepted: Accepted) -> dict[str, object]:

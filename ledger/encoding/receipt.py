@@ -95,13 +95,13 @@ def verify(receipt: Receipt, *, entry: bytes, trusted: Policy) -> Accepted:
     The caller brings the entry: from its own records or, since it is checked here, out of
     ``extra``. Raises NotIncluded, and what ``policy.accept`` raises.
     """
-    accepted = policy.accept(trusted, receipt.checkpoint)
+    claimed = checkpoint.parse(receipt.checkpoint.text)
     if not merkle.verify_inclusion(
         leaf=merkle.leaf_hash(entry),
         index=receipt.index,
-        size=accepted.checkpoint.size,
+        size=claimed.size,
         proof=receipt.hashes,
-        expected_root=accepted.checkpoint.root,
+        expected_root=claimed.root,
     ):
         raise NotIncluded(f"the log does not hold this entry at {receipt.index}")
-    return accepted
+    return policy.accept(trusted, receipt.checkpoint)

@@ -16,7 +16,7 @@ import click
 from ledger.encoding import crypto
 from ledger.genesis import log_id_of
 from ledger.store.lmdb_store import StoreFull
-from node.build import KEY_NAMES, load_genesis, load_keys, validators_of
+from node.build import KEY_NAMES, LOG_KEY_NAMES, load_genesis, load_keys, validators_of
 from node.config import (
     PORT_MAX,
     ConfigInvalid,
@@ -119,17 +119,24 @@ def new_keys(folder: Path) -> None:
 @FOLDER
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def use_keys(folder: Path, yes: bool) -> None:
-    """Put the next keys in the place of those in force. The node must not run."""
+    """Put the next keys in the place of those in force. The node must not run.
+
+    The log and cosigner keys go on signing heads of the log beside the new ones, for readers who
+    know only the old ones; `tally node keys forget` ends that.
+    """
     config = _config(folder)
     if not config.next_keys.exists():
         raise NotFound(f"no next keys in {folder.resolve()}; `tally node keys new` makes them")
     next_seeds = _keys(config.next_keys)
     with _holding(config):
-        if not yes and not confirm("The keys in force are deleted. Go on?"):
+        former = _keys(config.keys)
+        if not yes and not confirm("The consensus and link keys in force are deleted. Go on?"):
             raise UsageError("nothing was changed")
         # The keys last: until then the same command can be given again.
         if config.next_signer.exists():
             config.next_signer.replace(config.signer)
+        config.former_keys.unlink(missing_ok=True)
+        _write_keys(config.former_keys, {name: former[name] for name in LOG_KEY_NAMES})
         config.next_keys.replace(config.keys)
         sync_folder(folder)
     say(
@@ -137,6 +144,19 @@ def use_keys(folder: Path, yes: bool) -> None:
         "new one; validators learn it from the ledger"
     )
     _emit_public(next_seeds)
+
+
+@keys.command(name="forget")
+@FOLDER
+def forget_keys(folder: Path) -> None:
+    """Delete the former log and cosigner keys, once readers know their successors."""
+    config = _config(folder)
+    if not config.former_keys.exists():
+        raise NotFound(f"no former keys in {folder.resolve()}")
+    with _holding(config):
+        config.former_keys.unlink()
+        sync_folder(folder)
+    say("from its next start on the node signs heads with the keys in force alone")
 
 
 def _config(folder: Path) -> NodeConfig:

@@ -14,7 +14,7 @@ from ledger.encoding.crypto import public_key, tagged_hash
 from ledger.genesis import parse_genesis
 from localnet.facts import load_facts, member_plans
 from localnet.network import LocalNetwork
-from node.build import load_keys, load_signer, start_node, validators_of
+from node.build import LOG_KEY_NAMES, load_keys, load_signer, start_node, validators_of
 from node.commands.node import group
 from node.config import ConfigInvalid, ObserverConfig, PeerConfig, load_config
 from node.lock import FolderInUse, held
@@ -140,6 +140,22 @@ def test_new_keys_come_with_their_record_and_take_over_when_they_are_used(folder
     )
     heir.close()
     assert isinstance(tried(folder, "keys", "use", "--yes").exception, NotFound)
+
+
+def test_former_log_keys_go_on_beside_the_new_ones_until_they_are_forgotten(folder: Path) -> None:
+    config = load_config(folder / "node.toml")
+    first = load_keys(config.keys)
+    for _ in range(2):
+        old = load_keys(config.keys)
+        done(folder, "keys", "new")
+        done(folder, "keys", "use", "--yes")
+        former = load_keys(config.former_keys, LOG_KEY_NAMES)
+        assert former == {name: old[name] for name in ("log", "cosigner")}
+        assert config.former_keys.stat().st_mode & 0o777 == 0o600
+    assert former["log"] != first["log"], "only the last ones are kept"
+    done(folder, "keys", "forget")
+    assert not config.former_keys.exists()
+    assert isinstance(tried(folder, "keys", "forget").exception, NotFound)
 
 
 COMMANDS = {

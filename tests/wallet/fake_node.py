@@ -182,6 +182,10 @@ class FakeNode:
         match method, words:
             case "GET", ["proofs", *rest]:
                 return ok(self.prover.proof("/".join(rest).encode()))
+            case "GET", ["receipts", transaction_id]:
+                self.prover.root()
+                made = self.prover.receipt(self._sequence_of(transaction_id))
+                return Reply(200, made.to_bytes(), "text/plain")
             case "POST", ["transactions"]:
                 self.received.append(body)
                 return self._submit(body)
@@ -230,6 +234,16 @@ class FakeNode:
             case "GET", [table, name] if table in LISTS:
                 return self._single(LISTS[table], name, lambda key: self._item(LISTS[table], key))
         return problem(404, "not_found", f"nothing at {parts.path}")
+
+    def _sequence_of(self, transaction_id: str) -> int:
+        for sequence, raw in enumerate(self.store.log):
+            entry = decode_entry(raw)
+            if (
+                isinstance(entry, TransactionEntry)
+                and parse(entry.signed).id.hex() == transaction_id
+            ):
+                return sequence
+        raise AssertionError(f"no transaction {transaction_id}")
 
     def _log(self, path: str) -> Reply:
         if path == "checkpoint":
