@@ -130,6 +130,16 @@ class Consortium(Cluster):
         self.until(lambda: self.head(party).height >= behind)
         assert not self.status(party)["validating"]
 
+    def stop(self, party: str) -> None:
+        """End a node as its operator does."""
+        self.network.kill(party, signal.SIGTERM)
+        self.until(lambda: not self.network.runs(party))
+
+    def restart(self, party: str) -> None:
+        """End a node and start it again."""
+        self.stop(party)
+        self.network.start(party)
+
     def status(self, party: str) -> dict[str, Any]:
         """Return how a node is; while it catches up it may be too busy to say so at once."""
         answers: list[httpx2.Response] = []
@@ -254,7 +264,7 @@ def test_a_newcomer_joins_validates_and_leaves_and_a_compromised_key_is_replaced
         cluster.until(lambda: cluster.status(NEWCOMER)["validating"])
         cluster.members.append(NEWCOMER)
 
-        stolen, heir = _replace_keys(cluster, "chengdu-aicc")
+        stolen, heir = replace_keys(cluster, "chengdu-aicc")
         _assert_shut_out(cluster, "chengdu-aicc", stolen)
 
         left = cluster.decide(SetValidator(party=NEWCOMER, validator=()))
@@ -270,16 +280,16 @@ def test_a_newcomer_joins_validates_and_leaves_and_a_compromised_key_is_replaced
         assert len(cluster.final_ids) > 10
 
 
-def _replace_keys(cluster: Consortium, party: str) -> tuple[bytes, bytes]:
+def replace_keys(cluster: Consortium, party: str) -> tuple[bytes, bytes]:
     """Give a validator new keys; return the old key file, and the new consensus key."""
     network, old = cluster.network, cluster.consensus_key(party)
     stolen = (network.folder / party / "node-keys.json").read_bytes()
     made = cluster.run_tally(party, "keys", "new")
+    cluster.restart(party)  # so that it announces them
     keys = ValidatorKeys(power=1, **{name: bytes.fromhex(key) for name, key in made.items()})
     adopted = cluster.decide(SetValidator(party=party, validator=(keys,)))
     cluster.until(lambda: party not in cluster.linked("shanghai"))  # it runs on, cut off
-    network.kill(party, signal.SIGTERM)
-    cluster.until(lambda: not network.runs(party))
+    cluster.stop(party)
     cluster.run_tally(party, "keys", "use", "--yes")
     network.start(party)
     first = cluster.wait_signed(keys.consensus, after=adopted)
