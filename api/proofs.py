@@ -7,6 +7,7 @@ proofs are made from the tiles and from the pages of the state tree.
 from dataclasses import dataclass
 
 from api.problems import Problem
+from api.reads import head_of
 from ledger import state_tree
 from ledger.encoding import checkpoint, codec, note, tiles
 from ledger.encoding.note import Note
@@ -37,14 +38,22 @@ class StateProof:
     """Of the record that carries the root; it is the entry in ``extra``."""
 
 
-def head_of_log(data: bytes | None) -> Note:
-    """Return the published head; raise Problem if there is none yet."""
+def head_within(data: bytes | None, snapshot: Snapshot) -> Note:
+    """Return the published head; raise Problem if there is none that the store reaches to.
+
+    A store that was made anew is behind what its node published before (Y9.3).
+    """
     if data is None:
         raise Problem("proof_pending", "no head of the log is published yet")
     try:
-        return note.parse(data)
+        signed = note.parse(data)
+        size = checkpoint.parse(signed.text).size
     except MalformedText:
         raise AssertionError("the node published what is no note") from None
+    stored = head_of(snapshot).log_size
+    if size > stored:
+        raise Problem("proof_pending", f"this store has {stored} of the head's {size} entries yet")
+    return signed
 
 
 def receipt_of(snapshot: Snapshot, head: Note, sequence: int) -> Receipt:

@@ -47,11 +47,13 @@ def policy_of(
 ) -> Policy:
     """Return the policy of a set of validators; ``urls`` tells where parties take checkpoints."""
     known = urls or {}
+    logs: dict[bytes, Log] = {}
+    for one in _mightiest(validators, DEFINITIONS_MAX):
+        key = log_key(origin, one.keys.log)
+        # No two may share an id (Y6.3): the later one stays out, and harms its own reader alone.
+        logs.setdefault(key.id, Log(key=key, url=known.get(one.party, "")))
     return validators_policy(
-        logs=[
-            Log(key=log_key(origin, one.keys.log), url=known.get(one.party, ""))
-            for one in _mightiest(validators, DEFINITIONS_MAX)
-        ],
+        logs=logs.values(),
         witnesses=[
             Witness(
                 name=one.party,

@@ -10,6 +10,8 @@ from ledger.encoding.note import KeyType, MalformedKey, VerifierKey, parse_verif
 
 ENTRIES_MAX = 256
 """Peers, and observers, that one configuration may name."""
+WITNESSES_MAX = 24
+"""Outside witnesses: their lines have to fit into a note beside those of 31 cosigners."""
 PORT_MAX = 65_535
 PEER_KEYS = ("party", "host", "port", "link_key", "url")
 OBSERVER_KEYS = ("name", "link_key")
@@ -168,7 +170,7 @@ def load_config(path: Path) -> NodeConfig:
             ),
             witnesses=tuple(
                 WitnessConfig(key=_verifier_key(witness), url=_url(witness))
-                for witness in _entries(values, "witnesses", WITNESS_KEYS)
+                for witness in _entries(values, "witnesses", WITNESS_KEYS, WITNESSES_MAX)
             ),
             links_per_address_max=_number(values, "links_per_address_max", minimum=1),
             map_bytes=_number(values, "map_bytes", minimum=1),
@@ -260,13 +262,13 @@ def _number(
 
 
 def _entries(
-    values: dict[str, object], name: str, known: tuple[str, ...]
+    values: dict[str, object], name: str, known: tuple[str, ...], most: int = ENTRIES_MAX
 ) -> list[dict[str, object]]:
     entries = values.get(name, [])
     if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
         raise ConfigInvalid(f"{name}: expected tables under [[{name}]], got {entries!r}")
-    if len(entries) > ENTRIES_MAX:
-        raise ConfigInvalid(f"{name}: {len(entries)} entries, expected at most {ENTRIES_MAX}")
+    if len(entries) > most:
+        raise ConfigInvalid(f"{name}: {len(entries)} entries, expected at most {most}")
     for entry in entries:
         _require_known(entry, known, f"[[{name}]] ")
     return entries

@@ -130,17 +130,19 @@ class Cosigner:
             claimed = checkpoint.parse(request.head.text)
         except (MalformedText, MalformedCheckpoint) as error:
             return Answer(status=400, text=str(error))
+        if request.old_size > claimed.size:
+            return Answer(status=400, text=f"expected an old size of at most {claimed.size}")
         if claimed.origin != self.origin:
             return Answer(status=404, text=f"expected the origin {self.origin}")
         try:
             note.verify(request.head, log_keys)
         except (NotSigned, BadSignature) as error:
             return Answer(status=403, text=f"no validator of this log signed it: {error}")
-        if request.old_size > claimed.size:
-            return Answer(status=400, text=f"expected an old size of at most {claimed.size}")
         last = self._last
-        if request.old_size != (0 if last is None else last.size):
-            return Answer(status=409, text="0\n" if last is None else f"{last.size}\n")
+        last_size = 0 if last is None else last.size
+        is_fork = last is not None and claimed.size == last.size and claimed.root != last.root
+        if request.old_size != last_size or is_fork:
+            return Answer(status=409, text=f"{last_size}\n")
         if last is None:
             leads = not request.proof
         else:
@@ -181,7 +183,7 @@ class Cosigner:
             note.cosign(text, name=key.name, seed=seed, time_s=time_s)
             for key, seed in zip(self.keys(), self._seeds, strict=True)
         )
-        if head != self._last:
+        if head != self._last or time_s > self._time_s:
             write_durably(self._path, note.Note(text=text, signatures=lines).to_bytes())
         self._last, self._time_s = head, time_s
         return lines

@@ -9,10 +9,12 @@ import errno
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from ledger.encoding import codec, note
+from ledger.encoding import codec, note, policy
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.merkle import Frontier
-from ledger.encoding.note import Signature, VerifierKey
+from ledger.encoding.note import BadSignature, Signature, VerifierKey
+from ledger.encoding.policy import QuorumMissing, UntrustedLog
+from ledger.encoding.text import MalformedText
 from ledger.encoding.tiles import Tile
 from ledger.entries import ClosingEntry, decode_entry
 from ledger.execute import Execution
@@ -20,16 +22,17 @@ from ledger.ledger import Ledger
 from ledger.rules.governance import ValidatorSetRecord
 from ledger.store.lmdb_store import LmdbStore
 from ledger.store.rows import BlockRow
-from ledger.trust import cosigner_key, cosigners, log_key
+from ledger.trust import cosigner_key, cosigners, log_key, policy_of
+from node.clock import SystemClock
 from node.config import NodeConfig
 from node.cosigner import Answer, Cosigner, proof_between, root_at
 from node.heads import Head as PublicHead
-from node.heads import Publisher, Target
+from node.heads import HeadFollower, Publisher, Target
 
 WITNESS_PATH = "/witness"
 """Where an API process takes heads to be cosigned."""
 
-REFRESH_MS = 30_000
+REFRESH_US = 30_000_000
 """A head that is no older than this and a little is not an old one (Y10.3)."""
 BLOCKS_BACK_MAX = 10_000
 """Blocks that are looked at for the last head, at a start."""
@@ -62,16 +65,20 @@ class LogKeeper:
     def __init__(
         self, config: NodeConfig, *, cosigner: Cosigner, log_seeds: tuple[bytes, ...]
     ) -> None:
-        """``log_seeds`` are the present log key's and perhaps the next one's (Y10.4)."""
+        """``log_seeds`` are those of the log key in force, the next and the former one (Y10.4)."""
         self._config = config
         self._cosigner = cosigner
         self._log_seeds = log_seeds
+        self._clock = SystemClock()
         self._loop = asyncio.get_running_loop()
         self._publisher: Publisher | None = None
+        self._follower: HeadFollower | None = None
         self._last: Checkpoint | None = None
         """The newest head of this log."""
-        self._made_ms = 0
-        """When it was published, or cosigned anew, by this node's clock."""
+        self._made_us: int | None = None
+        """When it was last brought to the others, by a clock that never steps."""
+        self.clock_is_off = False
+        """Whether the others say so: readers go by a cosignature's time, so none is made."""
         self._sure_at: int | None = None
         """The height that was being decided when it was known where this node had been."""
         self._ledger: Ledger
@@ -89,22 +96,25 @@ class LogKeeper:
     def look_around(self, config: NodeConfig) -> None:
         """Tell the loop who may cosign, after the configuration or the validators changed."""
         self._config = config
-        targets = self._targets(self._validators())
-        self._loop.call_soon_threadsafe(self._set_targets, targets)
+        validators = self._validators()
+        targets = self._targets(validators)
+        urls = tuple(peer.url for peer in config.peers if peer.url)
+        publishes = any(one.party == config.party for one in validators.validators)
+        self._loop.call_soon_threadsafe(self._set_targets, targets, () if publishes else urls)
 
-    def committed(self, execution: Execution, time_ms: int, *, knows_where_it_was: bool) -> None:
+    def committed(self, execution: Execution, *, knows_where_it_was: bool) -> None:
         """Publish a head if the block has one (Y10.3)."""
         head = execution.head
         self._end_silence_if_sure(knows_where_it_was)
         if execution.record is not None and execution.record.state_root:
             root = Frontier(head.log_size, head.log_peaks).root()
             self._last = Checkpoint(origin=self._cosigner.origin, size=head.log_size, root=root)
-            self._make_head(time_ms)
+            self._make_head()
 
-    def refresh(self, time_ms: int) -> None:
+    def refresh(self) -> None:
         """Have the last head cosigned anew if it was long ago (Y10.3); call now and then."""
-        if time_ms - self._made_ms >= REFRESH_MS:
-            self._make_head(time_ms)
+        if self._made_us is None or self._clock.monotonic_us() - self._made_us >= REFRESH_US:
+            self._make_head()
 
     def _end_silence_if_sure(self, knows_where_it_was: bool) -> None:
         """Let the cosigner speak once what it may have cosigned before is behind it (Y11.4)."""
@@ -115,13 +125,13 @@ class LogKeeper:
             self._sure_at = head.height + 1
         if self._sure_at is not None and head.height >= self._sure_at:
             self._cosigner.end_silence(head.log_size)
-            self._made_ms = 0  # what it says of the last head need not wait
+            self._made_us = None  # what it says of the last head need not wait
 
-    def _make_head(self, time_ms: int) -> None:
+    def _make_head(self) -> None:
         """Have the last head published, or cosigned anew."""
         if self._last is not None:
-            self._made_ms = time_ms
-            head = self._public_head(self._last, time_ms)
+            self._made_us = self._clock.monotonic_us()
+            head = self._public_head(self._last)
             self._loop.call_soon_threadsafe(self._publish, head)
 
     def _find_last_head(self) -> Checkpoint | None:
@@ -142,9 +152,11 @@ class LogKeeper:
                 )
         return None
 
-    def cosign(self, body: bytes, time_ms: int, *, knows_where_it_was: bool) -> Answer:
+    def cosign(self, body: bytes, *, knows_where_it_was: bool) -> Answer:
         """Answer a request to cosign (Y11.2)."""
         self._end_silence_if_sure(knows_where_it_was)
+        if self.clock_is_off:
+            return Answer(status=503, text="this node's clock is not that of the others")
         height = self._ledger.last().height + 1
         origin = self._cosigner.origin
         log_keys = {
@@ -154,35 +166,50 @@ class LogKeeper:
         }
         try:
             return self._cosigner.add(
-                body, tree=self._tree, log_keys=log_keys, time_s=time_ms // 1_000
+                body, tree=self._tree, log_keys=log_keys, time_s=self._now_s()
             )
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
             return Answer(status=503, text="there is no room for the record of what is cosigned")
 
-    def _public_head(self, made: Checkpoint, time_ms: int) -> PublicHead:
+    def _now_s(self) -> int:
+        return self._clock.wall_ms() // 1_000
+
+    def _public_head(self, made: Checkpoint) -> PublicHead:
         log_lines = tuple(
             note.sign(made.text(), name=made.origin, seed=seed) for seed in self._log_seeds
         )
         return PublicHead(
             checkpoint=made,
             log_lines=log_lines,
-            own_lines=self._own_lines(made, time_ms),
+            own_lines=self._own_lines(made),
             cosigners=self._cosigner_keys(),
         )
 
-    def _own_lines(self, head: Checkpoint, time_ms: int) -> tuple[Signature, ...]:
+    def _own_lines(self, head: Checkpoint) -> tuple[Signature, ...]:
         """Cosign an own head, if this node is a cosigner and its record allows it."""
         own = self._cosigner.keys()
-        if not any(key in own for key in self._cosigner_keys()):
+        if self.clock_is_off or not any(key in own for key in self._cosigner_keys()):
             return ()
         try:
-            return self._cosigner.own(head, tree=self._tree, time_s=time_ms // 1_000)
+            return self._cosigner.own(head, tree=self._tree, time_s=self._now_s())
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
             return ()  # as a full disk does not stop a node, but its votes (N6.12)
+
+    def _own_if_it_is(self, data: bytes) -> tuple[bytes, ...]:
+        """Return a head that others publish if it is one of the own log, else nothing (Y10.6)."""
+        try:
+            signed = note.parse(data)
+            trusted = policy_of(self._cosigner.origin, self._validators())
+            claimed = policy.accept(trusted, signed).checkpoint
+        except (MalformedText, BadSignature, UntrustedLog, QuorumMissing):
+            return ()
+        tree = self._tree
+        is_own = claimed.size <= tree.size and root_at(tree, claimed.size) == claimed.root
+        return (data,) if is_own else ()
 
     def _validators(self) -> ValidatorSetRecord:
         """Return who acts at the height after the last block."""
@@ -220,16 +247,22 @@ class LogKeeper:
         async def between(old_size: int, size: int) -> tuple[bytes, ...]:
             return await on_host(lambda: proof_between(self._tree, old_size, size))
 
-        self._publisher = Publisher(self._config.checkpoint, between)
+        async def own(data: bytes) -> tuple[bytes, ...]:
+            return await on_host(lambda: self._own_if_it_is(data))
+
+        self._publisher = Publisher(self._config.checkpoint, between, self._now_s)
+        self._follower = HeadFollower(self._config.checkpoint, own)
 
     async def stop(self) -> None:
         """End what is under way."""
-        if self._publisher is not None:
+        if self._publisher is not None and self._follower is not None:
             await self._publisher.stop()
+            await self._follower.stop()
 
-    def _set_targets(self, targets: tuple[Target, ...]) -> None:
-        if self._publisher is not None:
+    def _set_targets(self, targets: tuple[Target, ...], followed: tuple[str, ...]) -> None:
+        if self._publisher is not None and self._follower is not None:
             self._publisher.set_targets(targets)
+            self._follower.set_urls(followed)
 
     def _publish(self, head: PublicHead) -> None:
         if self._publisher is not None:

@@ -437,7 +437,7 @@ class Node:
 
     def _refresh_head(self) -> None:
         self._timers.after(HEAD_EVERY_MS, self._refresh_head)
-        self._log_keeper.refresh(self._clock.wall_ms())
+        self._log_keeper.refresh()
 
     def _look_after_store(self) -> None:
         self._timers.after(READERS_EVERY_MS, self._look_after_store)
@@ -455,6 +455,7 @@ class Node:
             self._pauses[cause] = reason
         else:
             del self._pauses[cause]
+        self._log_keeper.clock_is_off = "clock" in self._pauses
         if self._pauses:
             self._host.key.paused = "; ".join(self._pauses.values())
             _LOGGER.warning("does not vote for now: %s", self._host.key.paused)
@@ -476,9 +477,7 @@ class Node:
         if acting != self._sets:
             self._look_around()
         self._loop.call_soon_threadsafe(self._port.tell, event)
-        self._log_keeper.committed(
-            execution, self._clock.wall_ms(), knows_where_it_was=self._knows_where_it_was()
-        )
+        self._log_keeper.committed(execution, knows_where_it_was=self._knows_where_it_was())
 
     def _knows_where_it_was(self) -> bool:
         height = self._ledger.last().height + 1
@@ -719,9 +718,7 @@ class Node:
         return answer.status, answer.text
 
     def _cosign(self, body: bytes) -> Answer:
-        return self._log_keeper.cosign(
-            body, self._clock.wall_ms(), knows_where_it_was=self._knows_where_it_was()
-        )
+        return self._log_keeper.cosign(body, knows_where_it_was=self._knows_where_it_was())
 
     async def lookup(self, transaction_id: bytes) -> TransactionStatus:
         """Say what is known of a transaction outside the log."""

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 
 from api import schemas
 from api.problems import Problem
+from api.proofs import head_within
 from api.services import services_of
 from ledger.encoding.tiles import MalformedTile, Tile, parse_path
 
@@ -35,10 +36,14 @@ def read_checkpoint(path: Path | None) -> bytes | None:
 @router.get("/checkpoint", response_class=Response)
 async def checkpoint(request: Request) -> Response:
     """Return the signed head of the log."""
-    note = read_checkpoint(services_of(request).checkpoint)
-    if note is None:
-        raise Problem("not_found", "no checkpoint is published yet")
-    return Response(note, media_type=CHECKPOINT_MEDIA_TYPE, headers={"Cache-Control": BRIEFLY})
+    services = services_of(request)
+    published = read_checkpoint(services.checkpoint)
+    with services.reader.begin() as look:
+        try:
+            head_within(published, look)
+        except Problem as pending:
+            raise Problem("not_found", pending.detail) from None
+    return Response(published, media_type=CHECKPOINT_MEDIA_TYPE, headers={"Cache-Control": BRIEFLY})
 
 
 @router.head("/tile/{rest:path}", include_in_schema=False)

@@ -5,7 +5,7 @@ from fastapi.responses import Response
 
 from api import documents, schemas
 from api.problems import Problem
-from api.proofs import StateProof, head_of_log, receipt_of, state_proof
+from api.proofs import StateProof, head_within, receipt_of, state_proof
 from api.reads import head_of, moment_at
 from api.routes.log import CHECKPOINT_MEDIA_TYPE, read_checkpoint
 from api.services import Services, json, services_of
@@ -28,8 +28,9 @@ async def receipt(
 ) -> Response:
     """Return a logged transaction's receipt, a C2SP tlog-proof with the entry in it."""
     services = services_of(request)
-    head = head_of_log(read_checkpoint(services.checkpoint))
+    published = read_checkpoint(services.checkpoint)
     with services.reader.begin() as snapshot:
+        head = head_within(published, snapshot)
         logged = documents.find_logged(snapshot, bytes.fromhex(transaction_id), expires_at)
         if logged is None:
             raise Problem(
@@ -47,9 +48,8 @@ async def policy(request: Request, at_height: schemas.NaturalQuery = None) -> Re
         head = head_of(snapshot)
         height = head.height + 1 if at_height is None else at_height
         if height > head.height + 1:
-            raise Problem(
-                "out_of_range", f"expected at most {head.height + 1}, got {height}", maximum=height
-            )
+            most = head.height + 1
+            raise Problem("out_of_range", f"expected at most {most}, got {height}", maximum=most)
         moment = moment_at(snapshot, max(0, height - 1))
         schedule = moment.get(VALIDATORS, "all")
         assert schedule is not None, "genesis makes it"
@@ -74,9 +74,9 @@ async def voucher(request: Request, voucher: schemas.SerialPath) -> Response:
 
 
 def _proof(services: Services, key: bytes) -> Response:
-    head = head_of_log(read_checkpoint(services.checkpoint))
+    published = read_checkpoint(services.checkpoint)
     with services.reader.begin() as snapshot:
-        return json(_document(state_proof(snapshot, head, key)))
+        return json(_document(state_proof(snapshot, head_within(published, snapshot), key)))
 
 
 def _document(found: StateProof) -> dict[str, Plain]:

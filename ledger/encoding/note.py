@@ -201,35 +201,35 @@ def verify(note: Note, keys: Iterable[VerifierKey]) -> tuple[Verified, ...]:
     """Return which of the trusted keys signed, each once, in the order of their first lines.
 
     Lines of other keys are ignored. Raises BadSignature if any line of a trusted key fails, and
-    NotSigned if there is none: a note without a verified signature is not to be read.
+    NotSigned if there is none: a note without a verified signature is not to be read. Keys may
+    share name and id, for whoever means to make two that do can: one that verifies is enough.
     """
-    trusted: dict[tuple[str, bytes], VerifierKey] = {}
-    for key in keys:
-        known = trusted.setdefault((key.name, key.id), key)
-        assert known == key, "two trusted keys share a name and an id"
+    trusted: dict[tuple[str, bytes], list[VerifierKey]] = {}
+    for key in dict.fromkeys(keys):
+        trusted.setdefault((key.name, key.id), []).append(key)
     found: dict[VerifierKey, Verified] = {}
-    for signature in note.signatures:
-        signer = trusted.get((signature.name, signature.key_id))
-        if signer is not None:
-            verified = _verify_line(note.text, signer, signature.value)
-            found.setdefault(signer, verified)
+    for signature in dict.fromkeys(note.signatures):  # a line said twice costs no second look
+        signers = trusted.get((signature.name, signature.key_id))
+        if signers is not None:
+            verified = _verify_line(note.text, signers, signature.value)
+            found.setdefault(verified.key, verified)
     if not found:
         raise NotSigned("no trusted key signed this note")
     return tuple(found.values())
 
 
-def _verify_line(text: str, key: VerifierKey, value: bytes) -> Verified:
-    time_s, message = None, text.encode()
-    if key.type is KeyType.COSIGNATURE:
-        if len(value) != 72:
-            raise BadSignature(key)
-        time_s, value = int.from_bytes(value[:8], "big"), value[8:]
-        if time_s > SIZE_MAX:
-            raise BadSignature(key)
-        message = cosigned_message(text, time_s)
-    if not crypto.verify(key.public_key, message, value):
-        raise BadSignature(key)
-    return Verified(key=key, time_s=time_s)
+def _verify_line(text: str, keys: list[VerifierKey], value: bytes) -> Verified:
+    """Return which of some keys made a line; raise BadSignature, with the first of them."""
+    for key in keys:
+        time_s, message, made = None, text.encode(), value
+        if key.type is KeyType.COSIGNATURE:
+            time_s, made = int.from_bytes(value[:8], "big"), value[8:]
+            if len(made) != 64 or time_s > SIZE_MAX:
+                continue
+            message = cosigned_message(text, time_s)
+        if crypto.verify(key.public_key, message, made):
+            return Verified(key=key, time_s=time_s)
+    raise BadSignature(keys[0])
 
 
 def _decoded(data: bytes) -> str:

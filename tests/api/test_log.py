@@ -7,6 +7,7 @@ import pytest
 
 from ledger.encoding import tiles
 from tests import builders
+from tests.api.publishing import publish, rooted
 from tests.api.world import World, store_of
 from tests.reference import tiles as naive
 
@@ -122,16 +123,24 @@ async def test_the_checkpoint_is_the_nodes_file_and_missing_until_there_is_one(
     world: World, tmp_path: Path
 ) -> None:
     assert await world.problem("/log/checkpoint") == (404, "not_found")
-    for note in (b"one\n", "two — three\n".encode()):
-        (tmp_path / "checkpoint").write_bytes(note)
+    for amount in (1_000, 2_000):
+        world.node.commit(builders.mint(("firm-a", amount)))
+        rooted(world)
+        head = publish(world, tmp_path / "checkpoint")
         answer = await world.client.get("/log/checkpoint")
-        assert (answer.status_code, answer.content) == (200, note)
+        assert (answer.status_code, answer.content) == (200, head)
         assert answer.headers["content-type"] == "text/plain; charset=utf-8"
         assert answer.headers["cache-control"] == "public, max-age=2"
 
 
+async def test_no_head_is_shown_that_the_store_does_not_reach(world: World, tmp_path: Path) -> None:
+    rooted(world)
+    publish(world, tmp_path / "checkpoint", more=1)
+    assert await world.problem("/log/checkpoint") == (404, "not_found")
+
+
 async def test_a_head_request_says_what_a_get_would(world: World, tmp_path: Path) -> None:
-    (tmp_path / "checkpoint").write_bytes(b"note\n")
+    publish(world, tmp_path / "checkpoint")
     for path in ("checkpoint", "tile/0/000.p/2", "tile/entries/000.p/2", "tile/0/000", "tile/x"):
         got = await world.client.get(f"/log/{path}")
         asked = await world.client.head(f"/log/{path}")

@@ -22,6 +22,7 @@ PARTIES = ("chengdu", "guiyang", "hefei", "shanghai")
 OWN = "shanghai"
 OUTSIDE = "witness.example/w"
 HANG_GUARD_S = 20
+NOW_S = 1_000
 
 Answer = Callable[[bytes], Awaitable[tuple[int, bytes]]]
 """Takes the body of a request, returns status and body of the answer."""
@@ -114,7 +115,7 @@ class Publishing:
     ) -> None:
         """Publish heads until something is so."""
         async with asyncio.timeout(HANG_GUARD_S):
-            publisher = Publisher(self.path, proof_between)
+            publisher = Publisher(self.path, proof_between, lambda: NOW_S)
             try:
                 await self._run(publisher, sizes, until, absent)
             finally:
