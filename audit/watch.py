@@ -189,14 +189,10 @@ class Watch:
         self._shown = {one.kept.node: one.accepted.checkpoint for one in heads}
         self._follow(heads)
         found: list[Event] = []
-        for head in sorted(heads, key=lambda head: head.size):
-            events[head.kept.node] = self._placed(head, found)
-        for one in heads:
-            url = one.kept.node
-            if len(self._state.branches) > 1:
-                events[url] = self._on_a_fork(one)
-            elif url in self._wrong and events[url].code not in FAULTS:
-                events[url] = self._event(Code.WRONG_TILES, one, self._wrong[url])
+        ascending = sorted(heads, key=lambda head: head.size)
+        places = [self._place(head, found) for head in ascending]
+        for head, place in zip(ascending, places, strict=True):
+            events[head.kept.node] = self._status(head, place, found)
         if self._state != before:
             write_durably(self._folder / "state.json", msgspec.json.encode(self._state))
         return [events[url] for url in self._nodes], found
@@ -269,22 +265,31 @@ class Watch:
 
     # --- where a head belongs --------------------------------------------------------------------
 
-    def _placed(self, head: _Head, found: list[Event]) -> Event:
-        """Return what a head is, beside the branches; grow the one that it extends."""
+    def _place(self, head: _Head, found: list[Event]) -> int | None:
+        """Return the branch that a head is of, which grows if need be; None if nobody can tell."""
         number, against, is_compared = self._branch_of(head)
-        if number is None and against:
-            for other, path in against:
-                self._find(Code.FORK, head, other, path, found)
-            if is_compared and len(self._state.branches) < BRANCHES_MAX:
-                self._set_branch(len(self._state.branches), head.kept)
-            return self._on_a_fork(head)
-        if number is None and is_compared:
-            number = 0  # the first head ever
+        for other, path in against:
+            self._find(Code.FORK, head, other, path, found)
+        if number is not None:
+            if head.size > self._state.branches[number].checkpoint().size:
+                self._set_branch(number, head.kept)
+        elif is_compared and len(self._state.branches) < BRANCHES_MAX:
+            number = len(self._state.branches)
             self._set_branch(number, head.kept)
-        branch = None if number is None else self._state.branches[number]
-        if branch is not None and head.size > branch.checkpoint().size:
-            self._set_branch(self._state.branches.index(branch), head.kept)
-        return self._went_back(head, branch, found) or self._harmless(head, is_compared)
+        return number
+
+    def _status(self, head: _Head, place: int | None, found: list[Event]) -> Event:
+        """Return what a node's head is, once all heads have their places."""
+        branch = None if place is None else self._state.branches[place]
+        backwards = self._went_back(head, branch, found)
+        url = head.kept.node
+        if len(self._state.branches) > 1:
+            return self._on_a_fork(head)
+        if backwards is not None:
+            return backwards
+        if url in self._wrong:
+            return self._event(Code.WRONG_TILES, head, self._wrong[url])
+        return self._harmless(head, is_compared=branch is not None)
 
     def _branch_of(
         self, head: _Head
@@ -410,7 +415,7 @@ class Watch:
 
     # --- what is told ----------------------------------------------------------------------------
 
-    def _harmless(self, head: _Head, is_compared: bool) -> Event:
+    def _harmless(self, head: _Head, *, is_compared: bool) -> Event:
         age = self._age_s(head)
         if age is None or age > HEAD_AGE_MAX_S:
             told = "too few tell when they saw it" if age is None else f"cosigned {age} s ago"
