@@ -1,6 +1,7 @@
 """``tally audit compare``: two copies of a ledger, from wherever they are."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from pathlib import Path
 
 import click
 
@@ -9,7 +10,7 @@ from audit.commands.receipt import content_of
 from audit.compare import Comparison, entry_at
 from audit.compare import compare as run_compare
 from ledger.genesis import log_id_of
-from tally.exits import AuditFinding
+from tally.exits import AuditFinding, UsageError
 from tally.output import emit
 
 
@@ -19,10 +20,12 @@ from tally.output import emit
 @click.option("--entries", is_flag=True, help="Read every entry, and believe no tiles.")
 def compare(a: str, b: str, entries: bool) -> None:
     """Say where A and B part: each an API's address, an export, a dump of tiles, a node's store."""
+    if "://" not in a and Path(a).resolve() == Path(b).resolve():
+        raise UsageError(f"{a} and {b} are the same place")
     with ExitStack() as stack:
-        sources = opened(a), opened(b)
-        for one in sources:
-            stack.callback(one.close)
+        first = stack.enter_context(closing(opened(a)))
+        second = stack.enter_context(closing(opened(b)))
+        sources = first, second
         with reading():
             ids = [log_id_of(one.genesis()).hex() for one in sources]
         if ids[0] != ids[1]:
