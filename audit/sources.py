@@ -14,6 +14,7 @@ from ledger.encoding import checkpoint, note, tiles
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.codec import Natural, NotCanonical
 from ledger.encoding.text import MalformedText
+from ledger.encoding.tiles import Tile
 from ledger.entries import GenesisEntry, decode_entry
 from ledger.store.lmdb_store import LmdbReader, Snapshot
 from node import exports
@@ -180,6 +181,16 @@ class TileDump:
                     raise SourceWrong(named.path(), str(error)) from None
         raise SourceLacks(f"{bundle.path()} is not there")
 
+    def tile(self, tile: Tile) -> bytes:
+        """Return a tile of the checkpoint's tree, believed no more than the rest."""
+        full = Tile(level=tile.level, index=tile.index, width=tiles.TILE_WIDTH)
+        for named in (tile, full):
+            path = self._folder / named.path()
+            if path.is_file():
+                with path.open("rb") as file:
+                    return file.read(tile.width * tiles.HASH_BYTES)
+        raise SourceLacks(f"{tile.path()} is not there")
+
     def commits(self, first: int) -> Iterator[Commit]:
         """Yield commits from a height on."""
         path = self._folder / files.COMMITS
@@ -218,6 +229,14 @@ class NodeStore:
     def entries(self, first: int) -> Iterator[bytes]:
         """Yield log entries from a sequence number on."""
         return (value for _, value in self._rows("log", first, self._end.log_size))
+
+    def tile(self, tile: Tile) -> bytes:
+        """Return a tile of the log's tree."""
+        with self._reader.begin() as look:
+            data = look.tile(tile)
+        if not data:
+            raise SourceLacks(f"the store has no {tile.path()}")
+        return data
 
     def commits(self, first: int) -> Iterator[Commit]:
         """Yield commits from a height on."""
@@ -277,6 +296,10 @@ class Api:
         read = self._rows("/v1/exports/log", first, exports.read_entries, lambda at, _: at + 1)
         for _, entry in zip(range(first, self._end.log_size), read, strict=False):
             yield entry
+
+    def tile(self, tile: Tile) -> bytes:
+        """Return a tile of the log's tree."""
+        return self._answer(f"/log/{tile.path()}")
 
     def commits(self, first: int) -> Iterator[Commit]:
         """Yield commits from a height on."""

@@ -21,6 +21,15 @@ def origin_of(network: str, log_id: bytes) -> str:
     return f"tallystick.log/{network}/{log_id.hex()}"
 
 
+def parts_of(origin: str) -> tuple[str, bytes]:
+    """Return network and log id of a log's name; raise ValueError if it is none of ours."""
+    prefix, network, log_id = origin.split("/")
+    found = network, bytes.fromhex(log_id)
+    if prefix != "tallystick.log" or origin_of(*found) != origin:
+        raise ValueError(f"expected tallystick.log/NETWORK/LOG-ID, got {origin!r}")
+    return found
+
+
 def log_key(origin: str, public_key: bytes) -> VerifierKey:
     """Return the key with which a node signs the log's heads."""
     return VerifierKey(name=origin, type=KeyType.ED25519, public_key=public_key)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import msgspec
 
@@ -28,10 +28,10 @@ from ledger.genesis import Genesis, genesis_changes, log_id_of, parse_genesis
 from ledger.rules.governance import VALIDATORS, ValidatorSchedule, validators_at
 from ledger.rules.vouchers import VOUCHERS, Voucher
 from ledger.state_tree import Leaf, Proof
-from ledger.trust import origin_of, policy_of
+from ledger.trust import origin_of, parts_of, policy_of
 from tally.exits import AuditFinding, NotCertain, TallyError, Unreachable, UsageError
 from tally.plain import plain
-from wallet.client import Json, NodeClient
+from wallet.client import Json
 from wallet.profile import Profile, replace_file, trust_path
 
 HEAD_AGE_MAX_S = 120
@@ -69,24 +69,52 @@ class Proven:
     """Who cosigned the head that proves it, of those that the policy names."""
 
 
+class Asked(Protocol):
+    """One server; asking raises TallyError."""
+
+    @property
+    def url(self) -> str:
+        """Return its address."""
+
+    def get_bytes(self, path: str) -> bytes:
+        """Return an answer as it comes."""
+
+    def get_json(self, path: str) -> Json:
+        """Return a JSON document."""
+
+    def genesis(self) -> bytes:
+        """Return the genesis bytes."""
+
+
+class Memory(Protocol):
+    """Where it is kept what was learned."""
+
+    def stored(self) -> Trust | None:
+        """Return it, if there is any."""
+
+    def keep(self, trust: Trust) -> None:
+        """Take its place."""
+
+
 class Verifier:
     """Asks one server, and believes it nothing."""
 
     def __init__(
         self,
         profile: Profile,
-        client: NodeClient,
+        client: Asked,
         *,
+        memory: Memory | None = None,
         now_s: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
         self._now_s = now_s
         self._sleep = sleep
-        self._path = trust_path(profile.name)
+        self._memory = _File(trust_path(profile.name)) if memory is None else memory
         self._log_id = profile.log_id_bytes
         self._origin = origin_of(profile.network, self._log_id)
-        self._trust = _stored(self._path) or Trust(policy=self._first_policy(), head=None)
+        self._trust = self._memory.stored() or Trust(policy=self._first_policy(), head=None)
         self._has_new_cosigners = False
         """Whether a head had lines of cosigners that the policy does not name."""
 
@@ -224,9 +252,10 @@ class Verifier:
 
     def _require_recent(self, head: Accepted) -> None:
         """Refuse a head that no honest cosigner need have seen lately."""
-        liars_max = (len(self.policy.witnesses) - 1) // 3
-        times = sorted((time_s for _, time_s in head.cosigned), reverse=True)
-        age_s = int(self._now_s()) - times[liars_max]
+        seen_s = policy.seen_at_s(self.policy, head)
+        if seen_s is None:
+            self._lie(f"a head of entry {head.checkpoint.size} that too few say when they saw")
+        age_s = int(self._now_s()) - seen_s
         if age_s > HEAD_AGE_MAX_S:
             self._lie(
                 f"an old head: of entry {head.checkpoint.size}, cosigned {age_s} s ago, when "
@@ -294,7 +323,7 @@ class Verifier:
         return policy_of(self._origin, validators_at(schedule, 1)).to_bytes().decode()
 
     def _keep(self, trust: Trust) -> None:
-        replace_file(self._path, msgspec.json.encode(trust))
+        self._memory.keep(trust)
         self._trust = trust
 
     def _lie(self, what: str) -> NoReturn:
@@ -307,20 +336,57 @@ def accept_policy(profile: Profile, data: bytes) -> None:
     origin = origin_of(profile.network, profile.log_id_bytes)
     if any(one.key.name != origin for one in parsed.logs):
         raise UsageError(f"expected the policy of {origin}")
-    path = trust_path(profile.name)
-    known = _stored(path)
+    memory = _File(trust_path(profile.name))
+    known = memory.stored()
     head = None if known is None else known.head
-    replace_file(path, msgspec.json.encode(Trust(policy=data.decode(), head=head)))
+    memory.keep(Trust(policy=data.decode(), head=head))
 
 
-def _stored(path: Path) -> Trust | None:
-    """Return what a profile has learned, or None; raise TallyError if the file is damaged."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Trust)
-    except FileNotFoundError:
-        return None
-    except msgspec.MsgspecError as error:
-        raise TallyError(f"{path} is damaged: {error}; take it from a backup") from None
+def following(known: Policy, client: Asked) -> Policy | None:
+    """Return the policy of the present validators as a server proves it, None if it is the same.
+
+    It is proven under the known one, which is that of one log. Raises TallyError.
+    """
+    origin = known.logs[0].key.name
+    network, log_id = parts_of(origin)
+    profile = Profile(name="none", network=network, log_id=log_id.hex(), nodes=(), dev_seed=None)
+    trust = Trust(policy=known.to_bytes().decode(), head=None)
+    verifier = Verifier(profile, client, memory=_Passing(trust))
+    return verifier.policy if verifier.follow_validators() else None
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file beside the profile."""
+
+    path: Path
+
+    def stored(self) -> Trust | None:
+        """Return what a profile has learned; raise TallyError if the file is damaged."""
+        try:
+            return msgspec.json.decode(self.path.read_bytes(), type=Trust)
+        except FileNotFoundError:
+            return None
+        except msgspec.MsgspecError as error:
+            raise TallyError(f"{self.path} is damaged: {error}; take it from a backup") from None
+
+    def keep(self, trust: Trust) -> None:
+        """Replace the file."""
+        replace_file(self.path, msgspec.json.encode(trust))
+
+
+@dataclass(slots=True)
+class _Passing:
+    """Begins with what is known, and keeps nothing."""
+
+    trust: Trust
+
+    def stored(self) -> Trust | None:
+        """Return what was known at the beginning."""
+        return self.trust
+
+    def keep(self, trust: Trust) -> None:
+        """Do nothing: the verifier has it."""
 
 
 def _schedule_of(genesis: Genesis) -> ValidatorSchedule:

@@ -1,10 +1,14 @@
-"""What several commands are told."""
+"""What several commands are told, and how they read sources."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
-from tally.exits import UsageError
+from audit.sources import Source, SourceLacks, SourceUnreachable, SourceWrong, open_source
+from node.fetch import AddressInvalid
+from tally.exits import AuditFinding, NotFound, Unreachable, UsageError
 
 log_id_option = click.option(
     "--log-id", required=True, help="Which ledger this must be, from a trusted place."
@@ -16,3 +20,26 @@ def log_id_of(text: str) -> bytes:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
         raise UsageError(f"--log-id: expected 64 hex digits, got {text!r}")
     return bytes.fromhex(text)
+
+
+def opened(where: str) -> Source:
+    """Return the source that was named; raise TallyError if it is none."""
+    with reading(where):
+        try:
+            return open_source(where)
+        except AddressInvalid as error:
+            raise UsageError(str(error)) from None
+
+
+@contextmanager
+def reading(where: str = "") -> Iterator[None]:
+    """Turn what is wrong with a source into the errors of commands."""
+    name = f"{where}: " if where else ""
+    try:
+        yield
+    except SourceLacks as error:
+        raise NotFound(f"{name}{error}") from None
+    except SourceWrong as error:
+        raise AuditFinding(f"tampered: {error.field}: {error}") from None
+    except SourceUnreachable as error:
+        raise Unreachable(str(error)) from None

@@ -32,7 +32,7 @@ def policy(node: str | None, at_height: int | None, out: Path) -> None:
     url = (node or load_profile(None).nodes[0].url).rstrip("/")
     query = "" if at_height is None else f"?at_height={at_height}"
     data = b"".join(download(f"{url}/v1/policy{query}", POLICY_BYTES_MAX))
-    found = _policy(data, url)
+    found = policy_of(data, url)
     _write(out, data)
     emit(
         {
@@ -63,13 +63,13 @@ def policy(node: str | None, at_height: int | None, out: Path) -> None:
 def receipt(file: Path, policy_files: tuple[Path, ...], entry_file: Path | None) -> None:
     """Verify a receipt with nothing but the file and a policy; say what it proves."""
     try:
-        found = receipts.parse(_read(file, RECEIPT_BYTES_MAX))
+        found = receipts.parse(read_file(file, RECEIPT_BYTES_MAX))
     except MalformedText as error:
         raise AuditFinding(f"{file} is no receipt: {error}") from None
-    entry = found.extra if entry_file is None else _read(entry_file, ENTRY_BYTES_MAX)
+    entry = found.extra if entry_file is None else read_file(entry_file, ENTRY_BYTES_MAX)
     if not entry:
         raise UsageError("the receipt carries no entry: name the file that has it with --entry")
-    trusted = [_policy(_read(one, POLICY_BYTES_MAX), str(one)) for one in policy_files]
+    trusted = [policy_of(read_file(one, POLICY_BYTES_MAX), str(one)) for one in policy_files]
     emit(_proven(found, entry, _accepted(found, entry, trusted)))
 
 
@@ -104,11 +104,11 @@ def _proven(found: Receipt, entry: bytes, accepted: Accepted) -> dict[str, objec
         "cosigned_by": [name for name, _ in accepted.cosigned],
         "cosigned_from": _moment(min(times)) if times else None,
         "cosigned_to": _moment(max(times)) if times else None,
-        **_content(entry),
+        **content_of(entry),
     }
 
 
-def _content(entry: bytes) -> dict[str, object]:
+def content_of(entry: bytes) -> dict[str, object]:
     """Return what an entry is, for people."""
     try:
         decoded: Entry = decode_entry(entry)
@@ -129,14 +129,16 @@ def _content(entry: bytes) -> dict[str, object]:
     return {"entry": type(decoded).__name__}
 
 
-def _policy(data: bytes, where: str) -> Policy:
+def policy_of(data: bytes, where: str) -> Policy:
+    """Return a policy; raise AuditFinding."""
     try:
         return policies.parse(data)
     except MalformedText as error:
         raise AuditFinding(f"{where}: no policy: {error}") from None
 
 
-def _read(path: Path, bytes_max: int) -> bytes:
+def read_file(path: Path, bytes_max: int) -> bytes:
+    """Return what a file holds; raise UsageError, or AuditFinding if it is too long."""
     try:
         with path.open("rb") as file:
             data = file.read(bytes_max + 1)

@@ -8,19 +8,17 @@ from typing import Any
 
 import click
 
-from audit.commands.options import log_id_of, log_id_option
+from audit.commands.options import log_id_of, log_id_option, opened
 from audit.replay import Level, Plan, WorkFolderWrong
 from audit.replay import replay as run_replay
 from audit.roots import StateRoots
-from audit.sources import SourceLacks, SourceUnreachable, SourceWrong, entries_in, open_source
+from audit.sources import SourceUnreachable, entries_in
 from audit.verdicts import Incomplete as VerdictIncomplete
 from audit.verdicts import Tampered
 from audit.verdicts import Unverifiable as VerdictUnverifiable
-from node.fetch import AddressInvalid
 from tally.exits import (
     AuditFinding,
     Incomplete,
-    NotFound,
     Unreachable,
     Unverifiable,
     UsageError,
@@ -85,16 +83,7 @@ def replay(
 
 def _replayed(where: str, plan: Plan, folder: Path, *, is_kept: bool) -> dict[str, object]:
     """Return what a replay found to be sound; raise the error of its verdict."""
-    try:
-        source = open_source(where)
-    except AddressInvalid as error:
-        raise UsageError(str(error)) from None
-    except SourceLacks as error:
-        raise NotFound(f"{where}: {error}") from None
-    except SourceWrong as error:
-        raise AuditFinding(f"tampered: {error.field}: {error}") from None
-    except SourceUnreachable as error:
-        raise Unreachable(str(error)) from None
+    source = opened(where)
     try:
         is_seen = sys.stderr.isatty()
         progress: Any = click.progressbar(

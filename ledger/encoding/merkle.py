@@ -89,27 +89,33 @@ def verify_consistency(
         return False
     if size1 == size2:
         return not proof and root1 == root2
-    if not proof:
-        return False
-    # The part of the old tree below its lowest complete right edge is shared as it is.
+    # A first tree that is perfect is a part of the second one: the proof leaves out its root.
+    path = (root1, *proof) if size1 & (size1 - 1) == 0 else proof
+    return prefix_roots(size1=size1, size2=size2, path=path) == (root1, root2)
+
+
+def prefix_roots(*, size1: int, size2: int, path: Sequence[bytes]) -> tuple[bytes, bytes] | None:
+    """Return the roots at two sizes, 0 < size1 < size2, that a path makes; None at another length.
+
+    The path is a consistency proof that starts with a subtree of the first tree in any case. Within
+    a tree that has the second root, the first root can be no other.
+    """
+    assert 0 < size1 < size2
+    # What lies below the lowest complete right edge of the first tree is shared as it is.
     shift = (size1 & -size1).bit_length() - 1
     inner = ((size1 - 1) ^ (size2 - 1)).bit_length() - shift
     border = ((size1 - 1) >> (inner + shift)).bit_count()
-    if size1 == 1 << shift:
-        seed, path = root1, list(proof)
-    else:
-        seed, path = proof[0], list(proof[1:])
-    if len(path) != inner + border:
-        return False
+    if len(path) != 1 + inner + border:
+        return None
     mask = (size1 - 1) >> shift
-    old = new = seed
-    for level, sibling in enumerate(path):
+    old = new = path[0]
+    for level, sibling in enumerate(path[1:]):
         if level >= inner or (mask >> level) & 1:
             old = node_hash(sibling, old)
             new = node_hash(sibling, new)
         else:
             new = node_hash(new, sibling)
-    return old == root1 and new == root2
+    return old, new
 
 
 def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:

@@ -147,6 +147,16 @@ def accept(policy: Policy, signed: Note) -> Accepted:
     return Accepted(checkpoint=claimed, log=signers[0], cosigned=cosigned)
 
 
+def seen_at_s(policy: Policy, accepted: Accepted) -> int | None:
+    """Return when some honest witness saw a head at the earliest; None if too few tell (Y12.4).
+
+    Of n witnesses f = ⌊(n − 1)/3⌋ may lie, so the (f + 1)-th latest time counts.
+    """
+    times = sorted((time_s for _, time_s in accepted.cosigned), reverse=True)
+    liars_max = (len(policy.witnesses) - 1) // 3
+    return times[liars_max] if 0 <= liars_max < len(times) else None
+
+
 def parse(data: bytes) -> Policy:
     """Return the policy that a file writes. Raises MalformedPolicy with the number of the line."""
     if len(data) > POLICY_BYTES_MAX:

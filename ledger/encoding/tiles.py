@@ -222,19 +222,45 @@ def inclusion_proof(node: Node, *, index: int, size: int) -> list[bytes]:
 def consistency_proof(node: Node, *, size1: int, size2: int) -> list[bytes]:
     """Return the proof that the first tree is a prefix of the second (RFC 6962, 2.1.2)."""
     assert 0 < size1 <= size2
-    proof = []
+    start, path = _way_to(node, size1, size2)
+    # What starts at 0 is the whole first tree, whose root the reader has.
+    return [_range_root(node, start, size1), *path] if start else path
+
+
+def prefix_path(node: Node, *, size1: int, size2: int) -> list[bytes]:
+    """Return what makes both roots (``merkle.prefix_roots``), read from the second tree."""
+    assert 0 < size1 < size2
+    start, path = _way_to(node, size1, size2)
+    return [_range_root(node, start, size1), *path]
+
+
+def _way_to(node: Node, size1: int, size2: int) -> tuple[int, list[bytes]]:
+    """Return where the last subtree of the first tree starts, and the hashes beside the way."""
+    path = []
     start, end = 0, size2
     while end != size1:
         split = _split(start, end)
         if size1 <= split:
-            proof.append(_range_root(node, split, end))
+            path.append(_range_root(node, split, end))
             end = split
         else:
-            proof.append(_range_root(node, start, split))
+            path.append(_range_root(node, start, split))
             start = split
-    if start:  # else what is left is the first tree, whose root the reader has
-        proof.append(_range_root(node, start, end))
-    return proof[::-1]
+    return start, path[::-1]
+
+
+def first_difference(node1: Node, node2: Node, *, size: int) -> int | None:
+    """Return the first of ``size`` entries that two trees have otherwise; None if there is none."""
+    if root(node1, size=size) == root(node2, size=size):
+        return None
+    start, end = 0, size
+    while end - start > 1:
+        split = _split(start, end)
+        if _range_root(node1, start, split) == _range_root(node2, start, split):
+            start = split
+        else:
+            end = split
+    return start
 
 
 def _split(start: int, end: int) -> int:

@@ -1,0 +1,230 @@
+"""``tally audit watch`` and ``misbehaviour``: whether a log tells everybody the same, and proof."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from audit.commands.receipt import policy_of, read_file
+from audit.findings import Webhook
+from audit.watch import (
+    HARMLESS,
+    NODES_MAX,
+    Code,
+    Event,
+    Watch,
+    described,
+    document_of,
+)
+from audit.web import Web
+from ledger.encoding import misbehaviour as proofs
+from ledger.encoding.crypto import sha256
+from ledger.encoding.misbehaviour import MISBEHAVIOUR_BYTES_MAX, NotAccepted, NothingProven
+from ledger.encoding.policy import POLICY_BYTES_MAX, Policy
+from ledger.encoding.text import MalformedText
+from node.fetch import AddressInvalid, client_of
+from node.lock import FolderInUse, held
+from tally.exits import AuditFinding, Incomplete, TallyError, Unreachable, UsageError
+from tally.output import Mode, current_mode, emit, emit_each, say
+from tally.plain import Plain
+from wallet.profile import config_folder, load_profile
+
+COLUMNS = ("time", "event", "node", "sentence", "file")
+WEBHOOK_BYTES_MAX = 4 * 1024
+WEBHOOK_TRIES = 3
+"""How often ``--once`` calls a webhook that does not answer."""
+
+policies_option = click.option(
+    "--policy",
+    "policy_files",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    multiple=True,
+    required=True,
+    help="Whom to believe; of several, one is enough.",
+)
+
+
+@click.command()
+@click.argument("nodes", nargs=-1)
+@policies_option
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder that keeps the last heads, followed policies and findings.",
+)
+@click.option("--every", type=click.IntRange(1, 86_400), default=10, show_default=True)
+@click.option(
+    "--webhook-file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="A file with the address to POST findings to: in arguments others would see it.",
+)
+@click.option("--once", is_flag=True, help="One round, with an exit code that tells.")
+def watch(
+    nodes: tuple[str, ...],
+    policy_files: tuple[Path, ...],
+    state: Path | None,
+    every: int,
+    webhook_file: Path | None,
+    once: bool,
+) -> None:
+    """Compare the heads of NODES with each other and with those seen before, for ever.
+
+    Without NODES it watches those of the profile. A fork or a rollback is proven in a file.
+    """
+    if current_mode() is Mode.JSON and not once:
+        raise UsageError("an endless stream is no document: use -o ndjson, or --once")
+    trusted = [policy_of(read_file(one, POLICY_BYTES_MAX), str(one)) for one in policy_files]
+    origin = _origin(trusted)
+    urls = _addresses(nodes or tuple(one.url for one in load_profile(None).nodes))
+    folder = state or config_folder() / "watch" / sha256(origin.encode()).hex()[:16]
+    address = None if webhook_file is None else _address_in(webhook_file)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            stack.enter_context(held(folder / "lock"))
+            web = Web()
+            stack.callback(web.close)
+            watching = Watch(urls, trusted, folder, web)
+            webhook = None if address is None else Webhook(address, web, watching.findings)
+            if once:
+                _once(watching, webhook, origin)
+            else:
+                emit_each(_for_ever(watching, webhook, every), COLUMNS)
+    except FolderInUse as error:
+        raise UsageError(str(error)) from None
+    except OSError as error:
+        if error.filename is None:
+            raise  # perhaps it is stdout's
+        raise TallyError(f"can't keep what was seen in {folder}: {error.strerror}") from None
+
+
+def _once(watching: Watch, webhook: Webhook | None, origin: str) -> None:
+    """Do one round; return if all is well, else raise the error that says what is not."""
+    statuses, found = watching.round()
+    undelivered = None
+    for _ in range(WEBHOOK_TRIES if webhook else 0):
+        assert webhook is not None
+        undelivered = webhook.deliver(int(time.time())) or undelivered
+        if webhook.has_all():
+            undelivered = None
+            break
+        time.sleep(max(0, webhook.due_s - int(time.time())))
+    facts: dict[str, Plain] = {
+        "origin": origin,
+        "branches": [{"size": one.size, "root": one.root} for one in watching.branches()],
+        "nodes": [document_of(one) for one in statuses],
+        "findings": [document_of(one) for one in found],
+        "webhook": undelivered,
+    }
+    faults = found + [one for one in statuses if one.code not in HARMLESS]
+    worst = [one for one in faults if one.code is not Code.UNCOMPARED]
+    if worst:
+        sentences = dict.fromkeys(f"{one.node}: {one.sentence}" for one in worst)
+        raise AuditFinding("; ".join(sentences), details=facts)
+    if all(one.code is Code.UNREACHABLE for one in statuses):
+        reasons = "; ".join(f"{one.node}: {one.sentence}" for one in statuses)
+        raise Unreachable(f"no node answers with a head: {reasons}", details=facts)
+    if faults:
+        sentences = dict.fromkeys(f"{one.node}: {one.sentence}" for one in faults)
+        raise Incomplete("; ".join(sentences), details=facts)
+    answered = sum(one.code is not Code.UNREACHABLE for one in statuses)
+    verdict = f"one log: {answered} of {len(statuses)} nodes answer, and no head contradicts"
+    emit({"verdict": verdict, **facts})
+
+
+def _for_ever(watching: Watch, webhook: Webhook | None, every: int) -> Iterator[dict[str, Plain]]:
+    """Yield what changes about the nodes, and what is found."""
+    known = len(watching.findings.names())
+    if known:
+        say(f"{known} findings from before stand in the state folder")
+    codes: dict[str, Code] = {}
+    while True:
+        began = time.monotonic()
+        statuses, found = watching.round()
+        for event in found:
+            yield _row(event)
+        for event in statuses:
+            if codes.get(event.node) is not event.code:
+                codes[event.node] = event.code
+                yield _row(event)
+        # The webhook is called while the round's pause lasts: a long pause must not delay it.
+        while True:
+            if webhook is not None and (trouble := webhook.deliver(int(time.time()))):
+                say(trouble)
+            left = every - (time.monotonic() - began)
+            if left <= 0:
+                break
+            time.sleep(min(left, 1) if webhook is not None and not webhook.has_all() else left)
+
+
+def _row(event: Event) -> dict[str, Plain]:
+    """Return the line of an event; the proof stands in its file."""
+    document = document_of(event)
+    document.pop("proof", None)
+    return {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **document}
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@policies_option
+def misbehaviour(file: Path, policy_files: tuple[Path, ...]) -> None:
+    """Verify a proof of misbehaviour with nothing but the file and policies; say whose it is."""
+    trusted = [policy_of(read_file(one, POLICY_BYTES_MAX), str(one)) for one in policy_files]
+    try:
+        found = proofs.judge(proofs.parse(read_file(file, MISBEHAVIOUR_BYTES_MAX)), trusted)
+    except MalformedText as error:
+        raise AuditFinding(f"{file} is no proof of misbehaviour: {error}") from None
+    except (NotAccepted, NothingProven) as error:
+        raise AuditFinding(f"{file} proves nothing: {error}") from None
+    emit(
+        {
+            "verdict": f"proven: a {found.fault} of the log {found.first.origin}",
+            "fault": str(found.fault),
+            "origin": found.first.origin,
+            "smaller_size": found.first.size,
+            "smaller_root": found.first.root,
+            "larger_size": found.second.size,
+            "larger_root": found.second.root,
+            "cosigned_both": [one.name for one in found.signers if one.first_s is not None],
+            "signers": [described(one) for one in found.signers],
+        }
+    )
+
+
+def _origin(trusted: list[Policy]) -> str:
+    """Return the one log that some policies are about; raise UsageError."""
+    origins = sorted({log.key.name for one in trusted for log in one.logs})
+    if len(origins) != 1:
+        named = ", ".join(origins) or "none"
+        raise UsageError(f"--policy: expected policies of one log, got {named}")
+    return origins[0]
+
+
+def _addresses(urls: tuple[str, ...]) -> list[str]:
+    """Return addresses of nodes, each once; raise UsageError."""
+    found = list(dict.fromkeys(url.rstrip("/") for url in urls))
+    if len(found) > NODES_MAX:
+        raise UsageError(f"expected at most {NODES_MAX} nodes, got {len(found)}")
+    for url in found:
+        _require(url, "a node's address")
+    return found
+
+
+def _address_in(path: Path) -> str:
+    """Return the webhook's address, which is never shown; raise UsageError."""
+    try:
+        address = read_file(path, WEBHOOK_BYTES_MAX).decode("ascii").strip()
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: expected an address in ASCII") from None
+    if not address.startswith(("http://", "https://")) or not address.isprintable():
+        raise UsageError(f"{path}: expected one address, http:// or https://")
+    return address
+
+
+def _require(url: str, what: str) -> None:
+    try:
+        client_of(url).close()
+    except AddressInvalid as error:
+        raise UsageError(f"{what}: {error}") from None

@@ -1,0 +1,193 @@
+"""Proof that keys of a log misbehaved: two heads that nobody honest signs both (spec Y13).
+
+It needs nothing but itself and a policy. Which fault it claims, its form says: heads of one size
+fork; so do heads of two sizes with a path; without one they were cosigned in the wrong order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ledger.encoding import checkpoint, merkle, note, policy
+from ledger.encoding.checkpoint import Checkpoint
+from ledger.encoding.note import NOTE_BYTES_MAX, BadSignature, KeyType, NotSigned, VerifierKey
+from ledger.encoding.policy import Accepted, Policy, QuorumMissing, UntrustedLog
+from ledger.encoding.text import MalformedText, base64_of, parse_hash
+
+PATH_MAX = 64
+"""Longest path: the depth of the largest tree, and the subtree that it starts with."""
+MISBEHAVIOUR_BYTES_MAX = 2 * NOTE_BYTES_MAX + 4 * 1024
+"""Longest file: two notes and a path."""
+
+_HEADER = "tallystick.log/misbehaviour@v1"
+
+
+class MalformedMisbehaviour(MalformedText):
+    """The bytes are no file of Y13.1."""
+
+
+class NotAccepted(ValueError):
+    """No policy at hand accepts a head: what it says binds nobody."""
+
+
+class NothingProven(ValueError):
+    """Both heads are signed, and an honest signer may have signed both."""
+
+
+class Fault(StrEnum):
+    """What was done."""
+
+    FORK = "fork"
+    """Two trees of which none is the beginning of the other."""
+    ROLLBACK = "rollback"
+    """A smaller tree was cosigned after a larger one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misbehaviour:
+    """Claims that heads contradict each other; nothing is known before ``judge``."""
+
+    first: note.Note
+    """The head of the smaller tree; of two of one size that with the smaller root."""
+    second: note.Note
+    path: tuple[bytes, ...] = ()
+    """Of the second tree, makes its root and another one at the first's size (Y13.2)."""
+
+    def to_bytes(self) -> bytes:
+        """Return the file, which ``parse`` takes back."""
+        lines = "".join(f"{line}\n" for line in [_HEADER, *map(base64_of, self.path)])
+        notes = self.first.to_bytes() + b"\n" + self.second.to_bytes()
+        data = f"{lines}\n".encode() + notes
+        assert parse(data) == self
+        return data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """A key, and when it cosigned the two heads: None for a log's own key."""
+
+    name: str
+    """The policy's name of a cosigner; the origin for a log's key."""
+    key: VerifierKey
+    first_s: int | None
+    second_s: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What is proven."""
+
+    fault: Fault
+    first: Checkpoint
+    second: Checkpoint
+    signers: tuple[Signer, ...]
+    """Of a fork: every key at hand that signed both. Of a rollback: the keys that did it."""
+
+
+def of(first: note.Note, second: note.Note, path: Sequence[bytes] = ()) -> Misbehaviour:
+    """Return the file about two heads in either order; the path is of the larger one."""
+    one, other = sorted((first, second), key=lambda signed: _order(checkpoint.parse(signed.text)))
+    return Misbehaviour(first=one, second=other, path=tuple(path))
+
+
+def parse(data: bytes) -> Misbehaviour:
+    """Return the proof that a file writes. Raises MalformedMisbehaviour."""
+    if len(data) > MISBEHAVIOUR_BYTES_MAX:
+        raise MalformedMisbehaviour(
+            f"expected at most {MISBEHAVIOUR_BYTES_MAX} bytes, got {len(data)}"
+        )
+    # A checkpoint has no empty line: each of the two notes has the one before its signatures.
+    parts = data.split(b"\n\n")
+    if len(parts) != 5:
+        raise MalformedMisbehaviour(f"expected a head and two notes, got {len(parts)} parts")
+    # The head is ASCII; anything else is no line of it.
+    header, *lines = parts[0].decode("ascii", "replace").split("\n")
+    if header != _HEADER:
+        raise MalformedMisbehaviour(f"expected {_HEADER}")
+    if len(lines) > PATH_MAX:
+        raise MalformedMisbehaviour("no tree is that deep")
+    try:
+        path = tuple(map(parse_hash, lines))
+        notes = [
+            note.parse(parts[1] + b"\n\n" + parts[2] + b"\n"),
+            note.parse(parts[3] + b"\n\n" + parts[4]),
+        ]
+        first, second = (checkpoint.parse(one.text) for one in notes)
+    except MalformedText as error:
+        raise MalformedMisbehaviour(str(error)) from None
+    if first.origin != second.origin:
+        raise MalformedMisbehaviour("the heads are of two logs")
+    if _order(first) >= _order(second):
+        raise MalformedMisbehaviour("expected two heads, first that of the smaller tree")
+    if path and not 0 < first.size < second.size:
+        raise MalformedMisbehaviour("a path between trees that have none")
+    return Misbehaviour(first=notes[0], second=notes[1], path=path)
+
+
+def judge(found: Misbehaviour, trusted: Sequence[Policy]) -> Judgement:
+    """Return what a file proves under some policies; one of them has to accept each head (Y13.3).
+
+    Raises NotAccepted or NothingProven.
+    """
+    first, second = (accept_any(trusted, one).checkpoint for one in (found.first, found.second))
+    signers = _signers_of_both(found, trusted)
+    if first.size == second.size:
+        fault = Fault.FORK
+    elif found.path:
+        roots = merkle.prefix_roots(size1=first.size, size2=second.size, path=found.path)
+        if roots is None or roots[1] != second.root:
+            raise NothingProven("the path does not lead to the root of the larger tree")
+        if roots[0] == first.root:
+            raise NothingProven("the smaller tree is the beginning of the larger one")
+        fault = Fault.FORK
+    else:
+        fault = Fault.ROLLBACK
+        signers = tuple(
+            one
+            for one in signers
+            if one.first_s is not None and one.second_s is not None and one.first_s > one.second_s
+        )
+        if not signers:
+            raise NothingProven("no key cosigned the smaller tree after the larger one")
+    return Judgement(fault=fault, first=first, second=second, signers=signers)
+
+
+def accept_any(trusted: Sequence[Policy], signed: note.Note) -> Accepted:
+    """Return what the first policy that accepts a head says of it; raise NotAccepted."""
+    refused: dict[str, None] = {}
+    for one in trusted:
+        try:
+            return policy.accept(one, signed)
+        except (MalformedText, BadSignature, UntrustedLog, QuorumMissing) as error:
+            refused[str(error)] = None
+    raise NotAccepted("; ".join(refused) or "no policy is given")
+
+
+def _order(head: Checkpoint) -> tuple[int, bytes]:
+    return head.size, head.root
+
+
+def _signers_of_both(found: Misbehaviour, trusted: Sequence[Policy]) -> tuple[Signer, ...]:
+    """Return every key of the policies that signed both heads, once each."""
+    both: dict[VerifierKey, Signer] = {}
+    origin = checkpoint.parse(found.first.text).origin
+    for one in trusted:
+        names = {witness.key: witness.name for witness in one.witnesses}
+        names |= {log.key: origin for log in one.logs if log.key.name == origin}
+        first, second = _signed_by(found.first, names), _signed_by(found.second, names)
+        for key, first_s in first.items():
+            if key in second:
+                signer = Signer(name=names[key], key=key, first_s=first_s, second_s=second[key])
+                both.setdefault(key, signer)
+    return tuple(both.values())
+
+
+def _signed_by(signed: note.Note, keys: dict[VerifierKey, str]) -> dict[VerifierKey, int | None]:
+    """Return which keys signed a head and when; keys with a line that fails prove nothing."""
+    try:
+        verified = note.verify(signed, keys)
+    except (BadSignature, NotSigned):
+        return {}
+    return {
+        one.key: one.time_s if one.key.type is KeyType.COSIGNATURE else None for one in verified
+    }
