@@ -9,13 +9,12 @@ kept beside the profile: the policy of later validators, and the largest head se
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
 import msgspec
 
 from ledger import state_tree
-from ledger.encoding import checkpoint, codec, merkle, note, policy, receipt, tiles
+from ledger.encoding import codec, merkle, note, policy, receipt, tiles
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.codec import NotCanonical
 from ledger.encoding.note import BadSignature
@@ -29,29 +28,23 @@ from ledger.rules.governance import VALIDATORS, ValidatorSchedule, validators_at
 from ledger.rules.vouchers import VOUCHERS, Voucher
 from ledger.state_tree import Leaf, Proof
 from ledger.trust import origin_of, parts_of, policy_of
-from tally.exits import AuditFinding, NotCertain, TallyError, Unreachable, UsageError
+from tally.exits import AuditFinding, NotCertain, Unreachable
 from tally.plain import plain
 from wallet.client import Json
-from wallet.profile import Profile, replace_file, trust_path
+from wallet.learned import Learned, Memory, Passing, memory_of
+from wallet.profile import Profile
 
 HEAD_AGE_MAX_S = 120
 """Heads are cosigned anew every 30 seconds; one that is older than this is an old one."""
 PATIENCE_S = 20.0
 """A change is provable within some ten seconds; after this the wallet gives up."""
 PAUSE_S = 0.5
+CHANGES_MAX = 5
+"""Changes of one voucher while it is proven, before the wallet gives up."""
 
 
 class DishonestServer(AuditFinding):
     """What a server says is not what the log says; the sentence says which lie it is."""
-
-
-class Trust(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a profile has learned: the file beside it."""
-
-    policy: str
-    """A C2SP tlog-policy."""
-    head: str | None
-    """The largest head seen, a signed note."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +60,45 @@ class Proven:
     head: Checkpoint
     cosigned: tuple[str, ...]
     """Who cosigned the head that proves it, of those that the policy names."""
+
+
+class _Shown(msgspec.Struct):
+    """A single record as a server shows it."""
+
+    item: Json
+    sequence: int
+
+
+class _Leaf(msgspec.Struct):
+    key: str
+    value_hash: str
+
+
+class _MadeProof(msgspec.Struct):
+    """A proof as a server gives it (Y12.3)."""
+
+    value: str | None
+    siblings: list[str]
+    leaf: _Leaf | None
+    receipt: str
+
+    def value_bytes(self) -> bytes | None:
+        """Return the value as it is stored; raise ValueError."""
+        if self.value is None:
+            return None
+        value = bytes.fromhex(self.value)
+        if len(value) < 8:
+            raise ValueError("a value without its sequence number")
+        return value
+
+    def proof(self) -> Proof:
+        """Return the way to the root; raise ValueError."""
+        leaf = None
+        if self.leaf is not None:
+            value_hash = bytes.fromhex(self.leaf.value_hash)
+            leaf = Leaf(key=self.leaf.key.encode("ascii"), value_hash=value_hash)
+        siblings = tuple(bytes.fromhex(one) for one in self.siblings)
+        return Proof(siblings=siblings, leaf=leaf)
 
 
 class Asked(Protocol):
@@ -86,16 +118,6 @@ class Asked(Protocol):
         """Return the genesis bytes."""
 
 
-class Memory(Protocol):
-    """Where it is kept what was learned."""
-
-    def stored(self) -> Trust | None:
-        """Return it, if there is any."""
-
-    def keep(self, trust: Trust) -> None:
-        """Take its place."""
-
-
 class Verifier:
     """Asks one server, and believes it nothing."""
 
@@ -111,17 +133,19 @@ class Verifier:
         self._client = client
         self._now_s = now_s
         self._sleep = sleep
-        self._memory = _File(trust_path(profile.name)) if memory is None else memory
+        self._memory = memory_of(profile) if memory is None else memory
         self._log_id = profile.log_id_bytes
         self._origin = origin_of(profile.network, self._log_id)
-        self._trust = self._memory.stored() or Trust(policy=self._first_policy(), head=None)
-        self._has_new_cosigners = False
-        """Whether a head had lines of cosigners that the policy does not name."""
+        self._learned = self._memory.stored() or Learned(policy=self._first_policy())
 
     @property
     def policy(self) -> Policy:
         """Return whom this wallet believes."""
-        return policy.parse(self._trust.policy.encode())
+        return self._learned.trusted()
+
+    def seen(self) -> Checkpoint | None:
+        """Return the largest head that this profile has seen."""
+        return self._learned.seen()
 
     def record(self, key: bytes, claimed_sequence: int | None = None) -> Proven:
         """Return what a record is proven to be.
@@ -155,31 +179,38 @@ class Verifier:
 
         Raises NotFound if there is none, DishonestServer if the log says something else.
         """
-        answer = self._client.get_json(f"/v1/vouchers/{number}")
+        item, sequence = self._shown(number)
+        for _ in range(CHANGES_MAX):
+            found = self.record(VOUCHERS.key(number), sequence)
+            if found.value is None or found.sequence < sequence:
+                self._lie(f"a voucher {number} that the log does not have")
+            if found.sequence > sequence:  # it may have changed between the two answers
+                before, (item, sequence) = sequence, self._shown(number)
+                if sequence < found.sequence:
+                    self._lie(
+                        f"voucher {number} as of entry {before}, and hides that entry "
+                        f"{found.sequence} changed it"
+                    )
+            if found.sequence == sequence:
+                self.follow_validators()
+                return self._agreed(number, item, found.value), found
+        raise NotCertain(f"voucher {number} changes faster than it can be proven; ask again")
+
+    def _shown(self, number: str) -> tuple[Json, int]:
+        """Return a voucher as the server shows it, and the entry that it says changed it."""
         try:
-            item: Json = dict(answer["item"])
-            sequence = int(answer["sequence"])
-        except (KeyError, TypeError, ValueError):
-            self._lie("a voucher that is malformed")
-        found = self.record(VOUCHERS.key(number), sequence)
-        if found.value is None or found.sequence < sequence:
-            self._lie(f"a voucher {number} that the log does not have")
-        if found.sequence > sequence:
-            # It may have changed between the two answers: then both agree now.
-            answer = self._client.get_json(f"/v1/vouchers/{number}")
-            if answer.get("sequence") != found.sequence:
-                self._lie(
-                    f"voucher {number} as of entry {sequence}, and hides that entry "
-                    f"{found.sequence} changed it"
-                )
-            item = dict(answer["item"])
-        if self._has_new_cosigners:
-            self.follow_validators()
-        proven = plain(codec.decode_stored(Voucher, found.value))
-        for name, value in proven.items():
-            if item.get(name) != value:
-                self._lie(f"a voucher {number} with {name} {item.get(name)}, the log has {value}")
-        return item, found
+            shown = msgspec.convert(self._client.get_json(f"/v1/vouchers/{number}"), _Shown)
+        except msgspec.ValidationError as error:
+            self._lie(f"a voucher that is malformed: {error}")
+        return shown.item, shown.sequence
+
+    def _agreed(self, number: str, item: Json, value: bytes) -> Json:
+        """Return what a server shows of a voucher, if the log says the same."""
+        proven = plain(codec.decode_stored(Voucher, value))
+        for name, true in proven.items():
+            if item.get(name) != true:
+                self._lie(f"a voucher {number} with {name} {item.get(name)}, the log has {true}")
+        return {**item, **proven}
 
     def receipt(self, data: bytes) -> tuple[Receipt, Accepted]:
         """Return a receipt that holds and its head; raise DishonestServer."""
@@ -196,10 +227,11 @@ class Verifier:
     def _proven(self, key: bytes) -> Proven:
         answer = self._client.get_json(f"/v1/proofs/{key.decode('ascii')}")
         try:
-            value, proof, data = _parts(answer)
-        except (KeyError, TypeError, ValueError):
-            self._lie("a proof that is malformed")
-        carried, head = self.receipt(data)
+            made = msgspec.convert(answer, _MadeProof)
+            value, proof = made.value_bytes(), made.proof()
+        except (msgspec.ValidationError, ValueError) as error:
+            self._lie(f"a proof that is malformed: {error}")
+        carried, head = self.receipt(made.receipt.encode())
         if carried.index != head.checkpoint.size - 1:
             # Each head ends with the newest root (Y10.3): any other record's would be an old state.
             self._lie(f"an old state: the root by entry {carried.index} is not the newest")
@@ -235,31 +267,47 @@ class Verifier:
             signed = note.parse(data)
             accepted = policy.accept(self.policy, signed)
         except (MalformedText, BadSignature, UntrustedLog, QuorumMissing) as error:
-            self._lie(f"a head that this wallet does not trust: {error}")
+            self._lie(
+                f"a head that this wallet does not trust: {error}. If the validators have changed "
+                "much since it looked last: `tally profile trust --policy`"
+            )
         if accepted.checkpoint.origin != self._origin:
             self._lie(f"the head of another log, {accepted.checkpoint.origin}")
         self._require_recent(accepted)
-        self._require_extends(accepted.checkpoint)
-        known = {(one.key.name, one.key.id) for one in self.policy.witnesses}
-        self._has_new_cosigners = any(
-            line.name.startswith(f"{self._origin}/") and (line.name, line.key_id) not in known
-            for line in signed.signatures
-        )
-        seen = self.seen()
-        if seen is None or accepted.checkpoint.size > seen.size:
-            self._keep(Trust(policy=self._trust.policy, head=data.decode()))
+        self._remember(accepted.checkpoint, data.decode())
         return accepted
 
+    def _remember(self, head: Checkpoint, signed: str) -> None:
+        """Refuse a head that contradicts the largest one seen; keep it if it is larger."""
+        for _ in range(CHANGES_MAX):
+            known = self._learned = self._memory.stored() or self._learned
+            self._require_extends(head)  # it may ask the server: nobody else waits for that
+            with self._memory.alone():
+                now = self._memory.stored() or known
+                if now.head != known.head:
+                    continue  # another process has seen more
+                seen = known.seen()
+                if seen is None or head.size > seen.size:
+                    self._keep(msgspec.structs.replace(now, head=signed))
+                return
+        raise NotCertain("other commands use this profile all the time; try again")
+
     def _require_recent(self, head: Accepted) -> None:
-        """Refuse a head that no honest cosigner need have seen lately."""
+        """Refuse a head unless a quorum cosigned it lately."""
         seen_s = policy.seen_at_s(self.policy, head)
         if seen_s is None:
             self._lie(f"a head of entry {head.checkpoint.size} that too few say when they saw")
         age_s = int(self._now_s()) - seen_s
+        if age_s < -HEAD_AGE_MAX_S:
+            self._lie(
+                f"a head of the future: cosigned {-age_s} s from now, unless this machine's clock "
+                "is slow"
+            )
         if age_s > HEAD_AGE_MAX_S:
             self._lie(
-                f"an old head: of entry {head.checkpoint.size}, cosigned {age_s} s ago, when "
-                f"{HEAD_AGE_MAX_S} s is the longest that an honest server is behind"
+                f"an old head: of entry {head.checkpoint.size}, cosigned {age_s} s ago by this "
+                f"machine's clock, when {HEAD_AGE_MAX_S} s is the longest that an honest server is "
+                "behind"
             )
 
     def _require_extends(self, head: Checkpoint) -> None:
@@ -289,29 +337,29 @@ class Verifier:
     def _tile(self, tile: Tile) -> bytes:
         return self._client.get_bytes(f"/log/{tile.path()}")
 
-    def seen(self) -> Checkpoint | None:
-        """Return the largest head that this profile has seen."""
-        if self._trust.head is None:
-            return None
-        return checkpoint.parse(note.parse(self._trust.head.encode()).text)
-
     # --- what is kept ----------------------------------------------------------------------------
 
     def follow_validators(self) -> bool:
         """Take over the policy of the present validators, if they changed; return whether.
 
         The change is proven under the policy in force. After a change of more than a third at once
-        no head satisfies the old policy: then a policy has to come from where one trusts it.
+        no head satisfies the old policy: then a policy has to come from where one trusts it. One
+        that was given by hand stays.
         """
+        if self._learned.is_given:
+            return False
         found = self.record(VALIDATORS.key("all"))
-        self._has_new_cosigners = False
         if found.value is None:
             self._lie("a ledger without validators")
         schedule: ValidatorSchedule = codec.decode_stored(ValidatorSchedule, found.value)
-        made = policy_of(self._origin, validators_at(schedule, found.height + 2)).to_bytes()
-        if made.decode() == self._trust.policy:
-            return False
-        self._keep(Trust(policy=made.decode(), head=self._trust.head))
+        made = (
+            policy_of(self._origin, validators_at(schedule, found.height + 2)).to_bytes().decode()
+        )
+        with self._memory.alone():
+            known = self._learned = self._memory.stored() or self._learned
+            if made == known.policy or known.is_given or found.height < known.as_of:
+                return False
+            self._keep(msgspec.structs.replace(known, policy=made, as_of=found.height))
         return True
 
     def _first_policy(self) -> str:
@@ -322,24 +370,12 @@ class Verifier:
         schedule = _schedule_of(parse_genesis(data))
         return policy_of(self._origin, validators_at(schedule, 1)).to_bytes().decode()
 
-    def _keep(self, trust: Trust) -> None:
-        self._memory.keep(trust)
-        self._trust = trust
+    def _keep(self, learned: Learned) -> None:
+        self._memory.keep(learned)
+        self._learned = learned
 
     def _lie(self, what: str) -> NoReturn:
         raise DishonestServer(f"{self._client.url} serves {what}")
-
-
-def accept_policy(profile: Profile, data: bytes) -> None:
-    """Believe a policy from now on; raise MalformedText, or UsageError if it is of another log."""
-    parsed = policy.parse(data)
-    origin = origin_of(profile.network, profile.log_id_bytes)
-    if any(one.key.name != origin for one in parsed.logs):
-        raise UsageError(f"expected the policy of {origin}")
-    memory = _File(trust_path(profile.name))
-    known = memory.stored()
-    head = None if known is None else known.head
-    memory.keep(Trust(policy=data.decode(), head=head))
 
 
 def following(known: Policy, client: Asked) -> Policy | None:
@@ -350,43 +386,9 @@ def following(known: Policy, client: Asked) -> Policy | None:
     origin = known.logs[0].key.name
     network, log_id = parts_of(origin)
     profile = Profile(name="none", network=network, log_id=log_id.hex(), nodes=(), dev_seed=None)
-    trust = Trust(policy=known.to_bytes().decode(), head=None)
-    verifier = Verifier(profile, client, memory=_Passing(trust))
+    learned = Learned(policy=known.to_bytes().decode())
+    verifier = Verifier(profile, client, memory=Passing(learned))
     return verifier.policy if verifier.follow_validators() else None
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A file beside the profile."""
-
-    path: Path
-
-    def stored(self) -> Trust | None:
-        """Return what a profile has learned; raise TallyError if the file is damaged."""
-        try:
-            return msgspec.json.decode(self.path.read_bytes(), type=Trust)
-        except FileNotFoundError:
-            return None
-        except msgspec.MsgspecError as error:
-            raise TallyError(f"{self.path} is damaged: {error}; take it from a backup") from None
-
-    def keep(self, trust: Trust) -> None:
-        """Replace the file."""
-        replace_file(self.path, msgspec.json.encode(trust))
-
-
-@dataclass(slots=True)
-class _Passing:
-    """Begins with what is known, and keeps nothing."""
-
-    trust: Trust
-
-    def stored(self) -> Trust | None:
-        """Return what was known at the beginning."""
-        return self.trust
-
-    def keep(self, trust: Trust) -> None:
-        """Do nothing: the verifier has it."""
 
 
 def _schedule_of(genesis: Genesis) -> ValidatorSchedule:
@@ -396,18 +398,3 @@ def _schedule_of(genesis: Genesis) -> ValidatorSchedule:
         if key == VALIDATORS.key("all") and isinstance(record, ValidatorSchedule)
     )
     return schedule
-
-
-def _parts(answer: Json) -> tuple[bytes | None, Proof, bytes]:
-    """Return value, proof and receipt of an answer; raise KeyError, TypeError or ValueError."""
-    leaf: Any = answer["leaf"]
-    proof = Proof(
-        siblings=tuple(bytes.fromhex(one) for one in answer["siblings"]),
-        leaf=None
-        if leaf is None
-        else Leaf(key=leaf["key"].encode("ascii"), value_hash=bytes.fromhex(leaf["value_hash"])),
-    )
-    value = None if answer["value"] is None else bytes.fromhex(answer["value"])
-    if value is not None and len(value) < 8:
-        raise ValueError("a value without its sequence number")
-    return value, proof, answer["receipt"].encode()

@@ -148,13 +148,18 @@ def accept(policy: Policy, signed: Note) -> Accepted:
 
 
 def seen_at_s(policy: Policy, accepted: Accepted) -> int | None:
-    """Return when some honest witness saw a head at the earliest; None if too few tell (Y12.4).
+    """Return the latest time such that a quorum cosigned then or later; None if none did (Y12.4).
 
-    Of n witnesses f = ⌊(n − 1)/3⌋ may lie, so the (f + 1)-th latest time counts.
+    So it takes a quorum to make an old head look new, as it takes one to make a head.
     """
-    times = sorted((time_s for _, time_s in accepted.cosigned), reverse=True)
-    liars_max = (len(policy.witnesses) - 1) // 3
-    return times[liars_max] if 0 <= liars_max < len(times) else None
+    names: dict[str, None] = {}
+    for time_s, name in sorted(
+        ((time_s, name) for name, time_s in accepted.cosigned), reverse=True
+    ):
+        names[name] = None
+        if is_quorum(policy, names.keys()):
+            return time_s
+    return None
 
 
 def parse(data: bytes) -> Policy:

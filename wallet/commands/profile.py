@@ -13,6 +13,7 @@ from tally.exits import Unreachable, UsageError
 from tally.output import emit, say
 from wallet.client import NodeClient
 from wallet.commands.typed import HASH
+from wallet.learned import accept_policy, forget_policy
 from wallet.profile import (
     NodeAddress,
     Profile,
@@ -23,7 +24,7 @@ from wallet.profile import (
     save_profile,
     use_profile,
 )
-from wallet.verified import Verifier, accept_policy
+from wallet.verified import Verifier
 
 COLUMNS = ("profile", "default", "network", "log_id", "nodes")
 
@@ -116,9 +117,17 @@ def list_() -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Believe this from now on: from somebody you trust, after validators changed at once.",
 )
-def trust(name: str | None, *, file: Path | None) -> None:
-    """Show whom the wallet believes about the log, or take it over from a file."""
+@click.option(
+    "--follow", is_flag=True, help="Believe again whom the log names, after --policy did not."
+)
+def trust(name: str | None, *, file: Path | None, follow: bool) -> None:
+    """Show whom the wallet believes about the log, or take it over from a file.
+
+    A policy that was given stays until another one is; else the wallet follows the validators.
+    """
     profile = load_profile(name)
+    if follow:
+        forget_policy(profile)
     if file is not None:
         data = file.read_bytes()[: POLICY_BYTES_MAX + 1]
         try:
