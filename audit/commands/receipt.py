@@ -33,6 +33,8 @@ def policy(node: str | None, at_height: int | None, out: Path) -> None:
     query = "" if at_height is None else f"?at_height={at_height}"
     data = b"".join(download(f"{url}/v1/policy{query}", POLICY_BYTES_MAX))
     found = policy_of(data, url)
+    if not found.logs:
+        raise AuditFinding(f"{url}: a policy that names no log")
     _write(out, data)
     emit(
         {
@@ -95,15 +97,15 @@ def _accepted(found: Receipt, entry: bytes, trusted: list[Policy]) -> Accepted:
 
 def _proven(found: Receipt, entry: bytes, accepted: Accepted) -> dict[str, object]:
     head = accepted.checkpoint
-    times = [time_s for _, time_s in accepted.cosigned]
+    times = sorted(time_s for _, time_s in accepted.cosigned)
     return {
         "verdict": f"the log {head.origin} holds this as its entry {found.index}",
         "sequence": found.index,
         "log_size": head.size,
         "log_root": head.root,
         "cosigned_by": [name for name, _ in accepted.cosigned],
-        "cosigned_from": _moment(min(times)) if times else None,
-        "cosigned_to": _moment(max(times)) if times else None,
+        # The middle one: fewer than half of a quorum lie, and theirs may be any time.
+        "cosigned_about": _moment(times[len(times) // 2]) if times else None,
         **content_of(entry),
     }
 
@@ -157,4 +159,8 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _moment(time_s: int) -> str:
-    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="seconds")
+    """Return a time for people; seconds since 1970 if no calendar has it."""
+    try:
+        return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return f"{time_s} s"

@@ -47,6 +47,8 @@ class Prover:
     """Whose log key signs the heads."""
     seconds_ago: int = 0
     """How old the cosignatures say they are."""
+    ages_s: tuple[int, ...] = ()
+    """The same of each cosigner, if they differ."""
     state: dict[bytes, bytes] = field(default_factory=dict)
     """As of the last root."""
     rooted: int = 0
@@ -75,13 +77,14 @@ class Prover:
 
     def signed(self, head: Checkpoint) -> note.Note:
         """Return a head with the signature of a log key and all cosignatures."""
-        text, time_s = head.text(), int(time.time()) - self.seconds_ago
+        text, now_s = head.text(), int(time.time())
+        ages_s = self.ages_s or (self.seconds_ago,) * len(self.cosigners)
         lines = [note.sign(text, name=self.origin, seed=seed(self.signer, "log"))]
         lines += [
             note.cosign(
-                text, name=f"{self.origin}/{one}", seed=seed(one, "cosigner"), time_s=time_s
+                text, name=f"{self.origin}/{one}", seed=seed(one, "cosigner"), time_s=now_s - age_s
             )
-            for one in self.cosigners
+            for one, age_s in zip(self.cosigners, ages_s, strict=True)
         ]
         return note.Note(text=text, signatures=tuple(lines))
 

@@ -1,15 +1,20 @@
 """A wallet believes no server: what a dishonest one says is refused, and named."""
 
+import base64
 import copy
 import json
 import random
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.crypto import sha256
+from ledger.encoding.note import KeyType, VerifierKey
 from ledger.rules.vouchers import VOUCHERS
+from tally.exits import NotCertain
 from tests.wallet.fake_node import FakeNode, Reply, problem
 from tests.wallet.terminal import FIRST, Tally
 from wallet import verified
@@ -170,6 +175,167 @@ def test_a_server_without_a_head_is_not_certain(
     node.replies[PROOF] = problem(503, "proof_pending", "no head is published yet", retryable=True)
     assert minted("voucher", "proof", FIRST) == 5
     assert "no head is published yet" in minted.err
+
+
+def cosigned_at(node: FakeNode, *ages_s: int) -> None:
+    """Let the heads' cosigners say that they saw them so many seconds ago, one after the other."""
+    node.prover.ages_s = ages_s
+
+
+def test_a_head_is_new_only_if_a_quorum_says_so(minted: Tally, node: FakeNode) -> None:
+    """One of three cosigners, the server itself, is no quorum: the others' lines are of before."""
+    old, old_proof = answer(node, SHOWN), None
+    cosigned_at(node, 36_000, 36_000, 0)
+    old_proof = answer(node, PROOF)
+    spend(minted)
+    say(node, SHOWN, old)
+    say(node, PROOF, old_proof)
+    assert "an old head: of entry" in told(minted, "voucher", "proof", FIRST)
+
+
+@pytest.mark.parametrize("off_s", [-(10**9), -300, 10**9, 300])
+def test_a_clock_that_is_off_is_named(
+    minted: Tally, node: FakeNode, profile: Profile, off_s: int
+) -> None:
+    verifier = Verifier(profile, NodeClient(node.url), now_s=lambda: time.time() + off_s)
+    with pytest.raises(DishonestServer, match="this machine's clock"):
+        verifier.head()
+
+
+def test_a_voucher_that_changes_all_the_time_accuses_nobody(
+    minted: Tally, node: FakeNode, profile: Profile
+) -> None:
+    class Busy(NodeClient):
+        spent = 0
+        most = 2
+
+        def get_json(self, path: str, **query: str | int | None) -> dict[str, Any]:
+            if path != SHOWN:
+                return super().get_json(path, **query)
+            if self.spent:
+                self.spend()
+            answered = super().get_json(path, **query)
+            self.spend()
+            return answered
+
+        def spend(self) -> None:
+            """Change the voucher, if it has not been changed often enough."""
+            if Busy.spent < Busy.most:
+                Busy.spent += 1
+                spend(minted, f"order-{Busy.spent}")
+
+    item, found = Verifier(profile, Busy(node.url)).voucher(FIRST)
+    assert item["available"] == 100_000_000 - 2 * 100_000
+    assert found.sequence == answer(node, SHOWN)["sequence"]
+    Busy.most = 99
+    with pytest.raises(NotCertain, match="changes faster"):
+        Verifier(profile, Busy(node.url)).voucher(FIRST)
+
+
+MALFORMED: dict[str, Any] = {
+    "receipt": 5,
+    "leaf": {"key": 5, "value_hash": "00"},
+    "siblings": "none",
+    "value": "00",
+}
+
+
+@pytest.mark.parametrize("field", MALFORMED)
+def test_a_malformed_proof_is_a_finding(minted: Tally, node: FakeNode, field: str) -> None:
+    say(node, PROOF, answer(node, PROOF) | {field: MALFORMED[field]})
+    assert "serves a proof that is malformed" in told(minted, "voucher", "proof", FIRST)
+
+
+def test_a_malformed_voucher_is_a_finding(minted: Tally, node: FakeNode) -> None:
+    for sequence in ("1", True, 1.5, None):
+        say(node, SHOWN, answer(node, SHOWN) | {"sequence": sequence})
+        assert "a voucher that is malformed" in told(minted, "voucher", "proof", FIRST)
+        del node.replies[SHOWN]
+    lie = answer(node, SHOWN)
+    lie["item"]["available"] = 100_000_000.0
+    say(node, SHOWN, lie)
+    shown = minted.json("voucher", "show", FIRST, "--verify")
+    assert isinstance(shown["available_fen"], int), "what is shown is the proven record"
+
+
+def test_what_another_log_of_the_same_name_left_behind_counts_for_nothing(
+    minted: Tally, node: FakeNode, profile: Profile
+) -> None:
+    minted.must("voucher", "proof", FIRST)
+    path = trust_path(profile.name)
+    other = path.read_text().replace(node.log_id.hex(), "ab" * 32)
+    path.write_text(json.dumps({"policy": rekeyed(json.loads(other)["policy"]), "head": None}))
+    minted.must("voucher", "proof", FIRST)
+    assert node.log_id.hex() in path.read_text()
+
+
+def rekeyed(text: str) -> str:
+    """Return a policy whose keys have the ids that their new names give them."""
+    lines = []
+    for line in text.splitlines():
+        words = line.split(" ")
+        for number, word in enumerate(words):
+            if word.count("+") >= 2:
+                name, _, encoded = word.split("+", 2)
+                public = base64.b64decode(encoded)
+                key = VerifierKey(name=name, type=KeyType(public[0]), public_key=public[1:])
+                words[number] = key.text()
+        lines.append(" ".join(words))
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("field", ["policy", "head"])
+def test_a_damaged_file_of_what_was_learned_is_named(
+    minted: Tally, profile: Profile, field: str
+) -> None:
+    minted.must("voucher", "proof", FIRST)
+    path = trust_path(profile.name)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: "junk"}))
+    assert minted("voucher", "proof", FIRST) == 1
+    assert f"{path} is damaged" in minted.err
+
+
+def test_who_learned_less_takes_nothing_back(
+    minted: Tally, node: FakeNode, profile: Profile
+) -> None:
+    """Two commands at once: the slower one has an older head in its hand."""
+    old_head = node.answer("GET", "/log/checkpoint", b"").body
+
+    class Slow(NodeClient):
+        def get_bytes(self, path: str, **query: str | int | None) -> bytes:
+            return old_head if path == "/log/checkpoint" else super().get_bytes(path, **query)
+
+    slow = Verifier(profile, Slow(node.url))
+    spend(minted)
+    seen = Verifier(profile, NodeClient(node.url)).head().checkpoint
+    with pytest.raises(DishonestServer, match="this wallet has seen"):
+        slow.head()
+    assert Verifier(profile, NodeClient(node.url)).seen() == seen
+
+
+def test_a_given_policy_stays_and_one_that_tells_nothing_is_refused(
+    minted: Tally, node: FakeNode, profile: Profile, tmp_path: Path
+) -> None:
+    learned = Verifier(profile, NodeClient(node.url)).policy.to_bytes().decode()
+    given = tmp_path / "given.policy"
+    strict = learned.replace("group validators 3", "group all 3").replace(
+        "quorum validators", "quorum all"
+    )
+    given.write_text(strict)
+    minted.must("profile", "trust", "--policy", str(given))
+    minted.must("voucher", "proof", FIRST)
+    assert json.loads(trust_path(profile.name).read_text())["policy"] == strict
+    minted.must("profile", "trust", "--follow")
+    minted.must("voucher", "proof", FIRST)
+    assert json.loads(trust_path(profile.name).read_text())["policy"] == learned
+    for text in (
+        "".join(line for line in learned.splitlines(True) if line[:3] == "log") + "quorum none\n",
+        "".join(line for line in learned.splitlines(True) if line[:3] != "log"),
+        "junk",
+    ):
+        given.write_text(text)
+        assert minted("profile", "trust", "--policy", str(given)) == 2, text
+    minted.must("voucher", "proof", FIRST)
 
 
 def test_the_absence_of_a_record_is_proven(minted: Tally, node: FakeNode, profile: Profile) -> None:

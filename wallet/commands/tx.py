@@ -193,10 +193,14 @@ def receipt(transaction: str, *, out: Path, session: Session) -> None:
 
     def fetched(node: NodeClient) -> tuple[bytes, Receipt, Accepted]:
         data = node.get_bytes(f"/v1/receipts/{transaction}")
-        return data, *Verifier(session.profile, node).receipt(data)
+        verifier = Verifier(session.profile, node)
+        found, head = verifier.receipt(data)
+        verifier.follow_validators()
+        return data, found, head
 
     data, found, head = session.nodes.ask(fetched)
-    if _id_in(found.extra) != transaction.lower():
+    entry = _transaction_in(found.extra)
+    if entry is None or parse(entry.signed).id.hex() != transaction.lower():
         raise DishonestServer("the receipt is of another transaction")
     try:
         out.write_bytes(data)
@@ -206,6 +210,8 @@ def receipt(transaction: str, *, out: Path, session: Session) -> None:
         {
             "file": str(out),
             "transaction": transaction,
+            "status": "refused" if entry.code else "final",
+            "code": entry.code,
             "sequence": found.index,
             "log_size": head.checkpoint.size,
             "cosigned_by": [name for name, _ in head.cosigned],
@@ -226,10 +232,10 @@ def simulate(file: Path, *, keys: tuple[str, ...], session: Session) -> None:
     emit_effect(accepted(session.nodes.ask(lambda node: node.simulate(raw))))
 
 
-def _id_in(entry: bytes) -> str | None:
-    """Return the id of the transaction that an entry of the log holds."""
+def _transaction_in(raw: bytes) -> TransactionEntry | None:
+    """Return the transaction that an entry of the log holds."""
     try:
-        decoded = decode_entry(entry)
-        return parse(decoded.signed).id.hex() if isinstance(decoded, TransactionEntry) else None
+        entry = decode_entry(raw)
+        return entry if isinstance(entry, TransactionEntry) else None
     except NotCanonical:
         return None
