@@ -10,11 +10,19 @@ import pytest
 from ledger.encoding import note
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.crypto import public_key, sha256
-from ledger.encoding.note import KeyType, VerifierKey
+from ledger.encoding.note import NOTE_BYTES_MAX, KeyType, VerifierKey
 from ledger.trust import cosigner_key, log_key
 from node import heads
 from node.durable import write_durably
-from node.heads import ANSWER_BYTES_MAX, Head, Publisher, Target
+from node.heads import (
+    ANSWER_BYTES_MAX,
+    Head,
+    HeadFollower,
+    ProofBetween,
+    Publisher,
+    Target,
+)
+from node.port import Busy
 from tests.builders import seed
 
 ORIGIN = "tallystick.log/dev-test/" + "0b" * 32
@@ -36,11 +44,13 @@ def key_of(party: str) -> VerifierKey:
     return cosigner_key(ORIGIN, party, public)
 
 
-def line_of(party: str, head: Checkpoint, *, signer: str | None = None) -> bytes:
+def line_of(
+    party: str, head: Checkpoint, *, signer: str | None = None, time_s: int = NOW_S
+) -> bytes:
     """Return a cosignature; ``signer`` has the seed, if it is another's."""
     key = key_of(party)
     made = note.cosign(
-        head.text(), name=key.name, seed=seed(signer or party, "cosigner"), time_s=1_000
+        head.text(), name=key.name, seed=seed(signer or party, "cosigner"), time_s=time_s
     )
     return made.line().encode()
 
@@ -69,7 +79,9 @@ async def answering(answer: Answer) -> AsyncIterator[str]:
         try:
             while True:
                 front = (await reader.readuntil(b"\r\n\r\n")).lower()
-                length = int(front.split(b"content-length:")[1].split(b"\r\n")[0])
+                length = 0
+                if b"content-length:" in front:
+                    length = int(front.split(b"content-length:")[1].split(b"\r\n")[0])
                 status, body = await answer(await reader.readexactly(length))
                 writer.write(b"HTTP/1.1 %d x\r\ncontent-length: %d\r\n\r\n" % (status, len(body)))
                 writer.write(body)
@@ -98,7 +110,7 @@ def honest(party: str) -> Answer:
     return answer
 
 
-async def proof_between(old_size: int, size: int) -> tuple[bytes, ...]:
+async def no_proof(old_size: int, size: int) -> tuple[bytes, ...]:
     """Return no proof: nobody here looks."""
     return ()
 
@@ -106,16 +118,21 @@ async def proof_between(old_size: int, size: int) -> tuple[bytes, ...]:
 class Publishing:
     """A publisher with its cosigners, in a folder."""
 
-    def __init__(self, folder: Path, answers: dict[str, Answer]) -> None:
+    def __init__(
+        self, folder: Path, answers: dict[str, Answer], proof_between: ProofBetween
+    ) -> None:
         self.path = folder / "checkpoint"
         self.answers = answers
+        self.proof_between = proof_between
+        self.pauses: dict[int, float] = {}
+        """Seconds until the next head, if not a few."""
 
     async def run(
         self, sizes: tuple[int, ...], until: Callable[[], bool], *, absent: str = ""
     ) -> None:
         """Publish heads until something is so."""
         async with asyncio.timeout(HANG_GUARD_S):
-            publisher = Publisher(self.path, proof_between, lambda: NOW_S)
+            publisher = Publisher(self.path, self.proof_between, lambda: NOW_S)
             try:
                 await self._run(publisher, sizes, until, absent)
             finally:
@@ -134,7 +151,7 @@ class Publishing:
             )
             for size in sizes:
                 publisher.publish(head_of(size))
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(self.pauses.get(size, 0.05))
             while not until():
                 await asyncio.sleep(0.02)
 
@@ -177,9 +194,12 @@ def run(
     *,
     sizes: tuple[int, ...] = (5,),
     absent: str = "",
+    proof_between: ProofBetween = no_proof,
+    pauses: dict[int, float] | None = None,
 ) -> Publishing:
     """Publish heads until something is so."""
-    publishing = Publishing(folder, answers)
+    publishing = Publishing(folder, answers, proof_between)
+    publishing.pauses = pauses or {}
     asyncio.run(publishing.run(sizes, lambda: until(publishing), absent=absent))
     return publishing
 
@@ -234,6 +254,9 @@ LIES: dict[str, Answer] = {
     "another size for ever": says(409, b"3\n"),
     "no size": says(409, b"three\n"),
     "a refusal": says(503, b"later\n"),
+    "a line of the future": says(200, line_of("chengdu", checkpoint_of(6), time_s=2**63 - 1)),
+    "a line of the past": says(200, line_of("chengdu", checkpoint_of(6), time_s=0)),
+    "a size beyond all logs": says(409, b"9223372036854775807\n"),
     "nothing, slowly": _hangs,
 }
 
@@ -270,6 +293,128 @@ def test_who_is_elsewhere_is_met_there(tmp_path: Path) -> None:
 def test_a_published_head_waits_for_no_liar_who_is_ahead(tmp_path: Path) -> None:
     answers = {party: honest(party) for party in ("guiyang", "hefei")}
     run(tmp_path, answers | {"chengdu": says(409, b"900\n")}, lambda one: len(one.cosigned()) == 3)
+
+
+def test_who_once_named_a_size_beyond_the_log_is_asked_again(tmp_path: Path) -> None:
+    answers = [(409, b"9223372036854775807\n")]
+
+    async def mended(body: bytes) -> tuple[int, bytes]:
+        return answers.pop() if answers else await honest("chengdu")(body)
+
+    others = {"chengdu": mended, "guiyang": honest("guiyang")}
+    run(tmp_path, others, lambda one: "chengdu" in one.cosigned(), sizes=(5, 6))
+
+
+def test_a_node_that_is_busy_goes_on_publishing_later(tmp_path: Path) -> None:
+    refusals = [3]
+
+    async def busy(old_size: int, size: int) -> tuple[bytes, ...]:
+        refusals[0] -= 1
+        if refusals[0] >= 0:
+            raise Busy("behind with its work")
+        return ()
+
+    others = {party: honest(party) for party in PARTIES if party != OWN}
+    run(tmp_path, others, lambda one: len(one.cosigned()) == 4, proof_between=busy)
+
+
+def test_who_was_away_is_asked_at_once_about_each_new_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pause that has grown is not kept: a cosigner may be just a moment behind each head."""
+    monkeypatch.setattr(heads, "RETRY_MAX_S", HANG_GUARD_S * 10)
+    asked: list[bytes] = []
+    cosigned: list[bytes] = []
+
+    async def a_moment_behind(body: bytes) -> tuple[int, bytes]:
+        head = body.partition(b"\n\n")[2]
+        is_away, is_new = b"\n5\n" in head, head not in asked
+        asked.append(head)
+        if is_away or is_new:
+            return 503, b"behind\n"
+        cosigned.append(head)
+        return await honest("chengdu")(body)
+
+    others = {"chengdu": a_moment_behind, "guiyang": honest("guiyang")}
+    run(
+        tmp_path,
+        others,
+        lambda one: "chengdu" in one.cosigned(),
+        sizes=(5, *range(6, 40)),
+        pauses={5: 1.5},
+    )
+    assert len(set(cosigned)) > 10, "not the last head alone, which had all the time"
+
+
+def test_no_smaller_head_than_before_the_start_is_published(tmp_path: Path) -> None:
+    others = {party: honest(party) for party in PARTIES if party != OWN}
+    run(tmp_path, others, lambda one: len(one.cosigned()) == 4, sizes=(9,))
+    before = (tmp_path / "checkpoint").read_bytes()
+    looks = [0]
+
+    def a_while(one: Publishing) -> bool:
+        looks[0] += 1
+        assert one.path.read_bytes() == before
+        return looks[0] > 20
+
+    run(tmp_path, others, a_while, sizes=(5,))
+    run(tmp_path, others, lambda one: b"\n10\n" in one.path.read_bytes(), sizes=(10,))
+
+
+class Server:
+    """A node whose head an observer takes over."""
+
+    def __init__(self) -> None:
+        self.head = b""
+
+    async def answer(self, body: bytes) -> tuple[int, bytes]:
+        """Return the head."""
+        return (200, self.head) if self.head else (404, b"")
+
+
+def signed(size: int) -> bytes:
+    """Return a head with all its lines."""
+    made = head_of(size)
+    lines = [*made.log_lines]
+    for party in PARTIES:
+        lines += note.parse_signatures(line_of(party, made.checkpoint))
+    return note.Note(text=made.checkpoint.text(), signatures=tuple(lines)).to_bytes()
+
+
+def test_an_observer_takes_over_what_is_of_its_own_log_and_goes_forward_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heads, "FOLLOW_EVERY_S", 0.02)
+    path, server, asked = tmp_path / "checkpoint", Server(), []
+
+    async def own(data: bytes) -> tuple[bytes, ...]:
+        asked.append(data)
+        return () if data == signed(8) else (data,)  # of another log, or beyond the store
+
+    async def follow() -> None:
+        async with asyncio.timeout(HANG_GUARD_S), answering(server.answer) as url:
+            follower = HeadFollower(path, own)
+            follower.set_urls(("http://127.0.0.1:1", url))
+            await asyncio.sleep(0.2)
+            assert not path.exists(), "there is none"
+            for size, expected in ((5, 5), (8, 5), (7, 7), (6, 7), (9, 9)):
+                server.head, seen = signed(size), len(asked)
+                while len(asked) < seen + 3 and not is_at(size):
+                    await asyncio.sleep(0.02)
+                assert is_at(expected)
+            server.head = b"x" * (NOTE_BYTES_MAX + 1)
+            await asyncio.sleep(0.2)
+            follower.set_urls(())
+            server.head, seen = signed(12), len(asked)
+            await asyncio.sleep(0.2)
+            assert len(asked) == seen, "it validates now"
+            await follower.stop()
+
+    def is_at(size: int) -> bool:
+        return path.exists() and path.read_bytes() == signed(size)
+
+    asyncio.run(follow())
+    assert is_at(9)
 
 
 def test_an_outside_witness_adds_its_line_and_counts_for_nothing(tmp_path: Path) -> None:
