@@ -67,7 +67,7 @@ def loaded_network(folder: Path) -> Iterator[Live]:
         signed_s = time.monotonic() - started
         asyncio.run(asyncio.wait_for(load.post_all(transfers, IN_FLIGHT), LOADED_WITHIN_S))
         print(f"signed {ENTRIES} in {signed_s:.0f} s, final in {time.monotonic() - started:.0f} s")
-        last = cluster.head("shanghai").log_size
+        last = cluster.wait_same_head().log_size
         after = _heads(cluster, trusted, size=last, cosigned=len(cluster.parties))
         yield Live(
             cluster=cluster,
@@ -96,7 +96,7 @@ def _heads(cluster: Cluster, trusted: Policy, *, size: int, cosigned: int) -> di
 
 
 def save(live: Live, folder: Path, *, receipts: int) -> None:
-    """Write what the node's libraries are to check: policy, heads, receipts of some transfers."""
+    """Write what libraries of strangers are to check: policy, heads, receipts of some transfers."""
     cluster = live.cluster
     (folder / "heads").mkdir(parents=True)
     (folder / "receipts").mkdir()
