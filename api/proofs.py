@@ -18,6 +18,7 @@ from ledger.entries import ClosingEntry, decode_entry
 from ledger.state_tree import Proof
 from ledger.store.lmdb_store import Snapshot
 from ledger.store.rows import BlockRow
+from tally.plain import Plain
 
 BLOCKS_BACK_MAX = 10_000
 """Blocks that are looked at for the last one with a state root: some seconds' worth."""
@@ -92,6 +93,22 @@ def state_proof(snapshot: Snapshot, head: Note, key: bytes) -> StateProof:
         height=root.height,
         receipt=receipt_of(snapshot, head, sequence),
     )
+
+
+def document_of(found: StateProof) -> dict[str, Plain]:
+    """Return what ``/v1/proofs`` answers (Y12.3)."""
+    leaf = found.proof.leaf
+    return {
+        "key": found.key.decode("ascii"),
+        "value": None if found.value is None else found.value.hex(),
+        "siblings": [sibling.hex() for sibling in found.proof.siblings],
+        "leaf": None
+        if leaf is None
+        else {"key": leaf.key.decode("ascii"), "value_hash": leaf.value_hash.hex()},
+        "state_root": found.root.hex(),
+        "state_height": found.height,
+        "receipt": found.receipt.to_bytes().decode("utf-8"),
+    }
 
 
 def _rooted(snapshot: Snapshot) -> tuple[int, ClosingEntry]:

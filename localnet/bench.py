@@ -90,7 +90,7 @@ def _ms(us: int) -> str:
 
 def run_bench(*, seconds: int, in_flight: int) -> Report:
     """Return the figures of one run on a network of its own, which is removed afterwards."""
-    verification_us = _time_verification()
+    verification_us = time_verification() // 1000
     with tempfile.TemporaryDirectory(prefix="tallystick-bench-") as folder:
         fsync_us = _time_fsync(Path(folder))
         network = LocalNetwork.create(
@@ -146,8 +146,8 @@ def _measure(
     )
 
 
-def _time_verification(rounds: int = 20) -> int:
-    """Return the CPU time of one verification in microseconds: the median of some rounds."""
+def time_verification(rounds: int = 20) -> int:
+    """Return the CPU time of one verification in nanoseconds: the median of some rounds."""
     seed, message = bytes(range(32)), b"m" * 250
     key, signature = crypto.public_key(seed), crypto.sign(seed, message)
     times = []
@@ -155,7 +155,7 @@ def _time_verification(rounds: int = 20) -> int:
         before = time.thread_time_ns()
         for _ in range(VERIFICATIONS // 20):
             assert crypto.verify(key, message, signature)
-        times.append((time.thread_time_ns() - before) // (VERIFICATIONS // 20) // 1000)
+        times.append((time.thread_time_ns() - before) // (VERIFICATIONS // 20))
     return max(1, statistics.median_low(times))
 
 
@@ -289,13 +289,27 @@ class Load:
         async def sample() -> None:
             while time.monotonic() < until:
                 await asyncio.sleep(SAMPLE_EVERY_S)
-                self.verification_us.append(_time_verification(1))
+                self.verification_us.append(time_verification(1) // 1000)
 
         await asyncio.gather(
             sample(),
             *(worker(self._ports[index % len(self._ports)]) for index in range(in_flight)),
         )
         return times
+
+    async def post_all(self, transfers: list[Signed], in_flight: int) -> None:
+        """Post transfers, ``in_flight`` at a time; return once all are final."""
+        waiting = iter(transfers)
+
+        async def worker(port: int) -> None:
+            connection = await Connection.open(port)
+            for signed in waiting:
+                await connection.post(signed)
+            connection.close()
+
+        await asyncio.gather(
+            *(worker(self._ports[index % len(self._ports)]) for index in range(in_flight))
+        )
 
     async def _final(self, signed: Signed) -> None:
         connection = await Connection.open(self._ports[0])

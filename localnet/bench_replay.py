@@ -92,7 +92,7 @@ def _acts(transfers: int) -> Iterator[list[Act]]:
         carried_from=(),
     )
     yield [Act(operation=one, signers=shanghai) for one in (publish, fund)]
-    yield [Act(operation=_enrol(number), signers=shanghai) for number in range(FIRMS)]
+    yield [Act(operation=enrol(number), signers=shanghai) for number in range(FIRMS)]
     rows = tuple(
         MintRow(holder=firm(number), amount=FACE_FEN, commitment=()) for number in range(FIRMS)
     )
@@ -101,7 +101,8 @@ def _acts(transfers: int) -> Iterator[list[Act]]:
         yield [_transfer(n) for n in range(first, min(first + BLOCK_TRANSACTIONS, transfers))]
 
 
-def _enrol(number: int) -> Record:
+def enrol(number: int) -> Record:
+    """Return the enrolment of a firm."""
     key = public_key(firm(number), "owner")
     return Enrol(
         city="shanghai",

@@ -65,6 +65,10 @@ if grep -rqs 'mark\.browser' tests --include='*.py' && ! want_chromium; then
 fi
 command -v strace >/dev/null || debian strace "the crash images"
 command -v strace >/dev/null || left_out="$left_out crash images (no strace);"
+# Verifiers that strangers wrote run in the larger sizes alone.
+[ -z "${1-}" ] || for tool in go npm; do
+    command -v "$tool" >/dev/null || left_out="$left_out strangers' verifiers (no $tool);"
+done
 # -n 2: the machine this is measured on has two cores.
 check "tests" pytest -q -n 2 -m "not cluster and not browser$long"
 if grep -rqs -e 'mark\.cluster' -e 'mark\.browser' tests --include='*.py'; then

@@ -20,7 +20,7 @@ PACKAGES = (
 SKIPPED_FOLDERS = {"__pycache__", "build", "dist", "node_modules"}
 TEXT_ENDINGS = {
     *(".py", ".md", ".txt", ".in", ".toml", ".sh", ".json", ".html", ".css", ".js", ".po"),
-    *("", ".yml", ".yaml", ".csv"),
+    *("", ".yml", ".yaml", ".csv", ".go", ".mod", ".sum", ".mjs"),
 }
 
 IMPURE_MODULES = {

@@ -5,7 +5,7 @@ from fastapi.responses import Response
 
 from api import documents, schemas
 from api.problems import Problem
-from api.proofs import StateProof, head_within, receipt_of, state_proof
+from api.proofs import document_of, head_within, receipt_of, state_proof
 from api.reads import head_of, moment_at
 from api.routes.log import CHECKPOINT_MEDIA_TYPE, read_checkpoint
 from api.services import Services, json, services_of
@@ -13,7 +13,6 @@ from ledger.rules.governance import VALIDATORS, validators_at
 from ledger.rules.vouchers import VOUCHERS
 from ledger.state_tree import KEY_BYTES_MAX
 from ledger.trust import origin_of, policy_of
-from tally.plain import Plain
 
 POLICY_MEDIA_TYPE = CHECKPOINT_MEDIA_TYPE
 
@@ -76,19 +75,4 @@ async def voucher(request: Request, voucher: schemas.SerialPath) -> Response:
 def _proof(services: Services, key: bytes) -> Response:
     published = read_checkpoint(services.checkpoint)
     with services.reader.begin() as snapshot:
-        return json(_document(state_proof(snapshot, head_within(published, snapshot), key)))
-
-
-def _document(found: StateProof) -> dict[str, Plain]:
-    leaf = found.proof.leaf
-    return {
-        "key": found.key.decode("ascii"),
-        "value": None if found.value is None else found.value.hex(),
-        "siblings": [sibling.hex() for sibling in found.proof.siblings],
-        "leaf": None
-        if leaf is None
-        else {"key": leaf.key.decode("ascii"), "value_hash": leaf.value_hash.hex()},
-        "state_root": found.root.hex(),
-        "state_height": found.height,
-        "receipt": found.receipt.to_bytes().decode("utf-8"),
-    }
+        return json(document_of(state_proof(snapshot, head_within(published, snapshot), key)))

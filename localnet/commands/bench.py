@@ -1,9 +1,12 @@
 """``tally bench``: measure this machine."""
 
 import click
+import msgspec
 
 from localnet.bench import run_bench
+from localnet.bench_proofs import run_proofs_bench
 from localnet.bench_replay import run_replay_bench
+from tally.exits import UsageError
 from tally.output import Mode, current_mode, emit
 
 
@@ -53,3 +56,18 @@ def replay(transfers: int) -> None:
             "memory_kib": {name: timing.memory_kib for name, timing in bench.parts.items()},
         }
     )
+
+
+@group.command()
+@click.option("--vouchers", type=click.IntRange(1, 1_000_000), default=100_000, show_default=True)
+@click.option("--samples", type=click.IntRange(10, 100_000), default=2_000, show_default=True)
+def proofs(vouchers: int, samples: int) -> None:
+    """Make a ledger of vouchers, and print how large its state proofs are and what they cost."""
+    if samples > vouchers:
+        raise UsageError(f"expected at most as many samples as vouchers, got {samples}")
+    bench = run_proofs_bench(vouchers=vouchers, samples=samples)
+    if current_mode() is Mode.TABLE:
+        for line in bench.lines():
+            click.echo(line)
+        return
+    emit(msgspec.to_builtins(bench))

@@ -12,7 +12,6 @@ from ledger.encoding.policy import Accepted
 from ledger.entries import TransactionEntry, decode_entry
 from ledger.transactions import parse
 from tests.cluster.support import FACE_FEN, Cluster, running_cluster
-from tests.public.fsck import run_fsck
 from wallet.client import NodeClient
 from wallet.profile import NodeAddress, Profile
 from wallet.verified import Verifier
@@ -135,19 +134,3 @@ def test_a_cosigner_answers_as_a_witness_does(tmp_path: Path) -> None:
         assert ask(size, data.replace(b"tallystick.log", b"tallystick.lol")).status_code == 404
         assert ask(size, b"junk").status_code == 400
         assert ask(size, data[: data.rindex(b"\n", 0, -1)] + b"\n").status_code in (200, 403)
-
-
-@pytest.mark.cluster
-@pytest.mark.ci
-def test_a_public_verifier_accepts_the_log_of_every_node(tmp_path: Path) -> None:
-    with running_cluster(tmp_path) as cluster:
-        trusted = policy_of(cluster)
-        last = transfers(cluster, 7)[-1]
-        for party in cluster.parties:
-            await_receipt(cluster, party, last)
-            url = cluster.url(party, "")
-            keys = {one.key.id: one.key for one in trusted.logs}
-            head = note.parse(cluster.http.get(f"{url}/log/checkpoint").content)
-            (key,) = (keys[line.key_id] for line in head.signatures if line.key_id in keys)
-            verdict = run_fsck(f"{url}/log/", key.text())
-            assert verdict.accepted, verdict.text

@@ -3,21 +3,17 @@
 It reads a checkpoint and all entries, builds every tile and the root again, and compares.
 """
 
-import os
 import re
-import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from ledger.encoding.note import parse_verifier_key
+from tests.public import build
 
 VERSION = "v1.0.4"
 MODULE = f"github.com/transparency-dev/tessera/cmd/fsck@{VERSION}"
-INSTALL_WITHIN_S = 600
 VERDICT_WITHIN_S = 60
 """A guard: some wrong tiles make it wait for ever."""
 WORKERS = 512
@@ -44,29 +40,13 @@ class Verdict:
         return self.size is not None
 
 
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "tallystick" / f"fsck-{VERSION}"
-
-
 def installed_fsck() -> Path:
     """Return the program, installed with Go if it is not yet; without Go, skip the test."""
-    program = _cache() / "fsck"
-    if program.is_file():
-        return program
-    if shutil.which("go") is None:
-        reason = "left out: the public verifier fsck (it is installed with go, which is absent)"
-        print(reason)
-        pytest.skip(reason)
-    program.parent.mkdir(parents=True, exist_ok=True)
-    made = subprocess.run(
-        ["go", "install", MODULE],
-        env={**os.environ, "GOBIN": str(program.parent)},
-        capture_output=True,
-        text=True,
-        timeout=INSTALL_WITHIN_S,
-    )
-    assert made.returncode == 0, made.stderr
+    program = build.cache() / f"fsck-{VERSION}" / "fsck"
+    if not program.is_file():
+        build.need("go", "the public verifier fsck")
+        program.parent.mkdir(parents=True, exist_ok=True)
+        build.made(["go", "install", MODULE], program.parent, GOBIN=str(program.parent))
     return program
 
 
