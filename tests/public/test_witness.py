@@ -97,6 +97,15 @@ def witnessed(cluster: Cluster, party: str, key: VerifierKey) -> bool:
         return False
 
 
+def pay_and_see(cluster: Cluster, party: str, key: VerifierKey, amount: int) -> None:
+    """Make a larger head, and wait until a node publishes it with the witness's line."""
+    trusted = policy_of(cluster)
+    before = size_of(cluster, party, trusted)
+    transfers(cluster, 2, amount=amount)
+    eventually("a larger head", lambda: size_of(cluster, party, trusted) > before)
+    eventually("the witness's line", lambda: witnessed(cluster, party, key))
+
+
 def test_a_public_witness_cosigns_the_heads_of_who_admitted_it(tmp_path: Path) -> None:
     folder = tmp_path / "witness"
     folder.mkdir()
@@ -108,14 +117,7 @@ def test_a_public_witness_cosigns_the_heads_of_who_admitted_it(tmp_path: Path) -
         config.write_text(config.read_text() + admitted)
         cluster.network.kill(party, signal.SIGHUP)
         for amount in (1, 20, 40):
-            before = size_of(cluster, party, trusted)
-            transfers(cluster, 2, amount=amount)
-            eventually(
-                "a larger head, witnessed",
-                lambda: (
-                    size_of(cluster, party, trusted) > before and witnessed(cluster, party, key)
-                ),  # noqa: B023
-            )
+            pay_and_see(cluster, party, key, amount)
         assert not witnessed(cluster, other, key), "it admitted nobody"
         size = size_of(cluster, party, trusted)
     shutil.rmtree(folder)
