@@ -258,9 +258,9 @@ class Watch:
                 return
 
     def _keep_policy(self, made: Policy) -> None:
-        data = made.to_bytes()
-        number = len(list((self._folder / "policies").iterdir()))
-        write_durably(self._folder / "policies" / f"{number:06}.policy", data)
+        last = max(self._policy_paths(), default=Path("0"))
+        path = self._folder / "policies" / f"{int(last.stem) + 1:06}.policy"
+        write_durably(path, made.to_bytes())
         self._followed = (*self._followed, made)[-POLICIES_MAX:]
 
     # --- where a head belongs --------------------------------------------------------------------
@@ -410,8 +410,9 @@ class Watch:
     def _remember(self, url: str, served: Served) -> None:
         if self._state.nodes.get(url) != served:
             nodes = {**self._state.nodes, url: served}
-            kept = {one: nodes[one] for one in list(nodes)[-2 * NODES_MAX :]}
-            self._state = msgspec.structs.replace(self._state, nodes=kept)
+            if len(nodes) > 2 * NODES_MAX:  # others were watched before
+                nodes = {one: nodes[one] for one in nodes if one in self._nodes}
+            self._state = msgspec.structs.replace(self._state, nodes=nodes)
 
     # --- what is told ----------------------------------------------------------------------------
 
@@ -522,11 +523,14 @@ class Watch:
 
     def _stored_policies(self) -> tuple[Policy, ...]:
         """Return the policies that were followed, oldest first; raise TallyError."""
-        paths = sorted((self._folder / "policies").glob("*.policy"))[-POLICIES_MAX:]
         try:
+            paths = self._policy_paths()[-POLICIES_MAX:]
             return tuple(policy.parse(_read(path, POLICY_BYTES_MAX)) for path in paths)
         except MalformedText as error:
             raise TallyError(f"{self._folder / 'policies'} is damaged: {error}") from None
+
+    def _policy_paths(self) -> list[Path]:
+        return sorted((self._folder / "policies").glob("[0-9]*[0-9].policy"))
 
     def _stored_state(self) -> State:
         path = self._folder / "state.json"

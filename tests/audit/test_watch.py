@@ -406,9 +406,9 @@ def test_a_webhook_that_is_down_gets_the_finding_when_it_is_up(
     address = unused_url()
     hook = findings.Webhook(f"{address}/T0KEN", asking, nodes.watch.findings)
     told = [hook.deliver(now_s) for now_s in range(20)]
-    assert [one for one in told if one] == [told[0]], "said once"
+    assert [now_s for now_s, one in enumerate(told) if one] == [0, 1, 3, 7, 15]
     assert "T0KEN" not in str(told)
-    assert hook.due_s == 31, "after 0, 1, 3, 7 and 15 s"
+    assert hook.due_s == 31
     receiver = Server([], replies={"/T0KEN": (200, b"thanks")})
     stack.enter_context(serving(receiver, int(address.rpartition(":")[2])))
     assert hook.deliver(30) is None
