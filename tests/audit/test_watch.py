@@ -277,6 +277,33 @@ def test_wrong_tiles_accuse_their_server_alone_and_prove_nothing(nodes: Nodes) -
     assert [one.size for one in nodes.watch.branches()] == [301], "others had the tiles"
 
 
+def test_slow_tiles_end_with_the_time_of_a_round(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert nodes.codes() == ["ok"] * 4
+    monkeypatch.setattr(watch, "ROUND_S", -1)
+    nodes.grow(301)
+    assert nodes.codes() == ["uncompared"] * 4
+    monkeypatch.setattr(watch, "ROUND_S", 60)
+    assert nodes.codes() == ["ok"] * 4
+
+
+def test_names_that_nobody_vouches_for_reach_no_terminal(nodes: Nodes) -> None:
+    good = nodes.servers[0].head().to_bytes().decode()
+    lines = "".join(f"\u2014 {ORIGIN}/\x9b31m{number:02} AAAAAAAA\n" for number in range(20))
+    body = (good[: good.rindex("\n", 0, -1) + 1] + lines).encode()
+    nodes.servers[0].cosigners = ()
+    few = nodes.servers[0].head().to_bytes() + lines.encode()
+    nodes.servers[0].replies["/log/checkpoint"] = (200, body)
+    assert nodes.watch.round()[0][0].code is Code.OK, "strangers may add lines"
+    nodes.servers[0].replies["/log/checkpoint"] = (200, few)
+    event = nodes.watch.round()[0][0]
+    assert event.code is Code.UNTRUSTED
+    assert event.sentence.isprintable()
+    assert event.sentence.count("x9b31m") == watch.NAMES_MAX
+    assert len(event.facts["unknown_cosigners"]) == 20
+
+
 def test_a_head_whose_tiles_nobody_serves_is_not_compared(nodes: Nodes) -> None:
     assert nodes.codes() == ["ok"] * 4
     nodes.servers[0].entries = entries(301, "another", 5)
