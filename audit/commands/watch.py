@@ -54,7 +54,9 @@ policies_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="The folder that keeps the last heads, followed policies and findings.",
 )
-@click.option("--every", type=click.IntRange(1, 86_400), default=10, show_default=True)
+@click.option(
+    "--every", type=click.IntRange(1, 86_400), default=10, show_default=True, help="Seconds."
+)
 @click.option(
     "--webhook-file",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
