@@ -7,6 +7,7 @@ the proof (spec Y13). Once it was delivered NAME.delivered stands there too.
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ FINDINGS_MAX = 1_024
 RETRY_S = 1
 """Before the webhook is called again; doubles up to the next."""
 RETRY_MAX_S = 300
+DELIVERIES_MAX = 4
+"""Findings of one call: a slow webhook must not keep the watch from looking."""
 PROOF_ENDING = ".misbehaviour"
 
 Document = dict[str, Any]
@@ -94,21 +97,20 @@ class Webhook:
         """When it makes sense to deliver again; any clock."""
 
     def deliver(self, now_s: int) -> str | None:
-        """Deliver what is due; return what is wrong, for people, if that is new.
+        """Deliver a few findings if it is time to; return what failed, for people.
 
         One failure ends the call: the next finding would fail at the same address.
         """
         if now_s < self.due_s:
             return None
-        for name in self._findings.undelivered():
+        for name in islice(self._findings.undelivered(), DELIVERIES_MAX):
             body = to_json(self._findings.document(name)).encode()
             try:
                 self._web.post(self._address, body)
             except NoAnswer as error:
-                is_new = self._wait_s == RETRY_S
                 self.due_s = now_s + self._wait_s
                 self._wait_s = min(2 * self._wait_s, RETRY_MAX_S)
-                return f"the webhook {error}; it is called again" if is_new else None
+                return f"the webhook {error}; it is called again"
             self._findings.mark_delivered(name)
             self._wait_s = RETRY_S
         self.due_s = now_s

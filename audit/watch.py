@@ -38,6 +38,10 @@ TREES_MAX = 4
 """How many servers are asked for the tiles of one tree."""
 COMPARE_S = 30
 """Seconds for the tiles of one tree from one server."""
+ROUND_S = 120
+"""Seconds of a round in which tiles and policies are asked for: slow servers must not stop it."""
+NAMES_MAX = 8
+"""How many unknown cosigners a sentence names."""
 STATE_BYTES_MAX = 2 * (BRANCHES_MAX + NODES_MAX) * NOTE_BYTES_MAX
 
 
@@ -163,6 +167,8 @@ class Watch:
         self._state = self._stored_state()
         self._shown: dict[str, Checkpoint] = {}
         """The head of each node in this round."""
+        self._until = 0.0
+        """When a round asks for no more."""
         self._wrong: dict[str, str] = {}
         """What is wrong with the tiles of a node's head in this round."""
 
@@ -181,6 +187,7 @@ class Watch:
         Findings are durable when this returns, and so is what the next round goes on from.
         """
         self._wrong = {}
+        self._until = time.monotonic() + ROUND_S
         before = self._state
         answers = self._web.get_each(
             [f"{url}/log/checkpoint" for url in self._nodes], NOTE_BYTES_MAX
@@ -233,34 +240,38 @@ class Watch:
         except MalformedText:
             unknown = []
         if unknown:
-            reason += f"; cosigners that no policy names: {', '.join(unknown)}"
+            reason += f"; cosigners that no policy names: {', '.join(unknown[:NAMES_MAX])}"
         sentence = f"its head is not to be trusted: {reason}"
         return Event(
             code=Code.UNTRUSTED, node=url, sentence=sentence, facts={"unknown_cosigners": unknown}
         )
 
     def _unknown(self, signed: Note) -> list[str]:
-        """Return the names of this log's cosigners on a head that no policy knows."""
+        """Return the names of this log's cosigners on a head that no policy knows.
+
+        Nobody vouches for them: they are made fit for a terminal.
+        """
         known = {(one.key.name, one.key.id) for each in self.policies for one in each.witnesses}
         lines = {(one.name, one.key_id) for one in signed.signatures}
-        return sorted({name for name, _ in lines - known if name.startswith(f"{self._origin}/")})
+        names = {name for name, _ in lines - known if name.startswith(f"{self._origin}/")}
+        return sorted(name.encode("ascii", "backslashreplace").decode() for name in names)
 
     def _follow(self, heads: Sequence[_Head]) -> None:
-        """Take over the policy of new validators, if a head speaks of them; one try a round."""
+        """Take over the policy of new validators, if a head speaks of them and a node proves it."""
         for head in heads:
-            if self._unknown(head.note):
-                try:
-                    made = following(head.policy, Published(self._web, head.kept.node))
-                except (TallyError, ValueError):
-                    return  # it is not proven yet, or not by this node: the next round asks again
-                if made is not None and made not in self.policies:
-                    self._keep_policy(made)
-                return
+            if not self._unknown(head.note) or time.monotonic() > self._until:
+                continue
+            try:
+                made = following(head.policy, Published(self._web, head.kept.node))
+            except (TallyError, ValueError):
+                continue  # it is not proven yet, or not by this node; the next round asks again
+            if made is not None and made not in self.policies:
+                self._keep_policy(made)
 
     def _keep_policy(self, made: Policy) -> None:
-        data = made.to_bytes()
-        number = len(list((self._folder / "policies").iterdir()))
-        write_durably(self._folder / "policies" / f"{number:06}.policy", data)
+        last = max(self._policy_paths(), default=Path("0"))
+        path = self._folder / "policies" / f"{int(last.stem) + 1:06}.policy"
+        write_durably(path, made.to_bytes())
         self._followed = (*self._followed, made)[-POLICIES_MAX:]
 
     # --- where a head belongs --------------------------------------------------------------------
@@ -332,7 +343,8 @@ class Watch:
         Tiles come from whoever has them, first from who served the head: what leads to the root is
         of its tree. Raises _Unknown.
         """
-        for url in [node, *(one for one in self._nodes if one != node)][:TREES_MAX]:
+        others = [url for url, shown in self._shown.items() if shown.size >= head.size]
+        for url in list(dict.fromkeys([node, *others, *self._nodes]))[:TREES_MAX]:
             try:
                 path = tiles.prefix_path(
                     self._nodes_of(url, head.size), size1=size, size2=head.size
@@ -352,7 +364,7 @@ class Watch:
 
     def _nodes_of(self, url: str, size: int) -> TileNodes:
         """Return a reader of a tree's tiles whose time is limited."""
-        until = time.monotonic() + COMPARE_S
+        until = min(time.monotonic() + COMPARE_S, self._until)
 
         def fetch(tile: Tile) -> bytes:
             if time.monotonic() > until:
@@ -410,8 +422,9 @@ class Watch:
     def _remember(self, url: str, served: Served) -> None:
         if self._state.nodes.get(url) != served:
             nodes = {**self._state.nodes, url: served}
-            kept = {one: nodes[one] for one in list(nodes)[-2 * NODES_MAX :]}
-            self._state = msgspec.structs.replace(self._state, nodes=kept)
+            if len(nodes) > 2 * NODES_MAX:  # others were watched before
+                nodes = {one: nodes[one] for one in nodes if one in self._nodes}
+            self._state = msgspec.structs.replace(self._state, nodes=nodes)
 
     # --- what is told ----------------------------------------------------------------------------
 
@@ -522,11 +535,14 @@ class Watch:
 
     def _stored_policies(self) -> tuple[Policy, ...]:
         """Return the policies that were followed, oldest first; raise TallyError."""
-        paths = sorted((self._folder / "policies").glob("*.policy"))[-POLICIES_MAX:]
         try:
+            paths = self._policy_paths()[-POLICIES_MAX:]
             return tuple(policy.parse(_read(path, POLICY_BYTES_MAX)) for path in paths)
         except MalformedText as error:
             raise TallyError(f"{self._folder / 'policies'} is damaged: {error}") from None
+
+    def _policy_paths(self) -> list[Path]:
+        return sorted((self._folder / "policies").glob("[0-9]*[0-9].policy"))
 
     def _stored_state(self) -> State:
         path = self._folder / "state.json"

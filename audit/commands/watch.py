@@ -54,7 +54,9 @@ policies_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="The folder that keeps the last heads, followed policies and findings.",
 )
-@click.option("--every", type=click.IntRange(1, 86_400), default=10, show_default=True)
+@click.option(
+    "--every", type=click.IntRange(1, 86_400), default=10, show_default=True, help="Seconds."
+)
 @click.option(
     "--webhook-file",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
@@ -103,14 +105,7 @@ def watch(
 def _once(watching: Watch, webhook: Webhook | None, origin: str) -> None:
     """Do one round; return if all is well, else raise the error that says what is not."""
     statuses, found = watching.round()
-    undelivered = None
-    for _ in range(WEBHOOK_TRIES if webhook else 0):
-        assert webhook is not None
-        undelivered = webhook.deliver(int(time.time())) or undelivered
-        if webhook.has_all():
-            undelivered = None
-            break
-        time.sleep(max(0, webhook.due_s - int(time.time())))
+    undelivered = None if webhook is None else _delivered(webhook)
     facts: dict[str, Plain] = {
         "origin": origin,
         "branches": [{"size": one.size, "root": one.root} for one in watching.branches()],
@@ -134,12 +129,26 @@ def _once(watching: Watch, webhook: Webhook | None, origin: str) -> None:
     emit({"verdict": verdict, **facts})
 
 
+def _delivered(webhook: Webhook) -> str | None:
+    """Return what is wrong if a webhook has not taken all findings after a few tries."""
+    failures, trouble = 0, None
+    while not webhook.has_all():
+        trouble = webhook.deliver(int(time.time()))
+        failures += trouble is not None
+        if failures == WEBHOOK_TRIES:
+            return trouble
+        time.sleep(max(0, webhook.due_s - int(time.time())))
+    return None
+
+
 def _for_ever(watching: Watch, webhook: Webhook | None, every: int) -> Iterator[dict[str, Plain]]:
     """Yield what changes about the nodes, and what is found."""
     known = len(watching.findings.names())
     if known:
         say(f"{known} findings from before stand in the state folder")
     codes: dict[str, Code] = {}
+    said: str | None = None
+    """What was said last about the webhook: it is not repeated."""
     while True:
         began = time.monotonic()
         statuses, found = watching.round()
@@ -151,8 +160,11 @@ def _for_ever(watching: Watch, webhook: Webhook | None, every: int) -> Iterator[
                 yield _row(event)
         # The webhook is called while the round's pause lasts: a long pause must not delay it.
         while True:
-            if webhook is not None and (trouble := webhook.deliver(int(time.time()))):
-                say(trouble)
+            if webhook is not None and not webhook.has_all():
+                trouble = webhook.deliver(int(time.time()))
+                if trouble and trouble != said:
+                    say(trouble)
+                said = trouble or said
             left = every - (time.monotonic() - began)
             if left <= 0:
                 break

@@ -52,6 +52,9 @@ class Server:
     cosigners: Sequence[str] = COSIGNERS
     seconds_ago: int = 0
     """How old the cosignatures say they are."""
+    origin: str = ORIGIN
+    secret: Callable[[str, str], bytes] = seed
+    """The seed of a party's key of a name."""
     replies: dict[str, Answer | Callable[[], Answer]] = field(default_factory=dict)
     """Other answers, by path."""
     asked: list[str] = field(default_factory=list)
@@ -61,11 +64,11 @@ class Server:
     def head(self, time_s: int | None = None) -> Note:
         """Return the signed head."""
         root = merkle.root(self.entries)
-        text = Checkpoint(origin=ORIGIN, size=len(self.entries), root=root).text()
+        text = Checkpoint(origin=self.origin, size=len(self.entries), root=root).text()
         when = int(time.time()) - self.seconds_ago if time_s is None else time_s
-        lines = [note.sign(text, name=ORIGIN, seed=seed(self.log, "log"))]
+        lines = [note.sign(text, name=self.origin, seed=self.secret(self.log, "log"))]
         for name in self.cosigners:
-            owner, secret = f"{ORIGIN}/{name}", seed(name, "cosigner")
+            owner, secret = f"{self.origin}/{name}", self.secret(name, "cosigner")
             lines.append(note.cosign(text, name=owner, seed=secret, time_s=when))
         return Note(text=text, signatures=tuple(lines))
 

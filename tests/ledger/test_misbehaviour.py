@@ -23,28 +23,15 @@ from ledger.encoding.misbehaviour import (
     NothingProven,
 )
 from ledger.encoding.note import Note
-from ledger.encoding.policy import Log, Policy, Witness, validators_policy
 from ledger.encoding.text import base64_of
 from ledger.encoding.tiles import Node
-from ledger.trust import cosigner_key, log_key
+from ledger.trust import log_key
+from tests.audit.stories import COSIGNERS, ORIGIN, entries, trusted
 from tests.builders import key, seed
 from tests.reference import merkle as reference
 
-ORIGIN = "tallystick.log/dev-test/" + "0a" * 32
-COSIGNERS = ("a", "b", "c", "d")
 GOLDEN = Path(__file__).parents[1] / "vectors" / "misbehaviour.json"
 SEED = 20_271
-
-
-def trusted(names: Sequence[str] = COSIGNERS) -> Policy:
-    """Return the policy of some cosigners, with the log keys of two nodes."""
-    return validators_policy(
-        logs=[Log(key=log_key(ORIGIN, key(name, "log"))) for name in names[:2]],
-        witnesses=[
-            Witness(name=name, key=cosigner_key(ORIGIN, name, key(name, "cosigner")))
-            for name in names
-        ],
-    )
 
 
 def head(
@@ -73,11 +60,6 @@ def nodes(entries: Sequence[bytes]) -> Node:
         return merkle.root(entries[index << level : (index + 1) << level])
 
     return node
-
-
-def entries(count: int, story: str = "", since: int = 0) -> list[bytes]:
-    """Return entries that are those of a story of their own from a position on."""
-    return [f"{index} {story if index >= since else ''}".encode() for index in range(count)]
 
 
 def fork(small: list[bytes], large: list[bytes]) -> Misbehaviour:
