@@ -55,7 +55,7 @@ class Code(StrEnum):
     UNCOMPARED = "uncompared"
     """Nobody gave the tiles that it takes to compare it."""
     OLD = "old"
-    """No honest cosigner need have seen it lately."""
+    """No quorum has seen it lately."""
     UNTRUSTED = "untrusted"
     """No policy accepts it, or it is no head at all."""
     WRONG_TILES = "wrong_tiles"
