@@ -28,8 +28,10 @@ async def add_checkpoint(request: Request) -> Response:
             raise Problem("too_large", f"expected at most {COSIGN_BYTES_MAX} bytes")
     status, text = await services_of(request).port.cosign(body)
     media_type = SIZE_MEDIA_TYPE if status == 409 else CHECKPOINT_MEDIA_TYPE
-    headers = {"Retry-After": RETRY_S} if status == 503 else {}
-    return Response(text, status_code=status, media_type=media_type, headers=headers)
+    headers = {"Content-Type": media_type}  # as a header, or a charset would be added to it
+    if status == 503:
+        headers["Retry-After"] = RETRY_S
+    return Response(text, status_code=status, headers=headers)
 
 
 @router.head("/{origin_hash}/checkpoint", include_in_schema=False)
