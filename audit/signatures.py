@@ -35,8 +35,6 @@ BATCH_MAX = 512
 """Signatures that one worker is given at once."""
 AHEAD_MAX = 16
 """Batches under way for each worker: reading never runs further ahead of them."""
-NICE = 10
-"""By how much workers stand back."""
 CHANGES_MAX = 3
 """Members whose validators one block changes, if the signatures level alone is to follow."""
 SETS_TRIED_MAX = 20_000
@@ -64,11 +62,6 @@ class Verdict(NamedTuple):
     cpu_ns: int
 
 
-def stand_back() -> None:
-    """Leave the cores to the executing process, whose work cannot be shared; runs in a worker."""
-    os.nice(NICE)
-
-
 def verify_batch(jobs: bytes) -> Verdict:
     """Verify signatures; runs in a worker."""
     before = time.process_time_ns()
@@ -88,9 +81,7 @@ class SignatureQueue:
         self.workers = os.cpu_count() or 1 if workers is None else workers
         # Spawned, not forked: a forked child would use its parent's LMDB environment.
         self._pool = (
-            ProcessPoolExecutor(
-                self.workers, mp_context=get_context("spawn"), initializer=stand_back
-            )
+            ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
             if self.workers
             else None
         )

@@ -45,10 +45,11 @@ def check_changes(before: StateView, after: Mapping[bytes, Record]) -> None:
     sums: dict[Account, int] = {}
     for key, record in after.items():
         check_record(key, record)
-        _add(sums, bookings(key, record), 1)
+        book = _BOOKS.get(type(record), _no_bookings)
+        _add(sums, book(key, record), 1)
         old = before.read(key, type(record))
         if old is not None:
-            _add(sums, bookings(key, old), -1)
+            _add(sums, book(key, old), -1)
             if isinstance(record, Voucher) and isinstance(old, Voucher):
                 _check(key, old.expired <= record.expired, "expired value moved")
                 _check(key, old.revoked <= record.revoked, "revoked value moved")
@@ -74,7 +75,7 @@ def check_state(
             continue
         count += 1
         check_record(key, record)
-        _settle(sums, bookings(key, record))
+        _settle(sums, _BOOKS.get(type(record), _no_bookings)(key, record))
         if isinstance(record, Terms) and record.grant == "after_use":
             grants.after_use[key] = None
         elif isinstance(record, Party):
@@ -119,10 +120,8 @@ def _require_balanced(sums: Mapping[Account, int]) -> None:
             raise InvariantBroken(f"{' '.join(account)}: the two sides differ by {total}")
 
 
-def bookings(key: bytes, record: Record) -> Iterable[Booking]:
-    """Return what a record books: over all records, every account adds up to 0."""
-    book = _BOOKS.get(type(record))
-    return () if book is None else book(key, record)
+def _no_bookings(_: bytes, __: Record) -> Iterable[Booking]:
+    return ()
 
 
 def _voucher_bookings(_: bytes, voucher: Voucher) -> Iterable[Booking]:
@@ -183,9 +182,11 @@ def _held_bookings(key: bytes, held: HeldBy) -> Iterable[Booking]:
 
 
 def _amount_bookings(key: bytes, amount: Amount) -> Iterable[Booking]:
-    table, *parts = key.decode("ascii").split("/")
-    name = _SUMS.get(table)
-    return () if name is None else ((("I3", name, *parts), amount.fen),)
+    name = _SUMS.get(key.partition(b"/")[0])
+    if name is None:
+        return ()
+    _, *parts = key.decode("ascii").split("/")
+    return ((("I3", name, *parts), amount.fen),)
 
 
 def _claim_bookings(_: bytes, claim: Claim) -> Iterator[Booking]:
@@ -231,9 +232,9 @@ def _payable_bookings(_: bytes, payable: Payable) -> Iterator[Booking]:
 
 
 _SUMS = {
-    REDEEMED.name: "redeemed",
-    CONTRACT_BASE.name: "contract base",
-    CONTRACT_PAID.name: "contract",
+    REDEEMED.prefix[:-1]: "redeemed",
+    CONTRACT_BASE.prefix[:-1]: "contract base",
+    CONTRACT_PAID.prefix[:-1]: "contract",
 }
 """Tables of sums that are booked whenever they change; grants are added up by ``check_state``."""
 
@@ -251,7 +252,8 @@ _BOOKS: dict[type[Record], Callable[[bytes, Any], Iterable[Booking]]] = {
     HeldBy: _held_bookings,
     Amount: _amount_bookings,
 }
-"""What books, by the type of the record; a table, since this runs for every write of a block."""
+"""What books, by the type of the record: over all records, every account adds up to 0. A table,
+since this runs for every write of a block."""
 
 
 class _Grants:

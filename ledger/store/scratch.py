@@ -220,7 +220,7 @@ class ScratchStore:
         self._environment.close()
 
     def _get(self, name: str, key: bytes) -> bytes | None:
-        found = self._reading.get(key, db=self._databases[name])
+        found = self._reading.get(key, None, self._databases[name])
         assert found is None or isinstance(found, bytes)
         return found
 

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from audit.execution import Executor
+from audit.links import LogLinks
 from audit.roots import RootKeeper
 from audit.signatures import Place, SignatureQueue
 from audit.structure import read_blocks
 from audit.verdicts import Tampered
+from ledger.encoding import merkle
+from ledger.encoding.checkpoint import Checkpoint
 from ledger.genesis import parse_genesis
 from ledger.invariants import check_state
 from ledger.ledger import beginning
@@ -91,3 +94,24 @@ def test_a_signature_that_does_not_hold_is_named_with_its_place() -> None:
             queue.settle(all_of_them=True)
     assert (found.value.height, found.value.sequence) == (3, 9)
     assert found.value.field == "commit.certificate"
+
+
+def test_a_checkpoint_is_compared_wherever_in_a_block_it_stands() -> None:
+    raws = [bytes([number]) for number in range(20)]
+    agreed = wrong = 0
+    for size in range(1, len(raws) + 1):
+        for root in (merkle.root(raws[:size]), bytes(32)):
+            seen = Checkpoint(origin="log", size=size, root=root)
+            links = LogLinks(bytes(32), merkle.Frontier(), bytes(32), seen)
+            try:
+                for first, end in ((0, 7), (7, 8), (8, 20)):
+                    links.append(raws[first:end])
+            except Tampered as found:
+                assert (found.field, found.sequence) == ("checkpoint.root", size - 1)
+                assert root == bytes(32)
+                wrong += 1
+            else:
+                assert root != bytes(32)
+                assert links.frontier.root() == merkle.root(raws)
+                agreed += 1
+    assert (agreed, wrong) == (20, 20)
