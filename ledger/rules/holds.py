@@ -51,6 +51,5 @@ def open_holds(view: StateView, scope: Scope, thing: str) -> tuple[str, ...]:
 def require_not_held(view: StateView, *things: tuple[Scope, str]) -> None:
     """Raise Held if a hold is open on one of these things (R10.4)."""
     for scope, thing in things:
-        found = get(view, HELD, scope, thing)
-        if found is not None and found.holds:
-            raise Held(scope=scope, id=thing, hold=found.holds[0])
+        for hold in open_holds(view, scope, thing):
+            raise Held(scope=scope, id=thing, hold=hold)
