@@ -35,14 +35,13 @@ class Executor:
             ) from None
         self._store.commit(execution)
         self.head = execution.head
-        last = {write.key: write.value for write in execution.writes}
         record = block.record
         self._roots.take(
             Written(
                 height=record.height,
                 sequence=block.last,
-                keys=list(last),
-                values=list(last.values()),
+                keys=[write.key for write in execution.writes],
+                values=[write.value for write in execution.writes],
                 changes_root=record.changes_root,
                 state_root=record.state_root[0].root if record.state_root else None,
             )

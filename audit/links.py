@@ -1,6 +1,6 @@
 """The second level: what the records and headers say of each other holds (spec A5.2)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from audit.sources import Commit
 from audit.structure import LoggedBlock
@@ -29,19 +29,22 @@ class LogLinks:
         self._log_id = log_id
         self._checkpoint = seen
 
-    def append(self, raw: bytes) -> None:
-        """Take an entry; raise Tampered if a checkpoint says otherwise of the log through it."""
-        self.frontier.append(merkle.leaf_hash(raw))
+    def append(self, raws: Sequence[bytes]) -> None:
+        """Take entries; raise Tampered if a checkpoint says otherwise of the log through one."""
+        leaves = merkle.leaf_hashes(raws)
         seen = self._checkpoint
-        if seen is None or seen.size != self.frontier.size:
-            return
-        if seen.root != self.frontier.root():
-            raise Tampered(
-                height=self._height,
-                sequence=seen.size - 1,
-                field="checkpoint.root",
-                reason="the entries have another root",
-            )
+        through = 0 if seen is None else seen.size - self.frontier.size
+        if seen is not None and 0 < through <= len(leaves):
+            self.frontier.extend(leaves[:through])
+            if seen.root != self.frontier.root():
+                raise Tampered(
+                    height=self._height,
+                    sequence=seen.size - 1,
+                    field="checkpoint.root",
+                    reason="the entries have another root",
+                )
+            leaves = leaves[through:]
+        self.frontier.extend(leaves)
 
     def take(self, block: LoggedBlock) -> None:
         """Take a block; raise Tampered."""
@@ -53,11 +56,10 @@ class LogLinks:
             raise _wrong(block, "previous", "the record before has another hash")
         if record.transactions_root != merkle.root([entry.signed for entry in block.logged]):
             raise _wrong(block, "transactions_root", "the transactions have another root")
-        for raw in block.raws[:-1]:
-            self.append(raw)
+        self.append(block.raws[:-1])
         if record.log_root != frontier.root():
             raise _wrong(block, "log_root", "the entries before it have another root")
-        self.append(block.raws[-1])
+        self.append(block.raws[-1:])
         self.previous = record_hash(record)
 
 

@@ -312,7 +312,7 @@ class _Replay:
         self._sets = SetFollower(schedule, proposed)
         self._links = LogLinks(plan.log_id, frontier, self._counts.record_hash, seen)
         if standing is None and plan.level >= Level.MERKLE:
-            self._links.append(entry)
+            self._links.append([entry])
         commits = self._commits(commits_height + 1)
         self._shapes = CommitShapes(commits, commits_height)
         if plan.level >= Level.SIGNATURES:
@@ -529,6 +529,9 @@ class _Replay:
             raise Incomplete(
                 height=counts.commits, sequence=counts.entries, field="commit", reason=reason
             )
+
+    def _settle(self) -> None:
+        """Wait for what others have under way; raise Tampered at the first fault."""
         if self._queue is not None:
             self._queue.settle(all_of_them=True)
         if self._roots is not None:
@@ -539,18 +542,20 @@ class _Replay:
         totals: list[tuple[str, Totals]] = []
         records = 0
         if self._executor is not None:
-            try:
+            try:  # while others work on what they still have
                 self._store.settle()
                 records = check_state(
                     _noting(self._store.records(), totals), self._store.vouchers_backwards()
                 )
             except InvariantBroken as error:
+                self._settle()  # what they find stands before it
                 raise Tampered(
                     height=counts.height,
                     sequence=counts.entries - 1,
                     field="invariant",
                     reason=str(error),
                 ) from None
+        self._settle()
         queue, roots = self._queue, self._roots
         return Report(
             level=self._plan.level,

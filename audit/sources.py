@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
@@ -79,12 +80,6 @@ class Source(Protocol):
         """Let go of what is open."""
 
 
-def _skip(rows: Iterator[T], count: int) -> Iterator[T]:
-    for number, row in enumerate(rows):
-        if number >= count:
-            yield row
-
-
 def _from_height(commits: Iterator[Commit], first: int) -> Iterator[Commit]:
     for commit in commits:
         if commit[0] >= first:
@@ -115,7 +110,8 @@ class ExportFolder:
 
     def entries(self, first: int) -> Iterator[bytes]:
         """Yield log entries from a sequence number on."""
-        return _skip(_read_file(self.folder / files.ENTRIES, exports.read_entries), first)
+        entries = _read_file(self.folder / files.ENTRIES, exports.read_entries)
+        return islice(entries, first, None)
 
     def commits(self, first: int) -> Iterator[Commit]:
         """Yield commits from a height on."""

@@ -94,7 +94,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         return 0 if self.refusal is None else self.refusal.number
 
 
-class Write(msgspec.Struct, frozen=True, kw_only=True):
+class Write(msgspec.Struct, frozen=True):
     """One version of a record: what the current and the history table store."""
 
     key: bytes
@@ -117,6 +117,7 @@ class Execution:
     leaves: tuple[bytes, ...]
     """The leaf hashes of the entries."""
     writes: tuple[Write, ...]
+    """All of them; of a claimed block the last of each key."""
     results: tuple[Result, ...]
 
 
@@ -197,7 +198,8 @@ def apply_transaction(
 ) -> Outcome:
     """Return what a transaction causes on ``view``; raise TransactionRefused."""
     control = must(view, CONTROL, "all")
-    require_not_paused(control, transaction.kind)
+    if control.paused_since_ms:
+        require_not_paused(control, transaction.kind)
     context = Context(
         time_ms=time_ms,
         height=height,
@@ -250,7 +252,8 @@ class BlockBuilder:
         self._parameters = must(view, PARAMETERS, "all")
         self._draft = Draft(view)
         self._entries: list[bytes] = []
-        self._writes: list[Write] = []
+        self._changes: list[tuple[int, tuple[Put, ...]]] = []
+        """What each entry wrote, by its sequence."""
         self._results: list[Result] = []
         self._raws: list[bytes] = []
         self.bytes = 0
@@ -261,7 +264,7 @@ class BlockBuilder:
             view, self._unsigned(control.quiet), limit=self._parameters.block_lapses_max
         )
         if lapses.changes:
-            self._write(lapses.changes)
+            self._write(lapses.changes, self._sequence)
             self._entries.append(
                 entries.encode_entry(
                     entries.AutomaticEntry(signed=b"", code=0, postings=lapses.postings)
@@ -294,7 +297,7 @@ class BlockBuilder:
         """Apply one transaction and log it, refused or not; return the refusal."""
         sequence = self._sequence
         refusal, outcome = self._attempt(transaction, sequence)
-        self._write(outcome.changes)
+        self._write(outcome.changes, sequence)
         self._log(transaction, refusal, outcome.postings, sequence)
         return refusal
 
@@ -303,7 +306,7 @@ class BlockBuilder:
         sequence = self._sequence
         refusal, outcome = self._attempt(transaction, sequence)
         if refusal is None:
-            self._write(outcome.changes)
+            self._write(outcome.changes, sequence)
             self._log(transaction, None, outcome.postings, sequence)
         return refusal
 
@@ -324,12 +327,9 @@ class BlockBuilder:
             return refusal, Outcome(changes=())
         return None, outcome
 
-    def _write(self, changes: tuple[Put, ...]) -> None:
-        sequence = self._sequence
+    def _write(self, changes: tuple[Put, ...], sequence: int) -> None:
         self._draft.apply(changes)
-        for key, record in changes:
-            value = stored_value(sequence, record)
-            self._writes.append(Write(key=key, sequence=sequence, value=value, record=record))
+        self._changes.append((sequence, changes))
 
     def _log(
         self,
@@ -361,17 +361,21 @@ class BlockBuilder:
         """Close the block and return its execution.
 
         The roots that ``claimed`` names are taken from it instead of made: an auditor makes them
-        in another process, and compares them there.
+        in another process, and compares them there. It needs no more than the last write of each
+        key, so the execution holds no other.
         """
         self._note_faults(block)
-        last: dict[bytes, Write] = {write.key: write for write in self._writes}
-        check_changes(self._view, {key: write.record for key, write in last.items()})
+        check_changes(self._view, self._draft.written)
         if claimed is not None:
             return self._finish_as(block, claimed)
+        writes = tuple(
+            Write(key, sequence, stored_value(sequence, record), record)
+            for sequence, changes in self._changes
+            for key, record in changes
+        )
         frontier = merkle.Frontier(self._head.log_size, self._head.log_peaks)
-        leaves = [merkle.leaf_hash(entry) for entry in self._entries]
-        for leaf in leaves:
-            frontier.append(leaf)
+        leaves = merkle.leaf_hashes(self._entries)
+        frontier.extend(leaves)
         record = None
         app_hash = self._head.app_hash
         rooted_ms, unrooted = self._head.rooted_ms, self._head.unrooted
@@ -379,14 +383,14 @@ class BlockBuilder:
         if self._head.root_is_due(block.time_ms):
             roots = (StateRoot(root=self._view.state_root(), height=unrooted[0]),)
             rooted_ms, unrooted = block.time_ms, ()
-        if self._writes:
+        if writes:
             unrooted = (block.height,)
         if self._entries or block.faults or roots:
             record = self._record(
                 block,
                 roots,
                 transactions_root=merkle.root(self._raws),
-                changes_root=changes_root({key: write.value for key, write in last.items()}),
+                changes_root=changes_root({write.key: write.value for write in writes}),
                 log=(frontier.size, frontier.root()),
             )
             app_hash = record_hash(record)
@@ -404,10 +408,15 @@ class BlockBuilder:
             rooted_ms=rooted_ms,
             unrooted=unrooted,
         )
-        return self._execution(block, record, head, leaves)
+        return self._execution(block, record, head, leaves, writes)
 
     def _execution(
-        self, block: BlockInput, record: BlockRecord | None, head: Head, leaves: list[bytes]
+        self,
+        block: BlockInput,
+        record: BlockRecord | None,
+        head: Head,
+        leaves: list[bytes],
+        writes: tuple[Write, ...],
     ) -> Execution:
         return Execution(
             parent=self._head,
@@ -416,12 +425,21 @@ class BlockBuilder:
             head=head,
             entries=tuple(self._entries),
             leaves=tuple(leaves),
-            writes=tuple(self._writes),
+            writes=writes,
             results=tuple(self._results),
+        )
+
+    def _last_writes(self) -> tuple[Write, ...]:
+        """Return the last write of each key."""
+        last = {key: sequence for sequence, changes in self._changes for key, _ in changes}
+        return tuple(
+            Write(key, last[key], stored_value(last[key], record), record)
+            for key, record in self._draft.written.items()
         )
 
     def _finish_as(self, block: BlockInput, claimed: BlockRecord) -> Execution:
         """Close a block with a record; of its fields only the claimed roots are not made here."""
+        writes = self._last_writes()
         rooted_ms, unrooted = self._head.rooted_ms, self._head.unrooted
         roots: tuple[StateRoot, ...] = ()
         if self._head.root_is_due(block.time_ms):
@@ -429,7 +447,7 @@ class BlockBuilder:
             root = claimed.state_root[0].root if claimed.state_root else bytes(32)
             roots = (StateRoot(root=root, height=unrooted[0]),)
             rooted_ms, unrooted = block.time_ms, ()
-        if self._writes:
+        if writes:
             unrooted = (block.height,)
         record, app_hash = None, self._head.app_hash
         log_size = self._sequence
@@ -453,14 +471,15 @@ class BlockBuilder:
             rooted_ms=rooted_ms,
             unrooted=unrooted,
         )
-        return self._execution(block, record, head, [])
+        return self._execution(block, record, head, [], writes)
 
     def _note_faults(self, block: BlockInput) -> None:
         """Write what the block's faults do; the closing entry is where they stand."""
         if block.faults:
             control = must(self._draft, CONTROL, "all")
             context = self._unsigned(control.quiet)
-            self._write(apply_faults(self._view, self._draft, block.faults, context))
+            changes = apply_faults(self._view, self._draft, block.faults, context)
+            self._write(changes, self._sequence)
 
     def _record(
         self,
@@ -495,7 +514,7 @@ class BlockBuilder:
 def changes_root(values: dict[bytes, bytes]) -> bytes:
     """Return the RFC 6962 root over ``u16be len ‖ key ‖ SHA-256(value)``, sorted by key (B4)."""
     return merkle.root(
-        [len(key).to_bytes(2, "big") + key + sha256(values[key]) for key in sorted(values)]
+        [len(key).to_bytes(2, "big") + key + sha256(value) for key, value in sorted(values.items())]
     )
 
 

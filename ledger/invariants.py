@@ -22,7 +22,7 @@ from ledger.rules.programmes import TERMS, TOTALS, Terms, Totals
 from ledger.rules.reserves import Reserve
 from ledger.rules.sums import Amount, serial_id
 from ledger.rules.vouchers import GROUP_ISSUED, ISSUED, Voucher, group_hash
-from ledger.view import StateView, Table
+from ledger.view import StateView
 
 PARTS = ("available", "reserved", "claimed", "redeemed", "expired", "revoked")
 """Where a voucher's value can be."""
@@ -45,10 +45,11 @@ def check_changes(before: StateView, after: Mapping[bytes, Record]) -> None:
     sums: dict[Account, int] = {}
     for key, record in after.items():
         check_record(key, record)
-        _add(sums, bookings(key, record), 1)
+        book = _BOOKS.get(type(record), _no_bookings)
+        _add(sums, book(key, record), 1)
         old = before.read(key, type(record))
         if old is not None:
-            _add(sums, bookings(key, old), -1)
+            _add(sums, book(key, old), -1)
             if isinstance(record, Voucher) and isinstance(old, Voucher):
                 _check(key, old.expired <= record.expired, "expired value moved")
                 _check(key, old.revoked <= record.revoked, "revoked value moved")
@@ -56,36 +57,42 @@ def check_changes(before: StateView, after: Mapping[bytes, Record]) -> None:
 
 
 def check_state(
-    records: Iterable[tuple[bytes, Record]], vouchers: Iterable[Voucher] | None = None
+    records: Iterable[tuple[bytes, Record]],
+    vouchers: Iterable[tuple[bytes, Voucher]] | None = None,
 ) -> int:
     """Recompute every invariant from nothing over all current records; return their number.
 
-    ``vouchers`` are those among the records once more, by id from the last to the first: given
+    ``vouchers`` are those that are not among the records, by id from the last to the first: given
     them, memory does not grow with their number.
     """
     sums: dict[Account, int] = {}
-    kept: list[Voucher] = []
-    after_use: dict[bytes, None] = {}
-    groups: dict[str, str] = {}
+    kept: list[tuple[bytes, Voucher]] = []
+    grants = _Grants()
     count = 0
     for key, record in records:
+        if isinstance(record, Voucher):
+            kept.append((key, record))
+            continue
         count += 1
         check_record(key, record)
-        _settle(sums, bookings(key, record))
-        if isinstance(record, Voucher):
-            if vouchers is None:
-                kept.append(record)
-        elif isinstance(record, Terms) and record.grant == "after_use":
-            after_use[key] = None
+        _settle(sums, _BOOKS.get(type(record), _no_bookings)(key, record))
+        if isinstance(record, Terms) and record.grant == "after_use":
+            grants.after_use[key] = None
         elif isinstance(record, Party):
-            groups[record.id] = group_hash(record) if record.control_group else ""
+            grants.groups[record.id] = group_hash(record) if record.control_group else ""
         elif key.startswith((ISSUED.prefix, GROUP_ISSUED.prefix)):
             assert isinstance(record, Amount)
             name, *parts = key.decode("ascii").split("/")
             _settle(sums, [(("I3", name, *parts), record.fen)])
     if vouchers is None:
-        vouchers = sorted(kept, key=lambda one: one.id, reverse=True)
-    _settle(sums, _grants(vouchers, after_use, groups))
+        vouchers = sorted(kept, key=lambda one: one[0], reverse=True)
+    else:
+        assert not kept, "each voucher is given once"
+    for key, voucher in vouchers:
+        count += 1
+        check_record(key, voucher)
+        _settle(sums, _voucher_bookings(key, voucher))
+        _settle(sums, grants.bookings(voucher))
     _require_balanced(sums)
     return count
 
@@ -113,26 +120,24 @@ def _require_balanced(sums: Mapping[Account, int]) -> None:
             raise InvariantBroken(f"{' '.join(account)}: the two sides differ by {total}")
 
 
-def _parts_of(table: Table[Amount], key: bytes) -> tuple[str, ...]:
-    return tuple(key[len(table.prefix) :].decode("ascii").split("/"))
-
-
-def bookings(key: bytes, record: Record) -> Iterable[Booking]:
-    """Return what a record books: over all records, every account adds up to 0."""
-    book = _BOOKS.get(type(record))
-    return () if book is None else book(key, record)
+def _no_bookings(_: bytes, __: Record) -> Iterable[Booking]:
+    return ()
 
 
 def _voucher_bookings(_: bytes, voucher: Voucher) -> Iterable[Booking]:
     programme = voucher.programme
+    available = (("I1", "available", programme), -voucher.available)
+    minted = (("I1", "minted", programme), -voucher.face)
+    if voucher.available == voucher.face:  # as of most: by ``check_record`` all else is 0
+        return available, minted
     return (
-        (("I1", "available", programme), -voucher.available),
+        available,
+        minted,
         (("I1", "reserved", programme), -voucher.reserved),
         (("I1", "claimed", programme), -voucher.claimed),
         (("I1", "redeemed", programme), -voucher.redeemed),
         (("I1", "expired", programme), -voucher.expired),
         (("I1", "revoked", programme), -voucher.revoked),
-        (("I1", "minted", programme), -voucher.face),
         (("I1", "reserves of", voucher.id), voucher.reserved),
     )
 
@@ -177,10 +182,11 @@ def _held_bookings(key: bytes, held: HeldBy) -> Iterable[Booking]:
 
 
 def _amount_bookings(key: bytes, amount: Amount) -> Iterable[Booking]:
-    for table, name in _SUMS:
-        if key.startswith(table.prefix):
-            return ((("I3", name, *_parts_of(table, key)), amount.fen),)
-    return ()
+    name = _SUMS.get(key.partition(b"/")[0])
+    if name is None:
+        return ()
+    _, *parts = key.decode("ascii").split("/")
+    return ((("I3", name, *parts), amount.fen),)
 
 
 def _claim_bookings(_: bytes, claim: Claim) -> Iterator[Booking]:
@@ -225,11 +231,11 @@ def _payable_bookings(_: bytes, payable: Payable) -> Iterator[Booking]:
     yield ("I5", "pending", payable.id), payable.pending
 
 
-_SUMS = (
-    (REDEEMED, "redeemed"),
-    (CONTRACT_BASE, "contract base"),
-    (CONTRACT_PAID, "contract"),
-)
+_SUMS = {
+    REDEEMED.prefix[:-1]: "redeemed",
+    CONTRACT_BASE.prefix[:-1]: "contract base",
+    CONTRACT_PAID.prefix[:-1]: "contract",
+}
 """Tables of sums that are booked whenever they change; grants are added up by ``check_state``."""
 
 _BOOKS: dict[type[Record], Callable[[bytes, Any], Iterable[Booking]]] = {
@@ -246,29 +252,38 @@ _BOOKS: dict[type[Record], Callable[[bytes, Any], Iterable[Booking]]] = {
     HeldBy: _held_bookings,
     Amount: _amount_bookings,
 }
-"""What books, by the type of the record; a table, since this runs for every write of a block."""
+"""What books, by the type of the record: over all records, every account adds up to 0. A table,
+since this runs for every write of a block."""
 
 
-def _grants(
-    vouchers: Iterable[Voucher], after_use: Mapping[bytes, None], groups: Mapping[str, str]
-) -> Iterator[Booking]:
-    """Yield what each holder and its group were issued: a voucher's face and all passed on of it.
+class _Grants:
+    """What each holder and its group were issued: a voucher's face and all passed on of it.
 
     Of a grant after use what was not accepted counts no longer (R12.5): it has expired.
     """
-    passed_on: dict[str, int] = {}
-    for voucher in vouchers:
+
+    def __init__(self) -> None:
+        self.after_use: dict[bytes, None] = {}
+        """Keys of terms."""
+        self.groups: dict[str, str] = {}
+        """Hash of each party's control group, empty if it has none."""
+        self._passed_on: dict[str, int] = {}
+
+    def bookings(self, voucher: Voucher) -> Iterable[Booking]:
+        """Return what a voucher books, of which all children were given before."""
+        programme, holder = voucher.programme, voucher.holder
         # A child has a higher serial than its parent, so it is complete when it is added.
-        issued = voucher.face + passed_on.pop(voucher.id, 0)
+        issued = voucher.face + self._passed_on.pop(voucher.id, 0)
         for parent in voucher.parent:
-            passed_on[parent] = passed_on.get(parent, 0) + issued
-        if TERMS.key(voucher.programme, str(voucher.terms_version)) in after_use:
+            self._passed_on[parent] = self._passed_on.get(parent, 0) + issued
+        if self.after_use and TERMS.key(programme, str(voucher.terms_version)) in self.after_use:
             issued -= voucher.expired
         year = str(voucher.year)
-        yield ("I3", ISSUED.name, voucher.programme, year, voucher.holder), -issued
-        group = groups[voucher.holder]
-        if group:
-            yield ("I3", GROUP_ISSUED.name, voucher.programme, year, group), -issued
+        by_holder = (("I3", ISSUED.name, programme, year, holder), -issued)
+        group = self.groups[holder]
+        if not group:
+            return (by_holder,)
+        return by_holder, (("I3", GROUP_ISSUED.name, programme, year, group), -issued)
 
 
 def check_record(key: bytes, record: Record) -> None:
@@ -288,7 +303,8 @@ def check_record(key: bytes, record: Record) -> None:
                 _check_range(key, record, "face", *PARTS)
                 _check(key, sum(parts) == record.face, "face")
         case Amount():
-            _check_range(key, record, "fen")
+            if not 0 <= record.fen <= FEN_MAX:  # most of the others are sums
+                _check_range(key, record, "fen")
         case Totals():
             _check_range(key, record, "minted", *PARTS)
             _check(key, sum(getattr(record, part) for part in PARTS) == record.minted, "minted")

@@ -350,7 +350,7 @@ def beginning(parsed: genesis.Genesis, data: bytes) -> tuple[bytes, Head, tuple[
         unrooted=(0,),
     )
     writes = tuple(
-        Write(key=key, sequence=0, value=stored_value(0, record), record=record)
+        Write(key, 0, stored_value(0, record), record)
         for key, record in genesis.genesis_changes(parsed)
     )
     return entry, head, writes

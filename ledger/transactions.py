@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from ledger.encoding import codec
 from ledger.encoding.codec import Hash, Natural, NotCanonical, PublicKey, Record, Signature
-from ledger.encoding.crypto import frame, sha256, tagged_hash
+from ledger.encoding.crypto import frame, sha256
 from ledger.rules import (
     attestations,
     budgets,
@@ -30,7 +30,8 @@ from ledger.view import StateView
 TRANSACTION_BYTES_MAX = 16 * 1024
 MINT_BYTES_MAX = 60_000
 SIGNATURES_MAX = 16
-TAG = "tallystick/tx/v1"
+_FRAMED_TAG = frame("tallystick/tx/v1")
+"""How a frame around a body begins (W2): the rest of it is the body after its length."""
 
 Operation = (
     governance.Propose
@@ -173,12 +174,12 @@ def kind_of(operation: Record) -> str:
 
 def transaction_id(body: bytes) -> bytes:
     """Return the tagged hash of a body, 32 bytes."""
-    return tagged_hash(TAG, body)
+    return sha256(signing_bytes(body))
 
 
 def signing_bytes(body: bytes) -> bytes:
     """Return what each key signs: the framed body, not its hash."""
-    return frame(TAG, body)
+    return _FRAMED_TAG + len(body).to_bytes(4, "big") + body
 
 
 def seal(body: bytes, signatures: dict[bytes, bytes]) -> bytes:

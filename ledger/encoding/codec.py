@@ -67,11 +67,8 @@ the other's half-made type (measured). Using finished decoders from many threads
 
 
 def _decoder(type_: Any) -> msgspec.msgpack.Decoder[Any]:
-    found = _DECODERS.get(type_)
-    if found is None:
-        with _BUILDING:
-            found = _DECODERS.setdefault(type_, msgspec.msgpack.Decoder(type_))
-    return found
+    with _BUILDING:
+        return _DECODERS.setdefault(type_, msgspec.msgpack.Decoder(type_))
 
 
 def encode(value: Any) -> bytes:
@@ -88,7 +85,7 @@ def decode(type_: Any, data: bytes, limit: int) -> Any:
     if len(data) > limit:
         raise NotCanonical(f"expected at most {limit} bytes, got {len(data)}")
     try:
-        value = _decoder(type_).decode(data)
+        value = (_DECODERS.get(type_) or _decoder(type_)).decode(data)
     except (msgspec.DecodeError, RecursionError) as error:
         raise NotCanonical(str(error)) from None
     except UnicodeDecodeError as error:
@@ -101,7 +98,7 @@ def decode(type_: Any, data: bytes, limit: int) -> Any:
 
 def decode_stored(type_: Any, data: bytes) -> Any:
     """Return a value that this process encoded and stored itself: its form needs no proof."""
-    return _decoder(type_).decode(data)
+    return (_DECODERS.get(type_) or _decoder(type_)).decode(data)
 
 
 def check_texts(*texts: str) -> None:

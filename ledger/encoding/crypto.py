@@ -1,5 +1,6 @@
 """Tagged hashes and the one signature rule (spec W2, W3)."""
 
+import functools
 import hashlib
 
 import nacl.bindings
@@ -13,12 +14,18 @@ _Y_MASK = 2**255 - 1
 
 def frame(tag: str, *parts: bytes) -> bytes:
     """Return ``u8 len ‖ tag ‖ (u32be len ‖ part)…``: no two lists of parts share a frame."""
-    name = tag.encode("ascii")
-    pieces = [len(name).to_bytes(1, "big"), name]
+    pieces = [_framed_tag(tag)]
     for part in parts:
         pieces.append(len(part).to_bytes(4, "big"))
         pieces.append(part)
     return b"".join(pieces)
+
+
+@functools.cache
+def _framed_tag(tag: str) -> bytes:
+    """Return how a frame begins; there are few tags."""
+    name = tag.encode("ascii")
+    return len(name).to_bytes(1, "big") + name
 
 
 def tagged_hash(tag: str, *parts: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """RFC 6962 Merkle trees: roots, the append-only frontier, and proof checks (spec W4)."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 """Root of the tree without leaves."""
@@ -15,6 +15,12 @@ def leaf_hash(entry: bytes) -> bytes:
 def node_hash(left: bytes, right: bytes) -> bytes:
     """Return SHA-256(0x01 ‖ left ‖ right)."""
     return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def leaf_hashes(entries: Iterable[bytes]) -> list[bytes]:
+    """Return the leaf hash of each entry."""
+    sha256 = hashlib.sha256
+    return [sha256(b"\x00" + entry).digest() for entry in entries]
 
 
 class Frontier:
@@ -43,6 +49,23 @@ class Frontier:
         self.peaks.append(carry)
         self.size += 1
 
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Add leaf hashes, level by level."""
+        sha256 = hashlib.sha256
+        nodes, size, peaks = list(leaves), self.size, self.peaks
+        rest: list[bytes] = []
+        """The new peaks, smallest first."""
+        while nodes or size:
+            if size & 1:
+                nodes.insert(0, peaks.pop())
+            if len(nodes) & 1:
+                rest.append(nodes.pop())
+            pairs = zip(nodes[::2], nodes[1::2], strict=True)
+            nodes = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
+            size >>= 1
+        self.peaks = rest[::-1]
+        self.size += len(leaves)
+
     def root(self) -> bytes:
         """Return the RFC 6962 root over all leaves so far."""
         if not self.peaks:
@@ -55,8 +78,7 @@ class Frontier:
 
 def root(entries: Sequence[bytes]) -> bytes:
     """Return the RFC 6962 root over entries (not yet hashed)."""
-    sha256 = hashlib.sha256
-    return subtree_root([sha256(b"\x00" + entry).digest() for entry in entries])
+    return subtree_root(leaf_hashes(entries))
 
 
 def verify_inclusion(

@@ -57,13 +57,17 @@ class Signers(msgspec.Struct, frozen=True):
 
     def has_threshold(self, party: str, threshold: int) -> bool:
         """Return whether enough keys of a party signed."""
-        return sum(1 for key in self.keys if key.party == party) >= threshold
+        return self._signed(party) >= threshold
 
     def require_threshold(self, party: str, threshold: int) -> None:
         """Raise SignatureMissing unless enough keys of a party signed."""
-        signed = sum(1 for key in self.keys if key.party == party)
+        signed = self._signed(party)
         if signed < threshold:
             raise SignatureMissing(party=party, needed=threshold, signed=signed)
+
+    def _signed(self, party: str) -> int:
+        """Return how many keys of a party signed."""
+        return [key.party for key in self.keys].count(party)
 
 
 def registered(view: StateView, key: PublicKey) -> RegisteredKey | None:

@@ -16,11 +16,9 @@ LOOK_AGAIN_MS = calendar.DAY_MS
 
 def due_ms(record: Voucher | Reserve) -> int | None:
     """Return when the lapses look at a record, None if it has nothing to lapse (R8.1)."""
-    match record:
-        case Voucher(available=available):
-            return record.due_ms if available else None
-        case Reserve(left=left):
-            return end_of_grace(record) if left else None
+    if isinstance(record, Voucher):
+        return record.due_ms if record.available else None
+    return end_of_grace(record) if record.left else None
 
 
 def apply_lapses(view: StateView, context: Context, *, limit: int) -> Outcome:

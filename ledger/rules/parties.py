@@ -182,7 +182,10 @@ def require_free(party: Party) -> None:
 
 def stopped_so_far(party: Party, time_ms: int) -> int:
     """Return how long recoveries have stopped a party until now, in ms (R10.3)."""
-    return party.stopped_ms + sum(time_ms - since_ms for since_ms in party.stopped_since_ms)
+    stopped_ms = party.stopped_ms
+    for since_ms in party.stopped_since_ms:
+        stopped_ms += time_ms - since_ms
+    return stopped_ms
 
 
 def require_consent(context: Context, party: Party, role: str) -> None:

@@ -210,7 +210,7 @@ def count_issued(
             raise HolderCapExceeded(
                 party=party.id, year=year, asked=amount, available=max(0, cap - issued)
             )
-    change_amount(draft, ISSUED, amount, *key)
+    draft.put(ISSUED, Amount(fen=money.add(issued, amount)), *key)
     if not party.control_group:
         return
     group_key = (programme_id, str(year), group_hash(party))
@@ -223,7 +223,7 @@ def count_issued(
                 asked=amount,
                 available=max(0, cap - issued),
             )
-    change_amount(draft, GROUP_ISSUED, amount, *group_key)
+    draft.put(GROUP_ISSUED, Amount(fen=money.add(issued, amount)), *group_key)
 
 
 def uncount_issued(draft: Draft, programme_id: str, year: int, party: Party, amount: int) -> None:

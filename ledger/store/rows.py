@@ -78,7 +78,7 @@ def id_key(transaction_id: bytes, expires_at: int) -> bytes:
 
 def due_row(key: bytes, record: Record | None) -> bytes | None:
     """Return the index row under which a record waits for the lapses, if it does (R8.1)."""
-    if not isinstance(record, Voucher | Reserve):
+    if not isinstance(record, (Voucher, Reserve)):
         return None
     due = due_ms(record)
     return None if due is None else due.to_bytes(8, "big") + key

@@ -13,7 +13,7 @@ import lmdb
 
 from ledger.encoding import codec
 from ledger.encoding.codec import Record
-from ledger.execute import Execution, Head, Result, Write
+from ledger.execute import Execution, Head, Write
 from ledger.rules.lapses import due_ms
 from ledger.rules.reserves import Reserve
 from ledger.rules.vouchers import VOUCHERS, Voucher
@@ -35,6 +35,11 @@ roots is folded once."""
 PAGES_MAX = 20_000
 """Changed pages of the state tree that wait in memory."""
 _NEVER_MS = 2**63
+_LAPSING = (Voucher, Reserve)
+_BEHIND_VOUCHERS = VOUCHERS.prefix[:-1] + b"0"
+"""The first key that can stand behind the table."""
+_UNKNOWN = Record()
+"""Stands for what was not read yet; None for what does not exist."""
 _NAMES = ("state", "ids", "due", "meta")
 
 
@@ -70,12 +75,12 @@ class ScratchStore:
 
     def read(self, key: bytes, record: type[R]) -> R | None:
         """Return the current version of a record."""
-        cached = self._records.get(key)
-        if cached is not None:
-            assert isinstance(cached, record)
-            return cached
-        if key in self._records:
+        cached = self._records.get(key, _UNKNOWN)
+        if cached is None:
             return None
+        if isinstance(cached, record):
+            return cached
+        assert cached is _UNKNOWN, f"{key.decode('ascii')} is a {type(cached).__name__}"
         value = self._get("state", key)
         found: R | None = None if value is None else codec.decode_stored(record, value[8:])
         self._records[key] = found
@@ -118,27 +123,24 @@ class ScratchStore:
 
     def begin(self, writes: Iterable[Write]) -> None:
         """Take what genesis makes, or whatever else a replay begins with."""
-        for write in writes:
-            self._put(write)
+        self._put(writes)
 
     def commit(self, execution: Execution) -> None:
         """Take what a block did."""
-        for write in execution.writes:
-            self._put(write)
-        self._note(execution.results)
-
-    def _put(self, write: Write) -> None:
-        record = write.record
-        self._records[write.key] = record
-        self._waiting[write.key] = write.value
-        if isinstance(record, Voucher | Reserve):
-            due = due_ms(record)
-            if due is not None and due < self._due_ms:
-                self._due_ms = due
-
-    def _note(self, results: Iterable[Result]) -> None:
-        for result in results:
+        self._put(execution.writes)
+        for result in execution.results:
             self._ids[id_key(result.id, result.expires_at)] = result.sequence
+
+    def _put(self, writes: Iterable[Write]) -> None:
+        records, waiting = self._records, self._waiting
+        for write in writes:
+            record = write.record
+            records[write.key] = record
+            waiting[write.key] = write.value
+            if isinstance(record, _LAPSING):
+                due = due_ms(record)
+                if due is not None and due < self._due_ms:
+                    self._due_ms = due
 
     def is_full(self) -> bool:
         """Return whether so much waits that it should be written: ``flush`` or ``settle``."""
@@ -153,9 +155,7 @@ class ScratchStore:
     def add_current(self, key: bytes, value: bytes) -> None:
         """Take a record of a snapshot as it is stored: u64be sequence, then the record."""
         record: Record = codec.decode_stored(table_of(key).record, value[8:])
-        self._put(
-            Write(key=key, sequence=int.from_bytes(value[:8], "big"), value=value, record=record)
-        )
+        self._put([Write(key, int.from_bytes(value[:8], "big"), value, record)])
         if len(self._waiting) >= WAITING_MAX:
             self._write()
 
@@ -190,22 +190,29 @@ class ScratchStore:
                 yield bytes(key), bytes(value)
 
     def records(self) -> Iterator[tuple[bytes, Record]]:
-        """Yield every record with its key, by key."""
-        if self._waiting:
-            self._write()
-        for key, value in self.values():
-            yield key, codec.decode_stored(table_of(key).record, value[8:])
-
-    def vouchers_backwards(self) -> Iterator[Voucher]:
-        """Yield every voucher by id, from the last to the first; nothing may wait."""
+        """Yield every record but vouchers with its key, by key; nothing may wait."""
         assert not self._waiting
         with self._reading.cursor(db=self._databases["state"]) as cursor:
-            # The first key behind the table; without one the cursor goes to the last of all.
-            found = cursor.set_range(VOUCHERS.prefix[:-1] + b"0")
-            found = cursor.prev() if found else cursor.last()
-            while found and bytes(cursor.key()).startswith(VOUCHERS.prefix):
-                yield codec.decode_stored(Voucher, bytes(cursor.value())[8:])
-                found = cursor.prev()
+            found = cursor.first()
+            while found:
+                key = bytes(cursor.key())
+                if key.startswith(VOUCHERS.prefix):
+                    found = cursor.set_range(_BEHIND_VOUCHERS)
+                    continue
+                yield key, codec.decode_stored(table_of(key).record, bytes(cursor.value())[8:])
+                found = cursor.next()
+
+    def vouchers_backwards(self) -> Iterator[tuple[bytes, Voucher]]:
+        """Yield every voucher with its key by id, from the last to the first; nothing may wait."""
+        assert not self._waiting
+        with self._reading.cursor(db=self._databases["state"]) as cursor:
+            # Without a key behind the table the cursor goes to the last of all.
+            if not (cursor.prev() if cursor.set_range(_BEHIND_VOUCHERS) else cursor.last()):
+                return
+            for key, value in cursor.iterprev():
+                if not key.startswith(VOUCHERS.prefix):
+                    return
+                yield bytes(key), codec.decode_stored(Voucher, value[8:])
 
     def close(self) -> None:
         """Close the environment."""
@@ -213,19 +220,19 @@ class ScratchStore:
         self._environment.close()
 
     def _get(self, name: str, key: bytes) -> bytes | None:
-        found = self._reading.get(key, db=self._databases[name])
+        found = self._reading.get(key, None, self._databases[name])
         assert found is None or isinstance(found, bytes)
         return found
 
     def _write(self, meta: Iterable[tuple[bytes, bytes]] = ()) -> None:
         state, due = self._databases["state"], self._databases["due"]
         with self._environment.begin(write=True) as transaction:
-            for key in sorted(self._waiting):
+            waiting = sorted(self._waiting.items())
+            for key, _ in waiting:
                 self._index(transaction, due, key)
-                transaction.put(key, self._waiting[key], db=state)
-            for row in sorted(self._ids):
-                sequence = self._ids[row].to_bytes(8, "big")
-                transaction.put(row, sequence, db=self._databases["ids"])
+            transaction.cursor(state).putmulti(waiting)
+            ids = [(row, at.to_bytes(8, "big")) for row, at in sorted(self._ids.items())]
+            transaction.cursor(self._databases["ids"]).putmulti(ids)
             transaction.delete(b"note", db=self._databases["meta"])
             for key, value in meta:
                 transaction.put(key, value, db=self._databases["meta"])
@@ -241,11 +248,13 @@ class ScratchStore:
     def _index(self, transaction: lmdb.Transaction, due: lmdb._Database, key: bytes) -> None:
         """Bring the due index up to a record that is about to be written."""
         record = self._records[key]
-        if not isinstance(record, Voucher | Reserve):
+        if not isinstance(record, _LAPSING):
             return
         before = self._get("state", key)
-        old = None if before is None else codec.decode_stored(type(record), before[8:])
-        was, now = due_row(key, old), due_row(key, record)
+        was = None
+        if before is not None:
+            was = due_row(key, codec.decode_stored(type(record), before[8:]))
+        now = due_row(key, record)
         if was != now:
             if was is not None:
                 transaction.delete(was, db=due)

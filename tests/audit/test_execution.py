@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from audit.execution import Executor
+from audit.links import LogLinks
 from audit.roots import RootKeeper
 from audit.signatures import Place, SignatureQueue
 from audit.structure import read_blocks
 from audit.verdicts import Tampered
+from ledger.encoding import merkle
+from ledger.encoding.checkpoint import Checkpoint
 from ledger.genesis import parse_genesis
 from ledger.invariants import check_state
 from ledger.ledger import beginning
@@ -64,8 +67,9 @@ def test_the_state_is_that_of_the_naive_store(
         store.settle()
         assert dict(store.values()) == expected.state
         backwards = list(store.vouchers_backwards())
-        assert [one.id for one in backwards] == sorted((v.id for v in backwards), reverse=True)
-        assert check_state(store.records(), backwards) == check_state(store.records())
+        assert [key for key, _ in backwards] == sorted((k for k, _ in backwards), reverse=True)
+        others = list(store.records())
+        assert check_state(others, backwards) == check_state([*others, *backwards])
 
 
 def test_a_tree_is_taken_up_only_where_it_was_flushed(tmp_path: Path) -> None:
@@ -90,3 +94,20 @@ def test_a_signature_that_does_not_hold_is_named_with_its_place() -> None:
             queue.settle(all_of_them=True)
     assert (found.value.height, found.value.sequence) == (3, 9)
     assert found.value.field == "commit.certificate"
+
+
+@pytest.mark.parametrize("size", range(1, 21))
+def test_a_checkpoint_is_compared_wherever_in_a_block_it_stands(size: int) -> None:
+    raws = [bytes([number]) for number in range(20)]
+
+    def link(root: bytes) -> bytes:
+        seen = Checkpoint(origin="log", size=size, root=root)
+        links = LogLinks(bytes(32), merkle.Frontier(), bytes(32), seen)
+        for first, end in ((0, 7), (7, 8), (8, 20)):
+            links.append(raws[first:end])
+        return links.frontier.root()
+
+    assert link(merkle.root(raws[:size])) == merkle.root(raws)
+    with pytest.raises(Tampered) as found:
+        link(bytes(32))
+    assert (found.value.field, found.value.sequence) == ("checkpoint.root", size - 1)

@@ -45,7 +45,7 @@ def store_of(chain: Chain) -> MemoryStore:
 def changed(store: MemoryStore, table: Table[Any], *parts: str, **fields: Any) -> Put:
     """Return a stored record with some fields changed."""
     record: Record = msgspec.structs.replace(must(store, table, *parts), **fields)
-    return Put(table.key(*parts), record)
+    return table.key(*parts), record
 
 
 @pytest.fixture(scope="module")

@@ -61,6 +61,21 @@ def test_the_frontier_gives_the_root_of_the_definition_at_every_size() -> None:
         frontier = merkle.Frontier(frontier.size, tuple(frontier.peaks))  # as a store would
 
 
+def test_a_frontier_takes_many_leaves_as_it_takes_one_after_the_other() -> None:
+    leaves = merkle.leaf_hashes(ENTRIES)
+    cases = 0
+    for first in range(len(leaves) + 1):
+        for end in range(first, len(leaves) + 1):
+            one, many = merkle.Frontier(), merkle.Frontier()
+            many.extend(leaves[:first])
+            many.extend(leaves[first:end])
+            for leaf in leaves[:end]:
+                one.append(leaf)
+            assert (many.size, many.peaks) == (one.size, one.peaks)
+            cases += 1
+    assert cases == (len(leaves) + 1) * (len(leaves) + 2) // 2
+
+
 def test_a_copied_frontier_is_independent() -> None:
     frontier = merkle.Frontier()
     frontier.append(merkle.leaf_hash(b"one"))

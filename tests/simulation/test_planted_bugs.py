@@ -395,7 +395,11 @@ def root_of_the_state_after(patch: Patch) -> None:
     def planted(
         builder: execute.BlockBuilder, block: BlockInput, claimed: BlockRecord | None = None
     ) -> Execution:
-        written = {write.key: write.value for write in builder._writes}
+        written = {
+            key: execute.stored_value(sequence, record)
+            for sequence, changes in builder._changes
+            for key, record in changes
+        }
 
         def root(store: MemoryStore) -> bytes:
             return state_tree.update(NO_PAGES, {**store.state, **written}).root
