@@ -33,6 +33,7 @@ from ledger.rules import faults as faults_module
 from ledger.rules.base import Context
 from ledger.rules.calendar import DAY_MS
 from ledger.rules.governance import ValidatorSetRecord
+from ledger.rules.refusals import SignatureMissing, TransactionRefused
 from ledger.store.memory import MemoryStore, _NoPages
 from ledger.store.tree import TreeBesideStore
 from ledger.view import Draft, StateView
@@ -199,6 +200,24 @@ def record_not_compared(patch: Patch) -> None:
             return judge.ledger.execute(judge_module._block_input(header, body))
         except (NotCanonical, BlockRefused):
             return None
+
+    patch.setattr(Judge, "execution", planted)
+
+
+def carried_certificate_not_checked(patch: Patch) -> None:
+    patch.setattr(Judge, "_check_previous", lambda judge, body, height: None)
+
+
+def header_fields_not_compared(patch: Patch) -> None:
+    """Log, epoch and height of a block are believed."""
+    correct = Judge.execution
+
+    def planted(judge: Judge, header: Header, data: bytes) -> Execution | None:
+        height = judge.ledger.last().height + 1
+        believed = msgspec.structs.replace(
+            header, log_id=judge.log_id, epoch=messages.ENGINE_EPOCH, height=height
+        )
+        return correct(judge, believed, data)
 
     patch.setattr(Judge, "execution", planted)
 
@@ -509,6 +528,30 @@ def log_id_left_out_of_sign_bytes(patch: Patch) -> None:
                 patch.setattr(module, name, planted)
 
 
+def refusals_differ_between_members(patch: Patch) -> None:
+    """What a rule refuses gets a number that depends on the member that executes it."""
+    correct_log, correct_execute = execute.BlockBuilder._log, Ledger.execute
+    members: dict[int, int] = {}
+    executing: list[int] = []
+
+    def executed(ledger: Ledger, block: BlockInput) -> Execution:
+        executing[:] = [members.setdefault(id(ledger), len(members))]
+        return correct_execute(ledger, block)
+
+    def logged(
+        builder: execute.BlockBuilder,
+        transaction: Any,
+        refusal: TransactionRefused | None,
+        *rest: Any,
+    ) -> None:
+        if refusal is not None and executing[0] % 2:
+            refusal = SignatureMissing(party="", needed=0, signed=0)
+        correct_log(builder, transaction, refusal, *rest)
+
+    patch.setattr(Ledger, "execute", executed)
+    patch.setattr(execute.BlockBuilder, "_log", logged)
+
+
 def expiry_not_checked(patch: Patch) -> None:
     for module in ("ledger.ledger", "ledger.execute"):
         patch.setattr(f"{module}.check_form", lambda *arguments: None)
@@ -570,6 +613,18 @@ BUGS = (
         plant=record_not_compared,
         faults=LYING,
         caught_as=("Violation: the header", "Violation: the block"),
+    ),
+    PlantedBug(
+        name="carried certificate not checked (N2.4)",
+        plant=carried_certificate_not_checked,
+        faults=LYING,
+        caught_as=("Violation: certificate",),
+    ),
+    PlantedBug(
+        name="log, epoch and height of a block not compared (N2.4)",
+        plant=header_fields_not_compared,
+        faults=LYING,
+        caught_as=("Violation: the header",),
     ),
     PlantedBug(
         name="votes not verified",
@@ -716,6 +771,12 @@ BUGS = (
         plant=changes_not_sorted,
         faults=LOSING,
         caught_as=("Violation: not live",),
+    ),
+    PlantedBug(
+        name="a refusal's number differs between members (B4)",
+        plant=refusals_differ_between_members,
+        faults=LYING,
+        caught_as=("Violation: not live", "Violation: disagreement", "AssertionError", *STOPPED),
     ),
     PlantedBug(
         name="broken invariants swallowed (I)",

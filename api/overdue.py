@@ -1,0 +1,68 @@
+"""A look at the store that stays open keeps old pages alive: then this process ends (spec N13).
+
+While a reader stays where it was, the node can use none of the room that it frees, and its store
+grows for ever. Nothing in a server needs a look for long, so one that is open for seconds is stuck.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ledger.store.lmdb_store import LmdbReader, Snapshot
+
+LOOK_S_MAX = 5.0
+"""How long a look may be open."""
+WATCH_EVERY_S = 1.0
+
+
+class TimedReader(LmdbReader):
+    """A reading end that knows how long its looks have been open."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._since: dict[int, float] = {}
+        """When each look that is open began."""
+        self._lock = threading.Lock()
+        self._count = 0
+
+    @contextmanager
+    def begin(self) -> Iterator[Snapshot]:
+        """Yield a Snapshot; keep it short."""
+        with self._lock:
+            self._count += 1
+            number = self._count
+            self._since[number] = time.monotonic()
+        try:
+            with super().begin() as snapshot:
+                yield snapshot
+        finally:
+            with self._lock:
+                del self._since[number]
+
+    def oldest_s(self) -> float:
+        """Return how long the oldest look has been open; 0 if none is."""
+        with self._lock:
+            return time.monotonic() - min(self._since.values()) if self._since else 0.0
+
+
+def end_when_overdue(reader: TimedReader) -> None:
+    """Watch a reader from a thread of its own; end the process once a look is open too long.
+
+    A thread, since what holds the look may be the event loop; at once, since it will not come back.
+    """
+
+    def watch() -> None:
+        while reader.oldest_s() <= LOOK_S_MAX:
+            time.sleep(WATCH_EVERY_S)
+        sys.stderr.write(
+            f"a look at the store has been open for more than {LOOK_S_MAX:g} s and keeps its old "
+            "pages alive: this server ends, start it again\n"
+        )
+        sys.stderr.flush()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="overdue looks", daemon=True).start()
