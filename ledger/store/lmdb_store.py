@@ -337,6 +337,11 @@ class LmdbStore:
         """Bring the state tree nearer to its next root; return whether there was anything to do."""
         return self._tree.fold_some()
 
+    @property
+    def root_is_known(self) -> bool:
+        """Return whether ``state_root`` has nothing to do."""
+        return self._tree.is_folded
+
     def state_root(self) -> bytes:
         """Return the root of the state tree over all current records."""
         head = self.head()

@@ -270,3 +270,13 @@ def test_the_slot_of_a_reader_that_died_is_freed(
                 await asyncio.sleep(0.02)
 
     asyncio.run(scenario())
+
+
+def test_a_root_that_a_block_waited_for_is_measured(folder: Path) -> None:
+    async def scenario() -> None:
+        async with running(folder) as node:
+            while "tallystick_state_root_seconds_count 1.0" not in (page := await node.metrics()):
+                await asyncio.sleep(0.02)
+            assert 'tallystick_state_root_seconds_bucket{le="+Inf"} 1.0' in page
+
+    asyncio.run(scenario())
