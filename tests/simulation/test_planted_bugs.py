@@ -3,11 +3,13 @@
 A bug is planted in the code that every member runs, honest or not; the checks do not use that code.
 """
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -49,10 +51,11 @@ from node.signer import Refused, Signer, SignRequest
 from node.silence import Silence
 from node.simulation import checks, liar, member
 from node.simulation.disk import SimulatedSlotFile
-from node.simulation.faults import Faults
+from node.simulation.faults import Faults, faults_text
 from node.simulation.simulation import Failed, run_seed
 from node.wal import WriteAheadLog
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 SEEDS_MAX = 300
 """The adversary has this many tries for each bug."""
 
@@ -856,25 +859,50 @@ def test_at_least_forty_different_bugs_are_planted() -> None:
     assert len({bug.name for bug in BUGS}) == len(BUGS) >= 40
 
 
-@pytest.mark.parametrize(
-    "faults",
-    [
-        LYING,
-        LYING_SLOWLY,
-        LYING_AND_CRASHING,
-        CRASHING,
-        CRASHING_AND_LOSING,
-        LOSING,
-        REPEATING,
-        FAILING_DISKS,
-        CHURNING,
-        LOSING_STORES,
-        LOSING_LOGS,
-        LOSING_ALL,
-        LOSING_ENDS,
-    ],
-    ids=lambda faults: str(faults).split("(")[1][:40],
-)
-def test_without_a_planted_bug_the_same_adversary_sees_nothing(faults: Faults) -> None:
-    for seed in range(3):
-        assert run_seed(seed, validators=4, faults=faults).commits > 0
+FEW = 3
+CONTROLS = list({(str(bug.faults), bug.validators): bug for bug in BUGS}.values())
+"""One bug of each adversary."""
+
+
+def seeds_documented() -> dict[str, int]:
+    """Return how many seeds each bug of this kind needed, by the page's table."""
+    rows = re.findall(r"^\| (.+) \| network \| (\d+) \|", PAGE.read_text(), re.MULTILINE)
+    return {name: int(seeds) for name, seeds in rows}
+
+
+NEEDED = seeds_documented()
+
+
+def seeds_of(control: PlantedBug) -> int:
+    """Return how many seeds the bugs of an adversary needed at the most."""
+    place = control.faults, control.validators
+    return max(NEEDED.get(bug.name, 0) for bug in BUGS if (bug.faults, bug.validators) == place)
+
+
+def named(control: PlantedBug) -> str:
+    text = faults_text(control.faults).translate(str.maketrans("", "", '{}"'))
+    return f"{control.validators} validators {text}"
+
+
+def see_nothing(control: PlantedBug, seeds: range) -> None:
+    """Run seeds of a bug's adversary without the bug."""
+    assert seeds
+    for seed in seeds:
+        assert run_seed(seed, validators=control.validators, faults=control.faults).commits > 0
+
+
+def test_the_page_says_of_every_bug_how_many_seeds_it_needed() -> None:
+    assert list(NEEDED) == [bug.name for bug in BUGS]
+
+
+@pytest.mark.parametrize("control", CONTROLS, ids=named)
+def test_without_a_planted_bug_the_same_adversary_sees_nothing(control: PlantedBug) -> None:
+    see_nothing(control, range(FEW))
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize("control", [one for one in CONTROLS if seeds_of(one) > FEW], ids=named)
+def test_in_as_many_seeds_as_its_bugs_needed_the_adversary_sees_nothing(
+    control: PlantedBug,
+) -> None:
+    see_nothing(control, range(FEW, seeds_of(control)))
