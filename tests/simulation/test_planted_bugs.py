@@ -38,6 +38,7 @@ from ledger.rules.governance import ValidatorSetRecord
 from ledger.rules.refusals import SignatureMissing, TransactionRefused
 from ledger.store.memory import MemoryStore, _NoPages
 from ledger.store.tree import TreeBesideStore
+from ledger.transactions import Transaction
 from ledger.view import Draft, StateView
 from node import host as host_module
 from node import judge as judge_module
@@ -52,7 +53,7 @@ from node.silence import Silence
 from node.simulation import checks, liar, member
 from node.simulation.disk import SimulatedSlotFile
 from node.simulation.faults import Faults, faults_text
-from node.simulation.simulation import Failed, run_seed
+from node.simulation.simulation import Failed, Simulation, run_seed
 from node.wal import WriteAheadLog
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
@@ -517,8 +518,18 @@ def log_id_left_out_of_sign_bytes(patch: Patch) -> None:
                 patch.setattr(module, name, planted)
 
 
+def proposers_log_what_is_refused(patch: Patch) -> None:
+    """No bug: an honest proposer leaves out what a rule refuses, but need not."""
+
+    def applied(builder: execute.BlockBuilder, transaction: Transaction) -> None:
+        builder.apply(transaction)
+
+    patch.setattr(execute.BlockBuilder, "apply_if_it_holds", applied)
+
+
 def refusals_differ_between_members(patch: Patch) -> None:
     """What a rule refuses gets another number at one member than at the others."""
+    proposers_log_what_is_refused(patch)
     correct_log, correct_execute = execute.BlockBuilder._log, Ledger.execute
     members: dict[int, int] = {}
     executing: list[int] = []
@@ -758,7 +769,7 @@ BUGS = (
     PlantedBug(
         name="a refusal's number differs between members (B4)",
         plant=refusals_differ_between_members,
-        faults=LYING,
+        faults=LOSING,
         caught_as=("Violation: not live", "Violation: disagreement", "AssertionError", *STOPPED),
     ),
     PlantedBug(
@@ -832,6 +843,7 @@ def seeds_needed(bug: PlantedBug) -> tuple[int, str] | None:
 SLOW = (
     "carried certificate not checked (N2.4)",
     "lock ignored in a new round (L23)",
+    "polka of the valid round not checked (L28)",
     "time not checked",
     "record not compared with the header",
 )
@@ -859,7 +871,7 @@ def test_at_least_forty_different_bugs_are_planted() -> None:
     assert len({bug.name for bug in BUGS}) == len(BUGS) >= 40
 
 
-FEW = 3
+FEW, MANY = 3, 10
 CONTROLS = list({(str(bug.faults), bug.validators): bug for bug in BUGS}.values())
 """One bug of each adversary."""
 
@@ -889,6 +901,16 @@ def see_nothing(control: PlantedBug, seeds: range) -> None:
     assert seeds
     for seed in seeds:
         assert run_seed(seed, validators=control.validators, faults=control.faults).commits > 0
+
+
+def test_what_is_refused_may_be_logged(monkeypatch: Patch) -> None:
+    proposers_log_what_is_refused(monkeypatch)
+    refused = 0
+    for seed in range(MANY):
+        simulation = Simulation(seed, validators=4, faults=LOSING)
+        simulation.run()
+        refused += list(simulation.checks.tally.logged.values()).count(False)
+    assert refused > 0
 
 
 def test_the_page_says_of_every_bug_how_many_seeds_it_needed() -> None:
