@@ -1,7 +1,8 @@
-"""A look at the store that stays open keeps old pages alive: then this process ends (spec N13).
+"""A server that is stuck in the node's store, or looks at one that was put aside, ends (spec N13).
 
-While a reader stays where it was, the node can use none of the room that it frees, and its store
-grows for ever. Nothing in a server needs a look for long, so one that is open for seconds is stuck.
+While a look stays open, the node can use none of the room that it frees, and its store grows for
+ever. Nothing in a server needs a look for long, so one that is open for seconds is stuck. And a
+store that was healed is another file: who has the old one open would tell of it for ever.
 """
 
 import os
@@ -24,6 +25,8 @@ class TimedReader(LmdbReader):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        self._file = path / "data.mdb"
+        self._opened = self._file.stat().st_ino
         self._since: dict[int, float] = {}
         """When each look that is open began."""
         self._lock = threading.Lock()
@@ -48,20 +51,34 @@ class TimedReader(LmdbReader):
         with self._lock:
             return time.monotonic() - min(self._since.values()) if self._since else 0.0
 
+    def is_of_another_store(self) -> bool:
+        """Return whether there is another store by now where this one was opened."""
+        try:
+            return self._file.stat().st_ino != self._opened
+        except FileNotFoundError:
+            return False  # put aside, and not made anew yet
+
+
+def why_to_end(reader: TimedReader) -> str:
+    """Return why a server can't go on with its reader; empty if it can."""
+    if reader.oldest_s() > LOOK_S_MAX:
+        return (
+            f"a look at the store has been open for more than {LOOK_S_MAX:g} s and keeps its old "
+            "pages alive"
+        )
+    return "the store was made anew since it was opened" if reader.is_of_another_store() else ""
+
 
 def end_when_overdue(reader: TimedReader) -> None:
-    """Watch a reader from a thread of its own; end the process once a look is open too long.
+    """Watch a reader from a thread of its own; end the process once it can't go on with it.
 
     A thread, since what holds the look may be the event loop; at once, since it will not come back.
     """
 
     def watch() -> None:
-        while reader.oldest_s() <= LOOK_S_MAX:
+        while not (reason := why_to_end(reader)):
             time.sleep(WATCH_EVERY_S)
-        sys.stderr.write(
-            f"a look at the store has been open for more than {LOOK_S_MAX:g} s and keeps its old "
-            "pages alive: this server ends, start it again\n"
-        )
+        sys.stderr.write(f"{reason}: this server ends, start it again\n")
         sys.stderr.flush()
         os._exit(1)
 

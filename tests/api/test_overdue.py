@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import pytest
 
 from api import overdue
-from api.overdue import TimedReader
+from api.overdue import TimedReader, why_to_end
 from tests.api.process import ROOT, START_WITHIN_S, NodeThread
 from tests.api.world import chain_at, store_of
 
@@ -95,4 +95,16 @@ def test_a_reader_knows_its_oldest_look(tmp_path: Path) -> None:
             assert reader.oldest_s() >= 0.02
         assert reader.oldest_s() >= 0.02
     assert reader.oldest_s() == 0
+    reader.close()
+
+
+def test_a_server_of_a_store_that_was_put_aside_ends_once_there_is_another(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store_of(chain_at(store)).close()
+    reader = TimedReader(store)
+    assert why_to_end(reader) == ""
+    store.rename(tmp_path / "store.damaged")
+    assert why_to_end(reader) == "", "it still answers while the new one is not there"
+    store_of(chain_at(store)).close()
+    assert why_to_end(reader) == "the store was made anew since it was opened"
     reader.close()

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,21 +31,19 @@ def test_a_rotten_byte_is_found_while_the_node_runs_and_healed_from_its_peers(
         cluster.wait_same_head()
         sequence = flip_a_byte_of_an_entry(folder / "store")
 
-        deadline = time.monotonic() + PATIENCE_S
-        while cluster.network.runs(rotten):
-            assert time.monotonic() < deadline, "the scrub found nothing"
-            time.sleep(0.1)
+        until(lambda: not cluster.network.runs(rotten))
         row = f"entry {sequence} of the log"
         assert row in read_stop(folder / "stopped")
         assert row in cluster.network.tail(rotten)
         cluster.final(cluster.transfer(1, 2, 7), party=other)
 
-        cluster.network.kill(rotten, api=True)  # it has the damaged store open
         heal = [sys.executable, "-m", "tally", "node", "heal", "--yes", "--folder", str(folder)]
         subprocess.run(heal, check=True, capture_output=True, timeout=PATIENCE_S)
         assert (folder / "store.damaged").exists()
         assert not (folder / "store").exists()
-        cluster.network.start(rotten)
+        cluster.network.start(rotten, api=False)
+        until(lambda: "the store was made anew" in cluster.network.tail(rotten))
+        cluster.network.start(rotten)  # the API, which had the damaged store open
         cluster.wait_same_head()
         assert_votes(cluster, rotten)
         cluster.network.down()
@@ -52,6 +51,14 @@ def test_a_rotten_byte_is_found_while_the_node_runs_and_healed_from_its_peers(
         assert here == there
         assert all(here.values())
         print(f"entry {sequence} of {len(here['log'])} was damaged, found and made anew")
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Return once something holds; it does within some seconds, or the test fails."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def flip_a_byte_of_an_entry(store: Path) -> int:
