@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 ROOT_BUCKETS_S = (
     *(0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05),
-    *(0.07, 0.1, 0.15, 0.2, 0.5, 1.0, 5.0),
+    *(0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 5.0),
 )
 
 
