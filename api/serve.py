@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app, stop_waiting
-from ledger.store.lmdb_store import LmdbReader
+from api.overdue import TimedReader, end_when_overdue
 from node.port import PortClient
 
 STORE_RETRY_S = 0.02
@@ -47,11 +47,11 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def open_store(path: Path) -> LmdbReader:
+def open_store(path: Path) -> TimedReader:
     """Return the store, once the node has made it and written genesis."""
     while True:
         try:
-            reader = LmdbReader(path)
+            reader = TimedReader(path)
         except lmdb.Error:
             time.sleep(STORE_RETRY_S)
             continue
@@ -74,8 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--ready-fd", type=int, help="descriptor that gets the port once it listens"
     )
     given = parser.parse_args(arguments)
+    reader = open_store(given.store)
+    end_when_overdue(reader)
     app = create_app(
-        open_store(given.store),
+        reader,
         PortClient(given.port_socket),
         given.network,
         checkpoint=given.store.parent / CHECKPOINT,

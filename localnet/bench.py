@@ -6,10 +6,13 @@ is printed beside what bounds it here: one Ed25519 verification and one fsync.
 
 import asyncio
 import os
+import re
 import statistics
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 
 import msgspec
@@ -35,6 +38,9 @@ SYNCS = 200
 SAMPLE_EVERY_S = 0.5
 LIGHT = 120
 LIGHT_PAUSE_S = 0.03
+METRICS_WITHIN_S = 10
+FOREVER = "+Inf"
+STALLS = re.compile(r'^tallystick_state_root_seconds_bucket\{le="([^"]+)"\} (\S+)$', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +62,11 @@ class Report:
     """Of one validator's node process."""
     api_cpu_us_per_transfer: int
     """Of all API processes together."""
+    roots: int
+    """State roots that blocks waited for under the load, counted at each validator."""
+    root_p50_us: int
+    """How long at most, by the bounds of the nodes' metrics; 0 if longer than the last bound."""
+    root_p99_us: int
     replay_transactions: int
     replay_us_per_transaction: int
 
@@ -78,6 +89,9 @@ class Report:
             f"{self.node_cpu_us_per_transfer} us = {loaded // 100}.{loaded % 100:02d} "
             f"verifications under the load ({idle // 100}.{idle % 100:02d} idle ones)",
             f"CPU per transfer, API processes                    {self.api_cpu_us_per_transfer} us",
+            f"a block with a state root waits for it             "
+            f"p50 <= {_ms(self.root_p50_us)} ms  p99 <= {_ms(self.root_p99_us)} ms "
+            f"({self.roots} roots)",
             f"replay, one core                                   "
             f"{self.replay_us_per_transaction} us per transaction = {share} % of the raw "
             f"verification rate ({self.replay_transactions} transactions)",
@@ -118,11 +132,12 @@ def _measure(
     asyncio.run(load.prepare())
     light = sorted(asyncio.run(load.light()))
     transfers = load.sign_transfers(seconds * 2_500)
-    cpu_before = _cpu_us(network)
+    cpu_before, stalls_before = _cpu_us(network), _root_stalls(network)
     started = time.monotonic()
     times = sorted(asyncio.run(load.full(transfers, seconds, in_flight)))
     took_us = int((time.monotonic() - started) * 1_000_000)
-    cpu_after = _cpu_us(network)
+    cpu_after, stalls = _cpu_us(network), _root_stalls(network)
+    stalls.subtract(stalls_before)
     node_cpu = sum(
         after[0] - before[0] for before, after in zip(cpu_before, cpu_after, strict=True)
     )
@@ -141,6 +156,9 @@ def _measure(
         load_p99_us=times[len(times) * 99 // 100],
         node_cpu_us_per_transfer=node_cpu // len(cpu_after) // len(times),
         api_cpu_us_per_transfer=api_cpu // len(times),
+        roots=stalls[FOREVER],
+        root_p50_us=bound_us(stalls, 50),
+        root_p99_us=bound_us(stalls, 99),
         replay_transactions=count,
         replay_us_per_transaction=replay_us,
     )
@@ -179,6 +197,25 @@ def _cpu_us(network: LocalNetwork) -> list[tuple[int, int]]:
         (_process_cpu_us(place.node_pid), _process_cpu_us(place.api_pid))
         for place in network.places.values()
     ]
+
+
+def _root_stalls(network: LocalNetwork) -> Counter[str]:
+    """Return how many roots all validators waited for, by the bound that the wait stayed within."""
+    stalls: Counter[str] = Counter()
+    for place in network.places.values():
+        connection = HTTPConnection(HOST, place.api_port, timeout=METRICS_WITHIN_S)
+        connection.request("GET", "/metrics")
+        page = connection.getresponse().read().decode("utf-8")
+        connection.close()
+        stalls.update({bound: int(float(count)) for bound, count in STALLS.findall(page)})
+    return stalls
+
+
+def bound_us(stalls: Counter[str], percent: int) -> int:
+    """Return the least bound that so many of the waits stayed within; 0 if none is."""
+    bounds = sorted((int(float(bound) * 1e6), bound) for bound in stalls if bound != FOREVER)
+    within = (us for us, name in bounds if stalls[name] * 100 >= stalls[FOREVER] * percent)
+    return next(within, 0)
 
 
 def _process_cpu_us(pid: int) -> int:

@@ -2,6 +2,11 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+ROOT_BUCKETS_S = (
+    *(0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.015, 0.02, 0.03, 0.05),
+    *(0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 5.0),
+)
+
 
 class Metrics:
     """Counters of one node; nothing is registered globally."""
@@ -29,6 +34,12 @@ class Metrics:
             "tallystick_finality_seconds",
             "From the first knowledge of work to the durable commit",
             buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0),
+            registry=self.registry,
+        )
+        self.root_stall = Histogram(
+            "tallystick_state_root_seconds",
+            "How long the block that carries a state root waited for it",
+            buckets=ROOT_BUCKETS_S,
             registry=self.registry,
         )
 

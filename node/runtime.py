@@ -27,7 +27,7 @@ from ledger.ledger import Ledger
 from ledger.rules.parties import VALIDATOR_KEYS
 from ledger.rules.refusals import TransactionRefused
 from ledger.state_tree import DamagedPage
-from ledger.store.lmdb_store import LmdbStore, is_broken
+from ledger.store.lmdb_store import is_broken
 from ledger.transactions import Transaction, parse
 from ledger.view import get
 from node.clock import SystemClock
@@ -57,6 +57,7 @@ from node.scrub import Scrub, StoreRotten
 from node.signer import Signer
 from node.stopped import keep_fork, read_stop, remember_stop
 from node.wal import open_wal
+from node.watched_store import WatchedStore
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -251,7 +252,7 @@ class Node:
         self._scrub = Scrub()
         self._host: Host
         self._ledger: Ledger
-        self._store: LmdbStore
+        self._store: WatchedStore
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -349,7 +350,12 @@ class Node:
         self._signer.close()
 
     def _open(self) -> None:
-        self._store = LmdbStore(self._config.store, map_bytes=self._config.map_bytes)
+        self._store = WatchedStore(
+            self._config.store,
+            map_bytes=self._config.map_bytes,
+            now_us=self._clock.monotonic_us,
+            waited=lambda us: self._metrics.root_stall.observe(us / 1_000_000),
+        )
         ledger = Ledger(self._store)
         ledger.begin(self._genesis)
         self._host = Host(

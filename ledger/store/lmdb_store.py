@@ -9,7 +9,7 @@ id → u64be sequence), ``due`` (u64be time, record key), ``parties`` (party NUL
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -337,6 +337,11 @@ class LmdbStore:
         """Bring the state tree nearer to its next root; return whether there was anything to do."""
         return self._tree.fold_some()
 
+    @property
+    def root_is_known(self) -> bool:
+        """Return whether ``state_root`` has nothing to do."""
+        return self._tree.is_folded
+
     def state_root(self) -> bytes:
         """Return the root of the state tree over all current records."""
         head = self.head()
@@ -517,7 +522,7 @@ class LmdbReader:
             name: self._environment.open_db(name.encode("ascii"), create=False) for name in _NAMES
         }
 
-    def begin(self) -> "_Look":
+    def begin(self) -> AbstractContextManager[Snapshot]:
         """Return a context manager that yields a Snapshot; keep it short."""
         return _Look(self._environment, self._databases)
 

@@ -69,6 +69,11 @@ class TreeBesideStore:
         self._fold(some)
         return True
 
+    @property
+    def is_folded(self) -> bool:
+        """Return whether a root costs nothing: it was asked for since the last change."""
+        return self._root is not None
+
     def root(self, log_size: int) -> bytes:
         """Return the root over all records of a log of this size."""
         if self._root is None:

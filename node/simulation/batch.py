@@ -8,7 +8,7 @@ from pathlib import Path
 
 from node.simulation.faults import Faults
 from node.simulation.journal import JournalFile
-from node.simulation.simulation import Failed, Report, run_seed
+from node.simulation.simulation import WITH_REAL_SIGNATURES, Failed, Report, run_seed
 
 Job = tuple[int, int]
 """Seed and number of validators."""
@@ -21,12 +21,14 @@ class Size:
 
     seeds: int
     messages: int
+    real_signatures: int = 0
+    """Seeds that use Ed25519."""
 
 
 SIZES = {
-    "default": Size(seeds=2_000, messages=1_000_000),
-    "ci": Size(seeds=5_000, messages=2_500_000),
-    "nightly": Size(seeds=20_000, messages=10_000_000),
+    "default": Size(seeds=2_000, messages=1_000_000, real_signatures=60),
+    "ci": Size(seeds=5_000, messages=2_500_000, real_signatures=150),
+    "nightly": Size(seeds=20_000, messages=10_000_000, real_signatures=600),
 }
 
 MIX = (1, 7, 10, 1, 7)
@@ -157,4 +159,7 @@ def shortfall(outcomes: Iterable[Outcome], size: Size) -> str:
         return f"only {len(done)} of {size.seeds} seeds ran"
     if delivered < size.messages:
         return f"only {delivered} of {size.messages} messages were delivered"
+    real = totals(done).get(WITH_REAL_SIGNATURES, 0)
+    if real < size.real_signatures:
+        return f"only {real} of {size.real_signatures} seeds used real signatures"
     return ""

@@ -146,6 +146,8 @@ class Checks:
         header, chosen = commit.header, block_id(commit.header)
         if header.record_hash != execution.head.app_hash:
             raise Violation(f"the header of {height} names another record")
+        if (header.log_id, header.epoch, header.height) != (self.log_id, ENGINE_EPOCH, height):
+            raise Violation(f"the header of {height} is of another place or log")
         if header.time_ms != execution.head.time_ms:
             raise Violation(f"time: the header of {height} says another than its execution")
         self._check_certificate(commit.certificate, height, chosen)
@@ -154,6 +156,7 @@ class Checks:
         if known != (chosen, execution.head.app_hash):
             raise Violation(f"disagreement: {member.name} commits another block at {height}")
         if height == max(self.blocks) and height not in self._followed:
+            self._check_carried(commit.previous, height)
             self._follow(member, height, header.parent, execution)
             self._check_faults(execution)
             self._check_promptness(height)
@@ -228,6 +231,13 @@ class Checks:
         for key, signature in signers.items():
             if not self.verify(key, message, signature):
                 raise Violation(f"certificate: a bad signature at {height}")
+
+    def _check_carried(self, carried: tuple[Certificate, ...], height: int) -> None:
+        """Check that a block brought the certificate of its parent, and the first one none."""
+        if len(carried) != (height > 1):
+            raise Violation(f"certificate: the block of {height} carries {len(carried)}")
+        for certificate in carried:
+            self._check_certificate(certificate, height - 1, self.blocks[height - 1][0])
 
     def _check_proposer(self, proposer: bytes, height: int, round_: int) -> None:
         turns = [self.register.at(height).proposer(height, one) for one in range(round_ + 1)]

@@ -177,7 +177,7 @@ class Liar:
         if stolen and self._random.random() < 0.35:
             victim, body = self._random.choice(stolen)
             return messages.decode_header(victim.header), body
-        match self._random.randrange(9):
+        match self._random.randrange(12):
             case 0:
                 return self._block(taken, header.time_ms + 1)
             case 1:
@@ -186,16 +186,56 @@ class Liar:
                 return self._block(pool, header.time_ms)
             case 3:
                 return self._block(taken, header.time_ms + FAR_FUTURE_MS)
-            case 4:
-                return msgspec.structs.replace(header, record_hash=self._random.randbytes(32)), data
-            case 5:
-                return msgspec.structs.replace(header, parent=self._random.randbytes(32)), data
+            case 4 | 5:
+                return self._with_a_wrong_field(header), data
             case 6:
                 return self._block((*taken, *taken), header.time_ms)
             case 7:
                 return self._block(taken, header.time_ms, (self._forged_proof(),))
-            case _:
+            case 8:
                 return self._block((*taken, *self._old_transactions()), header.time_ms)
+            case _:
+                previous = self._false_previous(header.height)
+                return self._block(taken, header.time_ms, previous=previous)
+
+    def _with_a_wrong_field(self, header: Header) -> Header:
+        """Return a header with one field changed alone."""
+        wrong: dict[str, bytes | int] = {
+            "log_id": TWIN_LOG_ID,
+            "epoch": header.epoch + 1,
+            "height": header.height + self._random.choice((-1, 1)),
+            "time_ms": header.time_ms + 1,
+            "parent": self._random.randbytes(32),
+            "record_hash": self._random.randbytes(32),
+            "body_hash": self._random.randbytes(32),
+        }
+        name = self._random.choice(sorted(wrong))
+        return msgspec.structs.replace(header, **{name: wrong[name]})
+
+    def _false_previous(self, height: int) -> tuple[Certificate, ...]:
+        """Return a certificate to carry that is not the parent's, or proves nothing."""
+        host = self._host()
+        assert host is not None
+        own = (ValidatorKey(self._member.key), self._random.randbytes(64))
+        made_up = Certificate(
+            height=height - 1, round=0, block_id=BlockId(host._parent), signatures=(own,)
+        )
+        if not host._previous:
+            return (made_up,)
+        (true,) = host._previous
+        key, _ = true.signatures[-1]
+        junk = (key, self._random.randbytes(64))
+        return self._random.choice(
+            (
+                (),
+                (made_up,),
+                (msgspec.structs.replace(true, height=height),),
+                (msgspec.structs.replace(true, round=true.round + 1),),
+                (msgspec.structs.replace(true, block_id=BlockId(self._random.randbytes(32))),),
+                (msgspec.structs.replace(true, signatures=true.signatures[:1]),),
+                (msgspec.structs.replace(true, signatures=(*true.signatures[:-1], junk)),),
+            )
+        )
 
     def _old_transactions(self) -> tuple[bytes, ...]:
         log = self._member.store.log
@@ -401,8 +441,13 @@ class Liar:
         transactions: tuple[bytes, ...],
         time_ms: int,
         proofs: tuple[FaultProof, ...] = (),
+        *,
+        previous: tuple[Certificate, ...] | None = None,
     ) -> tuple[Header, bytes] | None:
-        """Return a block on the last one; its record is wrong if it must not stand."""
+        """Return a block on the last one; its record is wrong if it must not stand.
+
+        It carries the certificate of its parent, or what is given in its place.
+        """
         host = self._host()
         assert host is not None
         ledger = self._member.ledger
@@ -417,7 +462,8 @@ class Liar:
             record_hash = ledger.execute(block).head.app_hash
         except BlockRefused:
             record_hash = self._random.randbytes(32)
-        body = codec.encode(Body(transactions=transactions, faults=proofs, previous=host._previous))
+        carried = host._previous if previous is None else previous
+        body = codec.encode(Body(transactions=transactions, faults=proofs, previous=carried))
         header = Header(
             version=1,
             log_id=self._log_id,

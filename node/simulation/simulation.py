@@ -51,6 +51,7 @@ FLOOD_MAX = 40
 ROOTS_OF, REPLAYS_OF = 2, 4
 """Of so many seeds one has its state roots compared, or its log replayed from genesis."""
 REPLAYED_MAX = 10
+WITH_REAL_SIGNATURES = "with real signatures"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +211,8 @@ class Simulation:
     def run(self) -> Report:
         """Run to the end; raise Violation or another AssertionError."""
         self.world.note(f"{self.faults}")
+        if self.faults.real_signatures:
+            self.world.count(WITH_REAL_SIGNATURES)
         for member in self.members:
             member.start()
         self._plan_faults()

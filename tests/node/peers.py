@@ -250,14 +250,22 @@ def certify(header: Header, signers: tuple[str, ...] = (FIRST, SECOND, FOURTH)) 
 
 
 def proposal(
-    who: str, header: Header, body: bytes, *, round_: int = 0, valid_round: tuple[int, ...] = ()
+    who: str,
+    header: Header,
+    body: bytes,
+    *,
+    round_: int = 0,
+    valid_round: tuple[int, ...] = (),
+    height: int | None = None,
 ) -> Proposal:
+    """Return a signed proposal, at the height that its header says or at another."""
     block = messages.block_id(header)
+    height = header.height if height is None else height
     message = proposal_sign_bytes(
-        FOUNDATION.log_id, ENGINE_EPOCH, header.height, round_, valid_round, block
+        FOUNDATION.log_id, ENGINE_EPOCH, height, round_, valid_round, block
     )
     return Proposal(
-        height=header.height,
+        height=height,
         round=round_,
         valid_round=valid_round,
         block_id=block,

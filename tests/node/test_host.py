@@ -7,7 +7,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from consensus.certificate import Certificate
 from consensus.messages import (
+    CHUNKS_MAX,
     BlockId,
     Vote,
     VoteKind,
@@ -110,6 +112,100 @@ def test_a_block_that_must_not_stand_gets_a_prevote_for_nil(wrong: dict[str, obj
     bad = replace(header, **wrong)
     offer(ports.host(), FIRST, proposal(FIRST, bad, body), body)
     assert said(ports.votes()) == {(0, "prevote"): {()}}
+
+
+def test_a_block_that_says_another_height_than_its_proposal_gets_a_prevote_for_nil() -> None:
+    ports = Ports()
+    header, body = first_block(FIRST)
+    bad = replace(header, height=2)
+    offer(ports.host(), FIRST, proposal(FIRST, bad, body, height=1), body)
+    assert said(ports.votes()) == {(0, "prevote"): {()}}
+
+
+@pytest.mark.parametrize("index", [1, 2, CHUNKS_MAX - 1])
+def test_a_chunk_beyond_those_that_the_proposal_names_is_a_fault(index: int) -> None:
+    ports = Ports()
+    host = ports.host()
+    header, body = first_block(FIRST)
+    one = proposal(FIRST, header, body)
+    assert len(one.chunk_hashes) == 1
+    tell(host, FIRST, ProposalMessage(proposal=one))
+    with pytest.raises(PeerFault, match="not the one that its proposal names"):
+        tell(host, "a-liar", Chunk(height=1, block_id=one.block_id, index=index, data=body))
+    assert ports.votes() == []
+    tell(host, FIRST, Chunk(height=1, block_id=one.block_id, index=0, data=body))
+    assert said(ports.votes()) == {(0, "prevote"): {(one.block_id,)}}
+
+
+# --- the certificate that a block carries --------------------------------------------------------
+
+ELSEWHERE = BlockId(b"\7" * 32)
+FALSE_CERTIFICATES: dict[str, Callable[[Certificate], tuple[Certificate, ...]]] = {
+    "none": lambda true: (),
+    "of another block": lambda true: (replace(true, block_id=ELSEWHERE),),
+    "of another height": lambda true: (replace(true, height=2),),
+    "of another round": lambda true: (replace(true, round=1),),
+    "signed by too few": lambda true: (replace(true, signatures=true.signatures[:2]),),
+    "signed by one three times": lambda true: (replace(true, signatures=true.signatures[:1] * 3),),
+    "with a bad signature": lambda true: (
+        replace(true, signatures=(*true.signatures[:2], (true.signatures[2][0], bytes(64)))),
+    ),
+    "with a stranger's signature": lambda true: (
+        replace(true, signatures=((bytes(32), bytes(64)), *true.signatures)),
+    ),
+}
+
+
+def prevote_on_a_second_block(
+    carry: Callable[[Header], tuple[Certificate, ...]],
+) -> tuple[BlockId, set[tuple[BlockId, ...]]]:
+    """Return the second block, with what it carries of the first, and what the host says of it."""
+    ports = Ports()
+    host = ports.host()
+    (first,) = decided_chain(1)
+    tell(host, FIRST, Blocks(blocks=(first,)))
+    round_, proposer = others_turn(host)
+    ports.now_ms = START_MS + 10_000
+    header, body, _ = make_block(
+        host._ledger, proposer, (), host._parent, carry(first.header), ports.now_ms
+    )
+    for who in (FIRST, SECOND, FOURTH):  # takes the host to that round
+        tell(
+            host, who, VoteMessage(vote=vote(who, VoteKind.PRECOMMIT, (), round_=round_, height=2))
+        )
+    ports.sent.clear()
+    offer(host, proposer, proposal(proposer, header, body, round_=round_), body)
+    return messages.block_id(header), said(ports.votes())[round_, "prevote"]
+
+
+@pytest.mark.parametrize("lie", FALSE_CERTIFICATES)
+def test_a_block_that_carries_a_false_certificate_gets_a_prevote_for_nil(lie: str) -> None:
+    _, prevoted = prevote_on_a_second_block(lambda header: FALSE_CERTIFICATES[lie](certify(header)))
+    assert prevoted == {()}
+
+
+@pytest.mark.parametrize("signers", [(FIRST, SECOND, FOURTH), (SECOND, OWN, FOURTH)])
+def test_a_block_may_carry_any_certificate_of_its_parent_that_holds(
+    signers: tuple[str, ...],
+) -> None:
+    block, prevoted = prevote_on_a_second_block(lambda header: (certify(header, signers),))
+    assert prevoted == {(block,)}
+
+
+def test_a_first_block_that_carries_a_certificate_gets_a_prevote_for_nil() -> None:
+    ports = Ports()
+    host = ports.host()
+    true = Certificate(height=0, round=0, block_id=BlockId(messages.NO_BLOCK), signatures=())
+    header, body, _ = make_block(host._ledger, FIRST, opening(), previous=(true,))
+    offer(host, FIRST, proposal(FIRST, header, body), body)
+    assert said(ports.votes()) == {(0, "prevote"): {()}}
+
+
+def others_turn(host: Host) -> tuple[int, str]:
+    """Return the first round of a host's height in which FIRST or SECOND proposes, and who."""
+    by_key = {consensus_key(who): who for who in (FIRST, SECOND)}
+    turns = [host.validators.proposer(host.height, round_) for round_ in range(4)]
+    return next((round_, by_key[key]) for round_, key in enumerate(turns) if key in by_key)
 
 
 def test_a_block_offered_as_fresh_by_a_thief_is_a_fault_and_can_still_be_decided() -> None:
@@ -219,11 +315,7 @@ def voted_at_five() -> tuple[Ports, list[DecidedBlock]]:
         host._ledger, FIRST, (), host._parent, host._previous, START_MS + 10_000
     )
     ports.now_ms = START_MS + 10_000
-    by_key = {consensus_key(who): who for who in (FIRST, SECOND, OWN, FOURTH)}
-    round_ = next(
-        one for one in range(4) if by_key[host.validators.proposer(5, one)] in (FIRST, SECOND)
-    )
-    proposer = by_key[host.validators.proposer(5, round_)]
+    round_, proposer = others_turn(host)
     header = msgspec.structs.replace(header, proposer=consensus_key(proposer))
     block = messages.block_id(header)
     for who in (FIRST, SECOND, FOURTH):  # takes the host to that round
@@ -447,6 +539,17 @@ def test_a_forged_decision_is_a_fault_and_changes_nothing(lie: str) -> None:
     assert ports.commits == []
     tell(host, FIRST, Blocks(blocks=tuple(chain)))
     assert host.height == 2
+
+
+def test_were_the_time_not_under_the_block_id_the_same_lie_would_stop_the_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    correct = messages.block_id
+    monkeypatch.setattr(messages, "block_id", lambda header: correct(replace(header, time_ms=0)))
+    forge, _ = LIES["with the certificate of another block"]
+    host = Ports().host()
+    with pytest.raises(AssertionError, match="does not hold on this state"):
+        tell(host, "a-liar", Blocks(blocks=(forge(decided_chain(1)[0]),)))
 
 
 def test_a_certified_block_that_does_not_hold_here_stops_the_node() -> None:

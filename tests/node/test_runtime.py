@@ -5,6 +5,7 @@ import errno
 import json
 import logging
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pytest
 from ledger.encoding.crypto import public_key
 from localnet.facts import load_facts, member_plans
 from localnet.network import LocalNetwork, free_ports
+from node import runtime
 from node.__main__ import read_again
 from node.build import load_keys, start_node
 from node.config import ConfigInvalid, ObserverConfig, config_text, load_config
@@ -22,6 +24,7 @@ from node.runtime import CLOCK_OFFSET_MAX_MS, Node
 from node.scrub import StoreRotten
 from node.signer import open_signer
 from node.stopped import forget_stop, read_stop, remember_stop
+from tests.ledger.test_store_readers import DIES_WHILE_IT_LOOKS, ROOT
 
 HANG_GUARD_S = 20
 CITIES = ("shanghai", "guiyang")
@@ -249,5 +252,31 @@ def test_a_network_that_paused_together_goes_on(folder: Path) -> None:
             await until_stopped(node, "")
             while (await node.status()).height == height:
                 await asyncio.sleep(0.1)
+
+    asyncio.run(scenario())
+
+
+def test_the_slot_of_a_reader_that_died_is_freed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "READERS_EVERY_MS", 50)
+
+    async def scenario() -> None:
+        async with running(folder) as node:
+            command = [sys.executable, "-c", DIES_WHILE_IT_LOOKS, str(folder / "store")]
+            reader = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
+            assert await reader.wait() == 3
+            while f" {reader.pid} " in node._store._environment.readers():
+                await asyncio.sleep(0.02)
+
+    asyncio.run(scenario())
+
+
+def test_a_root_that_a_block_waited_for_is_measured(folder: Path) -> None:
+    async def scenario() -> None:
+        async with running(folder) as node:
+            while "tallystick_state_root_seconds_count 1.0" not in (page := await node.metrics()):
+                await asyncio.sleep(0.02)
+            assert 'tallystick_state_root_seconds_bucket{le="+Inf"} 1.0' in page
 
     asyncio.run(scenario())

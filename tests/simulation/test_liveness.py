@@ -9,12 +9,13 @@ from consensus.inputs import TimeoutKind
 from consensus.rounds import RoundState, Transition
 from consensus.timeouts import TIMEOUT_MS_MAX, TimeoutPolicy
 from node.host import RESEND_US, Host
-from node.simulation.member import TIMEOUTS
-from tests.simulation.town import Stops, Town, blocks, nothing, round_us, the_proposer
+from tests.simulation.town import TIMEOUTS, Stops, Town, blocks, nothing, round_us, the_proposer
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 FAILED_ROUNDS = 40
+CAPPED_ROUNDS = 60
+"""So many that every timer is as long as it ever gets."""
 RESTART_ROUND = 12
 ROUNDS_US_MAX = 7_200_000_000
 """Far more than so many rounds take."""
@@ -47,28 +48,31 @@ def healed_within_us(town: Town) -> int:
 
 
 @pytest.mark.parametrize(
-    ("validators", "seed", "stops"),
+    ("validators", "seed", "stops", "rounds_"),
     [
-        (4, 0, the_proposer),
-        (4, 1, the_proposer),
-        (4, 2, blocks),
-        (4, 3, blocks),
-        pytest.param(7, 4, the_proposer, marks=pytest.mark.ci),
-        pytest.param(7, 5, blocks, marks=pytest.mark.long),
+        (4, 0, the_proposer, FAILED_ROUNDS),
+        (4, 1, the_proposer, FAILED_ROUNDS),
+        (4, 2, blocks, FAILED_ROUNDS),
+        (4, 3, blocks, FAILED_ROUNDS),
+        pytest.param(4, 0, the_proposer, CAPPED_ROUNDS, marks=pytest.mark.ci),
+        pytest.param(4, 2, blocks, CAPPED_ROUNDS, marks=pytest.mark.ci),
+        pytest.param(7, 4, the_proposer, FAILED_ROUNDS, marks=pytest.mark.ci),
+        pytest.param(7, 5, blocks, FAILED_ROUNDS, marks=pytest.mark.long),
     ],
 )
 def test_after_forty_failed_rounds_a_block_comes_within_thirty_seconds_and_two_rounds(
-    validators: int, seed: int, stops: Stops
+    validators: int, seed: int, stops: Stops, rounds_: int
 ) -> None:
     town = Town(seed, validators)
     town.begin()
-    wanted = fail_rounds(town, stops, FAILED_ROUNDS)
+    wanted = fail_rounds(town, stops, rounds_)
     assert len(town.hosts()) == validators
     most_us = healed_within_us(town)
     town.stops = nothing
     took_us = town.run_until(lambda: town.is_everywhere(wanted), 2 * most_us)
     assert took_us is not None
     assert took_us <= most_us
+    print(f"{rounds_} failed rounds of {validators}, then a block after {took_us // 1_000} ms")
 
 
 def test_proposals_that_were_held_back_are_decided_without_a_timer() -> None:
@@ -103,6 +107,15 @@ def test_timers_grow_by_the_same_step_until_thirty_seconds(monkeypatch: pytest.M
     assert max(asked.values()) == TIMEOUT_MS_MAX
 
 
+def test_the_timers_of_a_node_are_at_their_cap_after_sixty_rounds_and_not_after_forty() -> None:
+    lengths_ms = {
+        round_: [TIMEOUTS.after_ms(kind, round_) for kind in TimeoutKind]
+        for round_ in (FAILED_ROUNDS, CAPPED_ROUNDS)
+    }
+    assert max(lengths_ms[FAILED_ROUNDS]) < TIMEOUT_MS_MAX
+    assert min(lengths_ms[CAPPED_ROUNDS]) == TIMEOUT_MS_MAX
+
+
 # --- a dead proposer of an idle network ----------------------------------------------------------
 
 NOTICED_US = round_us(0) + TIMEOUTS.propose_ms * 1_000
@@ -128,6 +141,7 @@ def test_a_dead_idle_proposer_is_noticed_at_the_first_transaction(
     took_us = after_the_idle_proposer_died_us(seed, validators)
     assert took_us is not None
     assert TIMEOUTS.propose_ms * 1_000 < took_us <= NOTICED_US
+    print(f"final {took_us // 1_000} ms after the proposer died, of {NOTICED_US // 1_000}")
 
 
 def timer_of_the_proposer_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,6 +194,7 @@ def test_a_network_restarted_in_a_late_round_goes_on_there(validators: int, seed
     took_us = town.run_until(lambda: town.is_everywhere(wanted), 2 * most_us)
     assert took_us is not None
     assert took_us <= most_us
+    print(f"restarted in round {RESTART_ROUND}, a block after {took_us // 1_000} ms")
 
 
 @pytest.mark.parametrize("seed", [0, 1])

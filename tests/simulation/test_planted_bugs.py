@@ -3,11 +3,13 @@
 A bug is planted in the code that every member runs, honest or not; the checks do not use that code.
 """
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -33,8 +35,10 @@ from ledger.rules import faults as faults_module
 from ledger.rules.base import Context
 from ledger.rules.calendar import DAY_MS
 from ledger.rules.governance import ValidatorSetRecord
+from ledger.rules.refusals import SignatureMissing, TransactionRefused
 from ledger.store.memory import MemoryStore, _NoPages
 from ledger.store.tree import TreeBesideStore
+from ledger.transactions import Transaction
 from ledger.view import Draft, StateView
 from node import host as host_module
 from node import judge as judge_module
@@ -48,10 +52,11 @@ from node.signer import Refused, Signer, SignRequest
 from node.silence import Silence
 from node.simulation import checks, liar, member
 from node.simulation.disk import SimulatedSlotFile
-from node.simulation.faults import Faults
-from node.simulation.simulation import Failed, run_seed
+from node.simulation.faults import Faults, faults_text
+from node.simulation.simulation import Failed, Simulation, run_seed
 from node.wal import WriteAheadLog
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 SEEDS_MAX = 300
 """The adversary has this many tries for each bug."""
 
@@ -201,6 +206,10 @@ def record_not_compared(patch: Patch) -> None:
             return None
 
     patch.setattr(Judge, "execution", planted)
+
+
+def carried_certificate_not_checked(patch: Patch) -> None:
+    patch.setattr(Judge, "_check_previous", lambda judge, body, height: None)
 
 
 def votes_not_verified(patch: Patch) -> None:
@@ -513,6 +522,40 @@ def log_id_left_out_of_sign_bytes(patch: Patch) -> None:
                 patch.setattr(module, name, planted)
 
 
+def proposers_log_what_is_refused(patch: Patch) -> None:
+    """No bug: an honest proposer leaves out what a rule refuses, but need not."""
+
+    def applied(builder: execute.BlockBuilder, transaction: Transaction) -> None:
+        builder.apply(transaction)
+
+    patch.setattr(execute.BlockBuilder, "apply_if_it_holds", applied)
+
+
+def refusals_differ_between_members(patch: Patch) -> None:
+    """What a rule refuses gets another number at one member than at the others."""
+    proposers_log_what_is_refused(patch)
+    correct_log, correct_execute = execute.BlockBuilder._log, Ledger.execute
+    members: dict[int, int] = {}
+    executing: list[int] = []
+
+    def executed(ledger: Ledger, block: BlockInput) -> Execution:
+        executing[:] = [members.setdefault(id(ledger), len(members))]
+        return correct_execute(ledger, block)
+
+    def logged(
+        builder: execute.BlockBuilder,
+        transaction: Any,
+        refusal: TransactionRefused | None,
+        *rest: Any,
+    ) -> None:
+        if refusal is not None and executing == [1]:
+            refusal = SignatureMissing(party="", needed=0, signed=0)
+        correct_log(builder, transaction, refusal, *rest)
+
+    patch.setattr(Ledger, "execute", executed)
+    patch.setattr(execute.BlockBuilder, "_log", logged)
+
+
 def expiry_not_checked(patch: Patch) -> None:
     for module in ("ledger.ledger", "ledger.execute"):
         patch.setattr(f"{module}.check_form", lambda *arguments: None)
@@ -574,6 +617,12 @@ BUGS = (
         plant=record_not_compared,
         faults=LYING,
         caught_as=("Violation: the header", "Violation: the block"),
+    ),
+    PlantedBug(
+        name="carried certificate not checked (N2.4)",
+        plant=carried_certificate_not_checked,
+        faults=LYING,
+        caught_as=("Violation: certificate",),
     ),
     PlantedBug(
         name="votes not verified",
@@ -722,6 +771,12 @@ BUGS = (
         caught_as=("Violation: not live",),
     ),
     PlantedBug(
+        name="a refusal's number differs between members (B4)",
+        plant=refusals_differ_between_members,
+        faults=LOSING,
+        caught_as=("Violation: not live", "Violation: disagreement", "AssertionError", *STOPPED),
+    ),
+    PlantedBug(
         name="broken invariants swallowed (I)",
         plant=broken_invariants_swallowed,
         faults=Faults(),
@@ -790,7 +845,9 @@ def seeds_needed(bug: PlantedBug) -> tuple[int, str] | None:
 
 
 SLOW = (
+    "carried certificate not checked (N2.4)",
     "lock ignored in a new round (L23)",
+    "polka of the valid round not checked (L28)",
     "time not checked",
     "record not compared with the header",
 )
@@ -818,25 +875,60 @@ def test_at_least_forty_different_bugs_are_planted() -> None:
     assert len({bug.name for bug in BUGS}) == len(BUGS) >= 40
 
 
-@pytest.mark.parametrize(
-    "faults",
-    [
-        LYING,
-        LYING_SLOWLY,
-        LYING_AND_CRASHING,
-        CRASHING,
-        CRASHING_AND_LOSING,
-        LOSING,
-        REPEATING,
-        FAILING_DISKS,
-        CHURNING,
-        LOSING_STORES,
-        LOSING_LOGS,
-        LOSING_ALL,
-        LOSING_ENDS,
-    ],
-    ids=lambda faults: str(faults).split("(")[1][:40],
-)
-def test_without_a_planted_bug_the_same_adversary_sees_nothing(faults: Faults) -> None:
-    for seed in range(3):
-        assert run_seed(seed, validators=4, faults=faults).commits > 0
+FEW, MANY = 3, 10
+CONTROLS = list({(str(bug.faults), bug.validators): bug for bug in BUGS}.values())
+"""One bug of each adversary."""
+
+
+def seeds_documented() -> dict[str, int]:
+    """Return how many seeds each bug of this kind needed, by the page's table."""
+    rows = re.findall(r"^\| (.+) \| network \| (\d+) \|", PAGE.read_text(), re.MULTILINE)
+    return {name: int(seeds) for name, seeds in rows}
+
+
+NEEDED = seeds_documented()
+
+
+def seeds_of(control: PlantedBug) -> int:
+    """Return how many seeds the bugs of an adversary needed at the most."""
+    place = control.faults, control.validators
+    return max(NEEDED.get(bug.name, 0) for bug in BUGS if (bug.faults, bug.validators) == place)
+
+
+def named(control: PlantedBug) -> str:
+    text = faults_text(control.faults).translate(str.maketrans("", "", '{}"'))
+    return f"{control.validators} validators {text}"
+
+
+def see_nothing(control: PlantedBug, seeds: range) -> None:
+    """Run seeds of a bug's adversary without the bug."""
+    assert seeds
+    for seed in seeds:
+        assert run_seed(seed, validators=control.validators, faults=control.faults).commits > 0
+
+
+def test_what_is_refused_may_be_logged(monkeypatch: Patch) -> None:
+    proposers_log_what_is_refused(monkeypatch)
+    refused = 0
+    for seed in range(MANY):
+        simulation = Simulation(seed, validators=4, faults=LOSING)
+        simulation.run()
+        refused += list(simulation.checks.tally.logged.values()).count(False)
+    assert refused > 0
+
+
+def test_the_page_says_of_every_bug_how_many_seeds_it_needed() -> None:
+    assert list(NEEDED) == [bug.name for bug in BUGS]
+
+
+@pytest.mark.parametrize("control", CONTROLS, ids=named)
+def test_without_a_planted_bug_the_same_adversary_sees_nothing(control: PlantedBug) -> None:
+    see_nothing(control, range(FEW))
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize("control", [one for one in CONTROLS if seeds_of(one) > FEW], ids=named)
+def test_in_as_many_seeds_as_its_bugs_needed_the_adversary_sees_nothing(
+    control: PlantedBug,
+) -> None:
+    see_nothing(control, range(FEW, seeds_of(control)))

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -21,6 +22,7 @@ from node.simulation.batch import (
     SIZES,
     Journal,
     Outcome,
+    Size,
     attempt,
     jobs_of,
     run_all,
@@ -31,7 +33,7 @@ from node.simulation.batch import (
 )
 from node.simulation.faults import Faults, draw, failing, faults_from, faults_text
 from node.simulation.journal import JournalUnusable
-from node.simulation.simulation import Failed, run_seed
+from node.simulation.simulation import WITH_REAL_SIGNATURES, Failed, run_seed
 from tally.exits import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -68,7 +70,21 @@ def check_that_it_happened(outcomes: list[Outcome]) -> None:
         *("faults on the log", "state roots compared"),
     ):
         assert done[name] > 0, name
+    really = sum(draws_real_signatures(one.seed, one.validators) for one in outcomes)
+    assert done.get(WITH_REAL_SIGNATURES, 0) == really
     assert done["messages"] >= SIZE.messages * JOB_SEEDS // SIZE.seeds
+
+
+def draws_real_signatures(seed: int, validators: int) -> bool:
+    """Return whether a seed uses Ed25519."""
+    return draw(Random(f"{seed}/{validators}"), validators).real_signatures
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_some_seeds_of_each_size_use_real_signatures(size: Size) -> None:
+    real = sum(draws_real_signatures(*job) for job in jobs_of(0, size.seeds))
+    assert size.real_signatures <= real < 3 * size.real_signatures
+    assert size.real_signatures > 0
 
 
 def test_the_sizes_are_what_they_are_said_to_be() -> None:
@@ -264,12 +280,14 @@ def test_a_seed_that_passes_says_so_when_a_failure_was_to_be_made_smaller() -> N
 
 def test_a_run_that_did_too_little_says_so() -> None:
     outcome = attempt((5, 4))
-    size = SIZES["default"]
+    size = Size(seeds=2_000, messages=2_000 * outcome.delivered, real_signatures=1)
     assert shortfall([], size) == "only 0 of 2000 seeds ran"
-    assert shortfall([outcome] * 2_000, size) == (
-        f"only {2_000 * outcome.delivered} of 1000000 messages were delivered"
-        if outcome.delivered < 500
-        else ""
+    assert shortfall([outcome] * 2_000, size) == "only 0 of 1 seeds used real signatures"
+    real = attempt((1, 4), Faults(real_signatures=True, lasts_ms=500))
+    assert shortfall([outcome] * 2_000 + [real], size) == ""
+    more = replace(size, messages=size.messages + 1)
+    assert shortfall([outcome] * 2_000, more) == (
+        f"only {size.messages} of {more.messages} messages were delivered"
     )
     assert "passed: 1," in summary([outcome])
 

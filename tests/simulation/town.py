@@ -7,9 +7,11 @@ from consensus.timeouts import TimeoutPolicy
 from node.host import Host
 from node.p2p.frames import Channel
 from node.simulation.faults import Faults
-from node.simulation.member import TIMEOUTS, Member
+from node.simulation.member import Member
 from node.simulation.simulation import Simulation
 
+TIMEOUTS = TimeoutPolicy()
+"""Those of a real node; seeds use shorter ones, to come to more rounds."""
 DELAYS_MS = (2.0, 10.0, 30.0)
 """Mean delay of a message; the seed chooses."""
 LOOK_US = 10_000
@@ -69,6 +71,7 @@ class Town(Simulation):
         self.stops: Stops = nothing
         for member in self.members:
             member.port = Gate(self, member)
+            member.timeouts = TIMEOUTS
 
     def begin(self) -> None:
         """Start everybody, and log what vouchers rest on."""
