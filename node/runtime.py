@@ -513,6 +513,7 @@ class Node:
 
     def on_peer_message(self, peer: str, channel: Channel, payload: bytes) -> None:
         """Take a peer's message off the wire; raise PeerFault."""
+        self._metrics.messages.labels(peer).inc()
         if channel is Channel.TRANSACTIONS:
             self._on_batch(peer, payload)
             return

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from consensus.forks import Conflict
-from consensus.messages import BlockId, ValidatorKey
+from consensus.messages import BlockId
 from ledger.execute import Execution
 from node.host import Host
 from node.judge import ForkSeen
@@ -136,7 +136,7 @@ class Conspiracy:
         return [*self.halves[0], *self.halves[1]]
 
     @property
-    def traitors(self) -> set[ValidatorKey]:
+    def traitors(self) -> set[bytes]:
         """Return the keys of those that run twice."""
         return {one.key for one in self.processes if not one.is_honest}
 
