@@ -136,6 +136,11 @@ class Conspiracy:
         return [*self.halves[0], *self.halves[1]]
 
     @property
+    def honest(self) -> list[Process]:
+        """Return the honest ones."""
+        return [one for one in self.processes if one.is_honest]
+
+    @property
     def traitors(self) -> set[bytes]:
         """Return the keys of those that run twice."""
         return {one.key for one in self.processes if not one.is_honest}
@@ -157,16 +162,15 @@ class Conspiracy:
         height = self._first_difference()
         self.network.heal()
         self._live(HEALED_US)
-        honest = [one for one in self.processes if one.is_honest]
         if height is None:
             height = self._first_difference()
         if height is None:
-            assert all(one.is_up for one in honest), "stopped without a fork"
+            assert all(one.is_up for one in self.honest), "stopped without a fork"
             return None
         return Fork(
             height=height,
-            stopped=tuple(one for one in honest if one.evidence),
-            unaware=tuple(one for one in honest if not one.evidence),
+            stopped=tuple(one for one in self.honest if one.evidence),
+            unaware=tuple(one for one in self.honest if not one.evidence),
         )
 
     def _live(self, for_us: int) -> None:
@@ -179,11 +183,11 @@ class Conspiracy:
             self._random.choice(self.processes).submit(raw)
 
     def _first_difference(self) -> int | None:
-        """Return the lowest height at which two processes decided two blocks."""
+        """Return the lowest height at which two honest processes decided two blocks."""
         known: dict[int, BlockId] = {}
         differing = [
             height
-            for one in self.processes
+            for one in self.honest
             for height in range(1, one.store_height + 1)
             if known.setdefault(height, one.decided(height)) != one.decided(height)
         ]

@@ -57,12 +57,6 @@ def test_every_fork_stops_each_honest_node_that_hears_of_it_and_names_traitors_a
         counted["forks"] += 1
         counted["stopped"] += len(fork.stopped)
         counted["unaware"] += len(fork.unaware)
-        counted["everybody stopped"] += not fork.unaware
-        print(
-            seed,
-            fork.height,
-            [(o.name, o.store_height, o.evidence is not None) for o in plot.processes],
-        )
         assert fork.stopped, f"seed {seed}: nobody noticed"
         folder = tmp_path / str(seed)
         folder.mkdir()
@@ -73,8 +67,7 @@ def test_every_fork_stops_each_honest_node_that_hears_of_it_and_names_traitors_a
             highest = max(process.store_height for process in other_half(plot, one))
             assert one.store_height > highest, f"seed {seed}: {one.name} did not stop"
     print(f"{validators} validators, {traitors} traitors, {SEEDS} seeds: {dict(counted)}")
-    assert counted["forks"] > 0
-    assert counted["everybody stopped"] > 0
+    assert counted["forks"] >= SEEDS // 2
 
 
 @pytest.mark.parametrize(("validators", "traitors"), [(4, 1), (7, 2)])
