@@ -32,7 +32,7 @@ TOGETHER_US_MAX = 2_000_000
 """How long all are linked before the split."""
 APART_US = (1_000_000, 8_000_000)
 """From and to; half a second goes by until twins are linked."""
-HEALED_US = 6_000_000
+HEALED_US = 3_000_000
 CLIENT_MEAN_US = 100_000
 LATE_MS = 3_600_000
 

@@ -38,7 +38,7 @@ PATIENCE_S = 60
 """A hang guard, not a measure."""
 CLIENTS = 4
 ASKED = ("submit", "status", "balance")
-HEARD_MIN = 30
+HEARD_MIN = 20
 """Answers of each kind without which a verdict on a history says little."""
 
 

@@ -127,12 +127,13 @@ def test_a_line_cut_in_the_middle_of_anything_is_nobodys_fault(tmp_path: Path) -
     with behind_proxies(tmp_path) as (cluster, proxies):
         deadline = time.monotonic() + PATIENCE_S
         amount = 0
-        with judged(cluster.network, seed=SEED):
+        with judged(cluster.network, seed=SEED) as crowd:
             while proxies.cuts < CUTS:
                 assert time.monotonic() < deadline, f"{proxies.cuts} cuts"
                 proxies.cut(dice.sample(proxies.ways(), 4), dice, CUT_BYTES_MAX)
                 amount += 1
                 cluster.final(cluster.transfer(0, 1, amount), party=dice.choice(cluster.parties))
+            hear(crowd, HEARD)
             proxies.heal()
         head = cluster.wait_same_head()
         hashes = [cluster.record_hashes(party, head.height) for party in cluster.parties]

@@ -12,7 +12,10 @@ from node.simulation.signatures import STAND_IN
 from node.simulation.traitors import Conspiracy, Process
 from node.stopped import keep_fork
 
-SEEDS = 25
+pytestmark = pytest.mark.ci
+
+SEEDS = 20
+SEEDS_CONTROL = 5
 TOO_MANY = ((4, 2), (7, 3))
 """Validators, and traitors among them: one more than the third that may fail."""
 
@@ -73,7 +76,7 @@ def test_every_fork_stops_each_honest_node_that_hears_of_it_and_names_traitors_a
 @pytest.mark.parametrize(("validators", "traitors"), [(4, 1), (7, 2)])
 def test_as_many_traitors_as_may_fail_make_no_fork(validators: int, traitors: int) -> None:
     heights = []
-    for seed in range(SEEDS):
+    for seed in range(SEEDS_CONTROL):
         plot = Conspiracy(seed, validators=validators, traitors=traitors)
         assert plot.run() is None, f"seed {seed}"
         heights += [one.store_height for one in plot.processes if one.is_honest]
