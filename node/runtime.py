@@ -125,6 +125,10 @@ class Inbox:
                 return self._urgent.popleft()
             return self._bulk.popleft() if self._bulk else None
 
+    def has_urgent(self) -> bool:
+        """Return whether a job of consensus waits."""
+        return bool(self._urgent)
+
     def is_empty(self) -> bool:
         """Return whether nothing waits."""
         return not self._urgent and not self._bulk
@@ -342,8 +346,9 @@ class Node:
             self._timers.run_due()
             if self._host.key.stopped != self._noted_stop:
                 self._note_stop()
-            if self._inbox.is_empty():
+            if not self._inbox.has_urgent():
                 self._host.flush()
+            if self._inbox.is_empty():
                 self._fold_while_idle()
         self._store.close()
         self._signer.close()
@@ -527,9 +532,13 @@ class Node:
 
         if self._peer_jobs[peer] >= PEER_JOBS_MAX:
             raise PeerFault("sends faster than this node can read")
-        put = self._inbox.put_bulk if channel is Channel.SYNC else self._inbox.put_urgent
-        if put(job):
+        # What an observer says decides nothing: it waits for whoever does.
+        is_urgent = channel is not Channel.SYNC and self._validates(peer)
+        if (self._inbox.put_urgent if is_urgent else self._inbox.put_bulk)(job):
             self._peer_jobs[peer] += 1
+
+    def _validates(self, peer: str) -> bool:
+        return any(party == peer for party, _ in self._circle.powers)
 
     def _peer_job_done(self, peer: str) -> None:
         self._peer_jobs[peer] -= 1

@@ -198,8 +198,8 @@ class CannotCover:
 
     amount: int
     doubtful: int
-    """Fen of spendings that were sent before and never logged: in a block that the node built and
-    nobody decided, they may have come first."""
+    """Fen of spendings that were sent before and not known to be final: in a block that the node
+    built and nobody decided, they may have come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,10 +248,11 @@ def operations_of(history: History) -> dict[str, list[Operation[Act]]]:
     for name, one in certain.items():
         if one.said == "final":
             logged[history.spendings[name].voucher].append((one.height, one.sequence))
-    expired: dict[str, list[str]] = defaultdict(list)
-    for name, one in certain.items():
-        if one.said == "expired" and name in sent_us:
-            expired[history.spendings[name].voucher].append(name)
+    final = history.acknowledged()
+    spent: dict[str, list[Spending]] = defaultdict(list)
+    for name, spending in history.spendings.items():
+        if name in sent_us:
+            spent[spending.voucher].append(spending)
     operations: dict[str, list[Operation[Act]]] = defaultdict(list)
     for name, spending in history.spendings.items():
         if name not in sent_us:
@@ -283,9 +284,11 @@ def operations_of(history: History) -> dict[str, list[Operation[Act]]]:
         elif one.said == "refused_for_now" and one.code == "voucher_exhausted":
             spending = history.spendings[one.about]
             doubtful = sum(
-                history.spendings[name].amount
-                for name in expired[spending.voucher]
-                if name != one.about and sent_us[name] < one.answered_us
+                other.amount
+                for other in spent[spending.voucher]
+                if other is not spending
+                and sent_us[other.id] < one.answered_us
+                and not (other.id in final and final[other.id].answered_us < one.answered_us)
             )
             act, voucher = CannotCover(spending.amount, doubtful), spending.voucher
         else:

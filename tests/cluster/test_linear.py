@@ -237,6 +237,10 @@ def test_what_stood_first_in_a_block_that_nobody_decided_may_explain_a_refusal()
     assert history(sent, refused, gone, EXPIRED).problems() == []
     later = replace(sent, called_us=6, answered_us=8)
     assert history(later, refused, gone, EXPIRED).problems() != []
+    final_later = replace(FIRST, called_us=125, answered_us=130, height=11, sequence=70, as_of=11)
+    final_later = replace(final_later, record_hash="11")
+    assert history(sent, refused, THIRD, final_later, EXPIRED).problems() == []
+    assert history(refused, THIRD, final_later, EXPIRED).problems() != []
 
 
 WRONG = {
