@@ -5,6 +5,7 @@ import errno
 import json
 import logging
 import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from localnet.network import LocalNetwork, free_ports
 from node.__main__ import read_again
 from node.build import load_keys, start_node
 from node.config import ConfigInvalid, ObserverConfig, config_text, load_config
+from node.p2p.frames import Channel
 from node.runtime import CLOCK_OFFSET_MAX_MS, Node
 from node.scrub import StoreRotten
 from node.signer import open_signer
@@ -251,3 +253,25 @@ def test_a_network_that_paused_together_goes_on(folder: Path) -> None:
                 await asyncio.sleep(0.1)
 
     asyncio.run(scenario())
+
+
+def test_what_validators_say_is_heard_before_what_observers_say(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, heard = threading.Event(), list[str]()
+
+    def wait() -> None:
+        gate.wait(HANG_GUARD_S)
+
+    async def scenario() -> None:
+        async with running(folder) as node:
+            monkeypatch.setattr(node._host, "on_message", lambda peer, *_: heard.append(peer))
+            node._inbox.put_urgent(wait)
+            for peer in ("guiyang", "guiyang", "shanghai"):
+                node.on_peer_message(peer, Channel.VOTE, b"")
+            gate.set()
+            while len(heard) < 3:
+                await asyncio.sleep(0.02)
+
+    asyncio.run(scenario())
+    assert heard == ["shanghai", "guiyang", "guiyang"]
