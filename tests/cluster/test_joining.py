@@ -325,7 +325,7 @@ def _strangers(cluster: Consortium) -> int:
     return int(float(found[0].rsplit(" ", 1)[1])) if found else 0
 
 
-@pytest.mark.long
+@pytest.mark.ci
 def test_four_validators_become_seven_and_ten_and_four_again(tmp_path: Path) -> None:
     everybody = validators_for(10, load_facts())
     joins: list[int] = []
