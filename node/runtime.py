@@ -125,10 +125,6 @@ class Inbox:
                 return self._urgent.popleft()
             return self._bulk.popleft() if self._bulk else None
 
-    def has_urgent(self) -> bool:
-        """Return whether a job of consensus waits."""
-        return bool(self._urgent)
-
     def is_empty(self) -> bool:
         """Return whether nothing waits."""
         return not self._urgent and not self._bulk
@@ -346,9 +342,8 @@ class Node:
             self._timers.run_due()
             if self._host.key.stopped != self._noted_stop:
                 self._note_stop()
-            if not self._inbox.has_urgent():
-                self._host.flush()
             if self._inbox.is_empty():
+                self._host.flush()
                 self._fold_while_idle()
         self._store.close()
         self._signer.close()
