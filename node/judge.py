@@ -108,6 +108,9 @@ class Judge:
             raise PeerFault("a synced certificate is of another block")
         if (header.log_id, header.epoch) != (self.log_id, messages.ENGINE_EPOCH):
             raise PeerFault("a synced block is of another log")
+        if header.parent != self.parent:
+            # First: on the other branch of a fork another set may decide this height.
+            self._look_for_fork(block.body)
         hashes = messages.chunk_hashes(messages.chunks_of(block.body))
         if messages.body_hash(hashes) != header.body_hash:
             raise PeerFault("a synced body is not what its header names")

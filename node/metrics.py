@@ -30,6 +30,12 @@ class Metrics:
             ["peer"],
             registry=self.registry,
         )
+        self.messages = Counter(
+            "tallystick_peer_messages",
+            "Messages that came over a peer's link",
+            ["peer"],
+            registry=self.registry,
+        )
         self.finality = Histogram(
             "tallystick_finality_seconds",
             "From the first knowledge of work to the durable commit",

@@ -197,6 +197,9 @@ class CannotCover:
     """A node refused for now, from what it knew: the voucher has less than this."""
 
     amount: int
+    doubtful: int
+    """Fen of spendings that were sent before and not known to be final: in a block that the node
+    built and nobody decided, they may have come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +225,8 @@ def step(state: Balance, act: Act) -> Balance | None:
             return (available - amount, own or sequence)
         case Refuse(amount=amount, after=after):
             return state if after == sequence and amount > available else None
-        case CannotCover(amount=amount):
-            return state if amount > available else None
+        case CannotCover(amount=amount, doubtful=doubtful):
+            return state if amount > available - doubtful else None
         case Read(available=told, after=after):
             return state if (told, after) == state else None
 
@@ -245,6 +248,11 @@ def operations_of(history: History) -> dict[str, list[Operation[Act]]]:
     for name, one in certain.items():
         if one.said == "final":
             logged[history.spendings[name].voucher].append((one.height, one.sequence))
+    final = history.acknowledged()
+    spent: dict[str, list[Spending]] = defaultdict(list)
+    for name, spending in history.spendings.items():
+        if name in sent_us:
+            spent[spending.voucher].append(spending)
     operations: dict[str, list[Operation[Act]]] = defaultdict(list)
     for name, spending in history.spendings.items():
         if name not in sent_us:
@@ -275,7 +283,14 @@ def operations_of(history: History) -> dict[str, list[Operation[Act]]]:
             act, voucher = Read(one.amount, max(earlier, default=0)), one.about
         elif one.said == "refused_for_now" and one.code == "voucher_exhausted":
             spending = history.spendings[one.about]
-            act, voucher = CannotCover(spending.amount), spending.voucher
+            doubtful = sum(
+                other.amount
+                for other in spent[spending.voucher]
+                if other is not spending
+                and sent_us[other.id] < one.answered_us
+                and not (other.id in final and final[other.id].answered_us < one.answered_us)
+            )
+            act, voucher = CannotCover(spending.amount, doubtful), spending.voucher
         else:
             continue
         operations[voucher].append(

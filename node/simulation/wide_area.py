@@ -9,6 +9,7 @@ code takes on the machine that runs this, measured first. Signatures themselves 
 
 import argparse
 import math
+import multiprocessing
 import sys
 import tempfile
 import time
@@ -36,6 +37,7 @@ from node.messages import ENGINE_EPOCH, VoteMessage, decode_commit
 from node.p2p.frames import Channel
 from node.signer import SignRequest
 from node.simulation.faults import Faults
+from node.simulation.journal import JournalFile, JournalUnusable
 from node.simulation.member import Member
 from node.simulation.network import DELAY_MIN_US, SimulatedNetwork
 from node.simulation.signatures import STAND_IN, Signatures, seed_of
@@ -457,7 +459,8 @@ class Scenario:
     """Places of which every validator is dead."""
     per_second: float
     """Redemptions that clients hand in, each at a random living node."""
-    seconds: int
+    transactions: int
+    """How many in all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -477,11 +480,6 @@ class Finality:
     delivered: int
     megabit_max: float
     """Mean use of the busiest node's line, outgoing."""
-
-    def quantile_ms(self, percent: int) -> int:
-        """Return the time within which so many of a hundred were final."""
-        rank = -(-percent * len(self.waits_us) // 100)
-        return self.waits_us[max(rank, 1) - 1] // 1_000
 
 
 @dataclass(slots=True)
@@ -565,7 +563,8 @@ class WideArea:
         start_us, heights = self.world.now_us, len(self.watch.rounds)
         opening = tuple(self.watch.handed)
         sent_before = dict(self.network.bytes_sent)
-        self._hand_in_until(start_us + scenario.seconds * 1_000_000, scenario.per_second)
+        for _ in range(scenario.transactions):
+            self._redeem_after(int(self._random.expovariate(scenario.per_second) * 1e6))
         self._wait()
         elapsed_us = self.world.now_us - start_us
         indexes = [i for i, machine in enumerate(self.machines) if machine.is_up]
@@ -597,22 +596,18 @@ class WideArea:
         for made in self._clients.opening(self.world.now_ms, lapses=False):
             self._hand_in(self.machines[0], *made)
             self._wait()
-        while len(self.watch.tally.purses) < VOUCHERS_MIN:
+        for _ in range(VOUCHERS_MIN):
             self._hand_in(self.machines[0], *self._clients.mint(self.world.now_ms + LATE_MS))
-            self._wait()
+        self._wait()
 
-    def _hand_in_until(self, end_us: int, per_second: float) -> None:
-        """Let redemptions arrive at random times."""
-        while True:
-            next_us = self.world.now_us + int(self._random.expovariate(per_second) * 1e6)
-            if next_us > end_us:
-                return
-            self.world.run_until(next_us)
-            purses = [(name, one) for name, one in self.watch.tally.purses.items() if one.fen]
-            voucher, purse = self._random.choice(purses)
-            machine = self._random.choice([one for one in self.machines if one.is_up])
-            now_ms = self.world.now_ms + LATE_MS  # with time to spare: none may expire
-            self._hand_in(machine, *self._clients.redemption(now_ms, voucher, purse, 1))
+    def _redeem_after(self, wait_us: int) -> None:
+        """Let somebody redeem out of a voucher, somewhere, some time later."""
+        self.world.run_until(self.world.now_us + wait_us)
+        purses = [(name, one) for name, one in self.watch.tally.purses.items() if one.fen]
+        voucher, purse = self._random.choice(purses)
+        machine = self._random.choice([one for one in self.machines if one.is_up])
+        now_ms = self.world.now_ms + LATE_MS  # with time to spare: none may expire
+        self._hand_in(machine, *self._clients.redemption(now_ms, voucher, purse, 1))
 
     def _hand_in(self, machine: Machine, transaction_id: bytes, raw: bytes) -> None:
         self.watch.handed.setdefault(transaction_id, _Handed(machine, self.world.now_us))
@@ -635,8 +630,8 @@ class WideArea:
 
 # --- the command ---------------------------------------------------------------------------------
 
-LOADS = ((2.0, 3), (40.0, 1))
-"""Transactions a second, and how many times as long the load lasts: quantiles need some."""
+LOADS = (2.0, 40.0)
+"""Transactions a second."""
 LOSSES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("nobody", ()),
     ("Shanghai", ("Shanghai",)),
@@ -644,45 +639,109 @@ LOSSES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One seed of one row of the table, and what came out: a line of a journal."""
+
+    seed: int
+    costs: Costs
+    finality: Finality
+
+
+def pieces_of(seeds: range, transactions: int) -> list[tuple[int, Scenario]]:
+    """Return what to run: every row with the first seed, then every row with the second."""
+    return [
+        (seed, Scenario(name=name, lost=lost, per_second=rate, transactions=transactions))
+        for seed in seeds
+        for name, lost in LOSSES
+        for rate in LOADS
+    ]
+
+
+def run_piece(piece: tuple[int, Scenario], *, places: Sequence[str], costs: Costs) -> Piece:
+    """Run one seed of one row."""
+    seed, scenario = piece
+    return Piece(seed=seed, costs=costs, finality=WideArea(places, costs, seed).run(scenario))
+
+
+def run_all(
+    pieces: Sequence[tuple[int, Scenario]], costs: Costs, journal: Path | None, workers: int
+) -> list[Finality]:
+    """Run what the journal does not hold yet; return the results of all. Raises JournalUnusable."""
+    options = {"places": len(EVERYBODY)}
+    file = None if journal is None else JournalFile(journal, options, Piece)
+    done = {} if file is None else {(one.seed, one.finality.scenario): one for one in file.records}
+    missing = [piece for piece in pieces if piece not in done]
+    run = partial(run_piece, places=EVERYBODY, costs=costs)
+    # Spawned, never forked: a child must not inherit half of another network.
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        for piece in pool.imap(run, missing):
+            done[piece.seed, piece.finality.scenario] = piece
+            if file is not None:
+                file.add(piece)
+    return [done[piece].finality for piece in pieces]
+
+
 COLUMNS = (
-    *("lost", "alive", "load", "transactions", "p50", "p99", "least by light", "blocks"),
-    *("later rounds", "busiest line"),
+    *("lost", "alive", "load", "transactions", "p50", "p50 by seed", "p99", "p99 by seed"),
+    *("least by light", "blocks", "later rounds", "busiest line"),
 )
 
 
-def row(one: Finality) -> str:
-    """Return a result as a line of the table."""
+def quantile_ms(waits_us: Sequence[int], percent: int) -> int:
+    """Return the time within which so many of a hundred were final."""
+    rank = -(-percent * len(waits_us) // 100)
+    return sorted(waits_us)[max(rank, 1) - 1] // 1_000
+
+
+def row(seeds: Sequence[Finality]) -> str:
+    """Return what several seeds of one scenario gave as a line of the table."""
+    one = seeds[0]
+    waits_us = [wait_us for seed in seeds for wait_us in seed.waits_us]
+    bounds_us = [bound_us for seed in seeds for bound_us in seed.bounds_us]
+    quantiles = []
+    for percent in (50, 99):
+        each = [quantile_ms(seed.waits_us, percent) for seed in seeds]
+        quantiles += [f"{quantile_ms(waits_us, percent)} ms", f"{min(each)} to {max(each)} ms"]
     cells = (
         one.scenario.name,
         f"{one.living} of {one.validators}",
         f"{one.scenario.per_second:g}/s",
-        str(len(one.waits_us)),
-        f"{one.quantile_ms(50)} ms",
-        f"{one.quantile_ms(99)} ms",
-        f"{min(one.bounds_us) // 1_000} to {max(one.bounds_us) // 1_000} ms",
-        str(one.heights),
-        str(one.later_rounds),
-        f"{one.megabit_max:.1f} Mbit/s",
+        str(len(waits_us)),
+        *quantiles,
+        f"{min(bounds_us) // 1_000} to {max(bounds_us) // 1_000} ms",
+        str(sum(seed.heights for seed in seeds)),
+        str(sum(seed.later_rounds for seed in seeds)),
+        f"{max(seed.megabit_max for seed in seeds):.1f} Mbit/s",
     )
     return f"| {' | '.join(cells)} |"
 
 
 def main() -> int:
-    """Write the table, line by line as it is found."""
+    """Run every row with every seed, and write the table."""
     parser = argparse.ArgumentParser(prog="python -m node.simulation.wide_area")
-    parser.add_argument("--seconds", type=int, default=10, help="of the higher load")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=1, help="of each row")
+    parser.add_argument("--seed", type=int, default=0, help="the first")
+    parser.add_argument("--transactions", type=int, default=100, help="of each row and seed")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--journal", type=Path, help="written, and gone on with")
     arguments = parser.parse_args()
+    for name in ("seeds", "transactions", "workers"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name} takes a number from 1, not {getattr(arguments, name)}")
+    seeds = range(arguments.seed, arguments.seed + arguments.seeds)
     costs = measure()
     sys.stdout.write(f"Measured costs: {costs}\n\n")
+    sys.stdout.flush()
+    pieces = pieces_of(seeds, arguments.transactions)
+    try:
+        results = run_all(pieces, costs, arguments.journal, arguments.workers)
+    except JournalUnusable as error:
+        parser.error(str(error))
     sys.stdout.write(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n")
-    for name, lost in LOSSES:
-        for per_second, times in LOADS:
-            sys.stdout.flush()
-            seconds = times * arguments.seconds
-            scenario = Scenario(name=name, lost=lost, per_second=per_second, seconds=seconds)
-            result = WideArea(EVERYBODY, costs, arguments.seed).run(scenario)
-            sys.stdout.write(f"{row(result)}\n")
+    rows = len(LOSSES) * len(LOADS)
+    for number in range(rows):
+        sys.stdout.write(f"{row(results[number::rows])}\n")
     return 0
 
 

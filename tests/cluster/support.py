@@ -1,13 +1,17 @@
 """A real four-validator network for tests: processes, sockets, HTTP."""
 
+import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import msgspec
 
 from ledger.encoding import crypto
 from ledger.encoding.codec import Record
@@ -17,6 +21,10 @@ from ledger.rules.parties import Enrol, PartyKey
 from ledger.rules.programmes import Publish
 from ledger.rules.vouchers import Mint, MintRow, Transfer, voucher_id
 from ledger.store.lmdb_store import LmdbReader
+from localnet.bench import Load
+from localnet.chaos import kills
+from localnet.chaos.clients import FIRMS, Crowd
+from localnet.chaos.history import History
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans
 from localnet.network import LocalNetwork
 from localnet.signing import LIFE_MS, DevSigner, Signed
@@ -28,6 +36,10 @@ BUDGET = (("shanghai", "officer-1"), ("shanghai", "officer-2"))
 MINTERS = (("shanghai", "officer-3"), ("shanghai", "officer-4"))
 PATIENCE_S = 60
 """A hang guard, not a measure."""
+CLIENTS = 4
+ASKED = ("submit", "status", "balance")
+HEARD_MIN = 20
+"""Answers of each kind without which a verdict on a history says little."""
 
 
 class Cluster:
@@ -152,6 +164,51 @@ class Cluster:
             rows = [look.block_row(height) for height in range(1, last + 1)]
         reader.close()
         return [row.app_hash for row in rows if row is not None]
+
+
+@contextmanager
+def judged(network: LocalNetwork, *, seed: int) -> Iterator[Crowd]:
+    """Let clients spend the same vouchers at all nodes meanwhile, and judge what they heard.
+
+    Whatever was done to the network must be over at the end.
+    """
+    asyncio.run(Load(network, firms=FIRMS).prepare())
+    crowd = Crowd(network, clients=CLIENTS, seed=seed)
+    crowd.start()
+    try:
+        yield crowd
+    finally:
+        crowd.stop()
+    assert crowd.settle(PATIENCE_S) == [], "nobody knows what became of these"
+    kills.await_same_head(network)
+    history, count = crowd.history, heard(crowd)
+    print(f"seed {seed}: {dict(count)} of {len(history.answers)} heard, {crowd.finals()} final")
+    (network.folder / "history.json").write_bytes(msgspec.json.encode(history))
+    problems = [*history.problems(), *kills.acknowledged_is_logged(network, history)]
+    assert problems == [], problems
+    assert all(count[asked] >= HEARD_MIN for asked in ASKED), count
+    assert doctored(history).problems(), "a balance that is wrong by a fen is believed"
+
+
+def heard(crowd: Crowd) -> Counter[str]:
+    """Return how many questions of each kind were answered so far."""
+    return Counter(one.asked for one in crowd.history.answers if one.said != "lost")
+
+
+def hear(crowd: Crowd, more: int) -> None:
+    """Return once so many more questions of each kind were answered, under whatever goes on."""
+    before, deadline = heard(crowd), time.monotonic() + PATIENCE_S
+    while min((heard(crowd) - before)[asked] for asked in ASKED) < more:
+        assert time.monotonic() < deadline, f"only {heard(crowd) - before} answers"
+        time.sleep(0.05)
+
+
+def doctored(history: History) -> History:
+    """Return a history in which the last balance that anybody heard is wrong by a fen."""
+    last = max(place for place, one in enumerate(history.answers) if one.said == "balance")
+    answers = list(history.answers)
+    answers[last] = replace(answers[last], amount=answers[last].amount + 1)
+    return replace(history, answers=answers)
 
 
 def firm(number: int) -> str:

@@ -335,10 +335,13 @@ def _strangers(cluster: Consortium) -> int:
     return int(float(found[0].rsplit(" ", 1)[1])) if found else 0
 
 
-@pytest.mark.long
+@pytest.mark.ci
 def test_four_validators_become_seven_and_ten_and_four_again(tmp_path: Path) -> None:
     everybody = validators_for(10, load_facts())
+    joins: list[int] = []
+    leaves: list[int] = []
     with consortium(tmp_path, members=everybody) as cluster:
+        began_s = time.monotonic()
         cluster.members = list(everybody)
         for size in (7, 10):
             for party in everybody[size - 3 : size]:
@@ -346,13 +349,17 @@ def test_four_validators_become_seven_and_ten_and_four_again(tmp_path: Path) -> 
                 joined = cluster.decide(
                     SetValidator(party=party, validator=cluster.member(party).validator)
                 )
-                cluster.wait_signed(cluster.consensus_key(party), after=joined)
+                joins.append(cluster.wait_signed(cluster.consensus_key(party), after=joined))
             cluster.until(lambda size=size: len(cluster.validators()) == size)  # type: ignore[misc]
         for party in everybody[4:]:
-            left = cluster.decide(SetValidator(party=party, validator=()))
+            leaves.append(cluster.decide(SetValidator(party=party, validator=())))
         cluster.until(lambda: cluster.validators() == list(DEMO_VALIDATORS))
-        last = cluster.wait_signed(cluster.consensus_key("shanghai"), after=left + ACTS_AFTER)
+        last = cluster.wait_signed(cluster.consensus_key("shanghai"), after=leaves[-1] + ACTS_AFTER)
         cluster.stop_load()
         cluster.check_all_equal()
-        print(f"4, 7, 10, 4: {len(cluster.final_ids)} transfers, height {last}")
+        print(
+            f"4, 7, 10 and 4 validators: joined at {joins}, left from {leaves[0]} to {leaves[-1]}, "
+            f"{len(cluster.final_ids)} transfers, height {last}, "
+            f"took {time.monotonic() - began_s:.0f} s"
+        )
         assert len(cluster.final_ids) > 10

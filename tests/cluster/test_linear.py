@@ -230,6 +230,19 @@ def test_a_ledger_that_behaves_is_believed() -> None:
         assert history(*answers).problems() == []
 
 
+def test_what_stood_first_in_a_block_that_nobody_decided_may_explain_a_refusal() -> None:
+    sent = replace(LOST, about="first", called_us=0, answered_us=2)
+    refused = replace(SECOND, called_us=3, answered_us=5)
+    gone = replace(EXPIRED, about="first")
+    assert history(sent, refused, gone, EXPIRED).problems() == []
+    later = replace(sent, called_us=6, answered_us=8)
+    assert history(later, refused, gone, EXPIRED).problems() != []
+    final_later = replace(FIRST, called_us=125, answered_us=130, height=11, sequence=70, as_of=11)
+    final_later = replace(final_later, record_hash="11")
+    assert history(sent, refused, THIRD, final_later, EXPIRED).problems() == []
+    assert history(refused, THIRD, final_later, EXPIRED).problems() != []
+
+
 WRONG = {
     "both halves of a double spend are final": (
         "no order explains",
@@ -253,6 +266,15 @@ WRONG = {
     "a refusal although there was enough": (
         "no order explains",
         [replace(SECOND, called_us=1, answered_us=5), *GOOD[:1], *GOOD[2:]],
+    ),
+    "a refusal beside one that expired, and enough for both": (
+        "no order explains",
+        [
+            replace(LOST, about="third", called_us=0, answered_us=2),
+            replace(EXPIRED, about="third", time_ms=1_200, as_of=9),
+            replace(SECOND, called_us=3, answered_us=5),
+            *(one for one in GOOD if one.about not in ("second", "third")),
+        ],
     ),
     "final, and expired later": (
         "first: a said final",

@@ -1,4 +1,7 @@
-"""What machines do to a node: they suspend it, fill its disk, set its clock wrong."""
+"""What machines do to a node: they suspend it, fill its disk, set its clock wrong.
+
+Meanwhile clients spend the same vouchers at all nodes, and one ledger must explain what they heard.
+"""
 
 import shutil
 import signal
@@ -12,10 +15,13 @@ import pytest
 
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans
 from localnet.network import LocalNetwork
-from tests.cluster.support import PATIENCE_S, Cluster, running_cluster
+from tests.cluster.support import PATIENCE_S, Cluster, hear, judged, running_cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.ci]
 
+SEED = 20260107
+HEARD = 20
+"""Answers of each kind that clients hear while a machine is bad."""
 SUSPENDED_S = 10
 DISK = "24m"
 """Room for the store of a small network, and soon full."""
@@ -41,16 +47,18 @@ int clock_gettime(clockid_t id, struct timespec *now) {
 def test_a_suspended_node_catches_up_and_votes_again(tmp_path: Path) -> None:
     with running_cluster(tmp_path, firms=4) as cluster:
         suspended, *others = cluster.parties
-        cluster.network.kill(suspended, signal.SIGSTOP)
-        until = time.monotonic() + SUSPENDED_S
-        amount = 0
-        while time.monotonic() < until:
-            amount += 1
-            cluster.final(cluster.transfer(0, 1, amount), party=others[amount % 3])
-            time.sleep(0.1)
-        assert cluster.head(suspended).height < cluster.head(others[0]).height
-        cluster.network.kill(suspended, signal.SIGCONT)
-        cluster.wait_same_head()
+        with judged(cluster.network, seed=SEED) as crowd:
+            cluster.network.kill(suspended, signal.SIGSTOP)
+            until = time.monotonic() + SUSPENDED_S
+            amount = 0
+            while time.monotonic() < until:
+                amount += 1
+                cluster.final(cluster.transfer(0, 1, amount), party=others[amount % 3])
+                time.sleep(0.1)
+            hear(crowd, 1)
+            assert cluster.head(suspended).height < cluster.head(others[0]).height
+            cluster.network.kill(suspended, signal.SIGCONT)
+            hear(crowd, HEARD)
         assert_votes(cluster, suspended)
         print(f"{amount} transfers became final while {suspended} was suspended")
 
@@ -107,21 +115,21 @@ def test_a_full_disk_stops_its_node_alone_and_with_room_it_comes_back(tmp_path: 
             network.up()
             cluster = Cluster(network)
             cluster.fund(4)
-            cluster.wait_same_head()
-            ballast = network.folder / full / "ballast"
-            fill(ballast)
-            deadline = time.monotonic() + PATIENCE_S
-            amount = 0
-            while not (reason := why_it_stopped(cluster, full)):
-                assert time.monotonic() < deadline, "a node with a full disk goes on"
-                amount += 1
-                cluster.final(cluster.transfer(0, 1, amount), party=others[amount % 3])
-            print(f"{full} stopped after {amount} transfers: {reason}")
-            cluster.final(cluster.transfer(1, 2, 1), party=others[0])
-            ballast.unlink()
-            network.kill(full)
-            network.start(full)
-            cluster.wait_same_head()
+            with judged(network, seed=SEED) as crowd:
+                hear(crowd, 1)
+                ballast = network.folder / full / "ballast"
+                fill(ballast)
+                deadline = time.monotonic() + PATIENCE_S
+                amount = 0
+                while not (reason := why_it_stopped(cluster, full)):
+                    assert time.monotonic() < deadline, "a node with a full disk goes on"
+                    amount += 1
+                    cluster.final(cluster.transfer(0, 1, amount), party=others[amount % 3])
+                print(f"{full} stopped after {amount} transfers: {reason}")
+                hear(crowd, HEARD)
+                ballast.unlink()
+                network.kill(full)
+                network.start(full)
             assert_votes(cluster, full)
             head = cluster.wait_same_head()
             hashes = [cluster.record_hashes(party, head.height) for party in cluster.parties]
@@ -168,8 +176,10 @@ def test_a_node_with_a_wrong_clock_stops_nobody_and_follows(
         monkeypatch.delenv("LD_PRELOAD")
         started = f"/proc/{cluster.network.places[wrong].node_pid}/maps"
         assert str(clock_shim) in Path(started).read_text(), "its clock is right"
-        for amount in range(1, 9):
-            cluster.final(cluster.transfer(0, 1, amount), party=others[amount % 3])
+        with judged(cluster.network, seed=SEED) as crowd:
+            for amount in range(1, 9):
+                cluster.final(cluster.transfer(0, 1, amount), party=others[amount % 3])
+            hear(crowd, HEARD)
         head = cluster.wait_same_head()
         assert abs(head.time_ms - time.time_ns() // 1_000_000) < PATIENCE_S * 1_000, (
             "the wrong clock set the time of blocks"

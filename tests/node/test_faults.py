@@ -13,7 +13,7 @@ from node import messages
 from node.faults import FAULT_AGE_MAX, LATE_HEIGHTS, PROOFS_MAX, Faults
 from node.host import Host
 from node.judge import ForkSeen
-from node.messages import Blocks, Body, FaultMessage, VoteMessage
+from node.messages import Blocks, Body, DecidedBlock, FaultMessage, VoteMessage
 from node.p2p.frames import Channel, PeerFault
 from node.simulation.society import consensus_key
 from tests.node.peers import (
@@ -278,6 +278,24 @@ def test_a_certified_block_of_another_branch_stops_the_node_and_names_the_guilty
     with pytest.raises(ForkSeen, match="proven guilty") as seen:
         offer(host, proposer, proposal(proposer, header, body), body)
     assert set(seen.value.found.named) == {consensus_key(who) for who in (FIRST, SECOND, FOURTH)}
+
+
+def test_a_synced_block_of_another_branch_shows_the_fork_whoever_signed_the_block_itself() -> None:
+    ports = Ports()
+    host = ports.host()
+    tell(host, FIRST, Blocks(blocks=tuple(decided_chain(1))))
+    other_header, _ = first_block(SECOND, ports.now_ms + 7)
+    header, body, _ = make_block(
+        host._ledger,
+        FIRST,
+        parent=messages.block_id(other_header),
+        previous=(certify(other_header, signers=(FIRST, SECOND, FOURTH)),),
+        time_ms=ports.now_ms + 9_000,
+    )
+    # As if the others had been suspended there: no quorum of the set that decides here.
+    block = DecidedBlock(header=header, body=body, certificate=certify(header, signers=(FIRST,)))
+    with pytest.raises(ForkSeen, match="proven guilty"):
+        tell(host, FIRST, Blocks(blocks=(block,)))
 
 
 def test_a_forged_branch_stops_nobody() -> None:

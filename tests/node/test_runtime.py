@@ -6,6 +6,7 @@ import json
 import logging
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -20,6 +21,7 @@ from node import runtime
 from node.__main__ import read_again
 from node.build import load_keys, start_node
 from node.config import ConfigInvalid, ObserverConfig, config_text, load_config
+from node.p2p.frames import Channel
 from node.runtime import CLOCK_OFFSET_MAX_MS, Node
 from node.scrub import StoreRotten
 from node.signer import open_signer
@@ -280,3 +282,25 @@ def test_a_root_that_a_block_waited_for_is_measured(folder: Path) -> None:
             assert 'tallystick_state_root_seconds_bucket{le="+Inf"} 1.0' in page
 
     asyncio.run(scenario())
+
+
+def test_what_validators_say_is_heard_before_what_observers_say(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, heard = threading.Event(), list[str]()
+
+    def wait() -> None:
+        gate.wait(HANG_GUARD_S)
+
+    async def scenario() -> None:
+        async with running(folder) as node:
+            monkeypatch.setattr(node._host, "on_message", lambda peer, *_: heard.append(peer))
+            node._inbox.put_urgent(wait)
+            for peer in ("guiyang", "guiyang", "shanghai"):
+                node.on_peer_message(peer, Channel.VOTE, b"")
+            gate.set()
+            while len(heard) < 3:
+                await asyncio.sleep(0.02)
+
+    asyncio.run(scenario())
+    assert heard == ["shanghai", "guiyang", "guiyang"]

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ from node.simulation.wide_area import (
     finality_bound_us,
     measure,
     one_way_us,
+    quantile_ms,
     row,
 )
 
@@ -35,18 +37,22 @@ COSTS = Costs(
 )
 """Fixed, so that a run is the same everywhere."""
 SEVEN = ("Beijing", "Shanghai", "Shenzhen", "Chengdu", "Guiyang", "Wuhan", "Xi'an")
-QUIET = Scenario(name="nobody", per_second=5.0, seconds=4)
+QUIET = Scenario(name="nobody", per_second=5.0, transactions=20)
 
 
 def run(scenario: Scenario, *, costs: Costs = COSTS, seed: int = 1) -> Finality:
     return WideArea(SEVEN, costs, seed).run(scenario)
 
 
+def p50(one: Finality) -> int:
+    return quantile_ms(one.waits_us, 50)
+
+
 def check_physics(one: Finality) -> None:
-    assert 10 <= len(one.waits_us) == len(one.bounds_us)
+    assert one.scenario.transactions == len(one.waits_us) == len(one.bounds_us)
     assert all(wait > bound for wait, bound in zip(one.waits_us, one.bounds_us, strict=True))
     assert one.waits_us == tuple(sorted(one.waits_us))
-    assert one.quantile_ms(50) <= one.quantile_ms(99) <= one.waits_us[-1] // 1_000
+    assert p50(one) <= quantile_ms(one.waits_us, 99) <= one.waits_us[-1] // 1_000
     assert one.heights > 0
 
 
@@ -93,12 +99,12 @@ def test_a_lost_city_costs_rounds_and_loses_nothing() -> None:
     check_physics(lost)
     assert (lost.living, lost.validators) == (6, 7)
     assert lost.later_rounds > 0, "each height whose proposer is gone needs a second round"
-    assert lost.quantile_ms(99) > run(QUIET).quantile_ms(50) + 1_000, "the propose timeout shows"
+    assert quantile_ms(lost.waits_us, 99) > p50(run(QUIET)) + 1_000, "the propose timeout shows"
 
 
 def test_computing_takes_virtual_time() -> None:
     slow = replace(COSTS, verify_us=2_000, execute_us=20_000)
-    assert run(QUIET, costs=slow).quantile_ms(50) > run(QUIET).quantile_ms(50) + 20
+    assert p50(run(QUIET, costs=slow)) > p50(run(QUIET)) + 20
 
 
 def test_costs_are_measured() -> None:
@@ -109,22 +115,68 @@ def test_costs_are_measured() -> None:
 
 
 def test_a_line_of_the_table_has_what_its_columns_say() -> None:
-    one = run(QUIET)
-    cells = row(one).strip("| ").split(" | ")
+    seeds = [run(QUIET, seed=seed) for seed in (1, 2, 3)]
+    cells = row(seeds).strip("| ").split(" | ")
     shown = dict(zip(COLUMNS, cells, strict=True))
     assert (shown["lost"], shown["alive"], shown["load"]) == ("nobody", "7 of 7", "5/s")
-    assert shown["transactions"] == str(len(one.waits_us))
-    assert shown["p99"] == f"{one.quantile_ms(99)} ms"
+    assert shown["transactions"] == str(3 * QUIET.transactions)
+    waits_us = [wait_us for one in seeds for wait_us in one.waits_us]
+    assert shown["p99"] == f"{quantile_ms(waits_us, 99)} ms"
+    assert shown["p50 by seed"] == f"{min(map(p50, seeds))} to {max(map(p50, seeds))} ms"
 
 
-def test_the_command_writes_a_line_for_each_loss_and_load(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     monkeypatch.setattr(wide_area, "EVERYBODY", SEVEN)
-    monkeypatch.setattr(wide_area, "LOADS", ((5.0, 1), (10.0, 1)))
-    monkeypatch.setattr(sys, "argv", ["wide_area", "--seconds", "1"])
-    assert wide_area.main() == 0
+    monkeypatch.setattr(wide_area, "LOADS", (5.0, 10.0))
+    monkeypatch.setattr(sys, "argv", ["wide_area", "--transactions", "6", *words])
+    return wide_area.main()
+
+
+def test_the_command_writes_a_line_for_each_loss_and_load_and_goes_on_where_it_stopped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    journal = ("--journal", str(tmp_path / "journal"))
+    assert command(monkeypatch, "--seeds", "2", *journal) == 0
     costs, _, header, _, *rows = capsys.readouterr().out.splitlines()
     assert costs.startswith("Measured costs: Costs(verify_us=")
     assert header == f"| {' | '.join(COLUMNS)} |"
     assert len(rows) == len(wide_area.LOSSES) * len(wide_area.LOADS)
+    assert all("| 12 |" in line for line in rows)
+    monkeypatch.setattr(wide_area, "run_piece", pytest.fail)  # nothing is left to run
+    assert command(monkeypatch, "--seeds", "2", *journal) == 0
+    assert capsys.readouterr().out.splitlines()[4:] == rows
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--seeds", "0"), "--seeds takes a number from 1, not 0"),
+        (("--journal", "letter"), "letter is no journal"),
+    ],
+)
+def test_the_command_refuses(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    words: tuple[str, ...],
+    complaint: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "letter").write_text("Dear all")
+    with pytest.raises(SystemExit):
+        command(monkeypatch, *words)
+    assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.ci
+def test_fifty_seven_places_decide_with_and_without_the_yangtze_delta() -> None:
+    everybody = Scenario(name="nobody", per_second=4.0, transactions=16)
+    without = replace(everybody, name="the Yangtze delta", lost=YANGTZE_DELTA)
+    whole, rest = (
+        WideArea(EVERYBODY, COSTS, seed=1).run(scenario) for scenario in (everybody, without)
+    )
+    for one in (whole, rest):
+        check_physics(one)
+    assert (whole.living, rest.living, rest.validators) == (57, 43, 57)
+    assert rest.later_rounds > 0, "dead proposers cost rounds"
+    assert p50(rest) > p50(whole)
