@@ -9,7 +9,7 @@ FUTURE_MESSAGES_MAX = 512
 FUTURE_BYTES_MAX = 4 * 1024 * 1024
 FUTURE_BYTES_ALL_MAX = 64 * 1024 * 1024
 """Of all peers together."""
-ASKS_PER_TICK_MAX = 32
+ASKS_PER_TICK_MAX = 8
 """Questions for blocks that one peer gets answered between two ticks; more are ignored."""
 ASK_BYTES_PER_TICK_MAX = 16 * 1024 * 1024
 """Of all answers between two ticks together: what is read for others delays our own vote."""

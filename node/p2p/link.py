@@ -38,9 +38,12 @@ FRAMES_PER_TURN_MAX = 16
 """Frames written for one peer before the other peers get their turn."""
 _UNSENT_BYTES_MAX = 128 * 1024
 """What the kernel may hold unsent: a vote cannot overtake bytes that the kernel has."""
+_PAUSE_MS_MIN = 20
+"""Shortest pause of reading: what becomes due meanwhile is taken at once."""
 _FAREWELL_S = 1.0
 """How long a closed connection may take to hand over its last bytes."""
 _OFFSET_SAMPLES_MAX = 9
+_MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,8 @@ class Peer:
     host: str = ""
     """Empty while nobody said where it is: then its call is waited for."""
     port: int = 0
+    validates: bool = True
+    """Whether its votes count, or soon will: it may speak faster than others (P5.8)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +78,10 @@ class Limits:
     per_identity_max: int = 2
     per_address_max: int = 2
     """Accepted connections from one address; a ``dev-`` network on loopback raises it."""
+    validator_messages_per_s: int = 4_000
+    """Messages of a validator that are read, of one link; twice as many at once (P5.8)."""
+    observer_messages_per_s: int = 200
+    """The same of anybody else; an honest observer needs far fewer."""
 
 
 Nonce = Annotated[bytes, Meta(min_length=16, max_length=16)]
@@ -139,6 +148,9 @@ class Owner(Protocol):
         Raises PeerFault.
         """
 
+    def messages_per_s(self, link: "Link") -> int:
+        """Return how many messages a second are read of a link that is up."""
+
     def link_up(self, link: "Link") -> None:
         """Both hellos are acknowledged."""
 
@@ -150,6 +162,25 @@ class Owner(Protocol):
 
     def link_closed(self, link: "Link", reason: str, *, fault: bool) -> None:
         """The link is over, and nothing more will come from it."""
+
+
+class Pace:
+    """How many messages may be taken now: so many a second, and twice as many at once."""
+
+    def __init__(self, now_us: int) -> None:
+        self._since_us = now_us
+        self._left: int | None = None
+        """Millionths of a message; None before the first."""
+
+    def wait_us(self, per_s: int, now_us: int) -> int:
+        """Take one and return 0, or return after how long there is one to take."""
+        most = 2 * per_s * _MILLION
+        left = most if self._left is None else self._left
+        left = min(most, left + (now_us - self._since_us) * per_s)
+        self._since_us = now_us
+        wait_us = 0 if left >= _MILLION else -((left - _MILLION) // per_s)
+        self._left = left if wait_us else left - _MILLION
+        return wait_us
 
 
 class Link(asyncio.Protocol):
@@ -187,6 +218,10 @@ class Link(asyncio.Protocol):
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._decoder = FrameDecoder()
         self._assembler = Assembler()
+        self._held: deque[tuple[Channel, bytes]] = deque()
+        """Messages that came faster than they are taken: those of one read at most."""
+        self._pace = Pace(self._now_us())
+        self._read_paused = False
         self._queue = SendQueue()
         self._write_paused = False
         self._pump_scheduled = False
@@ -303,10 +338,48 @@ class Link(asyncio.Protocol):
         for frame in self._decoder.feed(plaintext):
             message = self._assembler.add(frame)
             if message is not None:
-                self._on_message(frame.channel, message)
+                self._held.append((frame.channel, message))
+                self._take_held()
+                self._require_held_in_time()
             # A message may have closed the link.
             if self.stage is Stage.CLOSED:
                 return
+
+    def _take_held(self) -> None:
+        """Hand on what came, no faster than this peer may speak; let the socket hold the rest."""
+        while self._held and not self._read_paused and self.stage is not Stage.CLOSED:
+            wait_us = 0
+            if self.stage is Stage.UP:
+                per_s = self._owner.messages_per_s(self)
+                wait_us = self._pace.wait_us(per_s, self._now_us())
+            if wait_us:
+                self._pause_reading(wait_us)
+            else:
+                self._on_message(*self._held.popleft())
+
+    def _require_held_in_time(self) -> None:
+        """Close if what is held takes so long that the peer would miss our answers to its pings."""
+        if self._read_paused and self.stage is Stage.UP:
+            takes_ms = len(self._held) * 1_000 // self._owner.messages_per_s(self)
+            if takes_ms > self._limits.silence_ms_max // 2:
+                self.close("speaks faster than it is read")
+
+    def _pause_reading(self, wait_us: int) -> None:
+        assert self._transport is not None
+        self._read_paused = True
+        self._transport.pause_reading()
+        self._after("pace", max(_PAUSE_MS_MIN, wait_us // 1000), self._go_on)
+
+    def _go_on(self) -> None:
+        """Take what was held, then read again."""
+        assert self._transport is not None
+        self._read_paused = False
+        try:
+            self._take_held()
+        except PeerFault as fault:
+            self.close(str(fault), fault=True)
+        if not self._read_paused and self.stage is not Stage.CLOSED:
+            self._transport.resume_reading()
 
     def _on_message(self, channel: Channel, message: bytes) -> None:
         if channel is Channel.CONTROL:
@@ -359,6 +432,8 @@ class Link(asyncio.Protocol):
     # pings
 
     def _tick(self) -> None:
+        if self._read_paused:
+            self._heard_s = self._loop.time()  # it has said more than was read
         silent_ms = int((self._loop.time() - self._heard_s) * 1000)
         if silent_ms >= self._limits.silence_ms_max:
             self.close("silent for too long")
@@ -404,6 +479,9 @@ class Link(asyncio.Protocol):
         self._loop.call_soon(self._pump)
 
     # timers
+
+    def _now_us(self) -> int:
+        return int(self._loop.time() * _MILLION)
 
     def _after(self, name: str, delay_ms: int, action: Callable[[], object]) -> None:
         self._cancel(name)

@@ -199,6 +199,13 @@ class Links:
             return None
         return peer
 
+    def messages_per_s(self, link: Link) -> int:
+        """Return how many messages a second are read of a link: votes must always come through."""
+        assert link.peer is not None
+        peer = self._peers.get(link.peer.link_key, link.peer)
+        limits = self._limits
+        return limits.validator_messages_per_s if peer.validates else limits.observer_messages_per_s
+
     def link_up(self, link: Link) -> None:
         """Announce the peer, or see to it that only one of its links stays."""
         assert link.peer is not None

@@ -40,6 +40,7 @@ def make_roster(config: NodeConfig, registered: Registered, own_key: bytes) -> t
             link_key=key,
             host=addresses.get(name, ("", 0))[0],
             port=addresses.get(name, ("", 0))[1],
+            validates=(name, key) in registered.validators,
         )
         for key, name in names.items()
         if name != config.party and key != own_key

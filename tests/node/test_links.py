@@ -25,6 +25,7 @@ from node.p2p.link import (
     VERSION,
     Hello,
     Limits,
+    Pace,
     Peer,
     Ping,
     Pong,
@@ -44,6 +45,7 @@ FAST = Limits(
     dial_ms_max=100,
     per_address_max=16,
 )
+CALM = replace(FAST, silence_ms_max=HANG_GUARD_S * 1_000)
 GARBAGE_CASES = 60
 GOLDEN_CERTIFICATE = "1ed4de8368805048303ccf25c64cf9520205023e8ddd7de12b6ef56bd2a1d7b3"
 """SHA-256 of the certificate of the key whose seed is 32 zero bytes."""
@@ -499,6 +501,78 @@ def test_a_vote_overtakes_a_large_sync_answer() -> None:
         await stop(ada, bob)
 
     run(scenario)
+
+
+def test_a_peer_that_speaks_too_fast_is_read_more_slowly_and_loses_nothing() -> None:
+    async def scenario() -> None:
+        ada = Node("ada", {"bob": NOBODY}, limits=replace(CALM, validator_messages_per_s=100))
+        bob = Node("bob", {"ada": await ada.start()}, limits=CALM)
+        await bob.start()
+        await until(lambda: ada.links.up() and bob.links.up())
+        said = [b"%d" % number for number in range(500)]
+        for start in range(0, len(said), 100):  # a queue has its limit, too
+            for payload in said[start : start + 100]:
+                assert bob.links.send("ada", Channel.VOTE, payload)
+            await asyncio.sleep(0)
+        await until(lambda: len(ada.messages) >= 200)
+        assert len(ada.messages) < 300, "twice the pace at once, not all of it"
+        await until(lambda: len(ada.messages) == 500)
+        assert [payload for _, _, payload in ada.messages] == said
+        assert ada.events == ["up bob"], "nobody is cut off, or to blame"
+        assert not ada.links.faults
+        await stop(ada, bob)
+
+    run(scenario)
+
+
+def test_a_peer_that_would_not_be_answered_in_time_is_cut_off_without_blame() -> None:
+    async def scenario() -> None:
+        ada = Node("ada", {"bob": NOBODY}, limits=replace(FAST, validator_messages_per_s=10))
+        bob = Node("bob", {"ada": await ada.start()})
+        await bob.start()
+        await until(lambda: ada.links.up() and bob.links.up())
+        for number in range(200):
+            assert bob.links.send("ada", Channel.VOTE, b"%d" % number)
+        await until(lambda: "down bob" in ada.events)
+        assert not ada.links.faults
+        assert len(ada.messages) < 100
+        await stop(ada, bob)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("validates", [True, False])
+def test_a_peer_is_read_at_the_pace_of_what_it_is_now(validates: bool) -> None:
+    async def scenario() -> None:
+        limits = replace(CALM, validator_messages_per_s=5_000, observer_messages_per_s=50)
+        ada = Node("ada", {"bob": NOBODY}, limits=limits)
+        bob = Node("bob", {"ada": await ada.start()}, limits=CALM)
+        await bob.start()
+        await until(lambda: ada.links.up() and bob.links.up())
+        key = public_key(SEEDS["bob"])
+        ada.links.set_peers([Peer(name="bob", link_key=key, validates=validates)])
+        for number in range(200):
+            assert bob.links.send("ada", Channel.VOTE, b"%d" % number)
+        await until(lambda: len(ada.messages) >= 100)
+        at_once = len(ada.messages)
+        await until(lambda: len(ada.messages) == 200)
+        assert (at_once < 150) is not validates or at_once == 200
+        await stop(ada, bob)
+
+    run(scenario)
+
+
+def test_a_pace_allows_twice_as_much_at_once_and_then_so_much_a_second() -> None:
+    second = 1_000_000
+    pace = Pace(10 * second)
+    assert [pace.wait_us(5, 10 * second) for _ in range(10)] == [0] * 10
+    assert pace.wait_us(5, 10 * second) == 200_000
+    assert pace.wait_us(5, 10 * second + 100_000) == 100_000
+    assert pace.wait_us(5, 10 * second + 200_000) == 0
+    taken = sum(not pace.wait_us(5, 10_200_000 + step * 10_000) for step in range(1_001))
+    assert taken == 50, "ten seconds at five a second"
+    later = [pace.wait_us(5, 1_000 * second) for _ in range(11)]
+    assert later.count(0) == 10, "and no more saved up"
 
 
 def test_a_peer_that_does_not_read_is_cut_off_by_overflow() -> None:
