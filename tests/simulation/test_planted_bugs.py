@@ -928,7 +928,13 @@ def test_without_a_planted_bug_the_same_adversary_sees_nothing(control: PlantedB
 
 @pytest.mark.ci
 @pytest.mark.parametrize("control", [one for one in CONTROLS if seeds_of(one) > FEW], ids=named)
+def test_in_more_seeds_the_adversary_sees_nothing(control: PlantedBug) -> None:
+    see_nothing(control, range(FEW, min(MANY, seeds_of(control))))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("control", [one for one in CONTROLS if seeds_of(one) > MANY], ids=named)
 def test_in_as_many_seeds_as_its_bugs_needed_the_adversary_sees_nothing(
     control: PlantedBug,
 ) -> None:
-    see_nothing(control, range(FEW, seeds_of(control)))
+    see_nothing(control, range(MANY, seeds_of(control)))
