@@ -28,9 +28,9 @@ from ledger.rules.governance import VALIDATORS, ValidatorSchedule, validators_at
 from ledger.rules.vouchers import VOUCHERS, Voucher
 from ledger.state_tree import Leaf, Proof
 from ledger.trust import origin_of, parts_of, policy_of
-from tally.exits import AuditFinding, NotCertain, Unreachable
+from tally.exits import AuditFinding, NotCertain, TallyError, Unreachable
 from tally.plain import plain
-from wallet.client import Json
+from wallet.client import QUORUM_AGE_MAX_MS, Json
 from wallet.learned import Learned, Memory, Passing, memory_of
 from wallet.profile import Profile
 
@@ -161,6 +161,7 @@ class Verifier:
             except Unreachable as error:
                 if not error.details.get("retryable"):
                     raise
+                self._require_quorum()
                 reason = error.message
             else:
                 if claimed_sequence is None or found.sequence >= claimed_sequence:
@@ -304,10 +305,23 @@ class Verifier:
                 "is slow"
             )
         if age_s > HEAD_AGE_MAX_S:
+            self._require_quorum()
             self._lie(
                 f"an old head: of entry {head.checkpoint.size}, cosigned {age_s} s ago by this "
                 f"machine's clock, when {HEAD_AGE_MAX_S} s is the longest that an honest server is "
                 "behind"
+            )
+
+    def _require_quorum(self) -> None:
+        """Raise Unreachable if the server itself says that it sees no quorum, nor a new head."""
+        try:
+            age_ms = self._client.get_json("/v1/status").get("quorum_age_ms")
+        except TallyError:
+            return
+        if isinstance(age_ms, int) and age_ms >= QUORUM_AGE_MAX_MS:
+            raise Unreachable(
+                f"{self._client.url} has seen no quorum for {age_ms // 1000} s: it can prove "
+                "nothing new, and nothing can become final there now"
             )
 
     def _require_extends(self, head: Checkpoint) -> None:

@@ -35,7 +35,7 @@ from tests.public.live import ENTRIES, Live, loaded_network, save
 pytestmark = [pytest.mark.ci, pytest.mark.cluster]
 
 HTTP_WORKERS = 16
-FLIPS = 300
+FLIPS = 200
 """Of bytes of the dump: as many of each level's tiles, the bundles, and the checkpoint."""
 FSCKS = 2
 """At a time, each on a dump of its own."""

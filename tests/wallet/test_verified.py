@@ -340,6 +340,18 @@ def test_a_given_policy_stays_and_one_that_tells_nothing_is_refused(
     minted.must("voucher", "proof", FIRST)
 
 
+def test_a_server_without_a_quorum_is_no_liar(minted: Tally, node: FakeNode) -> None:
+    node.prover.seconds_ago = verified.HEAD_AGE_MAX_S + 60
+    say(node, "/v1/status", {"quorum_age_ms": 65_000})
+    assert minted("voucher", "proof", FIRST) == 7
+    assert "has seen no quorum for 65 s" in minted.err
+    say(node, "/v1/status", {"quorum_age_ms": 100})
+    assert "an old head: of entry" in told(minted, "voucher", "proof", FIRST)
+    node.replies[PROOF] = problem(503, "proof_pending", "no head is published yet", retryable=True)
+    say(node, "/v1/status", {"quorum_age_ms": 65_000})
+    assert minted("voucher", "transfer", FIRST, "firm-b", "1.00", "--key", "firm-a/owner") == 7
+
+
 def test_the_absence_of_a_record_is_proven(minted: Tally, node: FakeNode, profile: Profile) -> None:
     verifier = Verifier(profile, NodeClient(node.url))
     found = verifier.record(VOUCHERS.key("shanghai.compute.000000077"))
