@@ -21,7 +21,7 @@ from audit.execution import Executor
 from audit.links import CommitLinks, CommitShapes, LogLinks
 from audit.roots import RootKeeper, StateRoots
 from audit.signatures import Place, SetChange, SetFollower, SignatureQueue
-from audit.sources import Commit, Source, SourceLacks, SourceWrong
+from audit.sources import Commit, Source, SourceLacks, SourceWrong, TileDump
 from audit.structure import LoggedBlock, check_genesis, read_blocks
 from audit.verdicts import Finding, Incomplete, Tampered
 from consensus.certificate import Certificate
@@ -135,6 +135,8 @@ class Report:
     """Records of the final state, over which every invariant was added up from nothing."""
     totals: tuple[tuple[str, Totals], ...]
     """By programme, in order; none below execute."""
+    state_roots: StateRoots
+    """Which state roots were made again."""
     executed_from: int
     """Height after which blocks were executed: 0, or that of a snapshot."""
     resumed_at: int
@@ -149,6 +151,8 @@ class Report:
             Level.SIGNATURES: "every signature of members and validators holds",
             Level.EXECUTE: "every entry, signature, commit and total was recomputed",
         }[self.level]
+        if self.level is Level.EXECUTE and self.state_roots == "none":
+            verdict += ", but for the roots of the state"
         counts = self.counts
         found: dict[str, object] = {
             "verdict": verdict,
@@ -165,7 +169,7 @@ class Report:
             totals = [one for _, one in self.totals]
             found |= {
                 "records": self.state_records,
-                "state_roots": counts.state_roots,
+                "state_roots": counts.state_roots if self.state_roots == "all" else "left out",
                 "programmes": len(totals),
                 "minted_fen": sum(one.minted for one in totals),
                 "outstanding_fen": sum(
@@ -203,6 +207,7 @@ def replay(
     ``work`` is a folder for scratch files. If ``is_kept``, a replay that was killed goes on in it
     where it stood; WorkFolderWrong if it belongs to another. ``on_entries`` is told of progress.
     """
+    _require_own_folder(work)
     was_enabled = gc.isenabled()
     gc.disable()  # records hold no cycles, and there are millions of them
     try:
@@ -211,6 +216,21 @@ def replay(
     finally:
         if was_enabled:
             gc.enable()
+
+
+OWN = ("snapshot", "snapshot.new", "store", "tree")
+"""What a replay writes into its folder."""
+
+
+def _require_own_folder(work: Path) -> None:
+    """Raise WorkFolderWrong if a folder holds anything but a replay's files, or can't be made."""
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        others = sorted(path.name for path in work.iterdir() if path.name not in OWN)
+    except OSError as error:
+        raise WorkFolderWrong(f"{work}: {error.strerror}") from None
+    if others:
+        raise WorkFolderWrong(f"{work} holds something else: {', '.join(others[:3])}")
 
 
 class _Replay:
@@ -529,6 +549,8 @@ class _Replay:
             raise Incomplete(
                 height=counts.commits, sequence=counts.entries, field="commit", reason=reason
             )
+        if isinstance(self._source, TileDump) and self._plan.level >= Level.MERKLE:
+            self._source.check_tree()
 
     def _settle(self) -> None:
         """Wait for what others have under way; raise Tampered at the first fault."""
@@ -563,6 +585,7 @@ class _Replay:
             counts=counts,
             state_records=records,
             totals=tuple(totals),
+            state_roots=self._plan.state_roots,
             executed_from=self._executed_from,
             resumed_at=self._resumed_at,
             cost=Cost(

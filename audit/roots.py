@@ -6,6 +6,7 @@ whether the two agree. So a second core folds while the first executes.
 
 import gc
 import pickle
+import signal
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -66,6 +67,7 @@ class Answer(NamedTuple):
 
 def keep_roots(pipe: Connection, folder: Path, is_kept: bool) -> None:
     """Answer messages until the pipe ends; runs in the process of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the executing process
     gc.disable()  # nothing here is cyclic
     tree = ScratchTree(folder) if is_kept else None
     pipe.send(Answer("", 0, None if tree is None else tree.log_size()))

@@ -1,6 +1,7 @@
 """The third level: every signature holds, on all cores (spec A5.3)."""
 
 import os
+import signal
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -73,6 +74,11 @@ def verify_batch(jobs: bytes) -> Verdict:
     return Verdict(bad, time.process_time_ns() - before)
 
 
+def leave_interrupts() -> None:
+    """Leave Ctrl-C to the process that gives the work: it ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 class SignatureQueue:
     """Hands signatures to worker processes and takes the verdicts in the order of the log."""
 
@@ -81,7 +87,9 @@ class SignatureQueue:
         self.workers = os.cpu_count() or 1 if workers is None else workers
         # Spawned, not forked: a forked child would use its parent's LMDB environment.
         self._pool = (
-            ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
+            ProcessPoolExecutor(
+                self.workers, mp_context=get_context("spawn"), initializer=leave_interrupts
+            )
             if self.workers
             else None
         )

@@ -11,11 +11,11 @@ import httpx2
 import msgspec
 
 from audit import files
-from ledger.encoding import checkpoint, note, tiles
+from ledger.encoding import checkpoint, merkle, note, tiles
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.codec import Natural, NotCanonical
 from ledger.encoding.text import MalformedText
-from ledger.encoding.tiles import Tile
+from ledger.encoding.tiles import Tile, TileNodes
 from ledger.entries import GenesisEntry, decode_entry
 from ledger.store.lmdb_store import LmdbReader, Snapshot
 from node import exports
@@ -186,6 +186,29 @@ class TileDump:
                 with path.open("rb") as file:
                     return file.read(tile.width * tiles.HASH_BYTES)
         raise SourceLacks(f"{tile.path()} is not there")
+
+    def check_tree(self) -> None:
+        """Raise SourceWrong unless every tile is what lies below it, up to the checkpoint's root.
+
+        Raises SourceLacks if one is missing. Entries are read once more; memory stays flat.
+        """
+        size = self._checkpoint.size
+        for named in tiles.tiles_of(size):
+            if named.level == 0:
+                bundle = tiles.Bundle(index=named.index, width=named.width)
+                below = [merkle.leaf_hash(entry) for entry in self._bundle(bundle)]
+            else:
+                below = [self._root_below(named, number) for number in range(named.width)]
+            if self.tile(named) != b"".join(below):
+                raise SourceWrong(named.path(), "it is not what lies below it")
+        if tiles.root(TileNodes(size=size, fetch=self.tile), size=size) != self._checkpoint.root:
+            raise SourceWrong("checkpoint.root", "the tiles have another root")
+
+    def _root_below(self, tile: Tile, number: int) -> bytes:
+        """Return the root of the full tile under one hash of a tile."""
+        index = tile.index * tiles.TILE_WIDTH + number
+        full = Tile(level=tile.level - 1, index=index, width=tiles.TILE_WIDTH)
+        return merkle.subtree_root(tiles.tile_hashes(self.tile(full), tiles.TILE_WIDTH))
 
     def commits(self, first: int) -> Iterator[Commit]:
         """Yield commits from a height on."""
@@ -395,6 +418,8 @@ def open_source(where: str) -> Source:
         return NodeStore(folder)
     if (folder / CHECKPOINT).is_file():
         return TileDump(folder)
+    if not folder.is_dir():
+        raise SourceLacks("no such folder; an address begins with http:// or https://")
     return ExportFolder(folder)
 
 

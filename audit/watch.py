@@ -435,8 +435,8 @@ class Watch:
             return self._event(
                 Code.OLD,
                 head,
-                f"its head of {head.size} entries is an old one: {told}, when {HEAD_AGE_MAX_S} s "
-                "is the longest that an honest node is behind",
+                f"its head of {head.size} entries is an old one: {told}, more than "
+                f"{HEAD_AGE_MAX_S} s. Its node is down, or it hides what came since",
             )
         if not is_compared:
             return self._event(

@@ -9,6 +9,7 @@ from audit.commands.options import opened, reading
 from audit.commands.receipt import content_of
 from audit.compare import Comparison, entry_at
 from audit.compare import compare as run_compare
+from audit.sources import TileDump
 from ledger.genesis import log_id_of
 from tally.exits import AuditFinding, UsageError
 from tally.output import emit
@@ -33,6 +34,10 @@ def compare(a: str, b: str, entries: bool) -> None:
                 f"two ledgers: {a} is {ids[0]}, {b} is {ids[1]}",
                 details={"a_log_id": ids[0], "b_log_id": ids[1]},
             )
+        for where, one in zip((a, b), sources, strict=True):
+            if isinstance(one, TileDump) and not entries:
+                with reading(where):
+                    one.check_tree()
         with reading():
             found = run_compare(*sources, by_entries=entries)
             facts = _facts(found) | {"log_id": ids[0]}
@@ -57,7 +62,9 @@ def compare(a: str, b: str, entries: bool) -> None:
 
 def _said(entry: dict[str, object]) -> str:
     """Return an entry in a few words."""
-    what = " ".join(str(entry[name]) for name in ("entry", "transaction", "code") if name in entry)
+    what = str(entry["entry"])
+    if isinstance(transaction := entry.get("transaction"), bytes):
+        what += f" {transaction.hex()} (code {entry['code']})"
     return f"{what} at height {entry['height']}" if entry["height"] is not None else what
 
 

@@ -119,6 +119,8 @@ def _last_block(url: str) -> tuple[int, int]:
         return int(block["height"]), int(block["log_size"])
     except IndexError:
         return 0, 1
+    except RecursionError:
+        raise Unreachable(f"{url} answers with something that is nested too deeply") from None
     except (ValueError, TypeError, KeyError):
         raise Unreachable(f"{url} does not say where its ledger ends") from None
 

@@ -40,6 +40,6 @@ def reading(where: str = "") -> Iterator[None]:
     except SourceLacks as error:
         raise NotFound(f"{name}{error}") from None
     except SourceWrong as error:
-        raise AuditFinding(f"tampered: {error.field}: {error}") from None
+        raise AuditFinding(f"{name}tampered: {error.field}: {error}") from None
     except SourceUnreachable as error:
         raise Unreachable(str(error)) from None

@@ -1,5 +1,6 @@
 """``tally audit receipt`` and ``policy``: proof of one entry, checked without any network."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def receipt(file: Path, policy_files: tuple[Path, ...], entry_file: Path | None)
     entry = found.extra if entry_file is None else read_file(entry_file, ENTRY_BYTES_MAX)
     if not entry:
         raise UsageError("the receipt carries no entry: name the file that has it with --entry")
-    trusted = [policy_of(read_file(one, POLICY_BYTES_MAX), str(one)) for one in policy_files]
+    trusted = trusted_in(policy_files)
     emit(_proven(found, entry, _accepted(found, entry, trusted)))
 
 
@@ -139,6 +140,14 @@ def policy_of(data: bytes, where: str) -> Policy:
         raise AuditFinding(f"{where}: no policy: {error}") from None
 
 
+def trusted_in(paths: Iterable[Path]) -> list[Policy]:
+    """Return the policies in files that somebody named; raise UsageError: it is no finding."""
+    try:
+        return [policy_of(read_file(path, POLICY_BYTES_MAX), str(path)) for path in paths]
+    except AuditFinding as error:
+        raise UsageError(error.message) from None
+
+
 def read_file(path: Path, bytes_max: int) -> bytes:
     """Return what a file holds; raise UsageError, or AuditFinding if it is too long."""
     try:
@@ -153,7 +162,10 @@ def read_file(path: Path, bytes_max: int) -> bytes:
 
 def _write(path: Path, data: bytes) -> None:
     try:
-        path.write_bytes(data)
+        with path.open("xb") as file:
+            file.write(data)
+    except FileExistsError:
+        raise UsageError(f"{path} exists; nothing was written") from None
     except OSError as error:
         raise UsageError(f"can't write {path}: {error.strerror}") from None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from audit.commands.receipt import policy_of, read_file
+from audit.commands.receipt import read_file, trusted_in
 from audit.findings import Webhook
 from audit.watch import (
     HARMLESS,
@@ -22,11 +22,18 @@ from audit.web import Web
 from ledger.encoding import misbehaviour as proofs
 from ledger.encoding.crypto import sha256
 from ledger.encoding.misbehaviour import MISBEHAVIOUR_BYTES_MAX, NotAccepted, NothingProven
-from ledger.encoding.policy import POLICY_BYTES_MAX, Policy
+from ledger.encoding.policy import Policy
 from ledger.encoding.text import MalformedText
 from node.fetch import AddressInvalid, client_of
 from node.lock import FolderInUse, held
-from tally.exits import AuditFinding, Incomplete, TallyError, Unreachable, UsageError
+from tally.exits import (
+    AuditFinding,
+    Incomplete,
+    TallyError,
+    Unreachable,
+    Unverifiable,
+    UsageError,
+)
 from tally.output import Mode, current_mode, emit, emit_each, say
 from tally.plain import Plain
 from wallet.profile import config_folder, load_profile
@@ -77,7 +84,7 @@ def watch(
     """
     if current_mode() is Mode.JSON and not once:
         raise UsageError("an endless stream is no document: use -o ndjson, or --once")
-    trusted = [policy_of(read_file(one, POLICY_BYTES_MAX), str(one)) for one in policy_files]
+    trusted = trusted_in(policy_files)
     origin = _origin(trusted)
     urls = _addresses(nodes or tuple(one.url for one in load_profile(None).nodes))
     folder = state or config_folder() / "watch" / sha256(origin.encode()).hex()[:16]
@@ -183,13 +190,13 @@ def _row(event: Event) -> dict[str, Plain]:
 @policies_option
 def misbehaviour(file: Path, policy_files: tuple[Path, ...]) -> None:
     """Verify a proof of misbehaviour with nothing but the file and policies; say whose it is."""
-    trusted = [policy_of(read_file(one, POLICY_BYTES_MAX), str(one)) for one in policy_files]
+    trusted = trusted_in(policy_files)
     try:
         found = proofs.judge(proofs.parse(read_file(file, MISBEHAVIOUR_BYTES_MAX)), trusted)
     except MalformedText as error:
         raise AuditFinding(f"{file} is no proof of misbehaviour: {error}") from None
     except (NotAccepted, NothingProven) as error:
-        raise AuditFinding(f"{file} proves nothing: {error}") from None
+        raise Unverifiable(f"{file} proves nothing: {error}") from None
     emit(
         {
             "verdict": f"proven: a {found.fault} of the log {found.first.origin}",

@@ -40,8 +40,16 @@ def entries_of(world: World) -> list[bytes]:
 
 
 def dumped(world: World, folder: Path) -> Path:
-    """Write the entry bundles of a static dump, its checkpoint, and the commits beside it."""
+    """Write a static dump: bundles, tiles, checkpoint, and the commits beside it."""
     entries = entries_of(world)
+
+    def node(level: int, index: int) -> bytes:
+        return merkle.root(entries[index << level : (index + 1) << level])
+
+    for tile in tiles.tiles_of(len(entries)):
+        path = folder / tile.path()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(tiles.tile_bytes(tile, node))
     for bundle in tiles.bundles_of(len(entries)):
         path = folder / bundle.path()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -294,7 +302,7 @@ def test_each_verdict_has_an_exit_code_of_its_own(
     log_id = builders.LOG_ID.hex()
     assert run(str(world.export), "--log-id", log_id)[0] == 0
     assert run(str(world.export), "--log-id", "00" * 32)[0] == 8
-    assert run(str(tmp_path / "nothing"), "--log-id", log_id)[0] == 10
+    assert run(str(tmp_path / "nothing"), "--log-id", log_id)[0] == 3
     assert run(str(world.export), "--log-id", "short")[0] == 2
     at = next(n for n, one in enumerate(world.log) if one.raws)
     log = forge.with_record(world.log, at, log_root=bytes(32))
@@ -307,6 +315,36 @@ def test_each_verdict_has_an_exit_code_of_its_own(
     assert run(str(short), "--log-id", log_id)[0] == 10
     monkeypatch.setattr(execute, "RULES_OF_VERSION", {})
     assert run(str(world.export), "--log-id", log_id)[0] == 9
+
+
+def test_the_tiles_of_a_dump_have_to_be_what_lies_below_them(world: World, tmp_path: Path) -> None:
+    (tmp_path / "dump").mkdir()
+    dump = dumped(world, tmp_path / "dump")
+    tile = next(one for one in tiles.tiles_of(len(entries_of(world))) if one.level == 0)
+    log_id, path = builders.LOG_ID.hex(), dump / tile.path()
+    assert run(str(dump), "--log-id", log_id)[0] == 0
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    code, details = run(str(dump), "--log-id", log_id)
+    assert (code, details["field"]) == (8, tile.path())
+    assert run(str(dump), "--log-id", log_id, "--level", "structure")[0] == 0
+    path.unlink()
+    assert run(str(dump), "--log-id", log_id)[0] == 10
+
+
+def test_a_folder_of_something_else_is_no_work_folder(world: World, tmp_path: Path) -> None:
+    log_id, work = builders.LOG_ID.hex(), tmp_path / "work"
+    work.mkdir()
+    (work / "evidence").write_bytes(b"")
+    assert run(str(world.export), "--log-id", log_id, "--work", str(work))[0] == 2
+    assert [path.name for path in work.iterdir()] == ["evidence"]
+
+
+def test_a_replay_without_state_roots_says_so(world: World, tmp_path: Path) -> None:
+    plan = Plan(log_id=builders.LOG_ID, workers=0, state_roots="none")
+    facts = replay(ExportFolder(world.export), plan, tmp_path / "work").facts()
+    assert str(facts["verdict"]).endswith("but for the roots of the state")
+    assert facts["state_roots"] == "left out"
 
 
 def test_a_path_or_an_address_says_which_source_it_is(world: World, tmp_path: Path) -> None:

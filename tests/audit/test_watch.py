@@ -520,7 +520,7 @@ def test_one_round_that_finds_a_fork_proves_it_and_tells_the_webhook(
     assert verdict["cosigned_both"] == list(COSIGNERS)
     other = tmp_path / "other.policy"
     other.write_bytes(trusted(("e", "f", "g", "h")).to_bytes())
-    refused = terminal.json(*verify[:-1], str(other), exits=8)
+    refused = terminal.json(*verify[:-1], str(other), exits=9)
     assert "proves nothing" in refused["error"]["message"]
     assert shell.once(exits=8)["error"]["details"]["findings"] == [], "it still has two branches"
 

@@ -203,7 +203,10 @@ def receipt(transaction: str, *, out: Path, session: Session) -> None:
     if entry is None or parse(entry.signed).id.hex() != transaction.lower():
         raise DishonestServer("the receipt is of another transaction")
     try:
-        out.write_bytes(data)
+        with out.open("xb") as file:
+            file.write(data)
+    except FileExistsError:
+        raise UsageError(f"{out} exists; nothing was written") from None
     except OSError as error:
         raise UsageError(f"can't write {out}: {error.strerror}") from None
     emit(
