@@ -286,9 +286,11 @@ class Host:
         open_effects: list[Effect] = []
         for record in records:
             logged: LoggedInput = codec.decode(LoggedInput, record, len(record))
-            if isinstance(logged.input, ProposalReceived):
-                self._learn_logged_body(logged.input.proposal, logged.body)
-            effects = self._driver.handle(logged.input)
+            input_ = logged.input
+            if isinstance(input_, ProposalReceived):
+                self._learn_logged_body(input_.proposal, logged.body)
+                input_ = self._judged_again(input_)
+            effects = self._driver.handle(input_)
             open_effects.extend(effect for effect in effects if not isinstance(effect, Log))
         if self._own_key() is not None and not self.key.explains_its_last_signature(
             self.height, open_effects
@@ -308,6 +310,17 @@ class Host:
                 case Equivocation() | Decide() | StopVoting():
                     self._perform(effect)
         self._drain()
+
+    def _judged_again(self, logged: ProposalReceived) -> ProposalReceived:
+        """Return a logged proposal with this store's verdict; be silent if it was another (N6.5).
+
+        A rotten store may have judged it, and have been put aside since. What was signed by that
+        verdict cannot be told from the log any more.
+        """
+        valid = self.offers.must(logged.proposal.block_id).execution is not None
+        if valid != logged.valid:
+            self.key.silent_below = max(self.key.silent_below, self.height + 1)
+        return ProposalReceived(proposal=logged.proposal, valid=valid, timely=logged.timely)
 
     def _learn_logged_body(self, proposal: Proposal, body: tuple[bytes, ...]) -> None:
         if not body:

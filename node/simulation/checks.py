@@ -12,7 +12,7 @@ import msgspec
 
 from consensus.certificate import Certificate
 from consensus.evidence import FaultProof
-from consensus.messages import BlockId, VoteKind, vote_sign_bytes
+from consensus.messages import BlockId, ValidatorKey, VoteKind, vote_sign_bytes
 from ledger.blocks import BlockInput, Fault
 from ledger.execute import Execution, Verify
 from ledger.ledger import Ledger
@@ -21,7 +21,7 @@ from ledger.transactions import parse
 from node.host import TIMELY_INCREMENT_MS, TIMELY_MS
 from node.messages import ENGINE_EPOCH, NO_BLOCK, block_id, decode_commit
 from node.signer import PROPOSAL, SignRequest
-from node.simulation.churn import Register
+from node.simulation.churn import ACTS_AFTER, Register
 from node.simulation.member import Member
 from node.simulation.tally import Tally
 from node.simulation.world import Violation
@@ -195,11 +195,17 @@ class Checks:
             if member.host is not None
             for proof in member.host.faults.known()
             if (place := _place(proof)) not in self.recorded
+            and self._may_be_named(proof.validator, height + 1)
         ]
         self._known = {place: self._known.get(place, height) for place in open_}
         for place, since in self._known.items():
             if height - since > FAULT_HEIGHTS_MAX:
                 raise Violation(f"not recorded: at {height}, known since {since}: {place}")
+
+    def _may_be_named(self, key: bytes, height: int) -> bool:
+        """Return whether a block of this height may carry a fault of a key (B3.1)."""
+        sets = (self.register.at(height), self.register.at(height + ACTS_AFTER))
+        return any(validators.power_of(ValidatorKey(key)) for validators in sets)
 
     def _check_root(self, execution: Execution) -> None:
         """Compare a record's state root with that of the state before its block (B7)."""

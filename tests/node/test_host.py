@@ -20,6 +20,7 @@ from ledger.store.memory import MemoryStore
 from ledger.transactions import parse
 from node import messages
 from node.host import EngineSwitched, Host
+from node.judge import Judge
 from node.messages import (
     Ask,
     Blocks,
@@ -345,6 +346,60 @@ def test_a_lost_store_is_made_anew_in_silence_and_the_log_then_taken_up() -> Non
     assert (host.height, host.is_validator) == (5, True)
     assert host._driver.locked is not None, "the log says what the key is bound to"
     assert all(one in before for one in ports.votes() if one.round == before[-1].round)
+
+
+def test_a_log_that_a_rotten_store_judged_is_judged_again_and_the_key_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ports = Ports()
+    header, body = first_block(FIRST)
+    block = messages.block_id(header)
+    with monkeypatch.context() as rotten:
+        rotten.setattr(Judge, "execution", lambda *_: None)
+        host = ports.host()
+        offer(host, FIRST, proposal(FIRST, header, body), body)
+        assert said(ports.votes()) == {(0, "prevote"): {()}}
+        for who in (FIRST, SECOND, FOURTH):
+            tell(host, who, VoteMessage(vote=vote(who, VoteKind.PREVOTE, (block,))))
+        for who in (FIRST, SECOND):
+            tell(host, who, VoteMessage(vote=vote(who, VoteKind.PRECOMMIT, (block,))))
+        ports.pass_time(60_000)
+        assert not host.key.stopped
+    before = ports.votes()
+    ports.crash()
+    ports.store = MemoryStore()
+    Ledger(ports.store).begin(FOUNDATION.genesis)
+    again = ports.host()
+    assert again._driver.locked is not None, "the polka of a good block"
+    ports.pass_time(60_000)
+    assert all(one in before for one in ports.votes()), "what it would say now it has not said"
+    tell(again, FOURTH, VoteMessage(vote=vote(FOURTH, VoteKind.PRECOMMIT, (block,))))
+    assert not again.key.stopped
+    assert (again.height, again.is_validator) == (2, True)
+
+
+def test_a_key_whose_lock_this_store_finds_invalid_is_silent_at_its_height(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ports = Ports()
+    host = ports.host()
+    header, body = first_block(FIRST)
+    block = messages.block_id(header)
+    offer(host, FIRST, proposal(FIRST, header, body), body)
+    for who in (FIRST, SECOND):
+        tell(host, who, VoteMessage(vote=vote(who, VoteKind.PREVOTE, (block,))))
+    for who in (FIRST, SECOND, FOURTH):
+        tell(host, who, VoteMessage(vote=vote(who, VoteKind.PREVOTE, (), round_=1)))
+    ports.pass_time(5_000)
+    before = ports.votes()
+    assert said(before)[0, "precommit"] == {(block,)}
+    assert said(before)[1, "precommit"] == {()}, "what it signed last follows without the lock too"
+    ports.crash()
+    monkeypatch.setattr(Judge, "execution", lambda *_: None)
+    again = ports.host()
+    assert (again.height, again.is_validator) == (1, False)
+    ports.pass_time(60_000)
+    assert all(one in before for one in ports.votes())
 
 
 def test_a_key_whose_log_was_lost_is_silent_through_the_height_it_signed_at() -> None:
