@@ -69,8 +69,9 @@ command -v strace >/dev/null || left_out="$left_out crash images (no strace);"
 [ -z "${1-}" ] || for tool in go npm; do
     command -v "$tool" >/dev/null || left_out="$left_out strangers' verifiers (no $tool);"
 done
-# -n 2: the machine this is measured on has two cores.
-check "tests" pytest -q -n 2 -m "not cluster and not browser$long"
+# -n 2: the machine this is measured on has two cores. One takes over what the other has left:
+# the slow tests would else lie in one worker's queue while the other is idle.
+check "tests" pytest -q -n 2 --dist worksteal -m "not cluster and not browser$long"
 if grep -rqs -e 'mark\.cluster' -e 'mark\.browser' tests --include='*.py'; then
     # -s: these print what they counted.
     check "tests on real processes" pytest -q -s -m "($alone)$long"
