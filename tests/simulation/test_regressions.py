@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import pytest
 
 from consensus.messages import Vote
+from node.host import Host
 from node.own_key import OwnKey
+from node.simulation.checks import Checks
 from node.simulation.faults import faults_from
 from node.simulation.member import Member, MemberClock
 from node.simulation.simulation import Failed, run_seed
@@ -67,6 +69,14 @@ def a_key_without_its_record_expects_nothing(patch: Patch) -> None:
         return key._signer.last is not None and correct(key, vote, own)
 
     patch.setattr(OwnKey, "made", made)
+
+
+def faults_of_whoever_is_gone_are_asked_for(patch: Patch) -> None:
+    patch.setattr(Checks, "_may_be_named", lambda *_: True)
+
+
+def a_rotten_stores_verdict_stays(patch: Patch) -> None:
+    patch.setattr(Host, "_judged_again", lambda _, logged: logged)
 
 
 REGRESSIONS = (
@@ -139,6 +149,31 @@ REGRESSIONS = (
         ),
         undo=a_key_without_its_record_expects_nothing,
         fails_as="Violation: v3 stopped: a vote by this node's key",
+    ),
+    Regression(
+        seed=62,
+        validators=10,
+        faults='{"lasts_ms": 2000, "delay_mean_ms": 20.0, "long_pause": true, "liars": 3}',
+        what_it_was=(
+            "A sleeper alone still knew a fault of a key that was out for another one already, and"
+            " the simulator asked for it on the log, where no block may carry it any more (B3.1)."
+        ),
+        undo=faults_of_whoever_is_gone_are_asked_for,
+        fails_as="Violation: not recorded",
+    ),
+    Regression(
+        seed=426,
+        validators=7,
+        faults=(
+            '{"lasts_ms": 1500, "delay_mean_ms": 80.0, "newest_first_ms": 60,'
+            ' "clog_every_ms": 700, "bit_flips": 2}'
+        ),
+        what_it_was=(
+            "A rotten store found a good block invalid; it was made anew, but the log replayed the"
+            " old verdict, and the node stopped again: now the store there is judges again (N6.5)."
+        ),
+        undo=a_rotten_stores_verdict_stays,
+        fails_as="Violation: v2 stopped: a quorum committed",
     ),
 )
 
