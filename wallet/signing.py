@@ -278,6 +278,17 @@ def file_exists(path: Path) -> UsageError:
     return UsageError(f"{path} exists and is not overwritten; name a new file")
 
 
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file that is not there yet; raise UsageError."""
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except FileExistsError:
+        raise file_exists(path) from None
+    except OSError as error:
+        raise UsageError(f"can't write {path}: {error.strerror}") from None
+
+
 def load(path: Path) -> Draft:
     """Return the transaction in a file: a transaction file, or the raw bytes of an envelope.
 

@@ -20,6 +20,7 @@ from tally.exits import AuditFinding, Unverifiable, UsageError
 from tally.output import emit
 from tally.plain import plain
 from wallet.profile import load_profile
+from wallet.signing import write_new
 
 ENTRY_BYTES_MAX = 65_535
 
@@ -36,7 +37,7 @@ def policy(node: str | None, at_height: int | None, out: Path) -> None:
     found = policy_of(data, url)
     if not found.logs:
         raise AuditFinding(f"{url}: a policy that names no log")
-    _write(out, data)
+    write_new(out, data)
     emit(
         {
             "file": str(out),
@@ -158,16 +159,6 @@ def read_file(path: Path, bytes_max: int) -> bytes:
     if len(data) > bytes_max:
         raise AuditFinding(f"{path}: expected at most {bytes_max} bytes")
     return data
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        with path.open("xb") as file:
-            file.write(data)
-    except FileExistsError:
-        raise UsageError(f"{path} exists; nothing was written") from None
-    except OSError as error:
-        raise UsageError(f"can't write {path}: {error.strerror}") from None
 
 
 def _moment(time_s: int) -> str:

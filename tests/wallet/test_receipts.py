@@ -54,6 +54,14 @@ def test_it_verifies_offline_and_says_what_it_proves(
     assert shown["postings"][0]["amount"] == 100_000_000
 
 
+def test_a_receipt_is_not_written_over(minted: Tally, saved: tuple[Path, str]) -> None:
+    path, transaction = saved
+    before = path.read_bytes()
+    assert minted("tx", "receipt", transaction, "--out", str(path)) == 2
+    assert "is not overwritten" in minted.err
+    assert path.read_bytes() == before
+
+
 def test_an_entry_may_be_kept_apart(
     minted: Tally, saved: tuple[Path, str], policy: Path, tmp_path: Path
 ) -> None:

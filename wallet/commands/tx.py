@@ -202,13 +202,7 @@ def receipt(transaction: str, *, out: Path, session: Session) -> None:
     entry = _transaction_in(found.extra)
     if entry is None or parse(entry.signed).id.hex() != transaction.lower():
         raise DishonestServer("the receipt is of another transaction")
-    try:
-        with out.open("xb") as file:
-            file.write(data)
-    except FileExistsError:
-        raise UsageError(f"{out} exists; nothing was written") from None
-    except OSError as error:
-        raise UsageError(f"can't write {out}: {error.strerror}") from None
+    signing.write_new(out, data)
     emit(
         {
             "file": str(out),
