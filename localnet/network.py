@@ -6,6 +6,7 @@ validator with its configuration, keys, genesis, store and output.
 
 import json
 import os
+import random
 import re
 import secrets
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +40,9 @@ from node.p2p.link import wall_clock_ms
 from node.signer import create_signer
 
 HOST = "127.0.0.1"
+PORTS = range(10_000, 32_768)
+"""Kernels give higher ones to outgoing connections: these would take them from nodes at rest."""
+PORT_TRIALS = 1_000
 START_S = 30
 STOP_S = 5
 MAP_BYTES = 16 * 1024**3
@@ -463,13 +468,22 @@ def _write_secret(path: Path, text: str) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that are free at this moment."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind((HOST, 0))
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
+    """Return ports that are free at this moment, and that no outgoing connection will take.
+
+    Raises NetworkProblem when none is found.
+    """
+    dice = random.SystemRandom()
+    ports: list[int] = []
+    with ExitStack() as held:
+        for port in dice.sample(PORTS, PORT_TRIALS):
+            if len(ports) == count:
+                break
+            one = held.enter_context(socket.socket())
+            with suppress(OSError):
+                one.bind((HOST, port))
+                ports.append(port)
+    if len(ports) < count:
+        raise NetworkProblem(f"need {count} free ports from {PORTS[0]} to {PORTS[-1]}")
     return ports
 
 
