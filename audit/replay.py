@@ -39,6 +39,7 @@ from ledger.store.scratch import ScratchStore
 from ledger.view import must
 from node.commits import CommitHead
 from node.fetch import TARGET, Target
+from node.lock import FolderInUse, held
 from node.snapshot import SnapshotRefused, make_store
 
 STANDING_EVERY = 20_000
@@ -56,7 +57,7 @@ class Level(IntEnum):
 
 
 class WorkFolderWrong(Exception):
-    """A work folder belongs to another log or another level."""
+    """A work folder belongs to another log or another level, or somebody works in it."""
 
 
 class Counts(msgspec.Struct, kw_only=True):
@@ -205,20 +206,25 @@ def replay(
     """Replay a source's log; raise Tampered, Unverifiable or Incomplete at the first fault.
 
     ``work`` is a folder for scratch files. If ``is_kept``, a replay that was killed goes on in it
-    where it stood; WorkFolderWrong if it belongs to another. ``on_entries`` is told of progress.
+    where it stood; WorkFolderWrong if it belongs to another or is in use. ``on_entries`` is told
+    of progress.
     """
     _require_own_folder(work)
     was_enabled = gc.isenabled()
     gc.disable()  # records hold no cycles, and there are millions of them
     try:
         with ExitStack() as stack:
+            try:
+                stack.enter_context(held(work / "lock"))
+            except FolderInUse as error:
+                raise WorkFolderWrong(str(error)) from None
             return _Replay(source, plan, work, is_kept, on_entries, stack).run()
     finally:
         if was_enabled:
             gc.enable()
 
 
-OWN = ("snapshot", "snapshot.new", "store", "tree")
+OWN = ("lock", "snapshot", "snapshot.new", "store", "tree")
 """What a replay writes into its folder."""
 
 

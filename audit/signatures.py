@@ -1,8 +1,6 @@
 """The third level: every signature holds, on all cores (spec A5.3)."""
 
 import os
-import signal
-import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -14,8 +12,9 @@ import msgspec
 
 from audit.structure import LoggedBlock
 from audit.verdicts import Tampered, Unverifiable
+from audit.verifying import Job, Verdict, leave_interrupts, verify_batch
 from ledger.blocks import BlockRecord
-from ledger.encoding import codec, crypto
+from ledger.encoding import codec
 from ledger.genesis import validators_hash
 from ledger.rules.governance import (
     VALIDATOR_LAG,
@@ -30,7 +29,7 @@ from ledger.rules.governance import (
     ValidatorSetRecord,
     validators_at,
 )
-from ledger.transactions import signing_bytes
+from ledger.transactions import TRANSACTION_TAG
 
 BATCH_MAX = 512
 """Signatures that one worker is given at once."""
@@ -41,42 +40,12 @@ CHANGES_MAX = 3
 SETS_TRIED_MAX = 20_000
 
 
-Job = tuple[bytes, bytes, bytes, bool]
-"""Key, message, signature, and whether the message is a body, which the worker frames: plain
-tuples, since there is one for each signature of the log."""
-_JOBS = msgspec.msgpack.Decoder(list[Job])
-
-
 class Place(NamedTuple):
     """Where a signature stands."""
 
     height: int
     sequence: int
     field: str
-
-
-class Verdict(NamedTuple):
-    """What a worker found in a batch."""
-
-    bad: int | None
-    """The first signature that does not hold."""
-    cpu_ns: int
-
-
-def verify_batch(jobs: bytes) -> Verdict:
-    """Verify signatures; runs in a worker."""
-    before = time.process_time_ns()
-    bad = None
-    for number, (key, message, signature, is_body) in enumerate(_JOBS.decode(jobs)):
-        if not crypto.verify(key, signing_bytes(message) if is_body else message, signature):
-            bad = number
-            break
-    return Verdict(bad, time.process_time_ns() - before)
-
-
-def leave_interrupts() -> None:
-    """Leave Ctrl-C to the process that gives the work: it ends the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class SignatureQueue:
@@ -107,7 +76,7 @@ class SignatureQueue:
         jobs, places = self._jobs, self._places
         for transaction in block.transactions:
             for key, signature in transaction.signatures:
-                jobs.append((key, transaction.body_bytes, signature, True))
+                jobs.append((key, transaction.body_bytes, signature, TRANSACTION_TAG))
                 places.append((height, sequence, "signatures"))
             sequence += 1
             if len(jobs) >= BATCH_MAX:
@@ -116,7 +85,7 @@ class SignatureQueue:
 
     def add_commit(self, place: Place, key: bytes, message: bytes, signature: bytes) -> None:
         """Have a validator's signature verified."""
-        self._jobs.append((key, message, signature, False))
+        self._jobs.append((key, message, signature, ""))
         self._places.append(place)
 
     def settle(self, *, all_of_them: bool = False) -> None:

@@ -20,6 +20,7 @@ from api.columns import TABLES, Columns, Kind
 from audit import files
 from tally.exits import Unreachable, UsageError
 from tally.output import say
+from wallet.client import failure_of, read_answer
 
 Format = Literal["ndjson", "csv", "parquet"]
 
@@ -102,7 +103,7 @@ def _asking(url: str, name: str, form: Format, height: int | None) -> Iterator[h
     try:
         with httpx2.stream("GET", address, timeout=TIMEOUT_S, trust_env=False) as answer:
             if answer.status_code != 200:
-                raise Unreachable(f"{address} answered {answer.status_code}")
+                raise failure_of(url, answer.status_code, read_answer(answer))
             yield answer
     except (httpx2.ConnectError, httpx2.ConnectTimeout):
         raise Unreachable(f"no node answers at {url}") from None

@@ -30,7 +30,8 @@ from ledger.view import StateView
 TRANSACTION_BYTES_MAX = 16 * 1024
 MINT_BYTES_MAX = 60_000
 SIGNATURES_MAX = 16
-_FRAMED_TAG = frame("tallystick/tx/v1")
+TRANSACTION_TAG = "tallystick/tx/v1"
+_FRAMED_TAG = frame(TRANSACTION_TAG)
 """How a frame around a body begins (W2): the rest of it is the body after its length."""
 
 Operation = (

@@ -198,7 +198,7 @@ class NodeClient:
         try:
             with self._http.stream("GET", path, params=asked) as answer:
                 if answer.is_error:
-                    raise self._failure(answer.status_code, _read(answer))
+                    raise failure_of(self.url, answer.status_code, read_answer(answer))
                 for line in answer.iter_lines():
                     yield _typed(line.encode(), Json)
         except httpx2.TransportError as error:
@@ -217,7 +217,7 @@ class NodeClient:
         try:
             with self._http.stream("GET", "/v1/events", headers=headers, timeout=timeout) as answer:
                 if answer.is_error:
-                    raise self._failure(answer.status_code, _read(answer))
+                    raise failure_of(self.url, answer.status_code, read_answer(answer))
                 for event in httpx2.EventSource(answer):
                     yield Event(
                         sequence=int(event.id), kind=event.event, data=cast(Json, event.json())
@@ -271,43 +271,17 @@ class NodeClient:
                 headers={} if body is None else {"Content-Type": "application/octet-stream"},
                 timeout=httpx2.Timeout(ANSWER_WITHIN_S + extra_s, connect=CONNECT_WITHIN_S),
             ) as answer:
-                content = _read(answer)
+                content = read_answer(answer)
         except httpx2.TransportError as error:
             raise self._lost(error) from None
         if answer.is_error:
-            raise self._failure(answer.status_code, content, writes=body is not None)
+            raise failure_of(self.url, answer.status_code, content, writes=body is not None)
         return content
 
     def _lost(self, error: httpx2.TransportError) -> Unreachable:
         if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
             return NeverSent(f"no node answers at {self.url}")
         return ConnectionLost(f"the connection to {self.url} was lost")
-
-    def _failure(self, status: int, content: bytes, *, writes: bool = False) -> TallyError:
-        """Return what a problem document means; another body is named by its HTTP status."""
-        try:
-            problem = _typed(content, Json)
-        except Unreachable:
-            problem = {}
-        code = str(problem.get("code", "http_error"))
-        detail = str(problem.get("detail", f"{self.url} answered HTTP {status}"))
-        details = {
-            "code": code,
-            "values": problem.get("values", {}),
-            "retryable": bool(problem.get("retryable", False)),
-        }
-        match status:
-            case 403:
-                return KeyTrouble(detail, details=details)
-            case 404:
-                return NotFound(detail, details=details)
-            case 400 | 413 if writes:
-                return Refused(f"refused before admission: {code}: {detail}", details=details)
-            case 429:
-                return Unreachable(f"{self.url}: {detail}", details=details)
-            case _ if 400 <= status < 500:
-                return UsageError(detail, details=details)
-        return Unreachable(f"{self.url}: {detail}", details=details)
 
 
 class Nodes:
@@ -574,7 +548,34 @@ def _unseen(transaction_id: str, expires_at: int) -> TransactionDocument:
     )
 
 
-def _read(answer: httpx2.Response) -> bytes:
+def failure_of(url: str, status: int, content: bytes, *, writes: bool = False) -> TallyError:
+    """Return what a problem document means; another body is named by its HTTP status."""
+    try:
+        problem = _typed(content, Json)
+    except Unreachable:
+        problem = {}
+    code = str(problem.get("code", "http_error"))
+    detail = str(problem.get("detail", f"{url} answered HTTP {status}"))
+    details = {
+        "code": code,
+        "values": problem.get("values", {}),
+        "retryable": bool(problem.get("retryable", False)),
+    }
+    match status:
+        case 403:
+            return KeyTrouble(detail, details=details)
+        case 404:
+            return NotFound(detail, details=details)
+        case 400 | 413 if writes:
+            return Refused(f"refused before admission: {code}: {detail}", details=details)
+        case 429:
+            return Unreachable(f"{url}: {detail}", details=details)
+        case _ if 400 <= status < 500:
+            return UsageError(detail, details=details)
+    return Unreachable(f"{url}: {detail}", details=details)
+
+
+def read_answer(answer: httpx2.Response) -> bytes:
     """Return an answer's body; raise ConnectionLost once it is longer than any that we ask for."""
     body = bytearray()
     for piece in answer.iter_bytes():

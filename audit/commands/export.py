@@ -16,6 +16,7 @@ from audit.dump import DumpRefused, NoDump, dump
 from node.fetch import AddressInvalid, client_of
 from tally.exits import AuditFinding, Unreachable, UsageError
 from tally.output import emit, say
+from wallet.client import failure_of, read_answer
 from wallet.profile import load_profile
 
 DOWNLOAD_TIMEOUT_S = 60
@@ -126,11 +127,14 @@ def _last_block(url: str) -> tuple[int, int]:
 
 
 def download(url: str, bytes_max: int | None = None) -> Iterator[bytes]:
-    """Yield what an address answers; raise Unreachable, also beyond ``bytes_max``."""
+    """Yield what an address answers; raise Unreachable, also beyond ``bytes_max``.
+
+    What the node refuses to give is raised as its problem document says it.
+    """
     try:
         with httpx2.stream("GET", url, timeout=DOWNLOAD_TIMEOUT_S, trust_env=False) as answer:
             if answer.status_code != 200:
-                raise Unreachable(f"{url} answered {answer.status_code}")
+                raise failure_of(url, answer.status_code, read_answer(answer))
             size = 0
             for piece in answer.iter_bytes():
                 size += len(piece)

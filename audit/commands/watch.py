@@ -121,7 +121,7 @@ def _once(watching: Watch, webhook: Webhook | None, origin: str) -> None:
         "webhook": undelivered,
     }
     faults = found + [one for one in statuses if one.code not in HARMLESS]
-    worst = [one for one in faults if one.code is not Code.UNCOMPARED]
+    worst = [one for one in faults if one.code not in (Code.OLD, Code.UNCOMPARED)]
     if worst:
         sentences = dict.fromkeys(f"{one.node}: {one.sentence}" for one in worst)
         raise AuditFinding("; ".join(sentences), details=facts)
@@ -130,7 +130,8 @@ def _once(watching: Watch, webhook: Webhook | None, origin: str) -> None:
         raise Unreachable(f"no node answers with a head: {reasons}", details=facts)
     if faults:
         sentences = dict.fromkeys(f"{one.node}: {one.sentence}" for one in faults)
-        raise Incomplete("; ".join(sentences), details=facts)
+        is_old = any(one.code is Code.OLD for one in faults)
+        raise (Unreachable if is_old else Incomplete)("; ".join(sentences), details=facts)
     answered = sum(one.code is not Code.UNREACHABLE for one in statuses)
     verdict = f"one log: {answered} of {len(statuses)} nodes answer, and no head contradicts"
     emit({"verdict": verdict, **facts})

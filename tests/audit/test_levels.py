@@ -27,6 +27,7 @@ from ledger.entries import GenesisEntry, encode_entry
 from ledger.genesis import log_id_of
 from localnet.bench_replay import make_log
 from node.exports import read_entries
+from node.lock import held
 from node.snapshot import COMMITS, HISTORY, LOG
 from tally.exits import TallyError
 from tests import builders
@@ -210,6 +211,15 @@ def test_a_work_folder_of_another_log_or_level_is_refused(
     ):
         with pytest.raises(WorkFolderWrong):
             replay(ExportFolder(place), asked, tmp_path / "work", is_kept=True)
+
+
+def test_two_replays_do_not_work_in_one_folder(world: World, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    plan = Plan(log_id=builders.LOG_ID, workers=0, level=Level.STRUCTURE)
+    with held(work / "lock"), pytest.raises(WorkFolderWrong, match="in use by process"):
+        replay(ExportFolder(world.export), plan, work, is_kept=True)
+    replay(ExportFolder(world.export), plan, work, is_kept=True)
 
 
 # What is missing

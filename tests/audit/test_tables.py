@@ -245,11 +245,12 @@ def test_options_of_tables_without_a_table_are_refused(
     assert not out.exists()
 
 
-def test_tables_as_of_a_block_to_come_are_unreachable_and_leave_nothing(
-    golden_url: str, tmp_path: Path
+def test_tables_as_of_a_block_to_come_are_not_found_in_the_nodes_words_and_leave_nothing(
+    golden_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("audit", "export", "--node", golden_url, "--table", "claims", "--at-height", "99")
-    assert cli.run((*words, "--out", str(tmp_path / "tables"))) == 7
+    assert cli.run((*words, "--out", str(tmp_path / "tables"))) == 3
+    assert "99" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

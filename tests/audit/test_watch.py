@@ -545,7 +545,7 @@ def test_exit_codes_tell_what_is_not_well(shell: Shell) -> None:
     nodes.servers[0].replies["/log/checkpoint"] = (404, b"")
     assert shell.once()["verdict"].startswith("one log: 3 of 4")
     nodes.servers[1].seconds_ago = 1_000
-    assert "an old one" in shell.once(exits=8)["error"]["message"]
+    assert "an old one" in shell.once(exits=7)["error"]["message"]
     nodes.servers[1].seconds_ago = 0
     nodes.servers[1].entries = entries(301)
     nodes.servers[1].replies["/log/tile/0/001.p/45"] = (404, b"")

@@ -49,7 +49,8 @@ def test_a_rotten_byte_is_found_while_the_node_runs_and_healed_from_its_peers(
         cluster.network.down()
         here, there = tables(folder), tables(cluster.network.folder / other)
         assert here == there
-        assert all(here.values())
+        # The tree has no page before the first root of the state, after five seconds.
+        assert [name for name in TABLES if not here[name]] in ([], ["tree"])
         print(f"entry {sequence} of {len(here['log'])} was damaged, found and made anew")
 
 

@@ -1,16 +1,18 @@
 """A witness that strangers wrote cosigns a live network's heads: litewitness, of torchwood."""
 
+import base64
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from ledger.encoding import note
+from ledger.encoding import merkle, note
 from ledger.encoding.note import VerifierKey, parse_verifier_key
 from ledger.encoding.policy import Policy
 from localnet.network import free_ports
@@ -21,19 +23,19 @@ from tests.public import build
 pytestmark = [pytest.mark.cluster, pytest.mark.ci]
 
 VERSION = "v0.9.0"
-MODULE = f"filippo.io/torchwood/cmd/%s@{VERSION}"
+MODULE = f"filippo.io/torchwood/cmd/litewitness@{VERSION}"
 NAME = "witness.example/w"
 HOST = "127.0.0.1"
 ENDS_WITHIN_S = 10
 
 
-def program(name: str) -> Path:
-    """Return a program of torchwood, installed with Go if it is not yet."""
-    path = build.cache() / f"torchwood-{VERSION}" / name
+def program() -> Path:
+    """Return the witness, installed with Go if it is not yet."""
+    path = build.cache() / f"torchwood-{VERSION}" / "litewitness"
     if not path.is_file():
         build.need("go", "the public witness litewitness")
         path.parent.mkdir(parents=True, exist_ok=True)
-        build.made(["go", "install", MODULE % name], path.parent, GOBIN=str(path.parent))
+        build.made(["go", "install", MODULE], path.parent, GOBIN=str(path.parent))
     return path
 
 
@@ -58,31 +60,39 @@ def key_in(output: Path) -> VerifierKey | None:
     return parse_verifier_key(found[0]) if found else None
 
 
+def introduce(trusted: Policy, store: Path) -> None:
+    """Make a log and its keys known to a witness, as its ``witnessctl`` would.
+
+    That one needs a module of another project, which not every module proxy gives.
+    """
+    origin = trusted.logs[0].key.name
+    with closing(sqlite3.connect(store, timeout=ENDS_WITHIN_S)) as database, database:
+        empty = base64.b64encode(merkle.root([])).decode()
+        database.execute("INSERT INTO log VALUES (?, 0, ?)", (origin, empty))
+        keys = [(origin, log.key.text()) for log in trusted.logs]
+        database.executemany("INSERT INTO key VALUES (?, ?)", keys)
+
+
 @contextmanager
 def witness(folder: Path, trusted: Policy) -> Iterator[tuple[VerifierKey, str]]:
     """Run a witness that knows a log's keys; yield its key and its address."""
     for tool in ("ssh-agent", "ssh-add", "ssh-keygen"):
         build.need(tool, "the public witness litewitness")
-    secret, agent, store = folder / "secret", str(folder / "agent"), str(folder / "witness.db")
+    secret, agent, store = folder / "secret", str(folder / "agent"), folder / "witness.db"
     build.made(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(secret)], folder)
-    origin = trusted.logs[0].key.name
-    add = [str(program("witnessctl")), "add-log", "-db", store, "-origin", origin]
-    build.made(add, folder)
-    for log in trusted.logs:
-        add = [str(program("witnessctl")), "add-key", "-db", store, "-origin", origin]
-        build.made([*add, "-key", log.key.text()], folder)
     shown = subprocess.check_output(["ssh-keygen", "-lf", f"{secret}.pub"], text=True)
     (port,) = free_ports(1)
     output = folder / "litewitness.out"
     with running(["ssh-agent", "-D", "-a", agent], folder / "agent.out"):
         eventually("an agent", Path(agent).exists)
         build.made(["ssh-add", "-q", str(secret)], folder, SSH_AUTH_SOCK=agent)
-        command = [str(program("litewitness")), "-db", store, "-key", shown.split()[1]]
+        command = [str(program()), "-db", str(store), "-key", shown.split()[1]]
         command += ["-name", NAME, "-listen", f"{HOST}:{port}", "-ssh-agent", agent]
         with running(command, output):
             eventually("its key", lambda: key_in(output) is not None)
             key = key_in(output)
             assert key is not None
+            introduce(trusted, store)
             yield key, f"http://{HOST}:{port}"
 
 
