@@ -367,8 +367,7 @@ class _Replay:
                 self._store.settle()
                 roots.begin(self._store.values(), head.log_size)
             else:
-                values = ((write.key, write.value) for write in writes)
-                roots.begin(values, head.log_size)
+                roots.begin(((write.key, write.value) for write in writes), None)
             self._roots, self._executor = roots, Executor(self._store, head, roots)
 
     def _standing(self) -> Standing | None:

@@ -1,15 +1,16 @@
 """The roots of changes and of the state, made in a process of their own (spec A5.4).
 
 The executing process sends what each block wrote and what its record claims; nothing goes back but
-whether the two agree. So a second core folds while the first executes.
+whether the two agree. So a second core folds while the first executes. A thread sends, since a
+block's writes fill a pipe many times over, and executing must not wait until they are read.
 """
 
 import gc
 import pickle
-import signal
 import time
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from audit.verdicts import Tampered
+from audit.verifying import step_back
 from ledger.execute import changes_root
 from ledger.store.scratch import ScratchTree
 
@@ -67,7 +69,7 @@ class Answer(NamedTuple):
 
 def keep_roots(pipe: Connection, folder: Path, is_kept: bool) -> None:
     """Answer messages until the pipe ends; runs in the process of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the executing process
+    step_back()
     gc.disable()  # nothing here is cyclic
     tree = ScratchTree(folder) if is_kept else None
     pipe.send(Answer("", 0, None if tree is None else tree.log_size()))
@@ -162,17 +164,24 @@ class RootKeeper:
             theirs.close()
         else:
             self._pipe = _Here(folder, is_kept)
+        self._sender = ThreadPoolExecutor(1) if is_apart else None
         self._state_roots = state_roots
-        self._under_way: deque[tuple[int, int]] = deque()
-        """Height and sequence of what was sent and not answered yet."""
-        first: Answer = self._pipe.recv()
-        self._log_size = first.log_size
+        self._under_way: deque[tuple[int, int, Future[None] | None]] = deque([(0, 0, None)])
+        """Height and sequence of what is being sent and not answered yet; first, the greeting."""
+        self._log_size: int | None = None
         self.cpu_ns = 0
 
-    def begin(self, values: Iterator[tuple[bytes, bytes]], log_size: int) -> None:
-        """Begin with a state, as it is stored; pages that cover just this are taken up."""
-        if self._state_roots == "none" or self._log_size == log_size:
+    def begin(self, values: Iterator[tuple[bytes, bytes]], log_size: int | None) -> None:
+        """Begin with a state, as it is stored.
+
+        Pages that cover just ``log_size`` entries are taken up; None: there can be no pages.
+        """
+        if self._state_roots == "none":
             return
+        if log_size is not None:
+            self.settle(all_of_them=True)
+            if self._log_size == log_size:
+                return
         self._send(None, (0, 0))
         batch: list[tuple[bytes, bytes]] = []
         for item in values:
@@ -196,8 +205,11 @@ class RootKeeper:
         while self._under_way:
             if not all_of_them and len(self._under_way) <= AHEAD_MAX and not self._pipe.poll():
                 return
+            height, sequence, sent = self._under_way.popleft()
+            if sent is not None:
+                sent.result()
             answer: Answer = self._pipe.recv()
-            height, sequence = self._under_way.popleft()
+            self._log_size = answer.log_size
             self.cpu_ns = answer.cpu_ns
             if answer.field:
                 reason = "executing gives another root"
@@ -205,11 +217,18 @@ class RootKeeper:
 
     def close(self) -> None:
         """End the process."""
+        if self._sender is not None:
+            self._sender.shutdown(cancel_futures=True)
         self._pipe.close()
         if self._process is not None:
             self._process.join()
 
     def _send(self, message: Written | Flush | Values | None, place: tuple[int, int]) -> None:
-        self._pipe.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
-        self._under_way.append(place)
+        data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+        sent = None
+        if self._sender is not None:
+            sent = self._sender.submit(self._pipe.send_bytes, data)
+        else:
+            self._pipe.send_bytes(data)
+        self._under_way.append((*place, sent))
         self.settle()

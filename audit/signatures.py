@@ -12,7 +12,7 @@ import msgspec
 
 from audit.structure import LoggedBlock
 from audit.verdicts import Tampered, Unverifiable
-from audit.verifying import Job, Verdict, leave_interrupts, verify_batch
+from audit.verifying import Job, Verdict, step_back, verify_batch
 from ledger.blocks import BlockRecord
 from ledger.encoding import codec
 from ledger.genesis import validators_hash
@@ -57,7 +57,7 @@ class SignatureQueue:
         # Spawned, not forked: a forked child would use its parent's LMDB environment.
         self._pool = (
             ProcessPoolExecutor(
-                self.workers, mp_context=get_context("spawn"), initializer=leave_interrupts
+                self.workers, mp_context=get_context("spawn"), initializer=step_back
             )
             if self.workers
             else None

@@ -1,5 +1,6 @@
 """What a worker does that verifies signatures. It imports little: workers start quickly so."""
 
+import os
 import signal
 import time
 from typing import NamedTuple
@@ -12,6 +13,8 @@ Job = tuple[bytes, bytes, bytes, str]
 """Key, message, signature, and the tag of the frame that the worker puts around the message, empty
 if it has its frame: plain tuples, since there is one for each signature of the log."""
 _JOBS = msgspec.msgpack.Decoder(list[Job])
+BEHIND = 5
+"""How much nicer to others the helpers of the executing process are."""
 
 
 class Verdict(NamedTuple):
@@ -34,6 +37,7 @@ def verify_batch(jobs: bytes) -> Verdict:
     return Verdict(bad, time.process_time_ns() - before)
 
 
-def leave_interrupts() -> None:
-    """Leave Ctrl-C to the process that gives the work: it ends the others."""
+def step_back() -> None:
+    """Let the executing process go first, and leave Ctrl-C to it: all others wait for it."""
+    os.nice(BEHIND)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -280,13 +280,20 @@ class LocalNetwork:
             map_bytes=MAP_BYTES,
         )
 
-    def start(self, party: str, *, api: bool = True, wait: bool = True) -> None:
-        """Start a validator's processes where they do not run."""
+    def start(
+        self, party: str, *, api: bool = True, wait: bool = True, around: tuple[str, ...] = ()
+    ) -> None:
+        """Start a validator's processes where they do not run.
+
+        ``around`` is a module that runs ``node`` with something changed, for a traitor.
+        """
         place = self.places[party]
         own = self.folder / party
         if not _is_ours(place.node_pid, "node"):
             (own / "port.sock").unlink(missing_ok=True)
-            place.node_pid = self._spawn(own, "node.out", ["node", "--config", "node.toml"])
+            place.node_pid = self._spawn(
+                own, "node.out", [*around, "node", "--config", "node.toml"]
+            )
         if api and not _is_ours(place.api_pid, "api.serve"):
             place.api_pid = self._spawn(
                 own,

@@ -45,26 +45,17 @@ debian() {
         --no-install-recommends "$1"; } >/dev/null 2>&1 || say "apt-get could not install it"
 }
 
-# Sets TALLY_CHROMIUM.
-want_chromium() {
-    find_chromium >/dev/null || debian chromium "the console's tests"
-    TALLY_CHROMIUM=$(find_chromium) || return 1
-    export TALLY_CHROMIUM
-}
+command -v strace >/dev/null || debian strace "the crash images"
+command -v strace >/dev/null || left_out="$left_out crash images (no strace);"
+# Chromium is needed last of all: it is fetched meanwhile.
+find_chromium >/dev/null || debian chromium "the console's tests" &
+chromium=$!
 
 check "ruff format" ruff format --check .
 check "ruff check" ruff check .
 check "mypy --strict" mypy --strict .
 check "import contracts" lint-imports --no-logo
 
-# Tests that start processes or a browser run by themselves: their neighbours would slow them.
-alone="cluster or browser"
-if grep -rqs 'mark\.browser' tests --include='*.py' && ! want_chromium; then
-    left_out="$left_out browser tests (no Chromium: set TALLY_CHROMIUM to its path);"
-    alone="cluster and not browser"
-fi
-command -v strace >/dev/null || debian strace "the crash images"
-command -v strace >/dev/null || left_out="$left_out crash images (no strace);"
 # Verifiers that strangers wrote run in the larger sizes alone.
 [ -z "${1-}" ] || for tool in go npm; do
     command -v "$tool" >/dev/null || left_out="$left_out strangers' verifiers (no $tool);"
@@ -72,10 +63,17 @@ done
 # -n 2: the machine this is measured on has two cores. One takes over what the other has left:
 # the slow tests would else lie in one worker's queue while the other is idle.
 check "tests" pytest -q -n 2 --dist worksteal -m "not cluster and not browser$long"
-if grep -rqs -e 'mark\.cluster' -e 'mark\.browser' tests --include='*.py'; then
-    # -s: these print what they counted.
-    check "tests on real processes" pytest -q -s -m "($alone)$long"
+# Tests that start processes or a browser run by themselves: their neighbours would slow them.
+alone="cluster or browser"
+wait "$chromium"
+if TALLY_CHROMIUM=$(find_chromium); then
+    export TALLY_CHROMIUM
+else
+    left_out="$left_out browser tests (no Chromium: set TALLY_CHROMIUM to its path);"
+    alone="cluster and not browser"
 fi
+# -s: these print what they counted.
+check "tests on real processes" pytest -q -s -m "($alone)$long"
 
 # The last line of standard output stays pytest's own count.
 [ -z "$left_out" ] || say "left out:$left_out"

@@ -10,6 +10,8 @@ _L = 2**252 + 27742317777372353535851937790883648493
 """Order of the prime-order subgroup of edwards25519."""
 _P = 2**255 - 19
 _Y_MASK = 2**255 - 1
+KEYS_REMEMBERED = 4_096
+"""Keys whose verdict is remembered: it costs as much as a signature, and genesis asks again."""
 
 
 def frame(tag: str, *parts: bytes) -> bytes:
@@ -103,6 +105,7 @@ def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
     return True
 
 
+@functools.lru_cache(maxsize=KEYS_REMEMBERED)
 def is_registrable_key(public_key: bytes) -> bool:
     """Return whether a key is a canonical point of the prime-order subgroup (W3.8)."""
     return len(public_key) == 32 and bool(

@@ -1,11 +1,12 @@
 """Junk at one node, from a peer's own key and from strangers: the network goes on finalising.
 
-The flooder holds an observer's link key, and sends whatever costs its victim most without breaking
-the protocol, for a breach would close its link. Honest transfers go one at a time, by turns through
-all nodes, with and without the flood by turns, in one run. The honest rate is what the victim
-counts: messages a second from the other validators while nobody floods. The flooder offers many
-times that; the victim reads what an observer may say (P5.8), and the flooder's socket holds the
-rest. It hangs up where a phase ends, or the rest would be read in the quiet one.
+The flooder holds an observer's link key, or is a validator that also votes, and sends whatever
+costs its victim most without breaking the protocol, for a breach would close its link. Honest
+transfers go one at a time, by turns through all nodes, with and without the flood by turns, in one
+run. The honest rate is what the victim counts: messages a second from the other validators while
+nobody floods. The flooder offers many times that; the victim reads what such a peer may say (P5.8),
+and the flooder's socket holds the rest. An observer hangs up where a phase ends, or the rest would
+be read in the quiet one.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ledger.encoding import codec, crypto
@@ -27,6 +29,7 @@ from node import messages
 from node.p2p.frames import Assembler, Channel, FrameDecoder, encode_frame
 from node.p2p.identity import client_context
 from node.p2p.link import VERSION, Hello, Limits, Ping, Pong, Welcome
+from tests.cluster.flooding import JUNK, OFFERED, ORDER, Order
 from tests.cluster.support import FACE_FEN, Cluster, running_cluster
 
 pytestmark = pytest.mark.cluster
@@ -55,15 +58,46 @@ RSS_MIB_MAX = 384
 """A node's memory, flooded or not: a full pool (64 MiB), a full set of queues, and the program."""
 
 
+class Junk:
+    """What the protocol allows and nobody needs."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._dice = random.Random(SEED)
+        # Well signed, and refused: the voucher has not that much.
+        self._envelopes = [
+            cluster.transfer(3, 2, FACE_FEN + 1 + number).raw for number in range(200)
+        ]
+        self.stock = [self._message() for _ in range(STOCK)]
+
+    def _message(self) -> tuple[Channel, bytes]:
+        match self._dice.randrange(4):
+            case 0:
+                envelopes = tuple(self._dice.sample(self._envelopes, BATCH))
+                batch = codec.encode(messages.Batch(envelopes=envelopes))
+                return Channel.TRANSACTIONS, batch
+            case 1:
+                here = messages.Here(height=self._dice.randrange(1, 1_000_000), round=0)
+                return Channel.VOTE, codec.encode(here)
+            case 2:
+                want = messages.WantChunks(
+                    height=self._dice.randrange(1, 100), block_id=self._dice.randbytes(32)
+                )
+                return Channel.BLOCK, codec.encode(want)
+            case _:
+                return Channel.SYNC, codec.encode(messages.Ask(from_height=1))
+
+
 class Flood:
     """Sends junk to one node in a thread of its own while it is switched on."""
 
+    name = INTRUDER
+
     def __init__(self, cluster: Cluster, *, victim: str) -> None:
+        cluster.network.add(INTRUDER)
         self.per_s = 0.0
-        self.offered = 0
-        """Messages that were sent, or were due while the victim read nothing more."""
         self.strangers = 0
-        self.on = threading.Event()
+        self._offered = 0
+        self._on = threading.Event()
         network = cluster.network
         self._hello = Hello(
             version=VERSION, log_id=network.log_id, name=INTRUDER, nonce=bytes(range(16))
@@ -74,11 +108,7 @@ class Flood:
         )
         self._port = network.places[victim].link_port
         self._dice = random.Random(SEED)
-        # Well signed, and refused: the voucher has not that much.
-        self._envelopes = [
-            cluster.transfer(3, 2, FACE_FEN + 1 + number).raw for number in range(200)
-        ]
-        self._stock = [self._junk() for _ in range(STOCK)]
+        self._stock = [encode_frame(*one) for one in Junk(cluster).stock]
         self._end = threading.Event()
         self._threads = [
             threading.Thread(target=lambda: asyncio.run(self._flood())),
@@ -89,6 +119,19 @@ class Flood:
         """Begin, silent until switched on."""
         for thread in self._threads:
             thread.start()
+
+    def flood(self, per_s: float) -> None:
+        """Send so many messages a second from now on."""
+        self.per_s = per_s
+        self._on.set()
+
+    def rest(self) -> None:
+        """Send nothing for a while."""
+        self._on.clear()
+
+    def offered(self) -> int:
+        """Return how many messages were sent, or were due while the victim read nothing more."""
+        return self._offered
 
     def stop(self) -> None:
         """End both threads."""
@@ -108,18 +151,18 @@ class Flood:
                 due = time.monotonic()
                 has_flooded = False
                 while not (self._end.is_set() or writer.is_closing() or listening.done()):
-                    if has_flooded and not self.on.is_set():
+                    if has_flooded and not self._on.is_set():
                         break
-                    has_flooded = self.on.is_set()
+                    has_flooded = self._on.is_set()
                     due = max(due, time.monotonic() - BURST_S)
-                    while self.on.is_set() and time.monotonic() >= due:
+                    while self._on.is_set() and time.monotonic() >= due:
                         writer.write(self._dice.choice(self._stock))
                         due += 1 / self.per_s
-                        self.offered += 1
+                        self._offered += 1
                     began = time.monotonic()
                     await writer.drain()
-                    if self.on.is_set():
-                        self.offered += int((time.monotonic() - began) * self.per_s)
+                    if self._on.is_set():
+                        self._offered += int((time.monotonic() - began) * self.per_s)
                     await asyncio.sleep(0.002)
                 listening.cancel()
                 writer.transport.abort()
@@ -142,32 +185,51 @@ class Flood:
     def _say(self, writer: asyncio.StreamWriter, message: codec.Record) -> None:
         writer.write(encode_frame(Channel.CONTROL, codec.encode(message)))
 
-    def _junk(self) -> bytes:
-        """Return something that the protocol allows and nobody needs."""
-        match self._dice.randrange(4):
-            case 0:
-                envelopes = tuple(self._dice.sample(self._envelopes, BATCH))
-                batch = codec.encode(messages.Batch(envelopes=envelopes))
-                return encode_frame(Channel.TRANSACTIONS, batch)
-            case 1:
-                here = messages.Here(height=self._dice.randrange(1, 1_000_000), round=0)
-                return encode_frame(Channel.VOTE, codec.encode(here))
-            case 2:
-                want = messages.WantChunks(
-                    height=self._dice.randrange(1, 100), block_id=self._dice.randbytes(32)
-                )
-                return encode_frame(Channel.BLOCK, codec.encode(want))
-            case _:
-                ask = messages.Ask(from_height=1)
-                return encode_frame(Channel.SYNC, codec.encode(ask))
-
     def _knock(self) -> None:
         """Strangers connect, send rubbish, and hang up."""
         while not self._end.wait(1 / STRANGERS_PER_S):
-            if self.on.is_set():
+            if self._on.is_set():
                 with suppress(OSError), socket.create_connection((HOST, self._port), 1) as one:
                     one.sendall(self._dice.randbytes(8_000))
                     self.strangers += 1
+
+
+class Traitor:
+    """A validator that votes as the others do and floods one of them."""
+
+    def __init__(self, cluster: Cluster, *, victim: str) -> None:
+        self.name = cluster.parties[-1]
+        self.strangers = 0
+        self._victim = victim
+        self._network = cluster.network
+        self._folder = cluster.network.folder / self.name
+        junk = [(channel.value, payload) for channel, payload in Junk(cluster).stock]
+        (self._folder / JUNK).write_bytes(msgspec.msgpack.encode(junk))
+        self.rest()
+
+    def start(self) -> None:
+        """Run the traitor in the honest validator's place."""
+        self._network.kill(self.name)
+        self._network.start(self.name, around=("tests.cluster.flooding",))
+
+    def flood(self, per_s: float) -> None:
+        """Send so many messages a second from now on."""
+        order = msgspec.json.encode(Order(victim=self._victim, per_s=per_s))
+        draft = self._folder / f"{ORDER}.new"
+        draft.write_bytes(order)
+        draft.replace(self._folder / ORDER)
+
+    def rest(self) -> None:
+        """Send nothing for a while."""
+        self.flood(0)
+
+    def offered(self) -> int:
+        """Return how many messages were sent, or could not be because too many wait already."""
+        return int((self._folder / OFFERED).read_text())
+
+    def stop(self) -> None:
+        """Be quiet; the process ends with its network."""
+        self.rest()
 
 
 def rss_mib(pid: int) -> int:
@@ -208,8 +270,8 @@ class Phases:
     """All phases of a kind: what the victim counted, and how long clients waited."""
 
     seconds: float = 0
-    honest: int = 0
-    junk: int = 0
+    came: Counter[str] = field(default_factory=Counter)
+    """Messages by peer."""
     times: list[list[int]] = field(default_factory=list)
     """Milliseconds until transfers were final, by phase."""
 
@@ -218,16 +280,16 @@ class Phases:
         before, began = received(cluster, victim), time.monotonic()
         self.times.append(transfers(cluster, phase_s, first))
         self.seconds += time.monotonic() - began
-        came = received(cluster, victim) - before
-        self.junk += came.pop(INTRUDER, 0)
-        self.honest += came.total()
+        self.came += received(cluster, victim) - before
 
     def all(self) -> list[int]:
         """Return the times of all phases."""
         return [took for phase in self.times for took in phase]
 
 
-def by_turns(folder: Path, *, pairs: int, phase_s: int) -> tuple[float, float]:
+def by_turns(
+    folder: Path, flooder: type[Flood] | type[Traitor], *, pairs: int, phase_s: int
+) -> tuple[float, float]:
     """Flood a node every other phase.
 
     Returns how many times the honest rate was offered, and by what factor that raised the 99th
@@ -236,38 +298,43 @@ def by_turns(folder: Path, *, pairs: int, phase_s: int) -> tuple[float, float]:
     """
     with running_cluster(folder, firms=4) as cluster:
         victim = cluster.parties[0]
-        cluster.network.add(INTRUDER)
-        flood = Flood(cluster, victim=victim)
+        flood = flooder(cluster, victim=victim)
         flood.start()
-        quiet, flooded, rss = Phases(), Phases(), 0
+        quiet, flooded, rss, offered = Phases(), Phases(), 0, 0
         try:
             for _ in range(pairs):
                 quiet.run(cluster, victim, phase_s, len(quiet.all() + flooded.all()))
-                flood.per_s = MARGIN * TIMES * quiet.honest / quiet.seconds
-                flood.on.set()
+                before = flood.offered()
+                flood.flood(MARGIN * TIMES * quiet.came.total() / quiet.seconds)
                 flooded.run(cluster, victim, phase_s, len(quiet.all() + flooded.all()))
-                flood.on.clear()
+                flood.rest()
+                offered += flood.offered() - before
                 rss = max(rss, rss_mib(cluster.network.places[victim].node_pid))
         finally:
             flood.stop()
-        honest_per_s, read_per_s = quiet.honest / quiet.seconds, flooded.junk / flooded.seconds
-        times = flood.offered / flooded.seconds / honest_per_s
+        honest_per_s = quiet.came.total() / quiet.seconds
+        own_per_s = quiet.came[flood.name] / quiet.seconds
+        read_per_s = flooded.came[flood.name] / flooded.seconds - own_per_s
+        times = offered / flooded.seconds / honest_per_s
         by_phase = [
             p99(two) / p99(one) for one, two in zip(quiet.times, flooded.times, strict=True)
         ]
         ratio = p99(flooded.all()) / p99(quiet.all())
         print(
             f"seed {SEED}: {honest_per_s:.0f} honest messages/s, {times:.1f} times as many of junk "
-            f"offered, {read_per_s:.0f}/s of them read, and {flood.strangers} strangers; "
+            f"offered by {flood.name}, {read_per_s:.0f}/s of them read, "
+            f"and {flood.strangers} strangers; "
             f"honest finality quiet {_line(quiet.all())}, flooded {_line(flooded.all())}: "
             f"ratio {ratio:.2f}, by phase {', '.join(f'{one:.2f}' for one in by_phase)}; "
             f"the victim has {rss} MiB"
         )
-        assert quiet.junk < quiet.honest, "what is called quiet was flooded"
+        assert own_per_s < honest_per_s / 2, "what is called quiet was flooded"
         assert rss < RSS_MIB_MAX
-        most = Limits().observer_messages_per_s
+        limits = Limits()
+        is_observer = flood.name == INTRUDER
+        most = limits.observer_messages_per_s if is_observer else limits.validator_messages_per_s
         # Twice as much at once for each new link, and the pages are read a moment apart.
-        assert flooded.junk <= (flooded.seconds + 4 * pairs) * most, "what one peer is read"
+        assert flooded.came[flood.name] <= (flooded.seconds + 4 * pairs) * most, "what one is read"
         cluster.wait_same_head()
         return times, ratio
 
@@ -281,15 +348,17 @@ def p99(times: list[int]) -> int:
     return sorted(times)[len(times) * 99 // 100]
 
 
-def test_a_flood_of_junk_stops_nobody(tmp_path: Path) -> None:
-    times, _ = by_turns(tmp_path, pairs=1, phase_s=4)
+@pytest.mark.parametrize("flooder", [Flood, Traitor])
+def test_a_flood_of_junk_stops_nobody(tmp_path: Path, flooder: type[Flood] | type[Traitor]) -> None:
+    times, _ = by_turns(tmp_path, flooder, pairs=1, phase_s=4)
     assert times > 1, "more junk than sense"
 
 
 @pytest.mark.ci
+@pytest.mark.parametrize("flooder", [Flood, pytest.param(Traitor, marks=pytest.mark.long)])
 def test_a_flood_of_ten_times_the_honest_rate_at_most_doubles_the_time_to_finality(
-    tmp_path: Path,
+    tmp_path: Path, flooder: type[Flood] | type[Traitor]
 ) -> None:
-    times, ratio = by_turns(tmp_path, pairs=PAIRS, phase_s=PHASE_S)
+    times, ratio = by_turns(tmp_path, flooder, pairs=PAIRS, phase_s=PHASE_S)
     assert times >= TIMES
     assert ratio <= RATIO_MAX

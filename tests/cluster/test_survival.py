@@ -107,7 +107,7 @@ def test_of_each_double_spend_exactly_one_half_becomes_final(tmp_path: Path) -> 
         assert len(ended) == PAIRS and went_on
 
 
-@pytest.mark.ci
+@pytest.mark.long
 def test_what_was_final_survives_twenty_kills(tmp_path: Path) -> None:
     seed = int(os.environ.get("TALLY_SEED", "20260101"))
     dice = random.Random(seed)

@@ -168,7 +168,7 @@ def test_the_command_refuses(
     assert complaint in capsys.readouterr().err
 
 
-@pytest.mark.ci
+@pytest.mark.long
 def test_fifty_seven_places_decide_with_and_without_the_yangtze_delta() -> None:
     everybody = Scenario(name="nobody", per_second=4.0, transactions=16)
     without = replace(everybody, name="the Yangtze delta", lost=YANGTZE_DELTA)
