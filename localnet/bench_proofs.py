@@ -22,24 +22,13 @@ from ledger.encoding.note import Note
 from ledger.encoding.policy import Policy
 from ledger.encoding.tiles import Tile, TileNodes
 from ledger.execute import ROOT_EVERY_MS
-from ledger.rules import calendar
-from ledger.rules.budgets import Appropriate
 from ledger.rules.governance import VALIDATORS, ValidatorSchedule, validators_at
-from ledger.rules.programmes import Publish
-from ledger.rules.vouchers import VOUCHERS, Mint, MintRow, voucher_id
+from ledger.rules.vouchers import VOUCHERS, voucher_id
 from ledger.store.lmdb_store import LmdbReader, LmdbStore, Snapshot
 from ledger.trust import origin_of, policy_of
-from localnet.bench import PROGRAMME, firm, plain_terms, time_verification
-from localnet.bench_replay import BLOCK_MS, FIRMS, START_MS, enrol
-from localnet.datasets.world import (
-    MASTER,
-    NETWORK,
-    Act,
-    InProcess,
-    first_officers,
-    genesis,
-    second_officers,
-)
+from localnet.bench import PROGRAMME, time_verification
+from localnet.bench_replay import BLOCK_MS, START_MS, mint, opening
+from localnet.datasets.world import MASTER, NETWORK, InProcess, genesis
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans
 from localnet.network import node_seed
 
@@ -87,7 +76,11 @@ def proving(folder: Path, vouchers: int) -> Iterator[Proving]:
     data = genesis(member_plans(load_facts()), time_ms=START_MS, validators=DEMO_VALIDATORS)
     store = LmdbStore(folder, durable=False)
     ledger = InProcess(store, data)
-    for acts in _acts(vouchers):
+    mints = [
+        [mint(range(first, min(first + MINT_ROWS, vouchers)), FACE_FEN)]
+        for first in range(0, vouchers, MINT_ROWS)
+    ]
+    for acts in (*opening(vouchers * FACE_FEN), *mints):
         ledger.accept(acts, time_ms=ledger.time_ms + BLOCK_MS)
     execution = ledger.accept((), time_ms=ledger.time_ms + ROOT_EVERY_MS)
     assert execution.record is not None and execution.record.state_root
@@ -96,28 +89,6 @@ def proving(folder: Path, vouchers: int) -> Iterator[Proving]:
     with reader.begin() as snapshot:
         yield _publish(snapshot, data, vouchers)
     reader.close()
-
-
-def _acts(vouchers: int) -> Iterator[list[Act]]:
-    """Yield the acts of each block."""
-    shanghai, minters = first_officers("shanghai"), second_officers("shanghai")
-    publish = Publish(programme=PROGRAMME, version=1, status="open", terms=plain_terms())
-    fund = Appropriate(
-        programme=PROGRAMME,
-        funder="shanghai",
-        year=calendar.year_of(START_MS),
-        delta=vouchers * FACE_FEN,
-        carried_from=(),
-    )
-    yield [Act(operation=one, signers=shanghai) for one in (publish, fund)]
-    yield [Act(operation=enrol(number), signers=shanghai) for number in range(FIRMS)]
-    for first in range(0, vouchers, MINT_ROWS):
-        rows = tuple(
-            MintRow(holder=firm(number % FIRMS), amount=FACE_FEN, commitment=())
-            for number in range(first, min(first + MINT_ROWS, vouchers))
-        )
-        mint = Mint(programme=PROGRAMME, terms_version=1, rows=rows)
-        yield [Act(operation=mint, signers=minters)]
 
 
 def _publish(snapshot: Snapshot, data: bytes, vouchers: int) -> Proving:

@@ -82,23 +82,34 @@ def make_log(folder: Path, transfers: int) -> bytes:
 
 def _acts(transfers: int) -> Iterator[list[Act]]:
     """Yield the acts of each block."""
-    shanghai, minters = first_officers("shanghai"), second_officers("shanghai")
+    yield from opening(FIRMS * FACE_FEN)
+    yield [mint(range(FIRMS), FACE_FEN)]
+    for first in range(0, transfers, BLOCK_TRANSACTIONS):
+        yield [_transfer(n) for n in range(first, min(first + BLOCK_TRANSACTIONS, transfers))]
+
+
+def opening(granted_fen: int) -> Iterator[list[Act]]:
+    """Yield the acts of the blocks before a first mint: a programme, its budget, its firms."""
+    shanghai = first_officers("shanghai")
     publish = Publish(programme=PROGRAMME, version=1, status="open", terms=plain_terms())
     fund = Appropriate(
         programme=PROGRAMME,
         funder="shanghai",
         year=calendar.year_of(START_MS),
-        delta=FIRMS * FACE_FEN,
+        delta=granted_fen,
         carried_from=(),
     )
     yield [Act(operation=one, signers=shanghai) for one in (publish, fund)]
     yield [Act(operation=enrol(number), signers=shanghai) for number in range(FIRMS)]
+
+
+def mint(numbers: range, face_fen: int) -> Act:
+    """Return the mint of a voucher for each number; firms take turns."""
     rows = tuple(
-        MintRow(holder=firm(number), amount=FACE_FEN, commitment=()) for number in range(FIRMS)
+        MintRow(holder=firm(number % FIRMS), amount=face_fen, commitment=()) for number in numbers
     )
-    yield [Act(operation=Mint(programme=PROGRAMME, terms_version=1, rows=rows), signers=minters)]
-    for first in range(0, transfers, BLOCK_TRANSACTIONS):
-        yield [_transfer(n) for n in range(first, min(first + BLOCK_TRANSACTIONS, transfers))]
+    operation = Mint(programme=PROGRAMME, terms_version=1, rows=rows)
+    return Act(operation=operation, signers=second_officers("shanghai"))
 
 
 def enrol(number: int) -> Record:
