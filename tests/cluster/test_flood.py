@@ -293,9 +293,9 @@ def by_turns(
     """Flood a node every other phase.
 
     Returns how many times the honest rate was offered, and by what factor that raised the 99th
-    percentile, which is the median of the pairs: one hiccup of the machine is most of the time one
-    phase's, and would else decide. Asserted is that all honest transfers became final, that the victim stayed within
-    its memory, and that it read no more than it means to.
+    percentile, in the median pair: one hiccup of the machine is one phase's, and would else decide.
+    Asserted is that all honest transfers became final, that the victim stayed within its memory,
+    and that it read no more than it means to.
     """
     with running_cluster(folder, firms=4) as cluster:
         victim = cluster.parties[0]
