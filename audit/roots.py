@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from audit.verdicts import Tampered
-from audit.verifying import step_back
+from audit.verifying import HelperLost, step_back
 from ledger.execute import changes_root
 from ledger.store.scratch import ScratchTree
 
@@ -72,14 +73,11 @@ def keep_roots(pipe: Connection, folder: Path, is_kept: bool) -> None:
     step_back()
     gc.disable()  # nothing here is cyclic
     tree = ScratchTree(folder) if is_kept else None
-    pipe.send(Answer("", 0, None if tree is None else tree.log_size()))
-    while True:
-        try:
+    with suppress(EOFError, ConnectionError):  # the executing process is done, or gave up
+        pipe.send(Answer("", 0, None if tree is None else tree.log_size()))
+        while True:
             message = pickle.loads(pipe.recv_bytes())  # noqa: S301 (our own parent's)
-        except EOFError:
-            break
-        field = _answer(message, tree)
-        pipe.send(Answer(field, time.process_time_ns(), None))
+            pipe.send(Answer(_answer(message, tree), time.process_time_ns(), None))
     if tree is not None:
         tree.close()
 
@@ -201,14 +199,20 @@ class RootKeeper:
         self.settle(all_of_them=True)
 
     def settle(self, *, all_of_them: bool = False) -> None:
-        """Take answers until few are open, or none; raise Tampered at the first wrong root."""
+        """Take answers until few are open, or none.
+
+        Raises Tampered at the first wrong root, HelperLost.
+        """
         while self._under_way:
             if not all_of_them and len(self._under_way) <= AHEAD_MAX and not self._pipe.poll():
                 return
             height, sequence, sent = self._under_way.popleft()
-            if sent is not None:
-                sent.result()
-            answer: Answer = self._pipe.recv()
+            try:
+                if sent is not None:
+                    sent.result()
+                answer: Answer = self._pipe.recv()
+            except (EOFError, ConnectionError):
+                raise HelperLost("makes roots") from None
             self._log_size = answer.log_size
             self.cpu_ns = answer.cpu_ns
             if answer.field:

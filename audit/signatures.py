@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import product
 from multiprocessing import get_context
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import msgspec
 
 from audit.structure import LoggedBlock
 from audit.verdicts import Tampered, Unverifiable
-from audit.verifying import Job, Verdict, step_back, verify_batch
+from audit.verifying import HelperLost, Job, Verdict, step_back, verify_batch
 from ledger.blocks import BlockRecord
 from ledger.encoding import codec
 from ledger.genesis import validators_hash
@@ -38,6 +39,8 @@ AHEAD_MAX = 16
 CHANGES_MAX = 3
 """Members whose validators one block changes, if the signatures level alone is to follow."""
 SETS_TRIED_MAX = 20_000
+WORK = "verifies signatures"
+"""What a lost worker did, in a sentence."""
 
 
 class Place(NamedTuple):
@@ -89,14 +92,20 @@ class SignatureQueue:
         self._places.append(place)
 
     def settle(self, *, all_of_them: bool = False) -> None:
-        """Take verdicts until few are open, or none; raise Tampered at the first bad signature."""
+        """Take verdicts until few are open, or none.
+
+        Raises Tampered at the first bad signature, HelperLost.
+        """
         if all_of_them:
             self._submit()
         while self._under_way:
             future, places = self._under_way[0]
             if not (all_of_them or future.done() or len(self._under_way) > self._ahead):
                 return
-            verdict = future.result()
+            try:
+                verdict = future.result()
+            except BrokenProcessPool:
+                raise HelperLost(WORK) from None
             self._under_way.popleft()
             self.cpu_ns += verdict.cpu_ns
             if verdict.bad is not None:
@@ -114,7 +123,10 @@ class SignatureQueue:
         if self._jobs:
             jobs = codec.encode(self._jobs)
             if self._pool is not None:
-                future = self._pool.submit(verify_batch, jobs)
+                try:
+                    future = self._pool.submit(verify_batch, jobs)
+                except BrokenProcessPool:
+                    raise HelperLost(WORK) from None
             else:
                 future = Future()
                 future.set_result(verify_batch(jobs))

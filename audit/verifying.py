@@ -1,7 +1,9 @@
 """What a worker does that verifies signatures. It imports little: workers start quickly so."""
 
+import multiprocessing
 import os
 import signal
+import threading
 import time
 from typing import NamedTuple
 
@@ -15,6 +17,15 @@ if it has its frame: plain tuples, since there is one for each signature of the 
 _JOBS = msgspec.msgpack.Decoder(list[Job])
 BEHIND = 5
 """How much nicer to others the helpers of the executing process are."""
+
+
+class HelperLost(Exception):
+    """A process that helps the executing one ended before its work; the sentence says which."""
+
+    def __init__(self, work: str) -> None:
+        super().__init__(
+            f"a process that {work} ended unexpectedly: was it killed, or is memory short?"
+        )
 
 
 class Verdict(NamedTuple):
@@ -38,6 +49,15 @@ def verify_batch(jobs: bytes) -> Verdict:
 
 
 def step_back() -> None:
-    """Let the executing process go first, and leave Ctrl-C to it: all others wait for it."""
+    """Be a helper: let the executing process go first, leave Ctrl-C to it, and end with it."""
     os.nice(BEHIND)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Nobody says goodbye where the parent is killed: a pool's worker would wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

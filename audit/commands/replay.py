@@ -16,9 +16,11 @@ from audit.sources import SourceUnreachable, entries_in
 from audit.verdicts import Incomplete as VerdictIncomplete
 from audit.verdicts import Tampered
 from audit.verdicts import Unverifiable as VerdictUnverifiable
+from audit.verifying import HelperLost
 from tally.exits import (
     AuditFinding,
     Incomplete,
+    TallyError,
     Unreachable,
     Unverifiable,
     UsageError,
@@ -102,6 +104,8 @@ def _replayed(where: str, plan: Plan, folder: Path, *, is_kept: bool) -> dict[st
         raise Incomplete(str(found), details=found.details) from None
     except SourceUnreachable as error:
         raise Unreachable(str(error)) from None
+    except HelperLost as error:
+        raise TallyError(f"{error} Start it again") from None
     except WorkFolderWrong as error:
         raise UsageError(f"--work: {error}") from None
     finally:

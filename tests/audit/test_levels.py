@@ -4,8 +4,9 @@ import os
 import random
 import shutil
 import signal
+import time
 from contextlib import closing
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from audit import files
+from audit import files, signatures
 from audit import replay as replaying
 from audit.check import check_export
 from audit.commands.audit import group
 from audit.replay import Level, Plan, WorkFolderWrong, replay
 from audit.sources import Api, ExportFolder, NodeStore, Source, TileDump, open_source
 from audit.verdicts import Incomplete, Tampered, Unverifiable
+from audit.verifying import HelperLost, Verdict
 from ledger import execute
 from ledger.encoding import checkpoint, merkle, note, tiles
 from ledger.encoding.checkpoint import Checkpoint
@@ -29,7 +31,7 @@ from localnet.bench_replay import make_log
 from node.exports import read_entries
 from node.lock import held
 from node.snapshot import COMMITS, HISTORY, LOG
-from tally.exits import TallyError
+from tally.exits import Exit, TallyError
 from tests import builders
 from tests.audit import forge
 from tests.audit.conftest import World, audited
@@ -194,6 +196,69 @@ def test_a_process_that_is_killed_leaves_a_work_folder_that_goes_on(
     report = replay(ExportFolder(world.export), plan, tmp_path / "work", is_kept=True)
     assert report.resumed_at > 1
     assert report.facts() == audited(world.export, tmp_path / "whole", level=level).facts()
+
+
+def replay_with_helpers_until_killed(export: Path, work: Path) -> None:
+    """Replay in a process of its own, which names its helpers and kills itself."""
+    signatures.BATCH_MAX = 1  # so that a worker is there before the log ends
+
+    def kill(_: int) -> None:
+        helpers = [str(one.pid) for one in active_children()]
+        if len(helpers) == 2:
+            (work.parent / "helpers").write_text(" ".join(helpers))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    plan = Plan(log_id=builders.LOG_ID, workers=1)
+    replay(ExportFolder(export), plan, work, on_entries=kill)
+
+
+def runs(pid: str) -> bool:
+    """Return whether a process runs; one that nobody has waited for does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_the_helpers_of_a_replay_end_with_it_however_it_ends(world: World, tmp_path: Path) -> None:
+    asked = (world.export, tmp_path / "work")
+    child = get_context("spawn").Process(target=replay_with_helpers_until_killed, args=asked)
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    helpers = (tmp_path / "helpers").read_text().split()
+    assert len(helpers) == 2
+    deadline = time.monotonic() + 30
+    while any(map(runs, helpers)):
+        assert time.monotonic() < deadline, "nobody told them"
+        time.sleep(0.05)
+
+
+def die(_: bytes) -> Verdict:
+    """End a worker where it should verify."""
+    os._exit(9)
+
+
+def test_a_lost_helper_is_named_and_is_no_verdict(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = Plan(log_id=builders.LOG_ID, workers=1)
+
+    def kill_roots(_: int) -> None:
+        for one in active_children():
+            one.kill()
+
+    with pytest.raises(HelperLost, match="makes roots"):
+        replay(ExportFolder(world.export), plan, tmp_path / "one", on_entries=kill_roots)
+    monkeypatch.setattr(signatures, "verify_batch", die)
+    with pytest.raises(HelperLost, match="verifies signatures"):
+        replay(ExportFolder(world.export), plan, tmp_path / "two")
+    words = ["replay", str(world.export), "--log-id", builders.LOG_ID.hex(), "--workers", "1"]
+    answer = CliRunner().invoke(group, words)
+    assert isinstance(answer.exception, TallyError)
+    assert answer.exception.code == Exit.INTERNAL
+    assert "was it killed, or is memory short? Start it again" in str(answer.exception)
 
 
 def test_a_work_folder_of_another_log_or_level_is_refused(
