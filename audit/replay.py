@@ -24,6 +24,7 @@ from audit.signatures import Place, SetChange, SetFollower, SignatureQueue
 from audit.sources import Commit, Source, SourceLacks, SourceWrong, TileDump
 from audit.structure import LoggedBlock, check_genesis, read_blocks
 from audit.verdicts import Finding, Incomplete, Tampered
+from audit.verifying import HelperLost
 from consensus.certificate import Certificate
 from ledger.blocks import record_hash
 from ledger.encoding import codec, merkle
@@ -209,7 +210,7 @@ def replay(
     where it stood; WorkFolderWrong if it belongs to another or is in use. ``on_entries`` is told
     of progress.
     """
-    _require_own_folder(work)
+    _take_folder(work)
     was_enabled = gc.isenabled()
     gc.disable()  # records hold no cycles, and there are millions of them
     try:
@@ -218,25 +219,28 @@ def replay(
                 stack.enter_context(held(work / "lock"))
             except FolderInUse as error:
                 raise WorkFolderWrong(str(error)) from None
+            except OSError as error:
+                raise WorkFolderWrong(f"{work}: {error.strerror}") from None
             return _Replay(source, plan, work, is_kept, on_entries, stack).run()
     finally:
         if was_enabled:
             gc.enable()
 
 
-OWN = ("lock", "snapshot", "snapshot.new", "store", "tree")
-"""What a replay writes into its folder."""
+MARK = "of-a-replay"
+"""A file that says whose the folder is: in a folder without it nothing is written or deleted."""
 
 
-def _require_own_folder(work: Path) -> None:
-    """Raise WorkFolderWrong if a folder holds anything but a replay's files, or can't be made."""
+def _take_folder(work: Path) -> None:
+    """Raise WorkFolderWrong if a folder is neither new, empty nor a replay's."""
     try:
         work.mkdir(parents=True, exist_ok=True)
-        others = sorted(path.name for path in work.iterdir() if path.name not in OWN)
+        names = sorted(path.name for path in work.iterdir())
+        if names and MARK not in names:
+            raise WorkFolderWrong(f"{work} holds something else: {', '.join(names[:3])}")
+        (work / MARK).touch()
     except OSError as error:
         raise WorkFolderWrong(f"{work}: {error.strerror}") from None
-    if others:
-        raise WorkFolderWrong(f"{work} holds something else: {', '.join(others[:3])}")
 
 
 class _Replay:
@@ -283,11 +287,15 @@ class _Replay:
                 self._roots.settle(all_of_them=True)
             except Tampered as other:
                 found = other if other.height < found.height else found
+            except HelperLost:
+                pass  # what was found stands, if not as the first
         if self._queue is not None:
             try:
                 self._queue.settle(all_of_them=True)
             except Tampered as other:
                 found = other if other.height <= found.height else found
+            except HelperLost:
+                pass
         return found
 
     def _run(self) -> Report:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from audit.verdicts import Tampered
-from audit.verifying import HelperLost, step_back
+from audit.verifying import HelperLost, interrupts_held, step_back
 from ledger.execute import changes_root
 from ledger.store.scratch import ScratchTree
 
@@ -158,7 +158,8 @@ class RootKeeper:
             self._process = spawn.Process(
                 target=keep_roots, args=(theirs, folder, is_kept), daemon=True
             )
-            self._process.start()
+            with interrupts_held():
+                self._process.start()
             theirs.close()
         else:
             self._pipe = _Here(folder, is_kept)

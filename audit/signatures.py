@@ -13,7 +13,7 @@ import msgspec
 
 from audit.structure import LoggedBlock
 from audit.verdicts import Tampered, Unverifiable
-from audit.verifying import HelperLost, Job, Verdict, step_back, verify_batch
+from audit.verifying import HelperLost, Job, Verdict, interrupts_held, step_back, verify_batch
 from ledger.blocks import BlockRecord
 from ledger.encoding import codec
 from ledger.genesis import validators_hash
@@ -124,7 +124,8 @@ class SignatureQueue:
             jobs = codec.encode(self._jobs)
             if self._pool is not None:
                 try:
-                    future = self._pool.submit(verify_batch, jobs)
+                    with interrupts_held():  # it may start a worker
+                        future = self._pool.submit(verify_batch, jobs)
                 except BrokenProcessPool:
                     raise HelperLost(WORK) from None
             else:

@@ -5,6 +5,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import msgspec
@@ -24,7 +26,7 @@ class HelperLost(Exception):
 
     def __init__(self, work: str) -> None:
         super().__init__(
-            f"a process that {work} ended unexpectedly: was it killed, or is memory short?"
+            f"a process that {work} ended unexpectedly: was it killed, or is memory or disk short?"
         )
 
 
@@ -48,10 +50,19 @@ def verify_batch(jobs: bytes) -> Verdict:
     return Verdict(bad, time.process_time_ns() - before)
 
 
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Start processes in here: Ctrl-C never reaches them, and this one a moment later."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def step_back() -> None:
-    """Be a helper: let the executing process go first, leave Ctrl-C to it, and end with it."""
+    """Be a helper: let the executing process go first, and end with it."""
     os.nice(BEHIND)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

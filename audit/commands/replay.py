@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import lmdb
 
 from audit.commands.options import log_id_of, log_id_option, opened
 from audit.replay import Level, Plan, WorkFolderWrong
@@ -106,6 +107,8 @@ def _replayed(where: str, plan: Plan, folder: Path, *, is_kept: bool) -> dict[st
         raise Unreachable(str(error)) from None
     except HelperLost as error:
         raise TallyError(f"{error} Start it again") from None
+    except (lmdb.Error, OSError) as error:
+        raise TallyError(f"can't work in {folder}: {error}") from None
     except WorkFolderWrong as error:
         raise UsageError(f"--work: {error}") from None
     finally:

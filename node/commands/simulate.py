@@ -10,24 +10,30 @@ from tally.exits import Exit, TallyError, UsageError
 from tally.output import emit, say
 
 if TYPE_CHECKING:
-    from node.simulation.batch import Outcome
+    from node.simulation.batch import Job, Journal, Outcome
     from node.simulation.faults import Faults
 
+SEEDS_MAX = 10_000_000
+VALIDATORS_MAX = 128
+"""Of a set (consensus.validators)."""
+WORKERS_MAX = 256
 SIZE_NAMES = ("default", "ci", "nightly")
 SAY_EVERY_S = 30
 FAILURES_SHOWN_MAX = 10
 
 
 @click.command()
-@click.argument("seeds", type=click.IntRange(1), required=False)
+@click.argument("seeds", type=click.IntRange(1, SEEDS_MAX), required=False)
 @click.option("--size", type=click.Choice(SIZE_NAMES), help="A stated size instead of SEEDS.")
 @click.option("--first", type=click.IntRange(0), default=0, help="The first seed.")
-@click.option("--validators", type=click.IntRange(1), help="As many in every network.")
-@click.option("--workers", type=click.IntRange(1), default=1, help="Processes.")
+@click.option(
+    "--validators", type=click.IntRange(1, VALIDATORS_MAX), help="As many in every network."
+)
+@click.option("--workers", type=click.IntRange(1, WORKERS_MAX), default=1, help="Processes.")
 @click.option(
     "--journal",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write every finished seed down here, and leave out what is there (same version only).",
+    help="Write every finished seed down here, and leave out what is there (same code only).",
 )
 @click.option("--seed", type=click.IntRange(0), help="Run one seed again and show its trace.")
 @click.option("--faults", help="With --seed: these faults, as JSON, instead of the seed's own.")
@@ -51,6 +57,8 @@ def simulate(
     if (seeds, size, seed).count(None) < 2:
         raise UsageError("say one of SEEDS, --size and --seed")
     if seed is not None:
+        if journal is not None or workers != 1 or first:
+            raise UsageError("--journal, --workers and --first are about many seeds, not --seed")
         _one(seed, validators, faults, shrink=shrink)
         return
     if faults is not None or shrink:
@@ -111,19 +119,36 @@ def _many(
     workers: int,
     path: Path | None,
 ) -> None:
-    from node.simulation.batch import SIZES, Journal, Size, jobs_of, run_all, shortfall, totals
+    from node.simulation.batch import SIZES, Journal, Size, jobs_of, shortfall, totals
     from node.simulation.journal import JournalUnusable
 
     wanted = SIZES[size_name] if size_name else Size(seeds=count, messages=0)
     jobs = jobs_of(first, wanted.seeds, validators)
     try:
         journal = None if path is None else Journal(path, validators=validators)
+        outcomes = _outcomes(jobs, journal, workers)
     except JournalUnusable as error:
         raise UsageError(f"--journal: {error}") from None
+    emit(totals(outcomes))
+    failures = [outcome for outcome in outcomes if outcome.report is None]
+    for one in failures[:FAILURES_SHOWN_MAX]:
+        say(f"seed {one.seed}, {one.validators} validators: {one.verdict}")
+        say(f"  again: tally network simulate --seed {one.seed} --validators {one.validators}")
+    missing = shortfall(outcomes, wanted)
+    if failures:
+        missing = f"{len(failures)} seeds found something"
+    if missing:
+        raise TallyError(missing, Exit.FINDING)
+
+
+def _outcomes(jobs: "list[Job]", journal: "Journal | None", workers: int) -> "list[Outcome]":
+    """Run what a journal does not know; return what became of all. Raises JournalUnusable."""
+    from node.simulation.batch import run_all
+
+    known = {} if journal is None else journal.outcomes
+    outcomes = [known[job] for job in jobs if job in known]
     open_jobs = jobs if journal is None else journal.missing(jobs)
     say(f"{len(open_jobs)} of {len(jobs)} seeds to run on {workers} processes")
-    known = {} if journal is None else journal.outcomes
-    outcomes: list[Outcome] = [known[job] for job in jobs if job in known]
     said_s = time.monotonic()
     for outcome in run_all(open_jobs, workers):
         outcomes.append(outcome)
@@ -134,12 +159,4 @@ def _many(
         if time.monotonic() - said_s > SAY_EVERY_S:
             said_s = time.monotonic()
             say(f"{len(outcomes)} of {len(jobs)} seeds done")
-    emit(totals(outcomes))
-    failures = [outcome for outcome in outcomes if outcome.report is None]
-    for one in failures[:FAILURES_SHOWN_MAX]:
-        say(f"seed {one.seed}, {one.validators} validators: {one.verdict}")
-    missing = shortfall(outcomes, wanted)
-    if failures:
-        missing = f"{len(failures)} seeds found something"
-    if missing:
-        raise TallyError(missing, Exit.FINDING)
+    return outcomes

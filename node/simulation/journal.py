@@ -1,9 +1,11 @@
 """A file with a line for every finished piece of a long run, so that it can go on where it stopped.
 
-The first line names the version of the program and the options of the run: what others did must
-not be counted with it.
+The first line names the version of the program, the hash of its source and the options of the run:
+what others did must not be counted with it.
 """
 
+import functools
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +17,21 @@ from tally import __version__
 
 R = TypeVar("R")
 
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("ledger", "consensus", "node", "localnet", "tally")
+"""What decides how a run ends."""
+
+
+@functools.cache
+def code_hash() -> str:
+    """Return a hash of the source that runs: most changes of it change no version."""
+    running = hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            running.update(f"{path.relative_to(ROOT)} {content}\n".encode())
+    return running.hexdigest()[:16]
+
 
 class JournalUnusable(Exception):
     """A file cannot be gone on with; the sentence says why. It stays as it is."""
@@ -24,12 +41,14 @@ class Heading(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The first line: who wrote the rest."""
 
     tallystick: str
+    code: str
+    """``code_hash``"""
     options: dict[str, object]
 
     def __str__(self) -> str:
         """Return the heading in words."""
         words = ", ".join(f"{name} {value}" for name, value in self.options.items())
-        return f"tallystick {self.tallystick} with {words or 'no options'}"
+        return f"tallystick {self.tallystick} (code {self.code}) with {words or 'no options'}"
 
 
 class JournalFile(Generic[R]):
@@ -42,8 +61,10 @@ class JournalFile(Generic[R]):
         """
         self.path = path
         self.records: list[R] = []
-        heading = Heading(tallystick=__version__, options=dict(options))
+        heading = Heading(tallystick=__version__, code=code_hash(), options=dict(options))
         try:
+            if path.exists() and not path.is_file():
+                raise JournalUnusable(f"{path} is no file")
             data = path.read_bytes() if path.exists() else b""
             first, newline, rest = data.partition(b"\n")
             if not newline and msgspec.json.encode(heading).startswith(first):
@@ -53,15 +74,19 @@ class JournalFile(Generic[R]):
             whole, newline, torn = rest.rpartition(b"\n")
             for line in whole.splitlines():
                 self.records.append(self._read(line, kind))
-            os.truncate(path, len(data) - len(torn))
+            if torn:
+                os.truncate(path, len(data) - len(torn))
         except OSError as error:
             raise JournalUnusable(f"{path}: {error.strerror}") from None
 
     def add(self, record: R) -> None:
-        """Write a finished piece down."""
+        """Write a finished piece down; raise JournalUnusable if that fails."""
         self.records.append(record)
-        with self.path.open("ab") as file:
-            file.write(msgspec.json.encode(record) + b"\n")
+        try:
+            with self.path.open("ab") as file:
+                file.write(msgspec.json.encode(record) + b"\n")
+        except OSError as error:
+            raise JournalUnusable(f"{self.path}: {error.strerror}") from None
 
     def _require_same(self, first: bytes, heading: Heading) -> None:
         try:

@@ -665,12 +665,16 @@ def run_piece(piece: tuple[int, Scenario], *, places: Sequence[str], costs: Cost
 
 
 def run_all(
-    pieces: Sequence[tuple[int, Scenario]], costs: Costs, journal: Path | None, workers: int
-) -> list[Finality]:
-    """Run what the journal does not hold yet; return the results of all. Raises JournalUnusable."""
-    options = {"places": len(EVERYBODY)}
-    file = None if journal is None else JournalFile(journal, options, Piece)
-    done = {} if file is None else {(one.seed, one.finality.scenario): one for one in file.records}
+    pieces: Sequence[tuple[int, Scenario]], file: JournalFile[Piece] | None, workers: int
+) -> tuple[Costs, list[Finality]]:
+    """Run what the journal does not hold yet; return all results, and the costs that they rest on.
+
+    Costs are measured once for a table: a run that goes on takes those of its beginning. Raises
+    JournalUnusable.
+    """
+    pieces_before = [] if file is None else file.records
+    costs = pieces_before[0].costs if pieces_before else measure()
+    done = {(one.seed, one.finality.scenario): one for one in pieces_before}
     missing = [piece for piece in pieces if piece not in done]
     run = partial(run_piece, places=EVERYBODY, costs=costs)
     # Spawned, never forked: a child must not inherit half of another network.
@@ -679,9 +683,14 @@ def run_all(
             done[piece.seed, piece.finality.scenario] = piece
             if file is not None:
                 file.add(piece)
-    return [done[piece].finality for piece in pieces]
+    return costs, [done[piece].finality for piece in pieces]
 
 
+BOUNDS = (
+    *(("seeds", 1, 1_000), ("seed", 0, 2**63), ("transactions", 1, 1_000_000)),
+    ("workers", 1, 256),
+)
+"""Of the numbers that are asked for."""
 COLUMNS = (
     *("lost", "alive", "load", "transactions", "p50", "p50 by seed", "p99", "p99 by seed"),
     *("least by light", "blocks", "later rounds", "busiest line"),
@@ -726,18 +735,22 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--journal", type=Path, help="written, and gone on with")
     arguments = parser.parse_args()
-    for name in ("seeds", "transactions", "workers"):
-        if getattr(arguments, name) < 1:
-            parser.error(f"--{name} takes a number from 1, not {getattr(arguments, name)}")
+    for name, least, most in BOUNDS:
+        if not least <= getattr(arguments, name) <= most:
+            found = getattr(arguments, name)
+            parser.error(f"--{name} takes a number from {least} to {most}, not {found}")
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
-    costs = measure()
-    sys.stdout.write(f"Measured costs: {costs}\n\n")
-    sys.stdout.flush()
     pieces = pieces_of(seeds, arguments.transactions)
+    options = {"places": len(EVERYBODY)}
     try:
-        results = run_all(pieces, costs, arguments.journal, arguments.workers)
+        path = arguments.journal
+        file = None if path is None else JournalFile(path, options, Piece)
+        costs, results = run_all(pieces, file, arguments.workers)
     except JournalUnusable as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        return 130  # what is done is in the journal
+    sys.stdout.write(f"Measured costs: {costs}\n\n")
     sys.stdout.write(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n")
     rows = len(LOSSES) * len(LOADS)
     for number in range(rows):

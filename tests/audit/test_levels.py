@@ -258,7 +258,7 @@ def test_a_lost_helper_is_named_and_is_no_verdict(
     answer = CliRunner().invoke(group, words)
     assert isinstance(answer.exception, TallyError)
     assert answer.exception.code == Exit.INTERNAL
-    assert "was it killed, or is memory short? Start it again" in str(answer.exception)
+    assert "was it killed, or is memory or disk short? Start it again" in str(answer.exception)
 
 
 def test_a_work_folder_of_another_log_or_level_is_refused(
@@ -280,11 +280,24 @@ def test_a_work_folder_of_another_log_or_level_is_refused(
 
 def test_two_replays_do_not_work_in_one_folder(world: World, tmp_path: Path) -> None:
     work = tmp_path / "work"
-    work.mkdir()
     plan = Plan(log_id=builders.LOG_ID, workers=0, level=Level.STRUCTURE)
+    replay(ExportFolder(world.export), plan, work, is_kept=True)
     with held(work / "lock"), pytest.raises(WorkFolderWrong, match="in use by process"):
         replay(ExportFolder(world.export), plan, work, is_kept=True)
     replay(ExportFolder(world.export), plan, work, is_kept=True)
+
+
+@pytest.mark.parametrize("name", ["store", "tree", "lock", "notes.txt"])
+def test_nothing_is_deleted_in_a_folder_of_somebody_else(
+    world: World, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "data.mdb").write_bytes(b"a node's")
+    plan = Plan(log_id=builders.LOG_ID, workers=0, level=Level.STRUCTURE)
+    with pytest.raises(WorkFolderWrong, match=f"holds something else: {name}"):
+        replay(ExportFolder(world.export), plan, tmp_path, is_kept=True)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name / "data.mdb").read_bytes() == b"a node's"
 
 
 # What is missing

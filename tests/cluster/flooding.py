@@ -1,7 +1,7 @@
 """A validator that does its work and floods another: ``python -m tests.cluster.flooding node …``.
 
 In its folder, the file ``junk`` holds what it sends, ``flood`` how many a second and to whom, and
-``offered`` how many it has sent or tried to.
+``offered`` how many its links have taken.
 """
 
 import asyncio
@@ -43,11 +43,12 @@ async def flood(links: Links) -> None:
         if now >= look:
             look = now + LOOK_S
             order = msgspec.json.decode(ORDER.read_bytes(), type=Order)
-            OFFERED.write_text(str(offered))
+            draft = OFFERED.with_suffix(".new")
+            draft.write_text(str(offered))
+            draft.replace(OFFERED)
         due = max(due, now - BURST_S)
         while order.per_s and due <= now:
-            links.send(order.victim, *next(messages))
-            offered += 1
+            offered += links.send(order.victim, *next(messages))
             due += 1 / order.per_s
         await asyncio.sleep(0.002)
 

@@ -8,7 +8,7 @@ import pytest
 from localnet.demo import run_demo
 from localnet.facts import load_facts, member_plans, validators_for
 from localnet.network import LocalNetwork
-from tests.cluster.test_flood import rss_mib
+from tests.cluster.test_flood import memory_mib
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
@@ -29,8 +29,8 @@ def test_27_validators_finalise_the_demo(tmp_path: Path) -> None:
         started_s = time.monotonic()
         network.up()
         run_demo(network, started_s=started_s)
-        nodes = sorted(rss_mib(place.node_pid) for place in network.places.values())
-        servers = sorted(rss_mib(place.api_pid) for place in network.places.values())
+        nodes = sorted(memory_mib(place.node_pid, "VmRSS") for place in network.places.values())
+        servers = sorted(memory_mib(place.api_pid, "VmRSS") for place in network.places.values())
         print(
             f"{VALIDATORS} validators finalised the demo in {int(time.monotonic() - started_s)} s; "
             f"memory of a node {nodes[0]} to {nodes[-1]} MiB, "

@@ -202,6 +202,10 @@ def test_a_journal_is_gone_on_with_by_the_same_version_and_options_only(
     with pytest.raises(JournalUnusable, match=r"this is tallystick 99\.0 .* take another file"):
         Journal(path, validators=4)
     monkeypatch.undo()
+    monkeypatch.setattr(journal, "code_hash", lambda: "of another commit")
+    with pytest.raises(JournalUnusable, match=r"this is .*\(code of another commit\)"):
+        Journal(path, validators=4)
+    monkeypatch.undo()
     assert path.read_bytes() == before
     assert list(Journal(path, validators=4).outcomes) == [(5, 4)]
 
@@ -214,6 +218,47 @@ def test_a_file_that_is_no_journal_stays_as_it_is(tmp_path: Path, text: str) -> 
     assert isinstance(result.exception, UsageError)
     assert "is no journal" in str(result.exception)
     assert path.read_text() == text
+
+
+def test_the_hash_of_the_code_follows_every_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in journal.PACKAGES:
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "one.py").write_text("x = 1\n")
+    monkeypatch.setattr(journal, "ROOT", tmp_path)
+    make = journal.code_hash.__wrapped__
+    seen = {make()}
+    for package in journal.PACKAGES:
+        (tmp_path / package / "one.py").write_text("x = 2\n")
+        seen.add(make())
+    (tmp_path / "node" / "one.py").rename(tmp_path / "node" / "two.py")
+    seen.add(make())
+    assert len(seen) == 2 + len(journal.PACKAGES)
+
+
+def test_a_journal_that_cannot_be_read_or_written_is_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/full")):
+        with pytest.raises(JournalUnusable, match="is no file"):
+            Journal(path)
+    path = tmp_path / "journal"
+    begun = Journal(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(JournalUnusable, match="journal: Is a directory"):
+        begun.add(attempt((5, 4)))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("1", "--validators", "129"), ("10000001",), ("1", "--workers", "257")),
+        *(("--seed", "1", "--journal", "j"), ("--seed", "1", "--first", "2")),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_runs(words: tuple[str, ...]) -> None:
+    assert isinstance(simulated(*words).exception, UsageError | SystemExit)
 
 
 def test_a_journal_with_a_broken_line_names_it(tmp_path: Path) -> None:

@@ -150,7 +150,8 @@ def test_the_command_writes_a_line_for_each_loss_and_load_and_goes_on_where_it_s
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("--seeds", "0"), "--seeds takes a number from 1, not 0"),
+        (("--seeds", "0"), "--seeds takes a number from 1 to 1000, not 0"),
+        (("--seed", "-5"), "--seed takes a number from 0 to"),
         (("--journal", "letter"), "letter is no journal"),
     ],
 )
