@@ -1,8 +1,7 @@
 """The roots of changes and of the state, made in a process of their own (spec A5.4).
 
 The executing process sends what each block wrote and what its record claims; nothing goes back but
-whether the two agree. So a second core folds while the first executes. A thread sends, since a
-block's writes fill a pipe many times over, and executing must not wait until they are read.
+whether the two agree. So a second core folds while the first executes.
 """
 
 import gc
@@ -10,7 +9,6 @@ import pickle
 import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -163,10 +161,9 @@ class RootKeeper:
             theirs.close()
         else:
             self._pipe = _Here(folder, is_kept)
-        self._sender = ThreadPoolExecutor(1) if is_apart else None
         self._state_roots = state_roots
-        self._under_way: deque[tuple[int, int, Future[None] | None]] = deque([(0, 0, None)])
-        """Height and sequence of what is being sent and not answered yet; first, the greeting."""
+        self._under_way: deque[tuple[int, int]] = deque([(0, 0)])
+        """Height and sequence of what was sent and not answered yet; first, the greeting."""
         self._log_size: int | None = None
         self.cpu_ns = 0
 
@@ -207,10 +204,8 @@ class RootKeeper:
         while self._under_way:
             if not all_of_them and len(self._under_way) <= AHEAD_MAX and not self._pipe.poll():
                 return
-            height, sequence, sent = self._under_way.popleft()
+            height, sequence = self._under_way.popleft()
             try:
-                if sent is not None:
-                    sent.result()
                 answer: Answer = self._pipe.recv()
             except (EOFError, ConnectionError):
                 raise HelperLost("makes roots") from None
@@ -222,18 +217,14 @@ class RootKeeper:
 
     def close(self) -> None:
         """End the process."""
-        if self._sender is not None:
-            self._sender.shutdown(cancel_futures=True)
         self._pipe.close()
         if self._process is not None:
             self._process.join()
 
     def _send(self, message: Written | Flush | Values | None, place: tuple[int, int]) -> None:
-        data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-        sent = None
-        if self._sender is not None:
-            sent = self._sender.submit(self._pipe.send_bytes, data)
-        else:
-            self._pipe.send_bytes(data)
-        self._under_way.append((*place, sent))
+        try:
+            self._pipe.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+        except ConnectionError:
+            raise HelperLost("makes roots") from None
+        self._under_way.append(place)
         self.settle()
