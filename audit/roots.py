@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from audit.verdicts import Tampered
-from audit.verifying import HelperLost, interrupts_held, step_back
+from audit.verifying import HelperLost
 from ledger.execute import changes_root
 from ledger.store.scratch import ScratchTree
+from tally.helpers import interrupts_held, step_back
 
 AHEAD_MAX = 64
 """Blocks that the executing process may be ahead: their answers fit into a pipe."""

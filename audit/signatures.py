@@ -13,7 +13,7 @@ import msgspec
 
 from audit.structure import LoggedBlock
 from audit.verdicts import Tampered, Unverifiable
-from audit.verifying import HelperLost, Job, Verdict, interrupts_held, step_back, verify_batch
+from audit.verifying import HelperLost, Job, Verdict, verify_batch
 from ledger.blocks import BlockRecord
 from ledger.encoding import codec
 from ledger.genesis import validators_hash
@@ -31,6 +31,7 @@ from ledger.rules.governance import (
     validators_at,
 )
 from ledger.transactions import TRANSACTION_TAG
+from tally.helpers import interrupts_held, step_back
 
 BATCH_MAX = 512
 """Signatures that one worker is given at once."""

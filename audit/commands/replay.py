@@ -108,7 +108,7 @@ def _replayed(where: str, plan: Plan, folder: Path, *, is_kept: bool) -> dict[st
     except HelperLost as error:
         raise TallyError(f"{error} Start it again") from None
     except (lmdb.Error, OSError) as error:
-        raise TallyError(f"can't work in {folder}: {error}") from None
+        raise TallyError(f"can't go on reading {where} or writing {folder}: {error}") from None
     except WorkFolderWrong as error:
         raise UsageError(f"--work: {error}") from None
     finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 from node.simulation.faults import Faults
 from node.simulation.journal import JournalFile
 from node.simulation.simulation import WITH_REAL_SIGNATURES, Failed, Report, run_seed
+from tally.helpers import interrupts_held
 
 Job = tuple[int, int]
 """Seed and number of validators."""
@@ -91,7 +92,9 @@ def run_all(jobs: list[Job], workers: int) -> Iterator[Outcome]:
         yield from map(attempt, jobs)
         return
     # Spawned, never forked: a child must not inherit half of another simulation.
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+    with interrupts_held():
+        started = multiprocessing.get_context("spawn").Pool(workers)
+    with started as pool:
         yield from pool.imap_unordered(attempt, jobs, chunksize=JOBS_AT_ONCE)
 
 

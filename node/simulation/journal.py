@@ -18,7 +18,7 @@ from tally import __version__
 R = TypeVar("R")
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("ledger", "consensus", "node", "localnet", "tally")
+PACKAGES = ("ledger", "consensus", "node", "wallet", "api", "localnet", "tally")
 """What decides how a run ends."""
 
 

@@ -44,6 +44,7 @@ from node.simulation.signatures import STAND_IN, Signatures, seed_of
 from node.simulation.society import PROGRAMME, Clients, centre_name, found
 from node.simulation.tally import Tally
 from node.simulation.world import MIDNIGHT_MS, Violation, World
+from tally.helpers import interrupts_held
 
 # --- places --------------------------------------------------------------------------------------
 
@@ -678,7 +679,9 @@ def run_all(
     missing = [piece for piece in pieces if piece not in done]
     run = partial(run_piece, places=EVERYBODY, costs=costs)
     # Spawned, never forked: a child must not inherit half of another network.
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+    with interrupts_held():
+        started = multiprocessing.get_context("spawn").Pool(workers)
+    with started as pool:
         for piece in pool.imap(run, missing):
             done[piece.seed, piece.finality.scenario] = piece
             if file is not None:
