@@ -20,7 +20,7 @@ from audit.verdicts import Tampered
 from audit.verifying import HelperLost
 from ledger.execute import changes_root
 from ledger.store.scratch import ScratchTree
-from tally.helpers import interrupts_held, step_back
+from tally.helpers import end_with_parent, interrupts_held
 
 AHEAD_MAX = 64
 """Blocks that the executing process may be ahead: their answers fit into a pipe."""
@@ -69,7 +69,7 @@ class Answer(NamedTuple):
 
 def keep_roots(pipe: Connection, folder: Path, is_kept: bool) -> None:
     """Answer messages until the pipe ends; runs in the process of its own."""
-    step_back()
+    end_with_parent()
     gc.disable()  # nothing here is cyclic
     tree = ScratchTree(folder) if is_kept else None
     with suppress(EOFError, ConnectionError):  # the executing process is done, or gave up

@@ -31,7 +31,7 @@ from ledger.rules.governance import (
     validators_at,
 )
 from ledger.transactions import TRANSACTION_TAG
-from tally.helpers import interrupts_held, step_back
+from tally.helpers import end_with_parent, interrupts_held
 
 BATCH_MAX = 512
 """Signatures that one worker is given at once."""
@@ -61,7 +61,7 @@ class SignatureQueue:
         # Spawned, not forked: a forked child would use its parent's LMDB environment.
         self._pool = (
             ProcessPoolExecutor(
-                self.workers, mp_context=get_context("spawn"), initializer=step_back
+                self.workers, mp_context=get_context("spawn"), initializer=end_with_parent
             )
             if self.workers
             else None

@@ -7,9 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-BEHIND = 5
-"""How much nicer to others a helper is than the process that waits for it."""
-
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
@@ -21,13 +18,12 @@ def interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def step_back() -> None:
-    """Be a helper: let the executing process go first, and end with it."""
-    os.nice(BEHIND)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def end_with_parent() -> None:
+    """See to it that this process ends when the one that started it does, however it ends."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _wait_for_parent() -> None:
     """Nobody says goodbye where the parent is killed: a pool's worker would wait for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
