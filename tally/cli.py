@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import NoReturn
 
 import click
@@ -47,10 +48,15 @@ GROUPS = {
     "tx": Entry("wallet.commands.tx:group", "Build, sign, send and follow transactions."),
     "audit": Entry("audit.commands.audit:group", "Export, replay and verify a ledger."),
     "event": Entry("wallet.commands.event:group", "Watch the ledger as it grows."),
-    "bench": Entry("localnet.commands.bench:group", "Measure this machine."),
     "profile": Entry("wallet.commands.profile:group", "Networks that this wallet knows."),
     "doctor": Entry("wallet.commands.doctor:command", "Check what a node needs from this machine."),
 }
+
+if find_spec("trials") is not None:  # a wheel need not bring what makes the product fail
+    GROUPS["bench"] = Entry("trials.commands.bench:group", "Measure this machine.")
+    GUESTS = {"network": ("trials.commands.simulate:simulate", "trials.commands.kills:kills")}
+else:
+    GUESTS = {}
 
 
 class LazyRoot(click.Group):
@@ -65,9 +71,10 @@ class LazyRoot(click.Group):
         entry = GROUPS.get(cmd_name)
         if entry is None:
             return super().get_command(ctx, cmd_name)
-        module, _, attribute = entry.target.partition(":")
-        command = getattr(import_module(module), attribute)
-        assert isinstance(command, click.Command), entry.target
+        command = _load(entry.target)
+        for target in GUESTS.get(cmd_name, ()):
+            assert isinstance(command, click.Group), entry.target
+            command.add_command(_load(target))
         _give_output_option(command)
         return command
 
@@ -78,6 +85,13 @@ class LazyRoot(click.Group):
             formatter.write_dl(
                 [*((name, entry.summary) for name, entry in GROUPS.items()), *own.items()]
             )
+
+
+def _load(target: str) -> click.Command:
+    module, _, attribute = target.partition(":")
+    command = getattr(import_module(module), attribute)
+    assert isinstance(command, click.Command), target
+    return command
 
 
 def _give_output_option(command: click.Command) -> None:

@@ -2,16 +2,12 @@
 
 import os
 import signal
-import sys
 import time
-from pathlib import Path
 
 import click
 
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans, validators_for
 from localnet.network import LocalNetwork, NetworkProblem, check_name, state_folder
-from node.commands.simulate import simulate
-from node.simulation.journal import JournalFile, JournalUnusable
 from tally.exits import Exit, NotFound, TallyError, UsageError
 from tally.output import emit, say
 from wallet.profile import NodeAddress, Profile, save_profile
@@ -19,7 +15,6 @@ from wallet.profile import NodeAddress, Profile, save_profile
 DEFAULT_NAME = "dev-local"
 DEMO_NAME = "dev-demo"
 VALIDATORS_MAX = 27
-KILLS_MAX = 100_000
 
 NAME = click.option("--name", default=None, help="Which network (default: the one that runs).")
 
@@ -27,9 +22,6 @@ NAME = click.option("--name", default=None, help="Which network (default: the on
 @click.group()
 def group() -> None:
     """Start, stop and watch a local network."""
-
-
-group.add_command(simulate)
 
 
 @group.command()
@@ -273,40 +265,3 @@ def heal(name: str | None, party: str) -> None:
     except NetworkProblem as problem:
         raise TallyError(str(problem), Exit.INTERNAL) from None
     emit({"network": network.name, "party": party, "up": True})
-
-
-@group.command()
-@click.option("--kills", type=click.IntRange(1, KILLS_MAX), default=50, show_default=True)
-@click.option(
-    "--validators",
-    "sizes",
-    type=click.IntRange(4, VALIDATORS_MAX),
-    multiple=True,
-    default=(4, 7),
-    show_default=True,
-    help="Size of a network; several take turns.",
-)
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="The first one.")
-@click.option(
-    "--journal",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Go on where this file of the same version, seed and sizes ends; rounds with problems "
-    "are kept beside it.",
-)
-def kills(*, kills: int, sizes: tuple[int, ...], seed: int, journal: Path | None) -> None:
-    """Kill nodes of networks under load, again and again, and check what survived."""
-    from localnet.chaos.kills import Verdict, plans_of, run_campaign, totals  # slow to import
-
-    try:
-        options = {"seed": seed, "validators": list(sizes)}
-        file = None if journal is None else JournalFile(journal, options, Verdict)
-    except JournalUnusable as error:
-        raise UsageError(f"--journal: {error}") from None
-    # Ended from outside it must not leave networks behind, as it would without a word of farewell.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    plans = plans_of(kills=kills, validators=sizes, first_seed=seed)
-    verdicts = run_campaign(plans, file, lambda verdict: say(verdict.line()))
-    emit(totals(verdicts))
-    found = [problem for one in verdicts for problem in one.problems]
-    if found:
-        raise TallyError(f"{len(found)} problems were found", Exit.INTERNAL)

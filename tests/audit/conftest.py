@@ -10,12 +10,12 @@ import pytest
 from audit.replay import Plan, Report, replay
 from audit.sources import ExportFolder, Source
 from ledger.store.lmdb_store import LmdbStore
-from localnet.datasets import golden
 from tally import cli
 from tests import builders
 from tests.api.process import serving
 from tests.audit.forge import Log, heights_of, write
 from tests.node.test_fetch import Mirror, live
+from trials.datasets import golden
 
 Export = Callable[..., Path]
 """Takes a format and further words of the command; returns the folder."""

@@ -19,8 +19,8 @@ from ledger.ledger import beginning
 from ledger.store import scratch
 from ledger.store.memory import MemoryStore
 from ledger.store.scratch import ScratchStore, ScratchTree
-from localnet.datasets import golden
-from tests.ledger import test_audit as small
+from tests.trials import test_replay as small
+from trials.datasets import golden
 
 
 def golden_log() -> tuple[bytes, list[bytes], MemoryStore]:

@@ -16,7 +16,6 @@ from click.testing import CliRunner
 
 from audit import files, signatures
 from audit import replay as replaying
-from audit.check import check_export
 from audit.commands.audit import group
 from audit.replay import Level, Plan, WorkFolderWrong, replay
 from audit.sources import Api, ExportFolder, NodeStore, Source, TileDump, open_source
@@ -27,7 +26,6 @@ from ledger.encoding import checkpoint, merkle, note, tiles
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.entries import GenesisEntry, encode_entry
 from ledger.genesis import log_id_of
-from localnet.bench_replay import make_log
 from node.exports import read_entries
 from node.lock import held
 from node.snapshot import COMMITS, HISTORY, LOG
@@ -35,6 +33,8 @@ from tally.exits import Exit, TallyError
 from tests import builders
 from tests.audit import forge
 from tests.audit.conftest import World, audited
+from trials.bench.replay import make_log
+from trials.replay import check_export
 
 
 def entries_of(world: World) -> list[bytes]:

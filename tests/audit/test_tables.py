@@ -14,12 +14,12 @@ from api.columns import BUDGETS, TABLES
 from api.reads import SCAN_MAX
 from audit import tables
 from ledger.store.lmdb_store import LmdbStore
-from localnet.datasets.golden import moment
 from tally import cli
 from tally.exits import Unreachable, UsageError
 from tests.api.process import serving
 from tests.audit.conftest import Export
-from tests.datasets import small
+from tests.trials.datasets import small
+from trials.datasets.golden import moment
 
 BATCHES, BATCH = 6, 1_000
 WITHOUT_PARQUET = "pyarrow is not installed: no Parquet files"

@@ -21,14 +21,14 @@ from ledger.rules.parties import Enrol, PartyKey
 from ledger.rules.programmes import Publish
 from ledger.rules.vouchers import Mint, MintRow, Transfer, voucher_id
 from ledger.store.lmdb_store import LmdbReader
-from localnet.bench import Load
-from localnet.chaos import kills
-from localnet.chaos.clients import FIRMS, Crowd
-from localnet.chaos.history import History
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans
 from localnet.network import LocalNetwork
 from localnet.signing import LIFE_MS, DevSigner, Signed
 from tests import builders
+from trials.bench.transfers import Load
+from trials.chaos import kills
+from trials.chaos.clients import FIRMS, Crowd
+from trials.chaos.history import History
 
 PROGRAMME = "shanghai.test"
 FACE_FEN = 1_000_000

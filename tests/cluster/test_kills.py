@@ -15,13 +15,13 @@ import pytest
 from click.testing import CliRunner
 
 from ledger.transactions import parse
-from localnet.chaos import kills
-from localnet.chaos.history import Answer, History, Spending
-from localnet.chaos.kills import RoundPlan, Verdict, plans_of, run_campaign, totals
 from localnet.commands.network import group
-from node.simulation.journal import JournalFile
 from tally.exits import UsageError
 from tests.cluster.support import running_cluster
+from trials.chaos import kills
+from trials.chaos.history import Answer, History, Spending
+from trials.chaos.kills import RoundPlan, Verdict, plans_of, run_campaign, totals
+from trials.simulation.journal import JournalFile
 
 KILLS = int(os.environ.get("TALLY_KILLS", "6"))
 SEED = int(os.environ.get("TALLY_SEED", "20260104"))

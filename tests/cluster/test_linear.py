@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from localnet.chaos.history import Answer, History, Spending
-from localnet.chaos.linear import Operation, explain
+from trials.chaos.history import Answer, History, Spending
+from trials.chaos.linear import Operation, explain
 
 SEED = 20260103
 HISTORIES = 3_000

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from localnet.chaos.proxy import Proxies
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans
 from localnet.network import LocalNetwork
 from tests.cluster.support import PATIENCE_S, Cluster, hear, judged
+from trials.chaos.proxy import Proxies
 
 pytestmark = [pytest.mark.cluster, pytest.mark.ci]
 

@@ -12,10 +12,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from ledger.audit import replay
 from ledger.store.lmdb_store import LmdbReader
 from ledger.store.memory import MemoryStore
 from tests.cluster.support import Cluster, running_cluster
+from trials.replay import replay
 from wallet.profile import NodeAddress, Profile, save_profile
 
 pytestmark = pytest.mark.cluster

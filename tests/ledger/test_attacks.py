@@ -6,7 +6,6 @@ from typing import TypeVar
 
 import pytest
 
-from audit.check import CheckFailed, check_export
 from audit.files import COMMITS, ENTRIES
 from ledger.encoding import codec
 from ledger.encoding.codec import FEN_MAX, NotCanonical, Record
@@ -26,6 +25,7 @@ from node.messages import StoredCommit
 from tests import builders
 from tests.builders import NOON_MS, Chain, criterion, funded_chain, key
 from tests.decided import DecidedChain
+from trials.replay import CheckFailed, check_export
 
 R = TypeVar("R", bound=Record)
 V1 = "shanghai.compute.000000001"

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from ledger.audit import replay
 from ledger.blocks import BlockInput
 from ledger.execute import Execution
 from ledger.ledger import Ledger
@@ -28,6 +27,7 @@ from ledger.view import must
 from tests import builders
 from tests.builders import Chain, funded_chain
 from tests.ledger.acts import opened, random_act, random_step_ms
+from trials.replay import replay
 
 ROOT = Path(__file__).resolve().parents[2]
 V1 = "shanghai.compute.000000001"

@@ -39,12 +39,12 @@ from node.messages import (
 from node.p2p.frames import Channel
 from node.port import Committed
 from node.signer import Signer, format_slots
-from node.simulation.disk import CrashPlan, SimulatedLogFile, SimulatedSlotFile
-from node.simulation.member import TIMEOUTS
-from node.simulation.signatures import STAND_IN, seed_of
-from node.simulation.society import Clients, centre_name, consensus_key, found
-from node.simulation.world import MIDNIGHT_MS
 from node.wal import WriteAheadLog
+from trials.simulation.disk import CrashPlan, SimulatedLogFile, SimulatedSlotFile
+from trials.simulation.member import TIMEOUTS
+from trials.simulation.signatures import STAND_IN, seed_of
+from trials.simulation.society import Clients, centre_name, consensus_key, found
+from trials.simulation.world import MIDNIGHT_MS
 
 VALIDATORS = 4
 FOUNDATION = found(VALIDATORS)

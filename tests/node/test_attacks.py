@@ -22,9 +22,6 @@ from node.judge import EMPTY_BLOCK_MS
 from node.messages import Batch, Blocks, Chunk, Header, ProposalMessage, VoteMessage
 from node.offers import ASSEMBLIES_PER_PROPOSER_MAX
 from node.p2p.frames import Channel
-from node.simulation.member import TIMEOUTS
-from node.simulation.signatures import STAND_IN, public_key, seed_of
-from node.simulation.society import centre_name, consensus_key
 from tests.node.peers import (
     FIRST,
     FOUNDATION,
@@ -44,6 +41,9 @@ from tests.node.peers import (
     tell,
     vote,
 )
+from trials.simulation.member import TIMEOUTS
+from trials.simulation.signatures import STAND_IN, public_key, seed_of
+from trials.simulation.society import centre_name, consensus_key
 
 REGISTRARS = ("officer-1", "officer-2")
 MINUTE_MS = 60_000

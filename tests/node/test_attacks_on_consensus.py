@@ -39,9 +39,6 @@ from node.p2p.frames import Channel
 from node.runtime import Node
 from node.scrub import ROWS_A_STEP, Scrub, StoreRotten
 from node.signer import UNKNOWN_HEIGHT, Signer, SignerDamaged, format_slots
-from node.simulation.disk import Crash, CrashPlan, SimulatedSlotFile
-from node.simulation.signatures import STAND_IN, seed_of
-from node.simulation.society import consensus_key
 from node.stopped import read_stop
 from tests import builders
 from tests.builders import Chain
@@ -62,6 +59,9 @@ from tests.node.peers import (
     tell,
     vote,
 )
+from trials.simulation.disk import Crash, CrashPlan, SimulatedSlotFile
+from trials.simulation.signatures import STAND_IN, seed_of
+from trials.simulation.society import consensus_key
 
 A_BLOCK, OTHER_BLOCK = BlockId(b"1" * 32), BlockId(b"2" * 32)
 MEMBERS = (FIRST, SECOND, OWN, FOURTH)

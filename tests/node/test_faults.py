@@ -15,7 +15,6 @@ from node.host import Host
 from node.judge import ForkSeen
 from node.messages import Blocks, Body, DecidedBlock, FaultMessage, VoteMessage
 from node.p2p.frames import Channel, PeerFault
-from node.simulation.society import consensus_key
 from tests.node.peers import (
     FIRST,
     FOURTH,
@@ -32,6 +31,7 @@ from tests.node.peers import (
     tell,
     vote,
 )
+from trials.simulation.society import consensus_key
 
 ONE, OTHER = BlockId(b"1" * 32), BlockId(b"2" * 32)
 

@@ -19,8 +19,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from audit import files
-from audit.check import check_export
-from ledger.audit import replay
 from ledger.blocks import BlockInput
 from ledger.encoding import codec
 from ledger.entries import ClosingEntry, decode_entry
@@ -42,6 +40,7 @@ from tally.exits import AuditFinding, Unreachable, UsageError
 from tests import builders, decided
 from tests.builders import Chain
 from tests.decided import DecidedChain
+from trials.replay import check_export, replay
 
 SEED = 20262
 CHANGES = 120

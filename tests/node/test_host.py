@@ -34,9 +34,6 @@ from node.messages import (
 from node.offers import BODIES_MAX
 from node.p2p.frames import Channel, PeerFault
 from node.signer import PROPOSAL, SLOT_BYTES, Signer
-from node.simulation.disk import Crash, SimulatedLogFile
-from node.simulation.signatures import STAND_IN, seed_of
-from node.simulation.society import consensus_key
 from tests.node.peers import (
     FIRST,
     FOUNDATION,
@@ -57,6 +54,9 @@ from tests.node.peers import (
     tell,
     vote,
 )
+from trials.simulation.disk import Crash, SimulatedLogFile
+from trials.simulation.signatures import STAND_IN, seed_of
+from trials.simulation.society import consensus_key
 
 HOSTILE_CASES = 1_500
 

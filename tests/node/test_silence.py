@@ -7,7 +7,6 @@ from node import messages
 from node.messages import Blocks, Here
 from node.signer import UNKNOWN_HEIGHT, format_slots
 from node.silence import Silence
-from node.simulation.signatures import seed_of
 from tests.node.peers import (
     FIRST,
     FOURTH,
@@ -21,6 +20,7 @@ from tests.node.peers import (
     tell,
     vote,
 )
+from trials.simulation.signatures import seed_of
 
 EQUAL = {"a": 1, "b": 1, "c": 1, "own": 1}
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from ledger.encoding import note, policy
 from ledger.encoding.note import Note
 from ledger.encoding.policy import Accepted, Policy
-from localnet.bench import Load
 from localnet.signing import Signed
 from tests.cluster.support import Cluster, running_cluster
+from trials.bench.transfers import Load
 
 ENTRIES = 70_000
 """65,536 make a tile of level 2."""

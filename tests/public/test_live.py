@@ -25,12 +25,12 @@ from ledger.entries import ClosingEntry, decode_entry
 from ledger.rules.parties import PARTIES
 from ledger.rules.programmes import PROGRAMMES
 from ledger.rules.vouchers import VOUCHERS, voucher_id
-from localnet.bench import PROGRAMME, firm
 from node.fetch import client_of
 from tests.builders import seed
 from tests.public import build
 from tests.public.fsck import run_fsck
 from tests.public.live import ENTRIES, Live, loaded_network, save
+from trials.bench.transfers import PROGRAMME, firm
 
 pytestmark = [pytest.mark.ci, pytest.mark.cluster]
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from audit.check import CheckFailed, check_export
 from tests.verifier.edits import MERKLE, SIGNATURES, STRUCTURE, Edit, some
 from tests.verifier.ledgers import played
+from trials.replay import CheckFailed, check_export
 from verifier.finding import Finding, Level
 from verifier.verify import verify
 

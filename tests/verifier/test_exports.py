@@ -15,14 +15,14 @@ from ledger.encoding import crypto, merkle
 from ledger.genesis import log_id_of
 from ledger.rules.governance import Action, SetRulesVersion, SetValidator, SwitchEngine
 from ledger.store.memory import MemoryStore
-from localnet.datasets import golden
-from localnet.datasets.world import MASTER, NETWORK
 from localnet.network import node_seed
 from tally.exits import AuditFinding, Exit, NotFound, Unverifiable, UsageError
 from tests import builders
 from tests.builders import Chain
 from tests.decided import DecidedChain
 from tests.verifier.ledgers import Export, Living, pack, played
+from trials.datasets import golden
+from trials.datasets.world import MASTER, NETWORK
 from verifier.finding import Finding, Level
 from verifier.verify import Report, verify
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from localnet.bench_proofs import Proving, proving, run_proofs_bench
-from localnet.datasets.world import NETWORK
 from tests.wallet.mutations import Answer, mutated
+from trials.bench.proofs import Proving, proving, run_proofs_bench
+from trials.datasets.world import NETWORK
 from wallet.client import NodeClient
 from wallet.profile import NodeAddress, Profile
 from wallet.verified import DishonestServer, Verifier

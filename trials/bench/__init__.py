@@ -1,0 +1,1 @@
+"""What this machine does: finality under load, replay, proofs."""
