@@ -9,10 +9,10 @@ from ledger.entries import Entry, TransactionEntry, decode_entry
 from ledger.rules.authority import registered
 from ledger.rules.base import Posting
 from ledger.rules.refusals import TransactionRefused, all_refusals
+from ledger.status import TransactionStatus
 from ledger.store.lmdb_store import Snapshot
 from ledger.store.rows import BlockRow
 from ledger.transactions import MINT_BYTES_MAX, Envelope, Transaction, parse, transaction_id
-from node.port import TransactionStatus
 from tally.plain import Plain, plain
 
 

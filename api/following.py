@@ -8,8 +8,9 @@ from time import monotonic
 from api.documents import Logged, logged_at
 from api.node_view import answer
 from api.reads import head_of
+from ledger.status import Busy, TransactionStatus
 from ledger.store.lmdb_store import LmdbReader
-from node.port import Busy, PortClient, PortClosed, RefusedForNow, TransactionStatus
+from node.port import PortClient, PortClosed, RefusedForNow
 
 WAITERS_MAX = 10_000
 """Requests that may wait for a transaction at once; beyond, they are answered as things stand."""

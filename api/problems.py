@@ -9,7 +9,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from node.port import Busy, PortClosed
+from ledger.status import Busy
+from node.port import PortClosed
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "https://tallystick.example/problems/"

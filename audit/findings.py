@@ -14,8 +14,7 @@ from typing import Any
 import msgspec
 
 from audit.web import NoAnswer, Web
-from node.durable import write_durably
-from node.wal import sync_folder
+from ledger.store.durable import sync_folder, write_durably
 from tally.exits import TallyError
 from tally.output import to_json
 

@@ -6,14 +6,13 @@ from audit.sources import Commit
 from audit.structure import LoggedBlock
 from audit.verdicts import Incomplete, Tampered
 from consensus.certificate import Verify
+from engines.families import family_of
+from engines.seam import CommitHead, CommitInvalid, CommitMissing, ProvenCommit
 from ledger.blocks import record_hash
-from ledger.encoding import codec, merkle
+from ledger.encoding import merkle
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.codec import NotCanonical
 from ledger.rules.governance import ValidatorSchedule
-from node import messages
-from node.commits import CommitChain, CommitHead, CommitInvalid, CommitMissing
-from node.messages import Body, StoredCommit, decode_commit
 
 
 class LogLinks:
@@ -74,6 +73,7 @@ class CommitShapes:
 
     def __init__(self, commits: Iterator[Commit], height: int) -> None:
         self._commits = commits
+        self._family = family_of("")
         self.height = height
 
     def advance_to(self, block: LoggedBlock) -> None:
@@ -94,7 +94,7 @@ class CommitShapes:
         expected = self.height + 1
         reason = "" if height == expected else f"found height {height}"
         try:
-            found = decode_commit(data).header.height
+            found = self._family.height_of(data)
             if not reason and found != expected:
                 reason = f"its header says height {found}"
         except NotCanonical as error:
@@ -120,7 +120,7 @@ class CommitLinks:
         schedule: ValidatorSchedule,
         verify: Verify | None,
     ) -> None:
-        self._chain = CommitChain(log_id, commits, self._on_commit, verify)
+        self._chain = family_of("").chain(log_id, commits, self._on_commit, verify=verify)
         if head is not None:
             self._chain.go_on(head, schedule)
         self._block: LoggedBlock | None = None
@@ -153,21 +153,15 @@ class CommitLinks:
         except CommitInvalid as error:
             raise _commit_wrong(error, log_size) from None
 
-    def _on_commit(self, commit: StoredCommit, _: bytes) -> None:
-        """Raise CommitInvalid unless the header is of the body that the log has (N2.3)."""
-        header, block = commit.header, self._block
-        is_logged = block is not None and block.record.height == header.height
-        body = Body(
-            transactions=tuple(entry.signed for entry in block.logged)
-            if block is not None and is_logged
-            else (),
-            faults=commit.faults,
-            previous=commit.previous,
-        )
-        hashes = messages.chunk_hashes(messages.chunks_of(codec.encode(body)))
-        if messages.body_hash(hashes) != header.body_hash:
+    def _on_commit(self, commit: ProvenCommit) -> None:
+        """Raise CommitInvalid unless the commit is of the body that the log has (N2.3)."""
+        block = self._block
+        envelopes: tuple[bytes, ...] = ()
+        if block is not None and block.record.height == commit.height:
+            envelopes = tuple(entry.signed for entry in block.logged)
+        if not commit.carries(envelopes):
             raise CommitInvalid(
-                height=header.height,
+                height=commit.height,
                 reason="the log has another body",
                 field="commit.header.body_hash",
             )

@@ -23,7 +23,7 @@ from ledger.encoding.note import NOTE_BYTES_MAX, Note
 from ledger.encoding.policy import POLICY_BYTES_MAX, Accepted, Policy
 from ledger.encoding.text import MalformedText
 from ledger.encoding.tiles import HASH_BYTES, TILE_WIDTH, Tile, TileNodes
-from node.durable import write_durably
+from ledger.store.durable import write_durably
 from tally.exits import TallyError
 from wallet.sentences import moment
 from wallet.verified import HEAD_AGE_MAX_S, following

@@ -11,6 +11,8 @@ from typing import assert_never
 from consensus import rounds
 from consensus.certificate import Certificate
 from consensus.effects import (
+    BroadcastProposal,
+    BroadcastVote,
     BuildProposal,
     Decide,
     Effect,
@@ -196,7 +198,17 @@ class Driver:
         if not changed:
             return ()
         self._settle(effects)
-        return (Log(input=input), *effects)
+        return (Log(input=input), *self._own_words(input), *effects)
+
+    def _own_words(self, input: Input) -> tuple[Effect, ...]:
+        """Return what sends the own message that an input brought: it is on the log by now."""
+        own_key = self._state.own_key
+        match input:
+            case ProposalReceived(proposal=proposal) if proposal.validator == own_key:
+                return (BroadcastProposal(proposal=proposal),)
+            case VoteReceived(vote=vote) if vote.validator == own_key:
+                return (BroadcastVote(vote=vote),)
+        return ()
 
     def _receive_proposal(self, received: ProposalReceived, effects: list[Effect]) -> bool:
         proposal, state = received.proposal, self._state

@@ -15,8 +15,8 @@ from consensus.messages import BlockId, OptionalBlockId, Proposal, Vote, VoteKin
 class Log:
     """Append the input to the write-ahead log.
 
-    Always first in its tuple. It must be durable before any SignVote, BuildProposal, Repropose or
-    Decide that follows is performed, in this tuple or a later one.
+    Always first in its tuple. It must be durable before any SignVote, BuildProposal, Repropose,
+    BroadcastProposal or Decide that follows is performed, in this tuple or a later one.
     """
 
     input: Input
@@ -24,20 +24,14 @@ class Log:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildProposal:
-    """Build a block, sign a proposal for it without a valid round, feed it back (L18, L19).
-
-    It is broadcast when the Log of its ProposalReceived is durable.
-    """
+    """Build a block, sign a proposal for it without a valid round, feed it back (L18, L19)."""
 
     round: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repropose:
-    """Sign a proposal for a known block with this valid round, feed it back (L16, L19).
-
-    It is broadcast when the Log of its ProposalReceived is durable.
-    """
+    """Sign a proposal for a known block with this valid round, feed it back (L16, L19)."""
 
     round: int
     block_id: BlockId
@@ -46,11 +40,25 @@ class Repropose:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignVote:
-    """Sign this vote, broadcast it, and feed it back as VoteReceived."""
+    """Sign this vote and feed it back as VoteReceived, now or when the signer has answered."""
 
     kind: VoteKind
     round: int
     block_id: OptionalBlockId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BroadcastProposal:
+    """Send an own proposal and its block to all, once the Log before it is durable."""
+
+    proposal: Proposal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BroadcastVote:
+    """Send an own vote to all. That it was signed is durable in the signer's record."""
+
+    vote: Vote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +106,8 @@ Effect = (
     | BuildProposal
     | Repropose
     | SignVote
+    | BroadcastProposal
+    | BroadcastVote
     | ScheduleTimeout
     | Decide
     | StopVoting

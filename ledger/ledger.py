@@ -37,10 +37,10 @@ from ledger.rules.governance import (
     lapses_run,
     validators_at,
 )
-from ledger.rules.parties import PARTIES, Party
+from ledger.rules.parties import PARTIES, VALIDATOR_KEYS, Party
 from ledger.rules.refusals import TransactionRefused
 from ledger.transactions import Transaction, parse
-from ledger.view import Draft, Reads, StateView, must
+from ledger.view import Draft, Reads, StateView, get, must
 
 R = TypeVar("R", bound=Record)
 
@@ -79,7 +79,7 @@ class Storage(Protocol):
     def sequence_of(self, transaction_id: bytes, expires_at: int) -> int | None:
         """Return where an id was logged, or None."""
 
-    def commit(self, execution: Execution, certificate: bytes) -> None:
+    def commit(self, execution: Execution, stored_commit: bytes) -> None:
         """Write everything of a block in one durable transaction."""
 
 
@@ -135,6 +135,11 @@ class Ledger:
     def validators(self, height: int) -> ValidatorSetRecord:
         """Return the set that acts at a height, at most two above the last commit."""
         return validators_at(must(self._storage, VALIDATORS, "all"), height)
+
+    def validator_key_owner(self, key: bytes) -> str | None:
+        """Return whose validator key this is or was, None if nobody's."""
+        owner = get(self._storage, VALIDATOR_KEYS, key.hex())
+        return None if owner is None else owner.party
 
     def load(self, raw: bytes) -> Transaction:
         """Return a decoded envelope, remembered until it commits; raise NotCanonical."""
@@ -319,10 +324,10 @@ class Ledger:
         _bounded(self._executions, EXECUTIONS_MAX)
         self._executions[_execution_key(execution.block)] = execution
 
-    def commit(self, execution: Execution, certificate: bytes) -> Head:
-        """Make a block durable together with its engine's certificate; return the new head."""
+    def commit(self, execution: Execution, stored_commit: bytes) -> Head:
+        """Make a block durable with what its engine stores beside it; return the new head."""
         assert execution.parent == self.last(), "executed on another parent"
-        self._storage.commit(execution, certificate)
+        self._storage.commit(execution, stored_commit)
         self._head = execution.head
         self._parameters = must(self._storage, PARAMETERS, "all")
         self._executions.clear()

@@ -20,6 +20,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from engines.builtin.p2p.link import wall_clock_ms
+from engines.builtin.signer import create_signer
 from ledger import genesis as genesis_module
 from ledger.devkeys import derive
 from ledger.encoding import codec, crypto
@@ -36,8 +38,6 @@ from node.config import (
     config_text,
     load_config,
 )
-from node.p2p.link import wall_clock_ms
-from node.signer import create_signer
 
 HOST = "127.0.0.1"
 PORTS = range(10_000, 32_768)

@@ -8,26 +8,23 @@ import signal
 import sys
 from pathlib import Path
 
+from engines.seam import EngineStopped
 from ledger.execute import RulesUnknown
 from ledger.genesis import GenesisInvalid
 from ledger.store.lmdb_store import StoreDamaged, StoreFull
 from node.build import start_node
 from node.config import ConfigInvalid, load_config
-from node.host import EngineSwitched
-from node.judge import ForkSeen
 from node.lock import FolderInUse, held
 from node.runtime import Node
 from node.scrub import StoreRotten
-from node.signer import SignerDamaged
-from node.wal import WalDamaged
 
 COLLECT_AFTER = 50_000
 """Allocations between two garbage collections: almost nothing here has cycles."""
 SWITCH_INTERVAL_S = 0.001
 """The loop must get its turn soon while the host thread executes a block."""
 EXPECTED = (
-    *(ConfigInvalid, FolderInUse, GenesisInvalid, SignerDamaged, WalDamaged),
-    *(StoreDamaged, StoreFull, StoreRotten, ForkSeen, EngineSwitched, RulesUnknown),
+    *(ConfigInvalid, FolderInUse, GenesisInvalid, EngineStopped),
+    *(StoreDamaged, StoreFull, StoreRotten, RulesUnknown),
 )
 """What a sentence is enough for: it says what to do."""
 _LOGGER = logging.getLogger("node")

@@ -4,17 +4,17 @@ import json
 import logging
 from pathlib import Path
 
+from engines.builtin.kind import Builtin
+from engines.builtin.p2p.link import Limits
+from engines.builtin.signer import UNKNOWN_HEIGHT, Signer, create_signer, open_signer
 from ledger.encoding.codec import NotCanonical
-from ledger.encoding.crypto import public_key
 from ledger.genesis import Genesis, GenesisInvalid, log_id_of, parse_genesis
 from ledger.trust import origin_of
+from node.clock import SystemClock
 from node.config import ConfigInvalid, NodeConfig
 from node.cosigner import Cosigner
 from node.log_keeper import LogKeeper
-from node.p2p.link import Limits, Peer
-from node.p2p.links import Links
 from node.runtime import Node
-from node.signer import UNKNOWN_HEIGHT, Signer, create_signer, open_signer
 
 _LOGGER = logging.getLogger(__name__)
 KEY_NAMES = ("consensus", "log", "cosigner", "link")
@@ -79,20 +79,31 @@ def _further_log_keys(config: NodeConfig) -> list[dict[str, bytes]]:
 
 
 async def start_node(config: NodeConfig) -> Node:
-    """Return a node that runs; raise ConfigInvalid, GenesisInvalid, SignerDamaged or WalDamaged.
+    """Return a node that runs; raise ConfigInvalid, GenesisInvalid or EngineStopped.
 
     The caller holds the folder (``node.lock``). The ledger need not know its party, or its keys,
     yet: until then the node follows (C14).
     """
     data, genesis = load_genesis(config.genesis)
     keys = load_keys(config.keys)
-    signer = load_signer(config, keys["consensus"])
     pairs = [keys, *_further_log_keys(config)]
+    clock = SystemClock()
+    engine = Builtin(
+        named=config,
+        folder=config.folder,
+        listen_host=config.listen_host,
+        listen_port=config.listen_port,
+        limits=Limits(per_address_max=config.links_per_address_max),
+        link_seed=keys["link"],
+        signer=load_signer(config, keys["consensus"]),
+        log_id=log_id_of(data),
+        clock=clock,
+    )
     node = Node(
         config,
         genesis=data,
-        signer=signer,
-        link_key=public_key(keys["link"]),
+        network=genesis.network,
+        kind=engine,
         log_keeper=LogKeeper(
             config,
             cosigner=Cosigner(
@@ -103,19 +114,7 @@ async def start_node(config: NodeConfig) -> Node:
             ),
             log_seeds=tuple(pair["log"] for pair in pairs),
         ),
+        clock=clock,
     )
-
-    def links(running: Node, peers: tuple[Peer, ...]) -> Links:
-        return Links(
-            name=config.party,
-            seed=keys["link"],
-            log_id=log_id_of(data),
-            peers=peers,
-            on_message=running.on_peer_message,
-            on_up=running.on_peer_up,
-            on_down=running.on_peer_down,
-            limits=Limits(per_address_max=config.links_per_address_max),
-        )
-
-    await node.start(links, genesis.network)
+    await node.start()
     return node

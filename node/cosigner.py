@@ -17,8 +17,8 @@ from ledger.encoding.note import NOTE_BYTES_MAX, BadSignature, NotSigned, Signat
 from ledger.encoding.receipt import HASHES_MAX
 from ledger.encoding.text import MalformedText, base64_of, parse_decimal, parse_hash
 from ledger.encoding.tiles import Tile, TileNodes
+from ledger.store.durable import write_durably
 from ledger.trust import cosigner_key
-from node.durable import write_durably
 from node.port import COSIGN_BYTES_MAX
 
 _LOGGER = logging.getLogger(__name__)

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
+from engines.families import commit_bytes_max
 from ledger.entries import ENTRY_BYTES_MAX
 from ledger.state_tree import KEY_BYTES_MAX
-from node.messages import COMMIT_BYTES_MAX
 
 VALUE_BYTES_MAX = 16 * 1024 * 1024
 """Longest version of a record that is taken; real ones have some kilobytes."""
@@ -48,7 +48,7 @@ def read_commits(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         height = file.read(8)
         if not height:
             return
-        yield int.from_bytes(height, "big"), _body(file, file.read(4), COMMIT_BYTES_MAX)
+        yield int.from_bytes(height, "big"), _body(file, file.read(4), commit_bytes_max())
 
 
 def read_history(file: BinaryIO) -> Iterator[Version]:

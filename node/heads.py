@@ -19,9 +19,9 @@ from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.note import NOTE_BYTES_MAX, BadSignature, NotSigned, Signature, VerifierKey
 from ledger.encoding.policy import quorum_of
 from ledger.encoding.text import MalformedText, parse_decimal
+from ledger.status import Busy
+from ledger.store.durable import write_durably
 from node.cosigner import Request
-from node.durable import write_durably
-from node.port import Busy
 
 ANSWER_S = 10.0
 """A cosigner that has not answered after this is asked again later."""

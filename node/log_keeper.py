@@ -81,6 +81,8 @@ class LogKeeper:
         """Whether the others say so: readers go by a cosignature's time, so none is made."""
         self._sure_at: int | None = None
         """The height that was being decided when it was known where this node had been."""
+        self._known_set = 0
+        """From which height those act whom the loop knows as cosigners."""
         self._ledger: Ledger
         self._tree: StoredTree
 
@@ -97,6 +99,7 @@ class LogKeeper:
         """Tell the loop who may cosign, after the configuration or the validators changed."""
         self._config = config
         validators = self._validators()
+        self._known_set = validators.from_height
         targets = self._targets(validators)
         urls = tuple(peer.url for peer in config.peers if peer.url)
         publishes = any(one.party == config.party for one in validators.validators)
@@ -105,6 +108,8 @@ class LogKeeper:
     def committed(self, execution: Execution, *, knows_where_it_was: bool) -> None:
         """Publish a head if the block has one (Y10.3)."""
         head = execution.head
+        if self._validators().from_height != self._known_set:
+            self.look_around(self._config)
         self._end_silence_if_sure(knows_where_it_was)
         if execution.record is not None and execution.record.state_root:
             root = Frontier(head.log_size, head.log_peaks).root()

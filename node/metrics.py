@@ -36,6 +36,11 @@ class Metrics:
             ["peer"],
             registry=self.registry,
         )
+        self.failed_jobs = Counter(
+            "tallystick_failed_jobs",
+            "Jobs that broke off by a mistake of ours; the node's log tells of each",
+            registry=self.registry,
+        )
         self.finality = Histogram(
             "tallystick_finality_seconds",
             "From the first knowledge of work to the durable commit",

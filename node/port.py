@@ -11,9 +11,11 @@ from typing import Annotated, Literal, Protocol
 
 from msgspec import Meta
 
+from engines.seam import SeenCommit
 from ledger.encoding import codec
-from ledger.encoding.codec import Hash, Natural, NotCanonical, PublicKey, Record
+from ledger.encoding.codec import Hash, Natural, NotCanonical, Record
 from ledger.encoding.note import NOTE_BYTES_MAX
+from ledger.status import Busy, TransactionStatus
 from ledger.transactions import MINT_BYTES_MAX
 
 FRAME_BYTES_MAX = 256 * 1024
@@ -24,29 +26,6 @@ REQUESTS_MAX = 1_024
 EVENTS_MAX = 1_024
 """Commit events that may wait for a slow watcher before its connection is closed."""
 
-StatusWord = Literal[
-    "pending", "refused_for_now", "refused", "final", "expired", "inadmissible", "unknown"
-]
-
-
-class TransactionStatus(Record, frozen=True):
-    """What a node knows of a transaction (spec X5)."""
-
-    id: Hash
-    status: StatusWord
-    """``inadmissible`` was never taken in; ``unknown`` was never seen."""
-    code: str
-    """``ok``, a refusal's code, or why it is inadmissible."""
-    number: Natural
-    """0, or the refusal's number; 0 too for what is inadmissible."""
-    sentence: str
-    values: tuple[tuple[str, int | str], ...]
-    """The refusal's typed values by name."""
-    expires_at: Natural
-    sequence: Annotated[tuple[Natural, ...], Meta(max_length=1)]
-    """Log position, once logged."""
-    height: Annotated[tuple[Natural, ...], Meta(max_length=1)]
-
 
 class PeerStatus(Record, frozen=True):
     """A peer as this node sees it."""
@@ -54,18 +33,6 @@ class PeerStatus(Record, frozen=True):
     name: str
     up: bool
     round_trip_us: Natural
-
-
-class SeenCommit(Record, frozen=True):
-    """One of the last blocks: when, how long it took, and who signed."""
-
-    height: Natural
-    time_ms: Natural
-    round: Natural
-    transactions: Natural
-    finality_us: Natural
-    """From the first knowledge of work to the durable commit, on this node."""
-    signers: tuple[PublicKey, ...]
 
 
 class NodeStatus(Record, frozen=True):
@@ -202,10 +169,10 @@ class TextAnswer(Record, frozen=True, tag="text"):
 
 
 class Failure(Record, frozen=True, tag="failure"):
-    """The request was not understood, or the node is too busy to take it."""
+    """The request was not understood, the node is too busy to take it, or it broke off."""
 
     id: Natural
-    code: Literal["malformed", "busy"]
+    code: Literal["malformed", "busy", "failed"]
     sentence: str
 
 
@@ -236,12 +203,19 @@ class PortHandler(Protocol):
         """Answer a request to cosign with a status of HTTP and its text; raise Busy."""
 
 
-class Busy(Exception):
-    """The node has no room for a request now; try again."""
+class JobFailed(Exception):
+    """A question broke off in the node: a mistake of ours, which its log tells of."""
 
 
 class PortClosed(ConnectionError):
     """The node cannot be reached through its port."""
+
+
+_FAILURES: dict[str, type[Exception]] = {
+    "malformed": NotCanonical,
+    "busy": Busy,
+    "failed": JobFailed,
+}
 
 
 async def read_frame(reader: asyncio.StreamReader) -> bytes:
@@ -324,6 +298,8 @@ class PortServer:
             answer = Failure(id=request.id, code="malformed", sentence=str(error))
         except Busy as error:
             answer = Failure(id=request.id, code="busy", sentence=str(error))
+        except JobFailed as error:
+            answer = Failure(id=request.id, code="failed", sentence=str(error))
         finally:
             slots.release()
         if not writer.is_closing():
@@ -447,11 +423,7 @@ class PortClient:
         finally:
             self._waiting.pop(number, None)
         if isinstance(answer, Failure):
-            raise (
-                NotCanonical(answer.sentence)
-                if answer.code == "malformed"
-                else Busy(answer.sentence)
-            )
+            raise _FAILURES[answer.code](answer.sentence)
         return answer
 
     async def _connected(self) -> asyncio.StreamWriter:

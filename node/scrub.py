@@ -9,10 +9,11 @@ from collections.abc import Generator
 
 import msgspec
 
-from consensus.messages import VoteKind, vote_sign_bytes
+from engines.families import family_of
+from engines.seam import CommitInvalid
 from ledger import state_tree
 from ledger.blocks import BlockRecord, record_hash
-from ledger.encoding import codec, crypto, merkle, tiles
+from ledger.encoding import codec, merkle, tiles
 from ledger.encoding.codec import UINT64_MAX, NotCanonical
 from ledger.encoding.tiles import HASH_BYTES, TILE_HEIGHT, TILE_WIDTH
 from ledger.entries import ClosingEntry, GenesisEntry, TransactionEntry, decode_entry
@@ -21,8 +22,6 @@ from ledger.store.lmdb_store import DAMAGES, Snapshot
 from ledger.store.rows import BlockRow, due_row, party_rows
 from ledger.tables import table_of
 from ledger.transactions import parse
-from node import messages
-from node.decided import decided_block
 
 ROWS_A_STEP = 64
 """Rows read in one step: some milliseconds."""
@@ -278,7 +277,7 @@ def _root_after(look: Snapshot, log_size: int) -> bytes:
 
 def _blocks() -> Walk:
     """Read row and commit of every height: headers in a chain, with bodies and signatures."""
-    height, parent = 0, messages.NO_BLOCK
+    height, parent = 0, b""
     before: BlockRow | None = None
     look = yield
     while True:
@@ -288,7 +287,10 @@ def _blocks() -> Walk:
         while rows_left > 0 and height <= head.height:
             before = _check_row(look, height, before)
             if height:
-                parent = _check_commit(look, before, parent)
+                try:
+                    parent = family_of("").verify_stored(look, before, parent)
+                except CommitInvalid as error:
+                    raise StoreRotten(str(error)) from None
             height += 1
             # A commit costs about as much as eight rows: its signatures are verified.
             rows_left -= 8 + before.log_size - before.first_sequence
@@ -325,27 +327,3 @@ def _check_row(look: Snapshot, height: int, before: BlockRow | None) -> BlockRow
             raise StoreRotten(f"{name} does not end with a record")
     _require(found == (height, row.time_ms, row.app_hash), name)
     return row
-
-
-def _check_commit(look: Snapshot, row: BlockRow, parent: bytes) -> bytes:
-    """Return the id of a block whose commit and body hold."""
-    height = row.height
-    name = f"the commit of height {height}"
-    block = decided_block(look, height)
-    _require(block is not None, f"{name} is missing")
-    assert block is not None
-    header, certificate = block.header, block.certificate
-    block_id = messages.block_id(header)
-    found = (header.height, header.parent, header.record_hash, header.time_ms)
-    _require(found == (height, parent, row.app_hash, row.time_ms), f"{name} is of another block")
-    hashes = messages.chunk_hashes(messages.chunks_of(block.body))
-    _require(messages.body_hash(hashes) == header.body_hash, f"the body of height {height}")
-    _require(
-        (certificate.height, certificate.block_id) == (height, block_id), f"{name} proves another"
-    )
-    message = vote_sign_bytes(
-        header.log_id, header.epoch, VoteKind.PRECOMMIT, height, certificate.round, (block_id,)
-    )
-    for key, signature in certificate.signatures:
-        _require(crypto.verify(key, message, signature), f"{name} has a bad signature")
-    return block_id

@@ -15,24 +15,23 @@ from typing import TypeVar
 
 import msgspec
 
+from engines.families import family_of
+from engines.seam import CommitInvalid, ProvenCommit
 from ledger.audit import BLOCK_ENTRIES_MAX
 from ledger.blocks import BlockRecord, StateRoot, record_hash
-from ledger.encoding import codec, merkle
+from ledger.encoding import codec, crypto, merkle
 from ledger.encoding.codec import NotCanonical, Record
 from ledger.encoding.crypto import sha256
 from ledger.entries import ClosingEntry, GenesisEntry, TransactionEntry, decode_entry
 from ledger.execute import Head, stored_value
 from ledger.genesis import genesis_changes, log_id_of, parse_genesis
 from ledger.rules.governance import VALIDATORS, ValidatorSchedule
+from ledger.store.durable import sync_folder
 from ledger.store.restore import StoreDraft
 from ledger.store.rows import BlockRow
 from ledger.tables import table_of
 from ledger.transactions import parse
-from node import messages
-from node.commits import CommitChain, CommitInvalid
 from node.exports import FileDamaged, Version, read_commits, read_entries, read_history
-from node.messages import Body, StoredCommit
-from node.wal import sync_folder
 
 LOG, COMMITS, HISTORY = "entries.bin", "commits.bin", "history.bin"
 INDEX = "index.sqlite"
@@ -258,7 +257,12 @@ class _Making:
         unrooted: tuple[int, ...] = (0,)
         self._check_trust(0, self._log_id)
         with (self._folder / COMMITS).open("rb") as file:
-            chain = CommitChain(self._log_id, self._commits(read_commits(file)), self._on_commit)
+            chain = family_of("").chain(
+                self._log_id,
+                self._commits(read_commits(file)),
+                self._on_commit,
+                verify=crypto.verify,
+            )
             try:
                 for first, end in self._index.blocks():
                     record, self._envelopes = self._block_of(first, end)
@@ -301,25 +305,18 @@ class _Making:
                 return
             yield height, data
 
-    def _on_commit(self, commit: StoredCommit, data: bytes) -> None:
+    def _on_commit(self, commit: ProvenCommit) -> None:
         """Take a commit whose signatures hold; its block must be the one in the log."""
-        header = commit.header
         height, first, end = self._block
-        is_logged = header.height == height
-        body = Body(
-            transactions=self._envelopes if is_logged else (),
-            faults=commit.faults,
-            previous=commit.previous,
-        )
-        hashes = messages.chunk_hashes(messages.chunks_of(codec.encode(body)))
-        is_body = messages.body_hash(hashes) == header.body_hash
-        _require(is_body, f"commit at height {header.height}: the body is not what it certifies")
+        is_logged = commit.height == height
+        is_body = commit.carries(self._envelopes if is_logged else ())
+        _require(is_body, f"commit at height {commit.height}: the body is not what it certifies")
         # A height without a record lies between two blocks of the log, or after the last.
-        before = first if header.height < height else end
+        before = first if commit.height < height else end
         logs = (first, end) if is_logged else (before, before)
-        self._add_block_row(header.height, header.time_ms, header.record_hash, logs)
-        self._draft.add_commit(header.height, data)
-        self._check_trust(header.height, header.record_hash)
+        self._add_block_row(commit.height, commit.time_ms, commit.record_hash, logs)
+        self._draft.add_commit(commit.height, commit.stored)
+        self._check_trust(commit.height, commit.record_hash)
 
     def _add_block_row(
         self, height: int, time_ms: int, app_hash: bytes, logs: tuple[int, int]

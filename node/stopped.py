@@ -6,10 +6,7 @@ its operator takes it away.
 
 from pathlib import Path
 
-from consensus.forks import Conflict
-from ledger.encoding import codec
-from node.durable import write_durably
-from node.wal import sync_folder
+from ledger.store.durable import sync_folder, write_durably
 
 REASON_BYTES_MAX = 4 * 1024
 
@@ -37,8 +34,7 @@ def forget_stop(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def keep_fork(path: Path, found: Conflict) -> None:
-    """Keep both certificates of a fork, durably: ``[certificate, certificate]``; the first stay."""
-    if path.exists():
-        return
-    write_durably(path, codec.encode((found.one, found.other)))
+def keep_proof(path: Path, proof: bytes) -> None:
+    """Keep what shows a broken promise beside the reason, durably; the first one stays."""
+    if not path.exists():
+        write_durably(path, proof)

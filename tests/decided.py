@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 from consensus.certificate import Certificate
 from consensus.messages import ValidatorKey, VoteKind, vote_sign_bytes
+from engines.builtin import messages
+from engines.builtin.messages import ENGINE_EPOCH, NO_BLOCK, Body, Header, StoredCommit
 from ledger.blocks import BlockInput
 from ledger.encoding import codec, crypto
 from ledger.execute import Execution
-from node import messages
-from node.messages import ENGINE_EPOCH, NO_BLOCK, Body, Header, StoredCommit
 from tests.builders import LOG_ID, NOON_MS, Chain, key, seed
 
 VOTERS = ("shanghai", "guiyang", "guian-hub", "chengdu-aicc")

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audit import files
+from engines.families import family_of
+from engines.seam import CommitInvalid
 from ledger import entries
 from ledger.audit import BLOCK_ENTRIES_MAX, AuditFinding, compare
 from ledger.blocks import BlockInput, BlockRecord, BlockRefused
@@ -24,7 +26,6 @@ from ledger.rules.governance import VALIDATORS, ValidatorSetRecord
 from ledger.rules.programmes import TOTALS, Programme, Totals
 from ledger.store.lmdb_store import LmdbStore
 from ledger.view import get, must
-from node.commits import CommitChain, CommitInvalid
 
 VerifyCommit = Callable[[BlockRecord, ValidatorSetRecord], None]
 """Raises whatever it likes if the block was not decided by the validators of its height."""
@@ -189,7 +190,7 @@ def check_export(genesis: bytes, folder: Path) -> dict[str, object]:
 
     Nothing is believed but ``genesis``, whose hash the caller compared with the log id.
     """
-    chain = CommitChain(log_id_of(genesis), files.read_commits(folder))
+    chain = family_of("").chain(log_id_of(genesis), files.read_commits(folder), verify=verify)
     try:
         with tempfile.TemporaryDirectory(prefix="tallystick-replay-") as scratch:
             store = LmdbStore(Path(scratch), durable=False)

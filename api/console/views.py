@@ -9,6 +9,7 @@ from api.console.deeds import Deed, deed_of
 from api.documents import code_of
 from api.node_view import QUORUM_AGE_MAX_MS
 from api.reads import SCAN_MAX, budgets_of, head_of, log_before, single
+from engines.seam import SeenCommit
 from ledger.encoding import codec
 from ledger.entries import TransactionEntry
 from ledger.execute import Head
@@ -16,7 +17,7 @@ from ledger.rules.governance import VALIDATORS, validators_at
 from ledger.rules.programmes import PROGRAMMES, TERMS, TOTALS, Programme
 from ledger.store.lmdb_store import Snapshot
 from ledger.transactions import parse
-from node.port import NodeStatus, SeenCommit
+from node.port import NodeStatus
 
 TRANSACTIONS_SHOWN = 20
 COMMITS_SHOWN = 24

@@ -89,7 +89,7 @@ async def commit(request: Request, height: schemas.HeightPath) -> Response:
     """Return what the engine stored with a block: the certificate that makes it final."""
     with services_of(request).reader.begin() as snapshot:
         row = _block(snapshot, height)
-        certificate = snapshot.certificate(height)
+        certificate = snapshot.stored_commit(height)
         if certificate is None:
             raise Problem("not_found", f"block {height} needs no commit", height=height)
         item = {

@@ -7,7 +7,8 @@ from api import schemas
 from api.node_view import QUORUM_AGE_MAX_MS, answer
 from api.problems import Problem
 from api.services import Services, json, services_of
-from node.port import Busy, PortClosed
+from ledger.status import Busy
+from node.port import PortClosed
 
 router = APIRouter(tags=["health"], responses=schemas.PROBLEM)
 

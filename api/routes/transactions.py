@@ -12,8 +12,8 @@ from api.reads import SCAN_MAX, anchored, head_of, log_before
 from api.services import Services, json, services_of
 from ledger.encoding.codec import NotCanonical
 from ledger.entries import TransactionEntry
+from ledger.status import TransactionStatus
 from ledger.transactions import Transaction, parse
-from node.port import TransactionStatus
 from tally.plain import Plain
 
 BODY_BYTES_MAX = 64 * 1024

@@ -19,6 +19,7 @@ from ledger.encoding import codec, merkle, tiles
 from ledger.encoding.codec import UINT64_MAX, Record
 from ledger.encoding.tiles import HASH_BYTES, TILE_WIDTH, Bundle, Tile
 from ledger.execute import Execution, Head, Write
+from ledger.store.durable import sync_folder
 from ledger.store.rows import BlockRow, HeadRow, due_row, id_key, party_rows
 from ledger.store.tree import TreeBesideStore
 from ledger.tables import table_of
@@ -53,15 +54,6 @@ class StoreDamaged(Exception):
 
 class StoreFull(Exception):
     """The store has no room for the block."""
-
-
-def _sync_folder(path: Path) -> None:
-    """Make the names in a folder durable: LMDB syncs what it writes, not what it is called."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _page_key(prefix: bytes) -> bytes:
@@ -237,7 +229,7 @@ class Snapshot:
         decoded: BlockRow = codec.decode_stored(BlockRow, row)
         return decoded
 
-    def certificate(self, height: int) -> bytes | None:
+    def stored_commit(self, height: int) -> bytes | None:
         """Return what the engine stored with a block: opaque here."""
         return self._get("commits", _u64(height))
 
@@ -297,7 +289,7 @@ class LmdbStore:
             ) from None
         if is_new and durable:
             for folder in (path, path.parent):
-                _sync_folder(folder)
+                sync_folder(folder)
         self._thread = threading.get_ident()
         self._process = os.getpid()
         self._reading = self._environment.begin()
@@ -364,9 +356,9 @@ class LmdbStore:
         """Return where a block lies in the log."""
         return self.snapshot.block_row(height)
 
-    def certificate(self, height: int) -> bytes | None:
+    def stored_commit(self, height: int) -> bytes | None:
         """Return what the engine stored with a block."""
-        return self.snapshot.certificate(height)
+        return self.snapshot.stored_commit(height)
 
     def entries(self, first: int, last: int) -> tuple[bytes, ...]:
         """Return log entries first … last − 1."""
@@ -382,7 +374,7 @@ class LmdbStore:
             self._put_records(transaction, writes)
             self._put_head(transaction, head, first_sequence=0)
 
-    def commit(self, execution: Execution, certificate: bytes) -> None:
+    def commit(self, execution: Execution, stored_commit: bytes) -> None:
         """Write a block in one durable transaction; raise StoreFull if there is no room."""
         first = execution.parent.log_size
         try:
@@ -396,7 +388,7 @@ class LmdbStore:
                 for result in execution.results:
                     key = id_key(result.id, result.expires_at)
                     self._put(transaction, "ids", key, _u64(result.sequence))
-                self._put(transaction, "commits", _u64(execution.head.height), certificate)
+                self._put(transaction, "commits", _u64(execution.head.height), stored_commit)
                 self._put_head(transaction, execution.head, first_sequence=first)
                 if execution.record is not None and execution.record.state_root:
                     self._put_pages(transaction)

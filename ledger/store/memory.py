@@ -25,7 +25,7 @@ class MemoryStore:
         self.history: dict[tuple[bytes, int], bytes] = {}
         self.log: list[bytes] = []
         self.blocks: dict[int, BlockRow] = {}
-        self.certificates: dict[int, bytes] = {}
+        self.commits: dict[int, bytes] = {}
         self._ids: dict[bytes, int] = {}
         self.tree = TreeBesideStore(_NoPages(), self.state.items)
         """Keeps all its pages as changed ones: here nothing is more durable than anything else."""
@@ -77,7 +77,7 @@ class MemoryStore:
         """Return where an id was logged."""
         return self._ids.get(transaction_id)
 
-    def commit(self, execution: Execution, certificate: bytes) -> None:
+    def commit(self, execution: Execution, stored_commit: bytes) -> None:
         """Write a block."""
         assert execution.parent == self._head
         self._write(execution.writes)
@@ -93,16 +93,16 @@ class MemoryStore:
             first_sequence=first,
             log_size=len(self.log),
         )
-        self.certificates[head.height] = certificate
+        self.commits[head.height] = stored_commit
         self._head = head
 
     def block_row(self, height: int) -> BlockRow | None:
         """Return where a block lies."""
         return self.blocks.get(height)
 
-    def certificate(self, height: int) -> bytes | None:
+    def stored_commit(self, height: int) -> bytes | None:
         """Return what the engine stored with a block."""
-        return self.certificates.get(height)
+        return self.commits.get(height)
 
     def entries(self, first: int, last: int) -> tuple[bytes, ...]:
         """Return log entries first … last − 1."""

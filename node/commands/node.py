@@ -13,8 +13,10 @@ from pathlib import Path
 
 import click
 
+from engines.builtin.signer import create_signer
 from ledger.encoding import crypto
 from ledger.genesis import log_id_of
+from ledger.store.durable import sync_folder
 from ledger.store.lmdb_store import StoreFull
 from node.build import KEY_NAMES, LOG_KEY_NAMES, load_genesis, load_keys, validators_of
 from node.config import (
@@ -31,10 +33,8 @@ from node.config import (
 from node.lock import FolderInUse, held
 from node.port import NodeStatus, PortClient, PortClosed
 from node.scrub import STORE_DAMAGED
-from node.signer import create_signer
 from node.snapshot import SnapshotRefused, TrustPoint
 from node.stopped import forget_stop, read_stop
-from node.wal import sync_folder
 from tally.exits import AuditFinding, KeyTrouble, NotFound, Unreachable, UsageError
 from tally.output import confirm, emit, say
 

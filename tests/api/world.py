@@ -11,14 +11,15 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.services import Limits
+from engines.seam import SeenCommit
 from ledger.encoding.codec import NotCanonical
 from ledger.execute import Execution, Inadmissible
 from ledger.ledger import Ledger
 from ledger.rules.refusals import TransactionRefused
+from ledger.status import Busy, TransactionStatus
 from ledger.store.lmdb_store import LmdbReader, LmdbStore
 from ledger.transactions import parse
 from node.port import (
-    Busy,
     Committed,
     Effect,
     NodeStatus,
@@ -27,8 +28,6 @@ from node.port import (
     PortClosed,
     PortServer,
     RefusedForNow,
-    SeenCommit,
-    TransactionStatus,
 )
 from tests import builders
 from tests.builders import Chain

@@ -10,6 +10,8 @@ import pytest
 
 from audit import files
 from consensus.certificate import Certificate
+from engines.builtin import messages
+from engines.builtin.messages import NO_BLOCK, Body, Header, StoredCommit, decode_commit
 from ledger.blocks import BlockRecord, StateRoot, record_hash
 from ledger.encoding import codec, merkle
 from ledger.entries import (
@@ -19,9 +21,7 @@ from ledger.entries import (
     decode_entry,
     encode_entry,
 )
-from node import messages
 from node.exports import read_commits, read_entries, read_history
-from node.messages import NO_BLOCK, Body, Header, StoredCommit, decode_commit
 from node.snapshot import COMMITS, HISTORY, LOG
 from tests import builders, decided
 from tests.node.test_fetch import Mirror, framed, rows_in

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
+from engines.builtin.p2p.frames import Channel
+from engines.builtin.p2p.links import Links
 from node.__main__ import main
-from node.p2p.frames import Channel
-from node.p2p.links import Links
 
 JUNK, ORDER, OFFERED = Path("junk"), Path("flood"), Path("offered")
 BURST_S = 0.02

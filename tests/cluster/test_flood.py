@@ -23,12 +23,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from engines.builtin import messages
+from engines.builtin.p2p.frames import Assembler, Channel, FrameDecoder, encode_frame
+from engines.builtin.p2p.identity import client_context
+from engines.builtin.p2p.link import VERSION, Hello, Limits, Ping, Pong, Welcome
 from ledger.encoding import codec, crypto
 from localnet.network import HOST, node_seed
-from node import messages
-from node.p2p.frames import Assembler, Channel, FrameDecoder, encode_frame
-from node.p2p.identity import client_context
-from node.p2p.link import VERSION, Hello, Limits, Ping, Pong, Welcome
 from tests.cluster.flooding import BURST_S, JUNK, OFFERED, ORDER, Order
 from tests.cluster.support import FACE_FEN, Cluster, running_cluster
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from engines.builtin.p2p.frames import FRAME_BYTES_MAX, Channel, encode_frame
+from engines.builtin.p2p.identity import client_context
 from ledger.encoding import codec, crypto
 from ledger.rules.vouchers import Transfer, voucher_id
 from ledger.transactions import Body, seal, signing_bytes
 from localnet.network import HOST, node_seed, officer_seed
-from node.p2p.frames import FRAME_BYTES_MAX, Channel, encode_frame
-from node.p2p.identity import client_context
 from tests.cluster.support import PROGRAMME, Cluster, firm, running_cluster
 
 pytestmark = pytest.mark.cluster

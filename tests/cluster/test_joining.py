@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from engines.builtin.messages import decode_commit
 from ledger.encoding import crypto
 from ledger.rules.governance import (
     Action,
@@ -30,7 +31,6 @@ from ledger.store.lmdb_store import LmdbReader
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans, validators_for
 from localnet.network import ROOT, LocalNetwork, Plan, free_ports, make_member
 from node.build import load_keys
-from node.messages import decode_commit
 from tests.cluster.support import PATIENCE_S, Cluster
 
 pytestmark = pytest.mark.cluster
@@ -165,7 +165,7 @@ class Consortium(Cluster):
         """Return whose precommits decided a height."""
         reader = LmdbReader(self.network.folder / "shanghai" / "store")
         with reader.begin() as look:
-            commit = look.certificate(height)
+            commit = look.stored_commit(height)
         reader.close()
         assert commit is not None
         return tuple(key for key, _ in decode_commit(commit).certificate.signatures)

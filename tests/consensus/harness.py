@@ -18,6 +18,8 @@ from functools import partial
 from consensus.certificate import Certificate
 from consensus.driver import Driver
 from consensus.effects import (
+    BroadcastProposal,
+    BroadcastVote,
     BuildProposal,
     Decide,
     Effect,
@@ -185,9 +187,6 @@ class Node:
                 self.unsynced.append((effect.input, effects))
             else:
                 self.perform(effect)
-        if isinstance(input, ProposalReceived) and input.proposal.validator == self.key and effects:
-            self.sync()
-            self.network.broadcast(self, input.proposal)
 
     def sync(self) -> None:
         self.durable += self.unsynced
@@ -198,6 +197,11 @@ class Node:
             case SignVote():
                 self.sync()
                 self.sign(effect)
+            case BroadcastVote(vote=vote):
+                self.network.broadcast(self, vote)
+            case BroadcastProposal(proposal=proposal):
+                self.sync()
+                self.network.broadcast(self, proposal)
             case BuildProposal(round=round):
                 self.sync()
                 self.propose(self.network.new_block(), round, ())
@@ -222,7 +226,6 @@ class Node:
             self.key, effect.kind, self.network.height, effect.round, effect.block_id
         )
         self.network.check_vote(self, vote)
-        self.network.broadcast(self, vote)
         self.inbox.append(VoteReceived(vote=vote))
 
     def propose(self, block_id: BlockId, round: int, valid_round: tuple[int, ...]) -> None:
@@ -294,6 +297,10 @@ class Node:
                 case BuildProposal(round=round) | Repropose(round=round):
                     if round == self.driver.round and self.driver.proposal_for(round) is None:
                         self.perform(effect)
+                case BroadcastVote(vote=sent) if sent.round == self.driver.round:
+                    self.perform(effect)
+                case BroadcastProposal(proposal=sent) if sent.round == self.driver.round:
+                    self.perform(effect)
                 case Decide():
                     self.perform(effect)
                 case _:

@@ -18,6 +18,8 @@ import pytest
 from consensus import rounds, votebook
 from consensus.driver import Driver
 from consensus.effects import (
+    BroadcastProposal,
+    BroadcastVote,
     BuildProposal,
     Decide,
     Effect,
@@ -133,6 +135,10 @@ def line_of(effect: Effect, logged: str) -> str:
             return f"repropose {round} {value_name((block_id,))} vr={valid_round}"
         case SignVote(kind=kind, round=round, block_id=value):
             return f"{kind} {round} {value_name(value)}"
+        case BroadcastProposal(proposal=proposal):
+            return f"send proposal {proposal.round} {value_name((proposal.block_id,))}"
+        case BroadcastVote(vote=vote):
+            return f"send {vote.kind} {vote.round} {value_name(vote.block_id)}"
         case ScheduleTimeout(kind=kind, round=round, after_ms=after_ms):
             return f"timer {kind} {round} {after_ms}"
         case Decide(round=round, block_id=block_id, certificate=certificate):

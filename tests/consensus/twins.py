@@ -29,6 +29,8 @@ from typing import Any
 from consensus.certificate import Certificate
 from consensus.driver import Driver
 from consensus.effects import (
+    BroadcastProposal,
+    BroadcastVote,
     BuildProposal,
     Decide,
     Effect,
@@ -204,6 +206,8 @@ class Member:
     """Started and not yet run out."""
     said: dict[tuple[int, VoteKind], OptionalBlockId] = field(default_factory=dict)
     certificate: Certificate | None = None
+    unsent: list[Input] = field(default_factory=list)
+    """What it signed and has not logged yet."""
 
 
 class World:
@@ -377,6 +381,8 @@ class World:
         match effect:
             case SignVote():
                 self.sign(member, effect)
+            case BroadcastVote() | BroadcastProposal():
+                self.send_own(member, effect)
             case BuildProposal(round=round):
                 self.propose(member, round, block_of(member.index, round), ())
             case Repropose(round=round, block_id=block_id, valid_round=valid_round):
@@ -397,16 +403,28 @@ class World:
         member.durable = len(member.log)
         self._check_vote(member, wanted)
         vote = vote_of(member.key, wanted.kind, wanted.round, wanted.block_id)
-        self.send(member, vote)
+        member.unsent.append(vote)
         self.queue.appendleft((member, vote))
 
     def propose(
         self, member: Member, round: int, block_id: BlockId, valid_round: tuple[int, ...]
     ) -> None:
         offer = offer_of(member.key, round, block_id, valid_round)
+        member.unsent.append(offer)
         self.feed(member, offer)
-        member.durable = len(member.log)
-        self.send(member, offer)
+
+    def send_own(self, member: Member, wanted: BroadcastVote | BroadcastProposal) -> None:
+        """Send what this member signed; what its twin signed, the twin sends."""
+        said: Input
+        match wanted:
+            case BroadcastVote(vote=vote):
+                said = Voted(vote=vote)
+            case BroadcastProposal(proposal=proposal):
+                member.durable = len(member.log)
+                said = ProposalReceived(proposal=proposal, valid=True, timely=True)
+        if said in member.unsent:
+            member.unsent.remove(said)
+            self.send(member, said)
 
     def crash(self, member: Member, lost: int) -> None:
         """Replace a driver by a fresh one fed its log, without the last ``lost`` inputs.

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import lmdb
 
-from node.signer import SignerDamaged
-from node.wal import WalDamaged
+from engines.builtin.signer import SignerDamaged
+from engines.builtin.wal import WalDamaged
 from tests.crash.disk import Operation
 from tests.crash.images import images
 from tests.crash.recording import ROOT

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from engines.builtin.signer import PRECOMMIT, PREVOTE, PROPOSAL, SignRequest, create_signer
+from engines.builtin.wal import open_wal
 from ledger.blocks import BlockInput
 from ledger.ledger import Ledger
 from ledger.store.lmdb_store import LmdbStore
-from node.signer import PRECOMMIT, PREVOTE, PROPOSAL, SignRequest, create_signer
-from node.wal import open_wal
 from tests import builders
 from tests.ledger.acts import random_act, random_step_ms
 

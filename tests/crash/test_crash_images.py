@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from engines.builtin.signer import SLOT_BYTES, SignerDamaged, open_signer
+from engines.builtin.wal import WalDamaged, open_wal
 from ledger.store.lmdb_store import LmdbStore, StoreDamaged
-from node.signer import SLOT_BYTES, SignerDamaged, open_signer
-from node.wal import WalDamaged, open_wal
 from tests.crash.disk import (
     SECTOR_BYTES,
     Disk,

@@ -7,6 +7,8 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
+from engines.builtin.signer import Refused, create_signer, open_signer
+from engines.builtin.wal import open_wal
 from ledger.encoding import codec
 from ledger.encoding.crypto import sign
 from ledger.execute import Execution, Head
@@ -14,8 +16,6 @@ from ledger.ledger import Ledger
 from ledger.store.lmdb_store import LmdbStore, StoreDamaged
 from ledger.store.memory import MemoryStore
 from ledger.store.rows import BlockRow, due_row, id_key, party_rows
-from node.signer import Refused, create_signer, open_signer
-from node.wal import open_wal
 from tests.crash.images import Image, Promises
 from tests.crash.life import BLOCKS, GENESIS, SEED, batches, blocks, certificate, requests, steps
 from tests.reference import tiles as naive
@@ -112,7 +112,7 @@ def tables_of_twin(twin: MemoryStore, genesis: Head, executions: list[Execution]
         "history": {key + b"\0" + _u64(number): v for (key, number), v in twin.history.items()},
         "log": {_u64(number): entry for number, entry in enumerate(twin.log)},
         "blocks": {_u64(at): codec.encode(row) for at, row in {0: first, **twin.blocks}.items()},
-        "commits": {_u64(height): found for height, found in twin.certificates.items()},
+        "commits": {_u64(height): found for height, found in twin.commits.items()},
         "ids": {id_key(one.id, one.expires_at): _u64(one.sequence) for one in results},
         "due": dict.fromkeys(due, b""),
         "parties": {row: b"" for key, record in records for row in party_rows(key, record)},

@@ -7,6 +7,7 @@ from typing import TypeVar
 import pytest
 
 from audit.files import COMMITS, ENTRIES
+from engines.builtin.messages import StoredCommit
 from ledger.encoding import codec
 from ledger.encoding.codec import FEN_MAX, NotCanonical, Record
 from ledger.ledger import Ledger
@@ -21,7 +22,6 @@ from ledger.store.lmdb_store import LmdbStore
 from ledger.store.memory import MemoryStore
 from ledger.transactions import parse
 from ledger.view import Draft, must
-from node.messages import StoredCommit
 from tests import builders
 from tests.builders import NOON_MS, Chain, criterion, funded_chain, key
 from tests.decided import DecidedChain

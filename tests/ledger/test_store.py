@@ -57,7 +57,7 @@ def check_same(store: LmdbStore, twin: MemoryStore, blocks: list[Execution]) -> 
     for execution in blocks:
         height = execution.head.height
         assert store.block_row(height) == twin.block_row(height)
-        assert store.certificate(height) == twin.certificate(height)
+        assert store.stored_commit(height) == twin.stored_commit(height)
         for result in execution.results:
             found = store.sequence_of(result.id, result.expires_at)
             assert found == twin.sequence_of(result.id, result.expires_at) == result.sequence
@@ -288,8 +288,8 @@ def test_a_killed_process_leaves_whole_blocks(tmp_path: Path) -> None:
         row = store.block_row(head.height)
         assert row is not None
         assert (row.app_hash, row.log_size) == (head.app_hash, head.log_size)
-        assert store.certificate(head.height) == b"certificate %d" % head.height
-        assert store.certificate(head.height + 1) is None
+        assert store.stored_commit(head.height) == b"certificate %d" % head.height
+        assert store.stored_commit(head.height + 1) is None
         log = store.entries(0, EVER)
         assert len(log) == head.log_size
         again = MemoryStore()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from engines.builtin.signer import SignerDamaged, SignRequest
 from ledger.encoding.crypto import public_key, tagged_hash
 from ledger.genesis import parse_genesis
 from localnet.facts import load_facts, member_plans
@@ -19,7 +20,6 @@ from node.commands.node import group
 from node.config import ConfigInvalid, ObserverConfig, PeerConfig, load_config
 from node.lock import FolderInUse, held
 from node.scrub import StoreRotten
-from node.signer import SignerDamaged, SignRequest
 from node.stopped import forget_stop, read_stop, remember_stop
 from tally.exits import KeyTrouble, NotFound, UsageError
 

@@ -19,6 +19,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from audit import files
+from engines.builtin.messages import decode_commit
+from engines.builtin.signer import create_signer
 from ledger.blocks import BlockInput
 from ledger.encoding import codec
 from ledger.entries import ClosingEntry, decode_entry
@@ -32,9 +34,7 @@ from node.config import NodeConfig, config_text
 from node.exports import Version, read_commits, read_entries, read_history
 from node.fetch import AnotherLedger, FetchBroken, fetch_store
 from node.lock import held
-from node.messages import decode_commit
 from node.scrub import Scrub
-from node.signer import create_signer
 from node.snapshot import COMMITS, HISTORY, LOG, Made, SnapshotRefused, TrustPoint
 from tally.exits import AuditFinding, Unreachable, UsageError
 from tests import builders, decided

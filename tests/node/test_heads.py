@@ -11,9 +11,10 @@ from ledger.encoding import note
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.crypto import public_key, sha256
 from ledger.encoding.note import NOTE_BYTES_MAX, KeyType, VerifierKey
+from ledger.status import Busy
+from ledger.store.durable import write_durably
 from ledger.trust import cosigner_key, log_key
 from node import heads
-from node.durable import write_durably
 from node.heads import (
     ANSWER_BYTES_MAX,
     Head,
@@ -22,7 +23,6 @@ from node.heads import (
     Publisher,
     Target,
 )
-from node.port import Busy
 from tests.builders import seed
 
 ORIGIN = "tallystick.log/dev-test/" + "0b" * 32

@@ -14,17 +14,19 @@ from pathlib import Path
 
 import pytest
 
+from engines.builtin.membership import WrongParty
+from engines.builtin.mesh import CLOCK_OFFSET_MAX_MS, Mesh
+from engines.builtin.p2p.frames import Channel
+from engines.builtin.signer import open_signer
 from ledger.encoding.crypto import public_key
 from localnet.facts import load_facts, member_plans
 from localnet.network import LocalNetwork, free_ports
-from node import runtime
+from node import host_side
 from node.__main__ import read_again
 from node.build import load_keys, start_node
 from node.config import ConfigInvalid, ObserverConfig, config_text, load_config
-from node.p2p.frames import Channel
-from node.runtime import CLOCK_OFFSET_MAX_MS, Node
+from node.runtime import Node
 from node.scrub import StoreRotten
-from node.signer import open_signer
 from node.stopped import forget_stop, read_stop, remember_stop
 from tests.ledger.test_store_readers import DIES_WHILE_IT_LOOKS, ROOT
 
@@ -55,6 +57,17 @@ async def running(folder: Path) -> AsyncIterator[Node]:
             await node.stop()
 
 
+def mesh_of(node: Node) -> Mesh:
+    """Return the half of the built-in engine that has the links."""
+    assert isinstance(node._connection, Mesh)
+    return node._connection
+
+
+def pause(node: Node, cause: str, reason: str) -> None:
+    """Pause voting, or end that; on the host thread."""
+    node._host._engine.pause_voting(cause, reason)
+
+
 async def until_stopped(node: Node, words: str) -> None:
     """Wait until a node says that it does not vote, in these words; empty if it votes."""
     while words not in (found := (await node.status()).stopped) or bool(words) != bool(found):
@@ -69,7 +82,9 @@ def test_a_node_that_stopped_voting_follows_after_a_restart_until_it_is_resumed(
     async def scenario() -> None:
         async with running(folder) as node:
             assert (await node.status()).validating
-            assert node._inbox.put_urgent(lambda: node._host.key.stop("two nodes, one key"))
+            assert node._inbox.put_urgent(
+                lambda: node._host._engine.stop_voting("two nodes, one key")
+            )
             while not read_stop(stopped):
                 await asyncio.sleep(0.01)
         assert read_stop(stopped) == "two nodes, one key"
@@ -132,7 +147,7 @@ def test_the_first_reason_is_kept(tmp_path: Path) -> None:
 def test_voting_pauses_while_the_clock_is_off_and_goes_on_by_itself(folder: Path) -> None:
     async def scenario() -> None:
         async with running(folder) as node:
-            links = node._network.links
+            links = mesh_of(node).network.links
             assert links is not None
             asked: list[int] = []
 
@@ -144,7 +159,7 @@ def test_voting_pauses_while_the_clock_is_off_and_goes_on_by_itself(folder: Path
             links.clock_offset_ms = offset_of_the_day  # type: ignore[method-assign]
             while not asked:
                 await asyncio.sleep(0.02)
-            assert not node._clock_is_off, "so much is allowed"
+            assert not mesh_of(node)._clock_is_off, "so much is allowed"
             offset_ms = -CLOCK_OFFSET_MAX_MS - 1
             await until_stopped(node, "clocks are -2001 ms ahead")
             offset_ms = 0
@@ -163,7 +178,7 @@ def test_two_causes_must_both_pass(folder: Path) -> None:
                 ("disk", "", "wrong time"),
                 ("clock", "", ""),
             ):
-                node._inbox.put_urgent(lambda c=cause, r=reason: node._pause(c, r))  # type: ignore[misc]
+                node._inbox.put_urgent(lambda c=cause, r=reason: pause(node, c, r))  # type: ignore[misc]
                 await until_stopped(node, says)
 
     asyncio.run(scenario())
@@ -178,7 +193,7 @@ def test_a_configuration_that_cannot_be_used_changes_nothing(
 
     async def scenario() -> None:
         async with running(folder) as node:
-            links = node._network.links
+            links = mesh_of(node).network.links
             assert links is not None and links.status() == ()
             config = replace(load_config(path), observers=(observer,))
             path.write_text(config_text(config))
@@ -220,7 +235,7 @@ def test_a_node_does_not_start_with_the_consensus_key_of_another_party(folder: P
     path.write_text(path.read_text().replace('party = "shanghai"', 'party = "guiyang"'))
 
     async def scenario() -> None:
-        with pytest.raises(ConfigInvalid, match="shanghai's, not guiyang's"):
+        with pytest.raises(WrongParty, match="shanghai's, not guiyang's"):
             async with running(folder):
                 pass
 
@@ -245,12 +260,12 @@ def test_a_port_that_is_taken_ends_the_start_with_a_sentence(folder: Path) -> No
 def test_a_network_that_paused_together_goes_on(folder: Path) -> None:
     async def scenario() -> None:
         async with running(folder) as node:
-            node._inbox.put_urgent(lambda: node._pause("clock", "the clock is off"))
+            node._inbox.put_urgent(lambda: pause(node, "clock", "the clock is off"))
             await until_stopped(node, "the clock is off")
             height = (await node.status()).height
             await asyncio.sleep(2.5)  # over a heartbeat: its votes are kept back
             assert (await node.status()).height == height
-            node._inbox.put_urgent(lambda: node._pause("clock", ""))
+            node._inbox.put_urgent(lambda: pause(node, "clock", ""))
             await until_stopped(node, "")
             while (await node.status()).height == height:
                 await asyncio.sleep(0.1)
@@ -261,14 +276,14 @@ def test_a_network_that_paused_together_goes_on(folder: Path) -> None:
 def test_the_slot_of_a_reader_that_died_is_freed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime, "READERS_EVERY_MS", 50)
+    monkeypatch.setattr(host_side, "READERS_EVERY_MS", 50)
 
     async def scenario() -> None:
         async with running(folder) as node:
             command = [sys.executable, "-c", DIES_WHILE_IT_LOOKS, str(folder / "store")]
             reader = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
             assert await reader.wait() == 3
-            while f" {reader.pid} " in node._store._environment.readers():
+            while f" {reader.pid} " in node._host._store._environment.readers():
                 await asyncio.sleep(0.02)
 
     asyncio.run(scenario())
@@ -294,10 +309,12 @@ def test_what_validators_say_is_heard_before_what_observers_say(
 
     async def scenario() -> None:
         async with running(folder) as node:
-            monkeypatch.setattr(node._host, "on_message", lambda peer, *_: heard.append(peer))
+            mesh = mesh_of(node)
+            engine = mesh.inflow.engine
+            monkeypatch.setattr(engine, "on_message", lambda peer, *_: heard.append(peer))
             node._inbox.put_urgent(wait)
             for peer in ("guiyang", "guiyang", "shanghai"):
-                node.on_peer_message(peer, Channel.VOTE, b"")
+                mesh._on_message(peer, Channel.VOTE, b"")
             gate.set()
             while len(heard) < 3:
                 await asyncio.sleep(0.02)

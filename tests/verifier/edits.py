@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
+from engines.builtin import messages
 from ledger.encoding import crypto
-from node import messages
 from tests.verifier.ledgers import (
     CHANGES_ROOT,
     FAULTS,

@@ -14,13 +14,13 @@ from typing import Any
 import msgpack  # type: ignore[import-untyped]
 
 from consensus.messages import BlockId, VoteKind, proposal_sign_bytes, vote_sign_bytes
+from engines.builtin import messages
 from ledger.blocks import Fault
 from ledger.encoding import crypto, merkle
 from ledger.execute import Execution
 from ledger.genesis import log_id_of
 from ledger.ledger import Ledger
 from ledger.store.memory import MemoryStore
-from node import messages
 from tests.builders import Chain
 from tests.ledger import acts
 from tests.ledger.acts import Play

@@ -20,6 +20,8 @@ from audit.roots import StateRoots
 from audit.sources import ExportFolder
 from consensus.certificate import Certificate
 from consensus.messages import ValidatorKey, VoteKind, vote_sign_bytes
+from engines.builtin import messages
+from engines.builtin.messages import ENGINE_EPOCH, NO_BLOCK, Body, Header, StoredCommit
 from ledger.blocks import BlockInput
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import Record
@@ -35,8 +37,6 @@ from ledger.rules.vouchers import Mint, MintRow, Transfer, voucher_id
 from ledger.store.lmdb_store import LmdbStore
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans
 from localnet.network import node_seed
-from node import messages
-from node.messages import ENGINE_EPOCH, NO_BLOCK, Body, Header, StoredCommit
 from tally.output import say
 from trials.bench.transfers import FACE_FEN, PROGRAMME, firm, plain_terms
 from trials.datasets.world import (
@@ -204,7 +204,7 @@ def _export(store: LmdbStore, data: bytes, folder: Path) -> None:
                 file.write(len(entry).to_bytes(4, "big") + entry)
     with (folder / files.COMMITS).open("wb") as file:
         for height in range(1, head.height + 1):
-            commit = store.certificate(height)
+            commit = store.stored_commit(height)
             assert commit is not None
             file.write(height.to_bytes(8, "big") + len(commit).to_bytes(4, "big") + commit)
 

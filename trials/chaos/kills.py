@@ -341,7 +341,7 @@ def _export(store: Path, folder: Path) -> StoreImage:
         hashes = []
         commits = []
         for height in range(1, head.height + 1):
-            row, commit = look.block_row(height), look.certificate(height)
+            row, commit = look.block_row(height), look.stored_commit(height)
             assert row is not None and commit is not None, f"{store} lacks height {height}"
             hashes.append(row.app_hash)
             commits.append(height.to_bytes(8, "big") + _framed(commit))

@@ -13,14 +13,14 @@ import msgspec
 from consensus.certificate import Certificate
 from consensus.evidence import FaultProof
 from consensus.messages import BlockId, ValidatorKey, VoteKind, vote_sign_bytes
+from engines.builtin.messages import ENGINE_EPOCH, NO_BLOCK, block_id, decode_commit
+from engines.builtin.proposals import TIMELY_INCREMENT_MS, TIMELY_MS
+from engines.builtin.signer import PROPOSAL, SignRequest
 from ledger.blocks import BlockInput, Fault
 from ledger.execute import Execution, Verify
 from ledger.ledger import Ledger
 from ledger.store.memory import MemoryStore
 from ledger.transactions import parse
-from node.host import TIMELY_INCREMENT_MS, TIMELY_MS
-from node.messages import ENGINE_EPOCH, NO_BLOCK, block_id, decode_commit
-from node.signer import PROPOSAL, SignRequest
 from trials.simulation.churn import ACTS_AFTER, Register
 from trials.simulation.member import Member
 from trials.simulation.tally import Tally
@@ -118,7 +118,7 @@ class Checks:
     def _check_offer(self, member: Member, height: int, round_: int, block: bytes) -> None:
         """Check that a prevoted block was its maker's to offer, or had a polka (L22, L28)."""
         assert member.host is not None
-        header = member.host.offers.must(BlockId(block)).header
+        header = member.host.heights.now.blocks.must(BlockId(block)).header
         if header.proposer == self.register.at(height).proposer(height, round_):
             return
         if not any(self._may_have_polka(height, one, block) for one in range(round_)):
@@ -139,7 +139,7 @@ class Checks:
             return
         self.commits += 1
         height = execution.head.height
-        data = member.store.certificate(height)
+        data = member.store.stored_commit(height)
         if data is None or execution.parent.height != height - 1:
             raise Violation(f"heights skip: {member.name} commits {height}")
         commit = decode_commit(data)
@@ -193,7 +193,7 @@ class Checks:
             place
             for member in self.honest.values()
             if member.host is not None
-            for proof in member.host.faults.known()
+            for proof in member.host.evidence.known()
             if (place := _place(proof)) not in self.recorded
             and self._may_be_named(proof.validator, height + 1)
         ]
@@ -285,7 +285,7 @@ class Checks:
                 continue
             if host.key.stopped:
                 raise Violation(f"{member.name} stopped: {host.key.stopped}")
-            for proof in host.faults.known():
+            for proof in host.evidence.known():
                 if proof.validator in self.keys:
                     raise Violation(f"an honest key is said to equivocate by {member.name}")
                 self.lies[_place(proof)] = None
@@ -305,7 +305,7 @@ class Checks:
         ledger = Ledger(again, verify=self.verify)
         ledger.begin(genesis)
         for height in sorted(store.blocks):
-            data = store.certificate(height)
+            data = store.stored_commit(height)
             assert data is not None
             row = store.blocks[height]
             entries = store.entries(row.first_sequence, row.log_size)

@@ -135,7 +135,7 @@ class _Visit:
         return (
             simulation.world.now_us > JOIN_US
             and len(heads) == 1
-            and all(host is not None and not len(host.mempool) for host in hosts)
+            and all(host is not None and not len(host.pool) for host in hosts)
             and all(simulation.checks.tally.logged.get(one) for one in transaction_ids)
         )
 

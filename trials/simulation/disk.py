@@ -11,12 +11,12 @@ from functools import lru_cache
 from random import Random
 from typing import Any, TypeVar, cast
 
+from engines.builtin.signer import SLOT_BYTES
 from ledger.encoding import codec
 from ledger.encoding.codec import UINT64_MAX, Record
 from ledger.execute import Execution, Write
 from ledger.store.memory import MemoryStore
 from ledger.store.rows import due_row
-from node.signer import SLOT_BYTES
 
 STORED_MAX = 20_000
 """Decoded records kept for the stores of all members."""
@@ -252,6 +252,6 @@ class SimulatedStore(MemoryStore):
             case 1:
                 place = random.randrange(len(self.log))
                 self.log[place] = flipped(self.log[place], random)
-            case _ if self.certificates:
-                height = random.choice(sorted(self.certificates))
-                self.certificates[height] = flipped(self.certificates[height], random)
+            case _ if self.commits:
+                height = random.choice(sorted(self.commits))
+                self.commits[height] = flipped(self.commits[height], random)

@@ -18,7 +18,17 @@ from tally import __version__
 R = TypeVar("R")
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("ledger", "consensus", "node", "wallet", "api", "localnet", "tally", "trials")
+PACKAGES = (
+    "ledger",
+    "consensus",
+    "engines",
+    "node",
+    "wallet",
+    "api",
+    "localnet",
+    "tally",
+    "trials",
+)
 """What decides how a run ends."""
 
 

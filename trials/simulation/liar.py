@@ -22,11 +22,9 @@ from consensus.messages import (
     proposal_sign_bytes,
     vote_sign_bytes,
 )
-from ledger.blocks import BlockInput, BlockRefused
-from ledger.encoding import codec
-from node import messages
-from node.host import Host
-from node.messages import (
+from engines.builtin import messages
+from engines.builtin.engine import BuiltinEngine
+from engines.builtin.messages import (
     ENGINE_EPOCH,
     Blocks,
     Body,
@@ -38,7 +36,9 @@ from node.messages import (
     ProposalMessage,
     VoteMessage,
 )
-from node.p2p.frames import Channel
+from engines.builtin.p2p.frames import Channel
+from ledger.blocks import BlockInput, BlockRefused
+from ledger.encoding import codec
 from trials.simulation.member import Member
 from trials.simulation.network import SimulatedNetwork
 from trials.simulation.signatures import Signatures, public_key, seed_of
@@ -138,7 +138,7 @@ class Liar:
         host = self._host()
         if host is None:
             return
-        data = host.offers.must(proposal.block_id).body
+        data = host.heights.now.blocks.must(proposal.block_id).body
         twin = self._twin(proposal, data)
         is_backed = self._random.random() < BACKED
         told = [] if is_backed else self._some()
@@ -172,7 +172,7 @@ class Liar:
         taken = messages.decode_body(data).transactions
         host = self._host()
         assert host is not None
-        pool = tuple(entry.transaction.raw for entry in host.mempool._entries.values())
+        pool = tuple(entry.transaction.raw for entry in host.pool._entries.values())
         stolen = self._now_proposed()
         if stolen and self._random.random() < 0.35:
             victim, body = self._random.choice(stolen)
@@ -218,11 +218,11 @@ class Liar:
         assert host is not None
         own = (ValidatorKey(self._member.key), self._random.randbytes(64))
         made_up = Certificate(
-            height=height - 1, round=0, block_id=BlockId(host._parent), signatures=(own,)
+            height=height - 1, round=0, block_id=BlockId(host.heights.parent), signatures=(own,)
         )
-        if not host._previous:
+        if not host.heights.previous:
             return (made_up,)
-        (true,) = host._previous
+        (true,) = host.heights.previous
         key, _ = true.signatures[-1]
         junk = (key, self._random.randbytes(64))
         return self._random.choice(
@@ -250,10 +250,10 @@ class Liar:
         if host is None:
             return []
         known = [
-            (proposal, host.offers.must(proposal.block_id).body)
+            (proposal, host.heights.now.blocks.must(proposal.block_id).body)
             for round_ in range(host.round + 1)
-            if (proposal := host._driver.proposal_for(round_)) is not None
-            and host.offers.get(proposal.block_id) is not None
+            if (proposal := host.heights.now.driver.proposal_for(round_)) is not None
+            and host.heights.now.blocks.get(proposal.block_id) is not None
         ]
         return known + [(one, body) for one, body in self._proposals if one.height == host.height]
 
@@ -301,7 +301,7 @@ class Liar:
             height=host.height,
             round=host.round,
             block_id=self._random.choice(values),
-            validator=self._random.choice(host.validators.validators).key,
+            validator=self._random.choice(host.heights.now.validators.validators).key,
             signature=self._random.randbytes(64),
         )
         self._to(self._some(), Channel.VOTE, codec.encode(VoteMessage(vote=vote)))
@@ -336,7 +336,7 @@ class Liar:
         block_id = messages.block_id(header)
         message = self._vote_message(VoteKind.PRECOMMIT, 0, (block_id,))
         own = self._sign(self._member.seed, message)
-        keys = [one.key for one in host.validators.validators]
+        keys = [one.key for one in host.heights.now.validators.validators]
         signatures: list[tuple[ValidatorKey, bytes]] = [
             (key, own if key == self._member.key else self._random.randbytes(64)) for key in keys
         ]
@@ -398,7 +398,7 @@ class Liar:
 
     # --- making things ---------------------------------------------------------------------------
 
-    def _host(self) -> Host | None:
+    def _host(self) -> BuiltinEngine | None:
         return self._member.host
 
     def _somebody(self) -> bytes:
@@ -462,7 +462,7 @@ class Liar:
             record_hash = ledger.execute(block).head.app_hash
         except BlockRefused:
             record_hash = self._random.randbytes(32)
-        carried = host._previous if previous is None else previous
+        carried = host.heights.previous if previous is None else previous
         body = codec.encode(Body(transactions=transactions, faults=proofs, previous=carried))
         header = Header(
             version=1,
@@ -471,7 +471,7 @@ class Liar:
             height=height,
             time_ms=time_ms,
             proposer=self._member.key,
-            parent=host._parent,
+            parent=host.heights.parent,
             record_hash=record_hash,
             body_hash=messages.body_hash(messages.chunk_hashes(messages.chunks_of(body))),
         )

@@ -1,21 +1,16 @@
 """One simulated process: the real host over simulated ports, and its death and return."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
 from consensus.timeouts import TimeoutPolicy
-from ledger.encoding import codec
-from ledger.encoding.codec import NotCanonical
-from ledger.execute import Execution, Inadmissible, signatures_hold
-from ledger.ledger import Ledger
-from ledger.transactions import parse
-from node.host import Host, Network
-from node.messages import BATCH_BYTES_MAX, Batch
-from node.p2p.frames import Channel, PeerFault
-from node.port import Busy, Committed
-from node.signer import (
+from engines.builtin.engine import BuiltinEngine
+from engines.builtin.messages import BATCH_BYTES_MAX, Batch
+from engines.builtin.p2p.frames import Channel, PeerFault
+from engines.builtin.ports import Network
+from engines.builtin.signer import (
     UNKNOWN_HEIGHT,
     Refused,
     Signer,
@@ -23,7 +18,14 @@ from node.signer import (
     SignRequest,
     format_slots,
 )
-from node.wal import WalDamaged, WriteAheadLog
+from engines.builtin.wal import WalDamaged, WriteAheadLog
+from engines.seam import SeenCommit
+from ledger.encoding import codec
+from ledger.encoding.codec import NotCanonical
+from ledger.execute import Execution, Inadmissible, signatures_hold
+from ledger.ledger import Ledger
+from ledger.status import Busy, TransactionStatus
+from ledger.transactions import parse
 from trials.simulation.disk import (
     Crash,
     CrashPlan,
@@ -141,7 +143,7 @@ class Member:
         self.crashes = 0
         self.rotten = ""
         """The part of its disk in which a bit flipped, until its operator puts that part aside."""
-        self.host: Host | None = None
+        self.host: BuiltinEngine | None = None
         self.store: SimulatedStore
         self.ledger: Ledger
         self.signer: Signer
@@ -182,7 +184,7 @@ class Member:
             signer.told = lambda request: self._witness.signed(self, request)
             self.signer = signer
             self.ledger = self.make_ledger()
-            self.host = Host(
+            self.host = BuiltinEngine(
                 ledger=self.ledger,
                 blocks=self.store,
                 wal=WriteAheadLog(self._logs),
@@ -191,7 +193,7 @@ class Member:
                 clock=self.clock,
                 timers=self,
                 timeouts=self.timeouts,
-                on_commit=self._on_commit,
+                tell=self,
                 verify=self._signatures.verify,
             )
             self.host.start()
@@ -330,7 +332,7 @@ class Member:
         self._world.note(f"{self.name} stalls for {for_us // 1_000} ms")
         self._paused_until_us = self._world.now_us + for_us
 
-    def _run(self, action: Callable[[Host], None]) -> None:
+    def _run(self, action: Callable[[BuiltinEngine], None]) -> None:
         """Do something in the process, now or after its stall, unless it dies before."""
         if self.host is None:
             return
@@ -361,17 +363,29 @@ class Member:
 
         self._world.after(delay_us, due)
 
-    def _on_commit(self, event: Committed, execution: Execution) -> None:
+    # --- what the engine tells -------------------------------------------------------------------
+
+    def committed(self, execution: Execution, seen: SeenCommit) -> None:
+        """Note that a block is durable."""
         self._world.note(
-            f"{self.name} commits h{event.height} with {len(execution.results)} transactions"
+            f"{self.name} commits h{seen.height} with {len(execution.results)} transactions"
         )
+
+    def refused(self, status: TransactionStatus) -> None:
+        """Nobody asks what became of a transaction."""
+
+    def stopped(self, reason: str) -> None:
+        """The checks ask the key itself."""
+
+    def paused(self, reasons: Mapping[str, str]) -> None:
+        """No simulated node pauses."""
 
     # --- what comes in ---------------------------------------------------------------------------
 
     def receive(self, peer: str, channel: Channel, payload: bytes) -> None:
         """Take a peer's message as the node's event loop does."""
 
-        def take(host: Host) -> None:
+        def take(host: BuiltinEngine) -> None:
             try:
                 if channel is Channel.TRANSACTIONS:
                     self._take_batch(host, payload)
@@ -382,7 +396,7 @@ class Member:
 
         self._run(take)
 
-    def _take_batch(self, host: Host, payload: bytes) -> None:
+    def _take_batch(self, host: BuiltinEngine, payload: bytes) -> None:
         try:
             batch: Batch = codec.decode(Batch, payload, BATCH_BYTES_MAX + 64 * 1024)
             transactions = [parse(raw) for raw in batch.envelopes]
@@ -399,7 +413,7 @@ class Member:
     def submit(self, raw: bytes) -> None:
         """Take a client's transaction; it is not told what became of it."""
 
-        def take(host: Host) -> None:
+        def take(host: BuiltinEngine) -> None:
             transaction = parse(raw)
             if not signatures_hold(transaction, self._signatures.verify):
                 return
@@ -407,7 +421,7 @@ class Member:
                 host.on_transaction(transaction, own=True)
             except (Inadmissible, Busy):
                 return
-            host.flush()
+            host.pause()
 
         self._run(take)
 

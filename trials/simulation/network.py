@@ -4,7 +4,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Protocol
 
-from node.p2p.frames import Channel
+from engines.builtin.p2p.frames import Channel
 from trials.simulation.faults import Faults
 from trials.simulation.world import World
 

@@ -6,9 +6,9 @@ from functools import partial
 from random import Random
 
 from consensus.messages import ValidatorKey
+from engines.builtin.engine import BuiltinEngine
 from ledger.rules.governance import SetValidator
 from ledger.transactions import parse
-from node.host import Host
 from trials.simulation.checks import Checks
 from trials.simulation.churn import Register
 from trials.simulation.faults import LOST_PARTS, Faults, draw, faults_text
@@ -433,7 +433,7 @@ class Simulation:
         if part in ("record", "all"):
             others = [one.store_height for one in self.members if one is not member]
             return member.store_height > max(others, default=0)
-        return host._driver.locked is not None and self._losing.random() < 0.2
+        return host.heights.now.driver.locked is not None and self._losing.random() < 0.2
 
     def _operate(self, member: Member) -> None:
         """Do what an operator does about a member that stopped for rot, or is mended."""
@@ -565,7 +565,7 @@ class Simulation:
     def _up(self) -> list[Member]:
         return list(self.honest.values())
 
-    def _hosts(self) -> list[Host]:
+    def _hosts(self) -> list[BuiltinEngine]:
         return [member.host for member in self._up() if member.host is not None]
 
     def _is_settled(self) -> bool:
@@ -575,7 +575,7 @@ class Simulation:
             len(hosts) == len(self.honest)
             and not (self._sleeper and self._sleeper.is_stalled)
             and len(heads) == 1
-            and not any(len(host.mempool) for host in hosts)
+            and not any(len(host.pool) for host in hosts)
             and all(self.checks.tally.logged.get(one) for one in self._opening)
         )
 
@@ -584,7 +584,8 @@ class Simulation:
         while not is_done():
             if self.world.now_us >= end_us:
                 where = [
-                    f"{member.name} h{host.height} r{host.round} {host.step} {len(host.mempool)}"
+                    f"{member.name} h{host.height} r{host.round} {host.standing().step} "
+                    f"{len(host.pool)}"
                     for member in self._up()
                     if (host := member.host) is not None
                 ]

@@ -13,11 +13,11 @@ from typing import Any
 
 from consensus.forks import Conflict
 from consensus.messages import BlockId
+from engines.builtin.block_check import ForkSeen
+from engines.builtin.engine import BuiltinEngine
+from engines.builtin.messages import block_id, decode_commit
+from engines.builtin.signer import SignRequest
 from ledger.execute import Execution
-from node.host import Host
-from node.judge import ForkSeen
-from node.messages import block_id, decode_commit
-from node.signer import SignRequest
 from trials.simulation.faults import Faults
 from trials.simulation.member import Member
 from trials.simulation.network import SimulatedNetwork
@@ -45,6 +45,8 @@ class Process(Member):
         self.is_honest = is_honest
         self.evidence: Conflict | None = None
         """Why an honest one stopped."""
+        self.proof = b""
+        """What it keeps of that in a file."""
 
     def start(self) -> None:
         """Start the process; a traitor's key signs on whatever its twin is seen to have signed."""
@@ -52,17 +54,17 @@ class Process(Member):
         if self.host is not None and not self.is_honest:
             self.host.key.stop = lambda reason: None  # type: ignore[method-assign]
 
-    def _run(self, action: Callable[[Host], None]) -> None:
+    def _run(self, action: Callable[[BuiltinEngine], None]) -> None:
         try:
             super()._run(action)
         except ForkSeen as seen:
             if self.is_honest:
-                self.evidence = seen.found
+                self.evidence, self.proof = seen.found, seen.proof
                 self.kill()
 
     def decided(self, height: int) -> BlockId:
         """Return the id of the block that it decided at a height."""
-        data = self.store.certificate(height)
+        data = self.store.stored_commit(height)
         assert data is not None
         return block_id(decode_commit(data).header)
 

@@ -25,6 +25,10 @@ from consensus.driver import Driver
 from consensus.inputs import VoteReceived
 from consensus.messages import ValidatorKey, Vote, VoteKind, vote_sign_bytes
 from consensus.timeouts import TimeoutPolicy
+from engines.builtin.engine import BuiltinEngine
+from engines.builtin.messages import ENGINE_EPOCH, VoteMessage, decode_commit
+from engines.builtin.p2p.frames import Channel
+from engines.builtin.signer import SignRequest
 from ledger.blocks import BlockInput
 from ledger.encoding import codec, crypto
 from ledger.execute import Execution, Head, Verify
@@ -32,10 +36,6 @@ from ledger.ledger import Checked, Ledger, Storage
 from ledger.rules import calendar
 from ledger.store.lmdb_store import LmdbStore
 from ledger.transactions import Transaction, parse
-from node.host import Host
-from node.messages import ENGINE_EPOCH, VoteMessage, decode_commit
-from node.p2p.frames import Channel
-from node.signer import SignRequest
 from tally.helpers import interrupts_held
 from trials.simulation.faults import Faults
 from trials.simulation.journal import JournalFile, JournalUnusable
@@ -330,7 +330,7 @@ class Machine(Member):
         self.costs = costs
         self.spent_us = 0
         """What the event under way has cost so far."""
-        self._waiting: deque[Callable[[Host], None]] = deque()
+        self._waiting: deque[Callable[[BuiltinEngine], None]] = deque()
         self._is_busy = False
         self._free_us = 0
         self._time = world
@@ -353,7 +353,7 @@ class Machine(Member):
         self.spend(self.costs.verify_us)
         return STAND_IN.verify(key, message, signature)
 
-    def _run(self, action: Callable[[Host], None]) -> None:
+    def _run(self, action: Callable[[BuiltinEngine], None]) -> None:
         self._waiting.append(action)
         if not self._is_busy:
             self._is_busy = True
@@ -509,7 +509,7 @@ class _Watch:
         if self.app_hashes.setdefault(head.height, head.app_hash) != head.app_hash:
             raise Violation(f"disagreement: {member.name} commits another block at {head.height}")
         if head.height not in self.rounds:
-            data = member.store.certificate(head.height)
+            data = member.store.stored_commit(head.height)
             assert data is not None
             self.rounds[head.height] = decode_commit(data).certificate.round
             self.tally.follow(execution)

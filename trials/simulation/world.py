@@ -7,11 +7,11 @@ from collections.abc import Callable
 from datetime import date
 from itertools import count
 
+from engines.builtin import messages
+from engines.builtin.p2p.frames import Channel
 from ledger.encoding import codec
 from ledger.encoding.codec import NotCanonical
 from ledger.rules import calendar
-from node import messages
-from node.p2p.frames import Channel
 
 TRACE_MAX = 200
 """Lines kept to be shown when something fails; all lines are hashed."""

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from node.signer import SignerDamaged
+from engines.builtin.signer import SignerDamaged
 from trials.simulation.crash_points import ROLES, Role, explore, visit
 from trials.simulation.disk import SimulatedSlotFile
 

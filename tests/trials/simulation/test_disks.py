@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from node.wal import WalDamaged, WriteAheadLog
+from engines.builtin.wal import WalDamaged, WriteAheadLog
 from trials.simulation.checks import state_root
 from trials.simulation.disk import CrashPlan, SimulatedLogFile, SimulatedSlotFile, flipped
 from trials.simulation.faults import LOST_PARTS, Faults

@@ -6,14 +6,14 @@ import pytest
 
 from consensus.messages import ROUND_MAX, ValidatorKey, Vote, VoteKind, vote_sign_bytes
 from consensus.votebook import WINDOW_MAX
+from engines.builtin import quotas as shares
+from engines.builtin import votes as votes_module
+from engines.builtin.engine import BuiltinEngine
+from engines.builtin.faults import PROOFS_MAX
+from engines.builtin.messages import ENGINE_EPOCH, Here, VoteMessage
+from engines.builtin.p2p.frames import Channel
+from engines.builtin.proposed_blocks import ASSEMBLIES_PER_PROPOSER_MAX, BODIES_MAX
 from ledger.encoding import codec
-from node import host as host_module
-from node import shares
-from node.faults import PROOFS_MAX
-from node.host import Host
-from node.messages import ENGINE_EPOCH, Here, VoteMessage
-from node.offers import ASSEMBLIES_PER_PROPOSER_MAX, BODIES_MAX
-from node.p2p.frames import Channel
 from tests.trials.simulation.town import LOOK_US, Town
 from trials.simulation.member import Member
 from trials.simulation.signatures import STAND_IN
@@ -100,7 +100,12 @@ class Flooder:
         """Return somebody's vote for this height, badly signed."""
         host = self._host()
         key = self._dice.choice(list(self._town.honest))
-        return self._vote(host.height, host.round, key=key, signature=self._dice.randbytes(64))
+        return self._vote(
+            host.height,
+            host.round,
+            key=key,
+            signature=self._dice.randbytes(64),
+        )
 
     def _cut_vote(self) -> tuple[Channel, bytes]:
         channel, payload = self._far_height()
@@ -108,7 +113,7 @@ class Flooder:
 
     # --- making them -----------------------------------------------------------------------------
 
-    def _host(self) -> Host:
+    def _host(self) -> BuiltinEngine:
         assert self._member.host is not None
         return self._member.host
 
@@ -128,26 +133,26 @@ class Flooder:
         return Channel.VOTE, codec.encode(VoteMessage(vote=vote))
 
 
-def sizes_of(host: Host) -> dict[str, int]:
+def sizes_of(host: BuiltinEngine) -> dict[str, int]:
     """Return how long each of a host's queues and tables is."""
-    book = host._driver._book
+    book = host.heights.now.driver._book
     return {
-        "seen votes": len(host._seen_votes),
-        "future": max(host._future.count.values(), default=0),
-        "future bytes": max(host._future.bytes.values(), default=0),
-        "assemblies": len(host.offers._assemblies),
-        "bodies": len(host.offers._whole),
+        "seen votes": len(host.heights.now.votes),
+        "future": max(host._presence._next_height.count.values(), default=0),
+        "future bytes": max(host._presence._next_height.bytes.values(), default=0),
+        "assemblies": len(host.heights.now.blocks._assemblies),
+        "bodies": len(host.heights.now.blocks._whole),
         "slots beyond the window": len(book._beyond),
         "rounds counted": len({round_ for round_, _ in book._tallies}),
         "claims": len(host.catchup._peers),
-        "faults": len(host.faults.known()),
+        "faults": len(host.evidence.known()),
     }
 
 
 def bounds(validators: int) -> dict[str, int]:
     """Return what each may be while honest members stay in the first rounds."""
     return {
-        "seen votes": host_module.SEEN_VOTES_MAX,
+        "seen votes": votes_module.SEEN_VOTES_MAX,
         "future": shares.FUTURE_MESSAGES_MAX,
         "future bytes": shares.FUTURE_BYTES_MAX,
         "assemblies": ASSEMBLIES_PER_PROPOSER_MAX * validators,
@@ -228,7 +233,7 @@ def test_a_flood_of_ten_times_the_honest_rate_at_most_doubles_the_longest_wait(
 def test_queues_that_a_flood_fills_stay_at_their_limits_and_the_height_is_decided(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(host_module, "SEEN_VOTES_MAX", 24)
+    monkeypatch.setattr(votes_module, "SEEN_VOTES_MAX", 24)
     monkeypatch.setattr(shares, "FUTURE_MESSAGES_MAX", 16)
     flooded = Load(0, 4, 5_000)
     assert flooded.largest["seen votes"] == 24, "the flood reached the limit"

@@ -8,7 +8,8 @@ from consensus import rounds
 from consensus.inputs import TimeoutKind
 from consensus.rounds import RoundState, Transition
 from consensus.timeouts import TIMEOUT_MS_MAX, TimeoutPolicy
-from node.host import RESEND_US, Host
+from engines.builtin.presence import RESEND_US
+from engines.builtin.work import Work
 from tests.trials.simulation.town import (
     TIMEOUTS,
     Stops,
@@ -39,7 +40,9 @@ def fail_rounds(town: Town, stops: Stops, count: int) -> bytes:
     town.submit(next(one for one in town.members if one.is_up), made)
     height = town.hosts()[0].height
     took_us = town.run_until(
-        lambda: all(host.round >= count for host in town.hosts()), ROUNDS_US_MAX, SLOW_LOOK_US
+        lambda: all(host.round >= count for host in town.hosts()),
+        ROUNDS_US_MAX,
+        SLOW_LOOK_US,
     )
     assert took_us is not None
     assert all(host.height == height for host in town.hosts()), "no block was made"
@@ -135,7 +138,9 @@ def after_the_idle_proposer_died_us(seed: int, validators: int) -> int | None:
     town.begin()
     town.world.run_until(town.world.now_us + 2_000_000)
     height = town.hosts()[0].height
-    assert all(host.step == "waiting" and host.height == height for host in town.hosts()), "idle"
+    assert all(
+        host.standing().step == "waiting" and host.height == height for host in town.hosts()
+    ), "idle"
     dead = town.proposer(height, 0)
     dead.kill()
     taker = next(member for member in town.members if member is not dead)
@@ -165,13 +170,14 @@ def timer_of_the_proposer_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def work_counts_for_the_proposer_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    correct = Host._work_arrived
+    correct = Work.arrived
 
-    def planted(host: Host) -> None:
-        if host.validators.proposer(host.height, 0) == host._own_key():
-            correct(host)
+    def planted(work: Work) -> None:
+        heights = work._heights
+        if heights.now.validators.proposer(heights.number, 0) == heights.own_key():
+            correct(work)
 
-    monkeypatch.setattr(Host, "_work_arrived", planted)
+    monkeypatch.setattr(Work, "arrived", planted)
 
 
 @pytest.mark.parametrize("plant", [timer_of_the_proposer_alone, work_counts_for_the_proposer_alone])
@@ -214,7 +220,8 @@ def test_a_node_restarted_after_many_rounds_catches_up_and_its_vote_counts(seed:
     wanted = fail_rounds(town, blocks, RESTART_ROUND)
     late.start()
     took_us = town.run_until(
-        lambda: late.host is not None and late.host.round >= RESTART_ROUND, NEVER_US
+        lambda: late.host is not None and late.host.round >= RESTART_ROUND,
+        NEVER_US,
     )
     assert took_us is not None
     assert took_us <= round_us(RESTART_ROUND), "others' votes show it the round"

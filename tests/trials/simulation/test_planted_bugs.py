@@ -18,11 +18,27 @@ import pytest
 from consensus import certificate, evidence, rounds, votebook
 from consensus import messages as consensus_messages
 from consensus.driver import Driver
-from consensus.effects import Effect
+from consensus.effects import Effect, Log
 from consensus.inputs import ProposalReceived, TimeoutExpired
 from consensus.messages import Proposal, Vote, VoteKind
 from consensus.rounds import RoundState, Transition
 from consensus.validators import ValidatorSet
+from engines.builtin import block_check as judge_module
+from engines.builtin import messages, own_key
+from engines.builtin import proposals as proposals_module
+from engines.builtin import votes as votes_module
+from engines.builtin.block_check import BlockCheck, validator_set
+from engines.builtin.building import Builder
+from engines.builtin.deciding import Decisions
+from engines.builtin.faults import Faults as Proofs
+from engines.builtin.journal import Journal
+from engines.builtin.messages import Header
+from engines.builtin.own_key import OwnKey
+from engines.builtin.proposals import Proposals
+from engines.builtin.signer import Refused, Signer, SignRequest
+from engines.builtin.silence import Silence
+from engines.builtin.votes import Votes
+from engines.builtin.wal import WriteAheadLog
 from ledger import execute, invariants, state_tree
 from ledger.blocks import BlockInput, BlockRecord, BlockRefused
 from ledger.encoding import merkle
@@ -40,17 +56,6 @@ from ledger.store.memory import MemoryStore, _NoPages
 from ledger.store.tree import TreeBesideStore
 from ledger.transactions import Transaction
 from ledger.view import Draft, StateView
-from node import host as host_module
-from node import judge as judge_module
-from node import messages, own_key
-from node.faults import Faults as Proofs
-from node.host import Host
-from node.judge import Judge, validator_set
-from node.messages import Header
-from node.own_key import OwnKey
-from node.signer import Refused, Signer, SignRequest
-from node.silence import Silence
-from node.wal import WriteAheadLog
 from trials.simulation import checks, liar, member
 from trials.simulation.disk import SimulatedSlotFile
 from trials.simulation.faults import Faults, faults_text
@@ -95,7 +100,7 @@ WRONG_SET = (
 )
 
 NO_PAGES = _NoPages()
-SIGNS = (host_module, own_key, certificate, evidence, checks, liar)
+SIGNS = (votes_module, proposals_module, own_key, certificate, evidence, checks, liar)
 """Who makes sign bytes."""
 STOPPED = tuple(f"Violation: v{index} stopped" for index in range(10))
 
@@ -169,15 +174,15 @@ def precommit_without_a_polka(patch: Patch) -> None:
 def proposer_not_checked(patch: Patch) -> None:
     turn: list[Any] = []
     correct_proposer = ValidatorSet.proposer
-    correct_host, correct_driver = Host._on_proposal, Driver._receive_proposal
+    correct_host, correct_driver = Proposals.on_proposal, Driver._receive_proposal
 
     def proposer(one: ValidatorSet, height: int, round: int) -> Any:
         return turn[0] if turn else correct_proposer(one, height, round)
 
-    def on_proposal(host: Host, peer: str, proposal: Proposal, payload: bytes) -> None:
+    def on_proposal(proposals: Proposals, proposal: Proposal) -> None:
         turn[:] = [proposal.validator]
         try:
-            correct_host(host, peer, proposal, payload)
+            correct_host(proposals, proposal)
         finally:
             turn.clear()
 
@@ -189,40 +194,40 @@ def proposer_not_checked(patch: Patch) -> None:
             turn.clear()
 
     patch.setattr(ValidatorSet, "proposer", proposer)
-    patch.setattr(Host, "_on_proposal", on_proposal)
+    patch.setattr(Proposals, "on_proposal", on_proposal)
     patch.setattr(Driver, "_receive_proposal", receive)
 
 
 def time_not_checked(patch: Patch) -> None:
-    patch.setattr(host_module, "TIMELY_MS", 10**12)
+    patch.setattr("engines.builtin.proposals.TIMELY_MS", 10**12)
 
 
 def record_not_compared(patch: Patch) -> None:
-    def planted(judge: Judge, header: Header, data: bytes) -> Execution | None:
+    def planted(judge: BlockCheck, header: Header, data: bytes) -> Execution | None:
         try:
             body = messages.decode_body(data)
             return judge.ledger.execute(judge_module._block_input(header, body))
         except (NotCanonical, BlockRefused):
             return None
 
-    patch.setattr(Judge, "execution", planted)
+    patch.setattr(BlockCheck, "execution", planted)
 
 
 def carried_certificate_not_checked(patch: Patch) -> None:
-    patch.setattr(Judge, "_check_previous", lambda judge, body, height: None)
+    patch.setattr(BlockCheck, "_check_previous", lambda judge, body, height: None)
 
 
 def votes_not_verified(patch: Patch) -> None:
-    correct = Host._on_vote
+    correct = Votes.on_vote
 
-    def planted(host: Host, peer: str, vote: Vote, payload: bytes) -> None:
-        verify, host._verify = host._verify, lambda *arguments: True
+    def planted(votes: Votes, vote: Vote) -> None:
+        verify, votes._verify = votes._verify, lambda *arguments: True
         try:
-            correct(host, peer, vote, payload)
+            correct(votes, vote)
         finally:
-            host._verify = verify
+            votes._verify = verify
 
-    patch.setattr(Host, "_on_vote", planted)
+    patch.setattr(Votes, "on_vote", planted)
 
 
 def certificate_not_verified_in_sync(patch: Patch) -> None:
@@ -230,28 +235,28 @@ def certificate_not_verified_in_sync(patch: Patch) -> None:
 
 
 def log_not_replayed(patch: Patch) -> None:
-    patch.setattr(Host, "_replay", lambda host, records: None)
+    patch.setattr(Journal, "_replay", lambda journal, records: None)
 
 
 def votes_before_the_log_is_durable(patch: Patch) -> None:
-    correct = OwnKey.vote
+    correct = OwnKey.sign_vote
 
-    def planted(key: OwnKey, *arguments: Any) -> Vote | None:
+    def planted(key: OwnKey, *arguments: Any) -> None:
         with pytest.MonkeyPatch.context() as lazily:
             lazily.setattr(WriteAheadLog, "sync", lambda wal: None)
-            return correct(key, *arguments)
+            correct(key, *arguments)
 
-    patch.setattr(OwnKey, "vote", planted)
+    patch.setattr(OwnKey, "sign_vote", planted)
 
 
 def timeouts_not_logged(patch: Patch) -> None:
-    correct = Host._log
+    correct = Journal.log
 
-    def planted(host: Host, input_: Any) -> None:
-        if not isinstance(input_, TimeoutExpired):
-            correct(host, input_)
+    def planted(journal: Journal, wanted: Log) -> None:
+        if not isinstance(wanted.input, TimeoutExpired):
+            correct(journal, wanted)
 
-    patch.setattr(Host, "_log", planted)
+    patch.setattr(Journal, "log", planted)
 
 
 # --- who validates -------------------------------------------------------------------------------
@@ -282,7 +287,7 @@ def powers_ignored(patch: Patch) -> None:
         voters = correct(record).validators
         return ValidatorSet(validators=tuple(replace(voter, power=1) for voter in voters))
 
-    patch.setattr("node.host.validator_set", planted)
+    patch.setattr("engines.builtin.height.validator_set", planted)
     patch.setattr(judge_module, "validator_set", planted)
 
 
@@ -322,28 +327,28 @@ def watermark_one_too_low(patch: Patch) -> None:
 
 
 def log_above_the_store_truncated(patch: Patch) -> None:
-    correct = Host._take_up_log
+    correct = Journal.take_up
 
-    def planted(host: Host) -> None:
-        if host._is_behind_log:
-            for file in host._wal._files:
+    def planted(journal: Journal) -> None:
+        if journal.is_behind_log:
+            for file in journal._wal._files:
                 file.truncate(0)
-            host._wal.height, host._wal.records = None, ()
-        correct(host)
+            journal._wal.height, journal._wal.records = None, ()
+        correct(journal)
 
-    patch.setattr(Host, "_take_up_log", planted)
+    patch.setattr(Journal, "take_up", planted)
 
 
 def log_above_the_store_not_replayed(patch: Patch) -> None:
-    correct = Host._commit
+    correct = Decisions._commit
 
-    def planted(host: Host, *arguments: Any) -> None:
+    def planted(decisions: Decisions, *arguments: Any) -> None:
         with pytest.MonkeyPatch.context() as forgetful:
-            if host._is_behind_log:
-                forgetful.setattr(Host, "_take_up_log", lambda host: None)
-            correct(host, *arguments)
+            if decisions._journal.is_behind_log:
+                forgetful.setattr(Journal, "take_up", lambda journal: None)
+            correct(decisions, *arguments)
 
-    patch.setattr(Host, "_commit", planted)
+    patch.setattr(Decisions, "_commit", planted)
 
 
 def record_made_again_as_a_new_one(patch: Patch) -> None:
@@ -385,14 +390,14 @@ def suspended_at_once(patch: Patch) -> None:
 
 
 def faults_left_out_by_the_proposer(patch: Patch) -> None:
-    correct = Host._build
+    correct = Builder.build
 
-    def planted(host: Host, round_: int) -> None:
+    def planted(builder: Builder, round_: int) -> None:
         with pytest.MonkeyPatch.context() as silent:
             silent.setattr(Proofs, "waiting", lambda faults, may_record: ())
-            correct(host, round_)
+            correct(builder, round_)
 
-    patch.setattr(Host, "_build", planted)
+    patch.setattr(Builder, "build", planted)
 
 
 # --- state roots ---------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from consensus.messages import Vote
-from node.host import Host
-from node.own_key import OwnKey
+from engines.builtin.engine import BuiltinEngine
+from engines.builtin.own_key import OwnKey
 from tests.trials.simulation.test_planted_bugs import last_signature_not_explained
 from trials.simulation.checks import Checks
 from trials.simulation.faults import faults_from
@@ -76,7 +76,7 @@ def faults_of_whoever_is_gone_are_asked_for(patch: Patch) -> None:
 
 
 def a_rotten_stores_verdict_stays(patch: Patch) -> None:
-    patch.setattr(Host, "_judged_again", lambda _, logged: logged)
+    patch.setattr(BuiltinEngine, "_judged_again", lambda _, logged: logged)
 
 
 REGRESSIONS = (

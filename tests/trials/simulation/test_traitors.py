@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from consensus.certificate import Certificate, verify_certificate
+from engines.builtin.messages import ENGINE_EPOCH
 from ledger.encoding import codec
-from node.messages import ENGINE_EPOCH
-from node.stopped import keep_fork
+from node.stopped import keep_proof
 from trials.simulation.signatures import STAND_IN
 from trials.simulation.traitors import Conspiracy, Process
 
@@ -25,7 +25,8 @@ def check_evidence(plot: Conspiracy, stopped: Process, folder: Path) -> str:
     found = stopped.evidence
     assert found is not None
     path = folder / f"{stopped.name}.bin"
-    keep_fork(path, found)
+    assert stopped.proof
+    keep_proof(path, stopped.proof)
     one, other = codec.decode(tuple[Certificate, Certificate], path.read_bytes(), 64 * 1024)
     validators = plot.foundation.validators
     for certificate in (one, other):

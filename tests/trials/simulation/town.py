@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from consensus.inputs import TimeoutKind
 from consensus.timeouts import TimeoutPolicy
-from node.host import Host
-from node.p2p.frames import Channel
+from engines.builtin.engine import BuiltinEngine
+from engines.builtin.p2p.frames import Channel
 from trials.simulation.faults import Faults
 from trials.simulation.member import Member
 from trials.simulation.simulation import Simulation
@@ -82,7 +82,7 @@ class Town(Simulation):
             took_us = self.final_after_us(taker, made, OPENING_US_MAX)
             assert took_us is not None
 
-    def hosts(self) -> list[Host]:
+    def hosts(self) -> list[BuiltinEngine]:
         """Return the hosts of those who are up."""
         return [member.host for member in self.members if member.host is not None]
 

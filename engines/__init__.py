@@ -1,0 +1,1 @@
+"""Who decides the next block: ``seam`` says what a node asks of an engine; a folder is one."""

@@ -1,0 +1,241 @@
+"""The pool of pending transactions: admitted, waiting, judged again when it matters (spec N7).
+
+A pool, not a promise: what a rule refuses now stays as ``refused_for_now`` until it expires, since
+another block may make it hold. Synchronous and without I/O; the caller passes the time.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ledger.execute import Execution
+from ledger.ledger import Ledger
+from ledger.rules.refusals import TransactionRefused
+from ledger.status import Busy, TransactionStatus, status_of
+from ledger.transactions import Transaction
+
+POOL_MAX = 20_000
+POOL_BYTES_MAX = 64 * 1024 * 1024
+PER_HOLDER_MAX = 64
+PER_MEMBER_MAX = 4_000
+FINISHED_MAX = 20_000
+"""Expired transactions remembered, so that their end can be told."""
+JUDGED_MAX = 64
+"""With more pending, the rules are asked about a peer's transaction only when a block is built:
+there is work anyway, and its own node tells its client."""
+RECHECKS_MAX = 256
+"""Pending transactions looked at again after one block."""
+
+AGGREGATES = (
+    b"totals/",
+    b"budget/",
+    b"issued/",
+    b"group-issued/",
+    b"band-used/",
+    b"device-time/",
+    b"serial/",
+    b"open-cycle/",
+    b"recognition/",
+    b"redeemed/",
+)
+"""Sums that almost every transaction touches: a change of one says little about the others, so
+pending transactions are looked at again for them by turns and when a block is built."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """A pending transaction."""
+
+    transaction: Transaction
+    sender: str
+    own: bool
+    """Taken in from this node's own client, who sends it on to the other validators."""
+    reads: tuple[bytes, ...]
+    refusal: TransactionRefused | None = None
+
+
+class Mempool:
+    """Pending transactions in order of arrival, with limits per sender and in all."""
+
+    def __init__(
+        self, ledger: Ledger, *, on_refused: Callable[[TransactionStatus], None] | None = None
+    ) -> None:
+        """``on_refused`` is told when a rule starts to refuse an own transaction."""
+        self._ledger = ledger
+        self._on_refused = on_refused
+        self._entries: dict[bytes, Entry] = {}
+        self._by_key: dict[bytes, dict[bytes, None]] = {}
+        self._expiries: list[tuple[int, bytes]] = []
+        self._per_sender: dict[str, int] = {}
+        self._finished: dict[bytes, int] = {}
+        self._refused = 0
+        self.bytes = 0
+        self._turn: list[bytes] = []
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def has_ready(self) -> bool:
+        """Return whether a transaction waits that no rule refuses as far as is known."""
+        return len(self._entries) > self._refused
+
+    def ready(self) -> Iterator[Transaction]:
+        """Yield what a block may take, oldest first."""
+        for entry in list(self._entries.values()):
+            if entry.refusal is None:
+                yield entry.transaction
+
+    def own_ready(self) -> Iterator[Transaction]:
+        """Yield what this node's clients handed in and no rule refuses now."""
+        for entry in self._entries.values():
+            if entry.own and entry.refusal is None:
+                yield entry.transaction
+
+    def next_expiry_ms(self) -> int | None:
+        """Return when the next pending transaction expires."""
+        while self._expiries and self._expiries[0][1] not in self._entries:
+            heapq.heappop(self._expiries)
+        return self._expiries[0][0] if self._expiries else None
+
+    def status(self, transaction_id: bytes) -> TransactionStatus:
+        """Return what is known of a transaction that is not in the log."""
+        entry = self._entries.get(transaction_id)
+        if entry is not None:
+            word = "pending" if entry.refusal is None else "refused_for_now"
+            expires_at = entry.transaction.body.expires_at
+            return status_of(transaction_id, word, expires_at=expires_at, refusal=entry.refusal)
+        if transaction_id in self._finished:
+            return status_of(transaction_id, "expired", expires_at=self._finished[transaction_id])
+        return status_of(transaction_id, "unknown")
+
+    def add(self, transaction: Transaction, *, own: bool, time_ms: int) -> bool:
+        """Take a transaction in; return whether it is new.
+
+        Raises Inadmissible, or Busy if there is no room. One that a rule refuses is kept too.
+        """
+        known = self._entries.get(transaction.id)
+        if known is not None:
+            known.own = known.own or own
+            if not _is_better_signed(transaction, known):
+                return False
+        if len(self._entries) >= POOL_MAX or self.bytes + len(transaction.raw) > POOL_BYTES_MAX:
+            raise Busy(f"the pool holds {len(self._entries)} transactions of {self.bytes} bytes")
+        self._ledger.admit(transaction, time_ms)
+        sender, limit = self._sender(transaction)
+        if self._per_sender.get(sender, 0) >= limit:
+            raise Busy(f"{sender} has {limit} transactions pending already")
+        if known is not None:
+            own = known.own
+            self._drop(transaction.id)
+        entry = Entry(transaction=transaction, sender=sender, own=own, reads=())
+        if own or len(self._entries) < JUDGED_MAX:
+            self._judge(entry, time_ms)
+        self._entries[transaction.id] = entry
+        self._per_sender[sender] = self._per_sender.get(sender, 0) + 1
+        self.bytes += len(transaction.raw)
+        heapq.heappush(self._expiries, (transaction.body.expires_at, transaction.id))
+        return True
+
+    def refuse(self, transaction: Transaction, refusal: TransactionRefused) -> None:
+        """Note what a rule said when a block was built."""
+        entry = self._entries.get(transaction.id)
+        if entry is not None and entry.refusal is None:
+            self._set_refused(entry, refusal)
+
+    def _set_refused(self, entry: Entry, refusal: TransactionRefused) -> None:
+        entry.refusal = refusal
+        self._refused += 1
+        if entry.own and self._on_refused is not None:
+            self._on_refused(
+                status_of(
+                    entry.transaction.id,
+                    "refused_for_now",
+                    expires_at=entry.transaction.body.expires_at,
+                    refusal=refusal,
+                )
+            )
+
+    def committed(self, execution: Execution) -> None:
+        """Drop what was logged or has expired, and look again at what the block touched."""
+        for result in execution.results:
+            self._drop(result.id)
+        time_ms = execution.head.time_ms
+        while self._expiries and self._expiries[0][0] <= time_ms:
+            _, transaction_id = heapq.heappop(self._expiries)
+            entry = self._drop(transaction_id)
+            if entry is not None:
+                if len(self._finished) >= FINISHED_MAX:
+                    del self._finished[next(iter(self._finished))]
+                self._finished[transaction_id] = entry.transaction.body.expires_at
+        if self._entries:
+            self._look_again(execution, time_ms)
+
+    def _look_again(self, execution: Execution, time_ms: int) -> None:
+        touched: dict[bytes, None] = {}
+        for write in execution.writes:
+            for transaction_id in self._by_key.get(write.key, ()):
+                touched[transaction_id] = None
+        if not self._turn:
+            self._turn = list(reversed(self._entries))
+        budget = RECHECKS_MAX
+        for transaction_id in touched:
+            entry = self._entries[transaction_id]
+            self._forget_verdict(entry)
+            self._judge(entry, time_ms)
+            budget -= 1
+        while self._turn and budget > 0:
+            budget -= 1
+            entry_or_none = self._entries.get(self._turn.pop())
+            if entry_or_none is not None and entry_or_none.refusal is not None:
+                self._forget_verdict(entry_or_none)
+                self._judge(entry_or_none, time_ms)
+
+    def _judge(self, entry: Entry, time_ms: int) -> None:
+        """Ask the rules, and remember on which records their answer rests."""
+        verdict = self._ledger.recheck(entry.transaction, time_ms=time_ms)
+        refusal = verdict.refusal
+        entry.reads = tuple(key for key in verdict.reads if not key.startswith(AGGREGATES))
+        for key in entry.reads:
+            self._by_key.setdefault(key, {})[entry.transaction.id] = None
+        if refusal is not None:
+            self._set_refused(entry, refusal)
+
+    def _forget_verdict(self, entry: Entry) -> None:
+        for key in entry.reads:
+            waiting = self._by_key[key]
+            del waiting[entry.transaction.id]
+            if not waiting:
+                del self._by_key[key]
+        entry.reads = ()
+        if entry.refusal is not None:
+            self._refused -= 1
+            entry.refusal = None
+
+    def _drop(self, transaction_id: bytes) -> Entry | None:
+        entry = self._entries.pop(transaction_id, None)
+        if entry is None:
+            return None
+        self._forget_verdict(entry)
+        self._ledger.forget(entry.transaction)
+        self.bytes -= len(entry.transaction.raw)
+        left = self._per_sender[entry.sender] - 1
+        if left:
+            self._per_sender[entry.sender] = left
+        else:
+            del self._per_sender[entry.sender]
+        return entry
+
+    def _sender(self, transaction: Transaction) -> tuple[str, int]:
+        """Return the party of the first key, and how many it may have pending."""
+        party = self._ledger.sender(transaction)
+        return party.id, PER_HOLDER_MAX if party.kind == "holder" else PER_MEMBER_MAX
+
+
+def _is_better_signed(transaction: Transaction, known: Entry) -> bool:
+    """Return whether the same transaction came again with more signatures, after a refusal.
+
+    The id covers no signature. Fewer or other ones never take the place of what is here.
+    """
+    old = [key for key, _ in known.transaction.signatures]
+    new = [key for key, _ in transaction.signatures]
+    return known.refusal is not None and len(new) > len(old) and all(key in new for key in old)

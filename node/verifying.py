@@ -1,0 +1,47 @@
+"""Decoding envelopes and verifying their signatures, many at a time, off the event loop."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from ledger.encoding import crypto
+from ledger.encoding.codec import NotCanonical
+from ledger.execute import Inadmissible, signatures_hold
+from ledger.transactions import Transaction, parse
+
+VERIFIERS = max(1, (os.cpu_count() or 1) // 2)
+"""Threads that verify signatures: the host thread needs a core of its own."""
+
+Verified = Transaction | NotCanonical | Inadmissible
+
+
+class Verifiers:
+    """A few threads; libsodium gives the interpreter free while it verifies."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._threads = ThreadPoolExecutor(VERIFIERS, thread_name_prefix="verify")
+
+    async def verify(self, raws: tuple[bytes, ...]) -> Sequence[Verified]:
+        """Return what each envelope holds, or why it is none that can be taken in."""
+        return await self._loop.run_in_executor(self._threads, _verify_all, raws)
+
+    def stop(self) -> None:
+        """Forget what waits."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _verify_all(raws: tuple[bytes, ...]) -> list[Verified]:
+    verified: list[Verified] = []
+    for raw in raws:
+        try:
+            transaction = parse(raw)
+        except NotCanonical as error:
+            verified.append(error)
+            continue
+        if signatures_hold(transaction, crypto.verify):
+            verified.append(transaction)
+        else:
+            verified.append(Inadmissible("bad_signature", "a signature does not verify"))
+    return verified
