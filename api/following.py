@@ -10,7 +10,7 @@ from api.node_view import answer
 from api.reads import head_of
 from ledger.status import Busy, TransactionStatus
 from ledger.store.lmdb_store import LmdbReader
-from node.port import PortClient, PortClosed, RefusedForNow
+from node.port import JobFailed, PortClient, PortClosed, RefusedForNow
 
 WAITERS_MAX = 10_000
 """Requests that may wait for a transaction at once; beyond, they are answered as things stand."""
@@ -45,7 +45,7 @@ class Follower:
                         self.on_refused(event.status)
                     else:
                         self._wake()
-            except (PortClosed, Busy):
+            except (PortClosed, Busy, JobFailed):
                 pass  # the node is away: ticks and streams look at the store meanwhile
             await asyncio.sleep(RECONNECT_S)
 
@@ -184,7 +184,7 @@ class Waiters:
                     for waiter in chosen
                 )
             )
-        except (PortClosed, Busy):
+        except (PortClosed, Busy, JobFailed):
             return  # the timeout answers
         for waiter, status in zip(chosen, found, strict=True):
             if status.status == "refused_for_now" and not waiter.outcome.done():

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TypeVar
 
 from ledger.execute import Head
-from node.port import NodeStatus, PortClient, PortClosed
+from node.port import JobFailed, NodeStatus, PortClient, PortClosed
 from tally.plain import Plain
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ class NodeView:
     async def _ask(self) -> NodeStatus | None:
         try:
             status = await answer(self._port.status(), STATUS_WITHIN_S)
-        except PortClosed:
+        except (PortClosed, JobFailed):
             self._fresh = False
             return None
         else:

@@ -5,7 +5,9 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import count
+from typing import TypeVar
 
 from engines.seam import Clock, EngineStopped
 from ledger.execute import RulesUnknown
@@ -23,6 +25,7 @@ STOPS = (
 has nothing more to decide. Whatever else a job raises ends with the job."""
 
 Job = Callable[[], None]
+T = TypeVar("T")
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -106,17 +109,30 @@ class HostTimers:
         return max(0, self._heap[0][0] - self._clock.monotonic_us()) / 1_000_000
 
 
-def run_job(job: Job, on_failure: Callable[[], None]) -> None:
-    """Run a job of the host thread; let out of it only what must stop the node.
+@dataclass(frozen=True, slots=True)
+class BrokenOff:
+    """What a job raised that ends the job alone."""
 
-    Anything else is a mistake of ours in looking at what an outsider sent: it is told in the log,
-    and the node goes on. What has begun to change the node's own state turns such a mistake into
-    an AssertionError (`engines.builtin.machine.unbroken`).
+    error: Exception
+
+
+def attempt(job: Callable[[], T]) -> T | BrokenOff:
+    """Return what a job gives, or what it raised; let out only what must stop the node.
+
+    Anything else is a mistake of ours in looking at what an outsider sent. Once a job has begun
+    to change the node's own state, the engine turns such a mistake into an AssertionError.
     """
     try:
-        job()
+        return job()
     except Exception as error:
         if stops_the_node(error):
             raise
+        return BrokenOff(error)
+
+
+def run_job(job: Job, on_failure: Callable[[], None]) -> None:
+    """Run a job of the host thread; if it breaks off the log tells, and the node goes on."""
+    outcome = attempt(job)
+    if isinstance(outcome, BrokenOff):
         on_failure()
-        _LOGGER.exception("a job of the host broke off; the node goes on")
+        _LOGGER.error("a job of the host broke off; the node goes on", exc_info=outcome.error)

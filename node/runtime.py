@@ -22,7 +22,7 @@ from ledger.store.lmdb_store import is_broken
 from node.clock import SystemClock
 from node.config import ConfigInvalid, NodeConfig
 from node.host_side import HostSide
-from node.inbox import Inbox, ThreadOwned, stops_the_node
+from node.inbox import BrokenOff, Inbox, ThreadOwned, attempt
 from node.log_keeper import LogKeeper
 from node.metrics import Metrics
 from node.port import Effect, JobFailed, NodeStatus, PortServer
@@ -61,14 +61,13 @@ class HostQuestions:
         future: asyncio.Future[T] = self._loop.create_future()
 
         def run() -> None:
-            try:
-                answer = job()
-            except Exception as error:
-                self._loop.call_soon_threadsafe(_fail, future, _told(error))
-                if not isinstance(error, NotCanonical):
-                    raise
-            else:
+            answer = attempt(job)
+            if not isinstance(answer, BrokenOff):
                 self._loop.call_soon_threadsafe(_succeed, future, answer)
+                return
+            self._loop.call_soon_threadsafe(_fail, future, _told(answer.error))
+            if not isinstance(answer.error, NotCanonical):
+                raise answer.error  # for the log
 
         if not self._inbox.put_bulk(run):
             raise Busy("the node is behind with its work")
@@ -144,13 +143,11 @@ class Submissions:
             return envelope
         if isinstance(envelope, Inadmissible):
             return inadmissible_status(bytes(32), envelope)
-        try:
-            return self._host.admit(envelope)
-        except Exception as error:
-            if stops_the_node(error):
-                raise
-            _LOGGER.exception("an admission broke off; the node goes on")
-            return _told(error)
+        answer = attempt(lambda: self._host.admit(envelope))
+        if isinstance(answer, BrokenOff):
+            _LOGGER.error("an admission broke off; the node goes on", exc_info=answer.error)
+            return _told(answer.error)
+        return answer
 
 
 class Node:

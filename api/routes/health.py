@@ -8,7 +8,7 @@ from api.node_view import QUORUM_AGE_MAX_MS, answer
 from api.problems import Problem
 from api.services import Services, json, services_of
 from ledger.status import Busy
-from node.port import PortClosed
+from node.port import JobFailed, PortClosed
 
 router = APIRouter(tags=["health"], responses=schemas.PROBLEM)
 
@@ -40,7 +40,7 @@ async def metrics(request: Request) -> Response:
     services = services_of(request)
     try:
         text = await answer(services.port.metrics())
-    except (PortClosed, Busy):
+    except (PortClosed, Busy, JobFailed):
         text = ""
     lines = text + _own_metrics(services, node_is_up=text != "")
     return PlainTextResponse(lines, media_type="text/plain; version=0.0.4")

@@ -30,7 +30,7 @@ from engines.builtin.messages import (
     VoteMessage,
 )
 from engines.builtin.p2p.frames import Channel
-from engines.builtin.signer import Signer, format_slots
+from engines.builtin.signer import Signer, SigningPort, format_slots
 from engines.builtin.wal import WriteAheadLog
 from engines.seam import SeenCommit
 from ledger.blocks import BlockInput
@@ -83,15 +83,16 @@ class Ports:
         format_slots(seed_of(self.name, "consensus"), self.slots)
         Ledger(self.store).begin(FOUNDATION.genesis)
 
-    def host(self) -> BuiltinEngine:
-        """Return a new process on these disks, started."""
+    def host(self, *, signer: SigningPort | None = None) -> BuiltinEngine:
+        """Return a new process on these disks, started; with its own signer, or another."""
         self.sent.clear()
         self.timers.clear()
         host = BuiltinEngine(
             ledger=Ledger(self.store, verify=STAND_IN.verify),
             blocks=self.store,
             wal=WriteAheadLog(self.logs),
-            signer=Signer(seed_of(self.name, "consensus"), self.slots, sign=STAND_IN.sign),
+            signer=signer
+            or Signer(seed_of(self.name, "consensus"), self.slots, sign=STAND_IN.sign),
             network=self,
             clock=self,
             timers=self,

@@ -16,21 +16,27 @@ import pytest
 
 from engines.builtin.membership import WrongParty
 from engines.builtin.mesh import CLOCK_OFFSET_MAX_MS, Mesh
-from engines.builtin.p2p.frames import Channel
+from engines.builtin.p2p.frames import Channel, PeerFault
 from engines.builtin.signer import open_signer
+from ledger.encoding.codec import NotCanonical
 from ledger.encoding.crypto import public_key
+from ledger.execute import Inadmissible
+from ledger.status import Busy
 from localnet.facts import load_facts, member_plans
 from localnet.network import LocalNetwork, free_ports
 from node import host_side
 from node.__main__ import read_again
 from node.build import load_keys, start_node
 from node.config import ConfigInvalid, ObserverConfig, config_text, load_config
+from node.port import JobFailed, PortClient
 from node.runtime import Node
 from node.scrub import StoreRotten
 from node.stopped import forget_stop, read_stop, remember_stop
+from tests import builders
 from tests.ledger.test_store_readers import DIES_WHILE_IT_LOOKS, ROOT
 
 HANG_GUARD_S = 20
+ENVELOPE = builders.enrol("firm-a")
 CITIES = ("shanghai", "guiyang")
 
 
@@ -130,6 +136,96 @@ def test_what_no_restart_mends_is_remembered(
     reason = read_stop(load_config(folder / "node.toml").stopped)
     assert (str(error.args[-1]) in reason, bool(reason)) == (is_remembered, is_remembered)
     assert "('" not in reason, "words, no Python"
+
+
+class OddFailure(Exception):
+    """Nobody has heard of it."""
+
+
+MISTAKES = (
+    *(KeyError("a kind"), IndexError("1"), TypeError("a type"), ValueError("a value")),
+    *(AttributeError("a field"), ZeroDivisionError("0"), RecursionError("deep")),
+    *(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bytes"), StopIteration(1), OddFailure("odd")),
+    *(NotCanonical("bytes"), Inadmissible("bad_signature", "no"), PeerFault("a lie"), Busy("full")),
+)
+"""What a job may raise, by a mistake of ours or of whoever sent the bytes: no broken invariant."""
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda one: type(one).__name__)
+def test_no_job_ends_the_host_thread_but_one_that_breaks_an_invariant(
+    folder: Path, mistake: Exception
+) -> None:
+    def job() -> None:
+        raise mistake
+
+    async def scenario() -> None:
+        async with running(folder) as node:
+            assert node._inbox.put_urgent(job) and node._inbox.put_bulk(job)
+            mesh_of(node).inflow.engine.on_message = lambda *_: job()  # type: ignore[method-assign]
+            mesh_of(node)._on_message("guiyang", Channel.VOTE, b"")
+            node._host._timers.after(0, job)
+            with pytest.raises((JobFailed, NotCanonical, Busy)):
+                await node._questions.ask(job)
+            assert (await node.status()).stopped == ""
+            assert "tallystick_failed_jobs_total 0.0" not in await node.metrics()
+
+    asyncio.run(scenario())
+
+
+QUESTIONS = ("submit", "simulate", "lookup", "cosign", "status", "metrics")
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_that_breaks_off_is_answered_and_the_node_goes_on(
+    folder: Path, question: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("a kind that only a newer version of the rules knows")
+
+    inside = {"submit": "admit", "metrics": "metrics_page"}.get(question, question)
+    arguments = {"submit": (ENVELOPE,), "simulate": (ENVELOPE,), "lookup": (bytes(32),)}
+    arguments |= {"cosign": (b"",)}
+
+    async def scenario() -> None:
+        async with running(folder) as node:
+            with monkeypatch.context() as patch:
+                patch.setattr(node._host, inside, broken)
+                with pytest.raises(JobFailed, match="a mistake of its own"):
+                    await getattr(node, question)(*arguments.get(question, ()))
+            assert (await node.status()).validating
+
+    asyncio.run(scenario())
+
+
+def test_over_the_port_a_question_that_breaks_off_is_no_silence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with running(folder) as node:
+            client = PortClient(load_config(folder / "node.toml").port_socket)
+            with monkeypatch.context() as patch:
+                patch.setattr(node._host, "lookup", lambda _: 1 // 0)
+                with pytest.raises(JobFailed):
+                    await client.lookup(bytes(32))
+            assert (await client.lookup(bytes(32))).status == "unknown"
+            await client.close()
+
+    asyncio.run(scenario())
+
+
+def test_each_half_of_a_node_refuses_the_others_thread(folder: Path) -> None:
+    async def scenario() -> None:
+        async with running(folder) as node:
+            with pytest.raises(AssertionError, match="another thread"):
+                node._host.lookup(bytes(32))
+
+            def from_the_host() -> None:
+                node.reconfigure(node._config)
+
+            with pytest.raises(AssertionError, match="another thread"):
+                await asyncio.get_running_loop().run_in_executor(None, from_the_host)
+
+    asyncio.run(scenario())
 
 
 def test_the_first_reason_is_kept(tmp_path: Path) -> None:
