@@ -14,7 +14,7 @@ EPOCH = 0
 """The only one of the built-in engine that these pages describe (N1.1)."""
 
 
-class CommitChain:
+class BuiltinCommits:
     """Takes the commits of all heights, in order, beside the log.
 
     Who calls gives the members as they were before the block: a set that a block decides acts two
@@ -200,3 +200,9 @@ class CommitChain:
         """Return what a vote signs (M2)."""
         body = encode((self._log_id, EPOCH, kind, height, round_, block))
         return frame("tallystick/vote/v1", body)
+
+
+FIRST_ENGINE = "builtin"
+"""Who decides until members choose another engine."""
+FAMILIES = {"builtin": BuiltinCommits}
+"""What follows the commits that an engine stores, by the engine's name."""

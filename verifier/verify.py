@@ -23,7 +23,7 @@ from verifier.blocks import (
     decode_transaction,
     is_ascending,
 )
-from verifier.commits import CommitChain
+from verifier.commits import FAMILIES, FIRST_ENGINE
 from verifier.dump import COSIGNED, SIGNED, Checkpoint, Tiles
 from verifier.files import Source
 from verifier.finding import FileDamaged, Finding, Level
@@ -113,7 +113,7 @@ def verify(folder: Path, log_id: bytes, level: Level) -> Report:
         raise Finding(height=0, sequence=None, field=damage.path, reason=damage.reason) from None
     tiles = Tiles(folder) if source.checkpoint is not None else None
     genesis, log = _begin(source, tiles, log_id, level)
-    commits = CommitChain(log_id, genesis.time_ms, source.commits, level)
+    commits = FAMILIES[FIRST_ENGINE](log_id, genesis.time_ms, source.commits, level)
     unverifiable = []
     for first, raws in _blocks(source.entries, log):
         record = log.record(first, raws)
