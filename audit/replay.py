@@ -25,7 +25,6 @@ from audit.sources import Commit, Source, SourceLacks, SourceWrong, TileDump
 from audit.structure import LoggedBlock, check_genesis, read_blocks
 from audit.verdicts import Finding, Incomplete, Tampered
 from audit.verifying import HelperLost
-from consensus.certificate import Certificate
 from ledger.blocks import record_hash
 from ledger.encoding import codec, merkle
 from ledger.encoding.codec import Record
@@ -77,26 +76,6 @@ class Counts(msgspec.Struct, kw_only=True):
     record_hash: bytes = b""
 
 
-class CommitStanding(msgspec.Struct, kw_only=True, frozen=True, array_like=True):
-    """Where the chain of commits stands (``CommitHead``)."""
-
-    height: int
-    time_ms: int
-    record_hash: bytes
-    parent: bytes
-    certificate: Certificate
-
-    def head(self) -> CommitHead:
-        """Return the same for the chain."""
-        return CommitHead(
-            height=self.height,
-            time_ms=self.time_ms,
-            record_hash=self.record_hash,
-            parent=self.parent,
-            certificate=self.certificate,
-        )
-
-
 class Standing(msgspec.Struct, kw_only=True):
     """Where a replay stands: all that it needs to go on, beside its store."""
 
@@ -106,7 +85,7 @@ class Standing(msgspec.Struct, kw_only=True):
     counts: Counts
     peaks: tuple[bytes, ...]
     commits_height: int
-    commit: CommitStanding | None
+    commit: CommitHead | None
     schedule: ValidatorSchedule
     proposed: tuple[SetChange, ...]
     executed_from: int
@@ -355,7 +334,7 @@ class _Replay:
         self._commit_links = CommitLinks(
             plan.log_id,
             commits,
-            head=None if commit is None else commit.head(),
+            head=commit,
             schedule=schedule,
             verify=None if self._queue is None else self._verify_later,
         )
@@ -526,15 +505,7 @@ class _Replay:
             counts=counts,
             peaks=tuple(self._links.frontier.peaks),
             commits_height=head.height if head is not None else self._shapes.height,
-            commit=None
-            if head is None
-            else CommitStanding(
-                height=head.height,
-                time_ms=head.time_ms,
-                record_hash=head.record_hash,
-                parent=head.parent,
-                certificate=head.certificate,
-            ),
+            commit=head,
             schedule=self._sets.schedule,
             proposed=tuple(self._sets.proposed),
             executed_from=self._executed_from,

@@ -1,7 +1,8 @@
 """The chain of commits beside a log: each height decided by those who validate it (spec A2)."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from consensus.certificate import Certificate, CertificateInvalid, Verify, verify_certificate
 from consensus.messages import BlockId
@@ -32,9 +33,8 @@ class CommitMissing(CommitInvalid):
     """The commits end before the log does."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommitHead:
-    """Where a chain of commits stands, so that it can be taken up again."""
+class CommitHead(msgspec.Struct, kw_only=True, frozen=True, array_like=True):
+    """Where a chain of commits stands, so that it can be taken up again, from bytes too."""
 
     height: int
     time_ms: int
