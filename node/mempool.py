@@ -8,7 +8,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ledger.execute import Execution, Inadmissible
+from ledger.execute import Execution
 from ledger.ledger import Ledger
 from ledger.rules.refusals import TransactionRefused
 from ledger.transactions import Transaction
@@ -52,44 +52,6 @@ class Entry:
     """Taken in from this node's own client, who sends it on to the other validators."""
     reads: tuple[bytes, ...]
     refusal: TransactionRefused | None = None
-
-
-def status_of(
-    transaction_id: bytes,
-    status: str,
-    *,
-    expires_at: int = 0,
-    refusal: TransactionRefused | None = None,
-) -> TransactionStatus:
-    """Return the status document of a transaction outside the log."""
-    return TransactionStatus(
-        id=transaction_id,
-        status=status,  # type: ignore[arg-type]
-        code="ok" if refusal is None else refusal.code,
-        number=0 if refusal is None else refusal.number,
-        sentence="" if refusal is None else str(refusal),
-        values=() if refusal is None else tuple(refusal.values.items()),
-        expires_at=expires_at,
-        sequence=(),
-        height=(),
-    )
-
-
-def inadmissible_status(
-    transaction_id: bytes, error: Inadmissible, expires_at: int = 0
-) -> TransactionStatus:
-    """Return the status of a transaction that was not taken in."""
-    return TransactionStatus(
-        id=transaction_id,
-        status="expired" if error.code == "expired" else "inadmissible",
-        code=error.code,
-        number=0,
-        sentence=str(error),
-        values=(),
-        expires_at=expires_at,
-        sequence=(),
-        height=(),
-    )
 
 
 class Mempool:
@@ -139,12 +101,13 @@ class Mempool:
         """Return what is known of a transaction that is not in the log."""
         entry = self._entries.get(transaction_id)
         if entry is not None:
-            word = "pending" if entry.refusal is None else "refused_for_now"
             expires_at = entry.transaction.body.expires_at
-            return status_of(transaction_id, word, expires_at=expires_at, refusal=entry.refusal)
+            if entry.refusal is None:
+                return TransactionStatus.pending(transaction_id, expires_at)
+            return TransactionStatus.refused_for_now(transaction_id, expires_at, entry.refusal)
         if transaction_id in self._finished:
-            return status_of(transaction_id, "expired", expires_at=self._finished[transaction_id])
-        return status_of(transaction_id, "unknown")
+            return TransactionStatus.expired(transaction_id, self._finished[transaction_id])
+        return TransactionStatus.unknown(transaction_id)
 
     def add(self, transaction: Transaction, *, own: bool, time_ms: int) -> bool:
         """Take a transaction in; return whether it is new.
@@ -184,14 +147,11 @@ class Mempool:
         entry.refusal = refusal
         self._refused += 1
         if entry.own and self._on_refused is not None:
-            self._on_refused(
-                status_of(
-                    entry.transaction.id,
-                    "refused_for_now",
-                    expires_at=entry.transaction.body.expires_at,
-                    refusal=refusal,
-                )
+            transaction = entry.transaction
+            status = TransactionStatus.refused_for_now(
+                transaction.id, transaction.body.expires_at, refusal
             )
+            self._on_refused(status)
 
     def committed(self, execution: Execution) -> None:
         """Drop what was logged or has expired, and look again at what the block touched."""

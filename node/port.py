@@ -6,14 +6,18 @@ the number and may come in any order. After ``Watch`` the node also sends ``Comm
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, Self
 
 from msgspec import Meta
 
 from ledger.encoding import codec
 from ledger.encoding.codec import Hash, Natural, NotCanonical, PublicKey, Record
 from ledger.encoding.note import NOTE_BYTES_MAX
+from ledger.execute import Inadmissible
+from ledger.rules.base import Posting
+from ledger.rules.refusals import TransactionRefused
 from ledger.transactions import MINT_BYTES_MAX
 
 FRAME_BYTES_MAX = 256 * 1024
@@ -27,6 +31,27 @@ EVENTS_MAX = 1_024
 StatusWord = Literal[
     "pending", "refused_for_now", "refused", "final", "expired", "inadmissible", "unknown"
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What rules or forms say of a transaction: the part that statuses and effects share."""
+
+    code: str = "ok"
+    number: int = 0
+    sentence: str = ""
+    values: tuple[tuple[str, int | str], ...] = ()
+
+    @classmethod
+    def refused(cls, refusal: TransactionRefused) -> Self:
+        return cls(refusal.code, refusal.number, str(refusal), tuple(refusal.values.items()))
+
+    @classmethod
+    def inadmissible(cls, error: Inadmissible) -> Self:
+        return cls(error.code, sentence=str(error))
+
+
+_HOLDS = _Judged()
 
 
 class TransactionStatus(Record, frozen=True):
@@ -46,6 +71,62 @@ class TransactionStatus(Record, frozen=True):
     sequence: Annotated[tuple[Natural, ...], Meta(max_length=1)]
     """Log position, once logged."""
     height: Annotated[tuple[Natural, ...], Meta(max_length=1)]
+
+    @classmethod
+    def pending(cls, transaction_id: bytes, expires_at: int) -> Self:
+        """Return that of a transaction that waits for a block."""
+        return cls._of(transaction_id, "pending", expires_at)
+
+    @classmethod
+    def refused_for_now(
+        cls, transaction_id: bytes, expires_at: int, refusal: TransactionRefused
+    ) -> Self:
+        """Return that of a transaction which waits although a rule refuses it."""
+        judged = _Judged.refused(refusal)
+        return cls._of(transaction_id, "refused_for_now", expires_at, judged)
+
+    @classmethod
+    def logged(cls, transaction_id: bytes, expires_at: int, sequence: int) -> Self:
+        """Return that of a logged transaction; what became of it stands in the log."""
+        return cls._of(transaction_id, "final", expires_at, sequence=(sequence,))
+
+    @classmethod
+    def expired(cls, transaction_id: bytes, expires_at: int) -> Self:
+        """Return that of a transaction that was taken in, and no block took in time."""
+        return cls._of(transaction_id, "expired", expires_at)
+
+    @classmethod
+    def inadmissible(cls, transaction_id: bytes, expires_at: int, error: Inadmissible) -> Self:
+        """Return that of a transaction that was not taken in."""
+        word: StatusWord = "expired" if error.code == "expired" else "inadmissible"
+        return cls._of(transaction_id, word, expires_at, _Judged.inadmissible(error))
+
+    @classmethod
+    def unknown(cls, transaction_id: bytes) -> Self:
+        """Return that of a transaction that this node has not seen, or has forgotten."""
+        return cls._of(transaction_id, "unknown", 0)
+
+    @classmethod
+    def _of(
+        cls,
+        transaction_id: bytes,
+        status: StatusWord,
+        expires_at: int,
+        judged: _Judged = _HOLDS,
+        *,
+        sequence: tuple[int, ...] = (),
+    ) -> Self:
+        return cls(
+            id=transaction_id,
+            status=status,
+            code=judged.code,
+            number=judged.number,
+            sentence=judged.sentence,
+            values=judged.values,
+            expires_at=expires_at,
+            sequence=sequence,
+            height=(),
+        )
 
 
 class PeerStatus(Record, frozen=True):
@@ -98,8 +179,33 @@ class Effect(Record, frozen=True):
     number: Natural
     sentence: str
     values: tuple[tuple[str, int | str], ...]
-    postings: tuple[tuple[str, str, int, int, int, str, str], ...]
-    """kind, programme, serial, count, amount, source, target."""
+    postings: tuple[Posting, ...]
+
+    @classmethod
+    def holding(cls, height: int, postings: tuple[Posting, ...]) -> Self:
+        """Return that of a transaction which every rule lets stand."""
+        return cls._of(height, _HOLDS, postings)
+
+    @classmethod
+    def refused(cls, height: int, refusal: TransactionRefused) -> Self:
+        """Return that of a transaction which a rule refuses."""
+        return cls._of(height, _Judged.refused(refusal))
+
+    @classmethod
+    def inadmissible(cls, height: int, error: Inadmissible) -> Self:
+        """Return that of a transaction that no block can hold."""
+        return cls._of(height, _Judged.inadmissible(error))
+
+    @classmethod
+    def _of(cls, height: int, judged: _Judged, postings: tuple[Posting, ...] = ()) -> Self:
+        return cls(
+            height=height,
+            code=judged.code,
+            number=judged.number,
+            sentence=judged.sentence,
+            values=judged.values,
+            postings=postings,
+        )
 
 
 class Committed(Record, frozen=True, tag="committed"):

@@ -36,7 +36,6 @@ from node.cosigner import Answer
 from node.host import Host
 from node.judge import ForkSeen
 from node.log_keeper import LogKeeper
-from node.mempool import inadmissible_status
 from node.messages import BATCH_BYTES_MAX, Batch
 from node.metrics import Metrics
 from node.p2p.frames import Channel, PeerFault
@@ -634,7 +633,7 @@ class Node:
             if isinstance(one, NotCanonical):
                 answers.append(one)
             elif isinstance(one, Inadmissible):
-                answers.append(inadmissible_status(bytes(32), one))
+                answers.append(TransactionStatus.inadmissible(bytes(32), 0, one))
             else:
                 answers.append(self._admit_one(one))
 
@@ -651,7 +650,8 @@ class Node:
             self._host.on_transaction(transaction, own=True)
         except Inadmissible as error:
             if error.code != "already_logged":
-                return inadmissible_status(transaction.id, error, transaction.body.expires_at)
+                expires_at = transaction.body.expires_at
+                return TransactionStatus.inadmissible(transaction.id, expires_at, error)
             return self._logged_status(transaction)
         except Busy as busy:
             return busy
@@ -661,17 +661,7 @@ class Node:
         """Return a status that sends the API to the log, where it reads the rest."""
         sequence = self._store.sequence_of(transaction.id, transaction.body.expires_at)
         assert sequence is not None
-        return TransactionStatus(
-            id=transaction.id,
-            status="final",
-            code="ok",
-            number=0,
-            sentence="",
-            values=(),
-            expires_at=transaction.body.expires_at,
-            sequence=(sequence,),
-            height=(),
-        )
+        return TransactionStatus.logged(transaction.id, transaction.body.expires_at, sequence)
 
     async def simulate(self, raw: bytes) -> Effect:
         """Say what an envelope would do now; raise NotCanonical or Busy."""
@@ -688,34 +678,10 @@ class Node:
         try:
             outcome = self._ledger.simulate(raw, time_ms=self._clock.wall_ms())
         except TransactionRefused as refusal:
-            return Effect(
-                height=height,
-                code=refusal.code,
-                number=refusal.number,
-                sentence=str(refusal),
-                values=tuple(refusal.values.items()),
-                postings=(),
-            )
+            return Effect.refused(height, refusal)
         except Inadmissible as error:
-            return Effect(
-                height=height,
-                code=error.code,
-                number=0,
-                sentence=str(error),
-                values=(),
-                postings=(),
-            )
-        return Effect(
-            height=height,
-            code="ok",
-            number=0,
-            sentence="",
-            values=(),
-            postings=tuple(
-                (p.kind, p.programme, p.serial, p.count, p.amount, p.source, p.target)
-                for p in outcome.postings
-            ),
-        )
+            return Effect.inadmissible(height, error)
+        return Effect.holding(height, outcome.postings)
 
     async def cosign(self, body: bytes) -> tuple[int, str]:
         """Answer a request to cosign a head of the log (Y11.2); raise Busy."""
