@@ -142,9 +142,9 @@ def write_parquet(path: Path, columns: Columns, lines: Iterable[bytes]) -> None:
     arrow, parquet = _pyarrow()
     types = {"integer": arrow.int64(), "flag": arrow.bool_()}
     schema = arrow.schema(
-        [(name, types.get(kind, arrow.string())) for name, kind in columns.items()]
+        [(name, types.get(column.kind, arrow.string())) for name, column in columns.items()]
     )
-    named = [name for name, kind in columns.items() if kind in ("name", "flag")]
+    named = [name for name, column in columns.items() if column.kind in ("name", "flag")]
     with parquet.ParquetWriter(path, schema, use_dictionary=named, compression="zstd") as writer:
         for group in _groups(columns, lines):
             try:
@@ -159,9 +159,9 @@ def _groups(columns: Columns, lines: Iterable[bytes]) -> Iterator[dict[str, list
     size = 0
     for line in lines:
         row = _row(columns, line)
-        for name, kind in columns.items():
+        for name, column in columns.items():
             value = row[name]
-            group[name].append(_json(value) if kind == "parts" else value)
+            group[name].append(_json(value) if column.kind == "parts" else value)
         size += 1
         if size == GROUP_ROWS_MAX:
             yield group
@@ -177,10 +177,10 @@ def _row(columns: Columns, line: bytes) -> dict[str, Any]:
         raise Unreachable("a row is no JSON") from None
     if not isinstance(row, dict) or list(row) != list(columns):
         raise Unreachable("the node's rows have other columns: it is of another version")
-    for name, kind in columns.items():
+    for name, column in columns.items():
         # Not isinstance: JSON's true is no number, and 1.0 is none of ours.
-        if row[name] is not None and type(row[name]) is not _HOLDS[kind]:
-            raise Unreachable(f"{name} of a row holds {row[name]!r}, which is no {kind}")
+        if row[name] is not None and type(row[name]) is not _HOLDS[column.kind]:
+            raise Unreachable(f"{name} of a row holds {row[name]!r}, which is no {column.kind}")
     return row
 
 
@@ -193,7 +193,7 @@ def views(names: Iterable[str], form: Format) -> str:
     made = []
     for name in names:
         types = ", ".join(
-            f"'{column}': '{_SQL_TYPES[kind]}'" for column, kind in TABLES[name].items()
+            f"'{field}': '{_SQL_TYPES[column.kind]}'" for field, column in TABLES[name].items()
         )
         reader = _READERS[form].format(file=f"{name}.{form}", columns="{" + types + "}")
         made.append(f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM {reader};\n")  # noqa: S608 - names of ours
