@@ -6,7 +6,6 @@ exported log by an auditor who knows the log id alone.
 """
 
 import secrets
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -38,6 +37,7 @@ from localnet.network import ROOT, LocalNetwork
 from localnet.signing import LIFE_MS, DevSigner, Signed
 from tally.exits import Exit, TallyError
 from tally.output import format_yuan, say
+from tally.percentiles import percentile
 from wallet.client import NodeClient, TransactionDocument
 from wallet.terms import terms_from_facts
 
@@ -691,8 +691,8 @@ def closing_table(flow: Flow) -> None:
     click.echo("\ndebtor           creditor               owed   (yuan)")
     for (debtor, creditor), fen in sorted(owed.items()):
         click.echo(f"{debtor:<17}{creditor:<17}{format_yuan(fen):>14}")
-    times = sorted(flow.finality_ms)
+    times = flow.finality_ms
     click.echo(
-        f"\n{len(times)} transactions final: p50 {statistics.median_low(times)} ms, "
-        f"p99 {times[len(times) * 99 // 100]} ms as the clients saw it"
+        f"\n{len(times)} transactions final: p50 {percentile(times, 50)} ms, "
+        f"p99 {percentile(times, 99)} ms as the clients saw it"
     )

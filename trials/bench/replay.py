@@ -38,6 +38,7 @@ from localnet.network import node_seed
 from node import messages
 from node.messages import ENGINE_EPOCH, NO_BLOCK, Body, Header, StoredCommit
 from tally.output import say
+from tally.percentiles import percentile
 from trials.bench.transfers import FACE_FEN, PROGRAMME, firm, plain_terms
 from trials.datasets.world import (
     LIFE_MS,
@@ -285,7 +286,7 @@ def run_replay_bench(transfers: int) -> ReplayBench:
             parts[name] = _timed(part, Plan(log_id=log_id_of(data)))
     return ReplayBench(
         cores=os.cpu_count() or 1,
-        raw_per_second=sorted(raw)[len(raw) // 2],
+        raw_per_second=percentile(raw, 50),
         levels=levels,
         parts=parts,
     )
