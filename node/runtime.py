@@ -15,9 +15,11 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from consensus.timeouts import TimeoutPolicy
 from ledger.encoding import codec, crypto

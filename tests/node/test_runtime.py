@@ -9,10 +9,10 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.encoding.crypto import public_key
 from localnet.facts import load_facts, member_plans
