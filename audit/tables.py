@@ -7,7 +7,7 @@ which makes each of them a view with its types for DuckDB (docs/auditing.md).
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -18,13 +18,12 @@ import msgspec
 
 from api.columns import TABLES, Columns, Kind
 from audit import files
+from audit.streams import streamed
 from tally.exits import Unreachable, UsageError
 from tally.output import say
-from wallet.client import failure_of, read_answer
 
 Format = Literal["ndjson", "csv", "parquet"]
 
-TIMEOUT_S = 60
 LINE_BYTES_MAX = 1024 * 1024
 """Longest row that is taken; real ones have some kilobytes."""
 GROUP_ROWS_MAX = 16_384
@@ -95,20 +94,13 @@ def write_tables(
     }
 
 
-@contextmanager
-def _asking(url: str, name: str, form: Format, height: int | None) -> Iterator[httpx2.Response]:
+def _asking(
+    url: str, name: str, form: Format, height: int | None
+) -> AbstractContextManager[httpx2.Response]:
     address = f"{url}/v1/exports/{name}?format={'csv' if form == 'csv' else 'ndjson'}"
     if height is not None:
         address += f"&at_height={height}"
-    try:
-        with httpx2.stream("GET", address, timeout=TIMEOUT_S, trust_env=False) as answer:
-            if answer.status_code != 200:
-                raise failure_of(url, answer.status_code, read_answer(answer))
-            yield answer
-    except (httpx2.ConnectError, httpx2.ConnectTimeout):
-        raise Unreachable(f"no node answers at {url}") from None
-    except httpx2.TransportError:
-        raise Unreachable(f"the connection to {url} was lost; start again") from None
+    return streamed(address, url)
 
 
 def _block_of(answer: httpx2.Response, url: str) -> Block:

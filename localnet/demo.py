@@ -23,7 +23,7 @@ from ledger.rules import calendar, money
 from ledger.rules.attestations import Attest
 from ledger.rules.budgets import Appropriate
 from ledger.rules.cases import ClearHold, SetHold
-from ledger.rules.centres import Accredit, Devices, Recognise
+from ledger.rules.centres import Recognise
 from ledger.rules.claims import Decide, DecideClaim, GrantAfterUse, Line, Redeem
 from ledger.rules.invoices import HOUR_MS, Contract, Invoice, Usage
 from ledger.rules.parties import Enrol, PartyKey
@@ -363,25 +363,8 @@ def centres(flow: Flow) -> list[str]:
 
 def accredit(flow: Flow, centre: str) -> Signed:
     """Return a centre's accreditation by its host city."""
-    facts = flow.facts.centre(centre)
-    devices = tuple(
-        Devices(
-            chip=chip,
-            origin=flow.facts.chips[chip]["origin"],
-            count=count,
-            tariff_ceiling=flow.facts.chips[chip]["assumed_tariff_ceiling_fen_per_gpu_hour"],
-        )
-        for chip, count in facts["devices"].items()
-    )
-    operation = Accredit(
-        host=facts["city"],
-        centre=centre,
-        devices=devices,
-        pue_milli=facts["assumed_pue_milli"],
-        ownership=facts["ownership"],
-        ended=False,
-    )
-    return flow.sign(operation, *flow.by(facts["city"], 1))
+    host = flow.facts.centre(centre)["city"]
+    return flow.sign(flow.facts.accreditation(centre, host), *flow.by(host, 1))
 
 
 def recognise(flow: Flow, city: str, hosts: tuple[str, ...]) -> Signed:

@@ -18,9 +18,8 @@ import msgspec
 
 from ledger.encoding import crypto
 from ledger.rules.budgets import Appropriate
-from ledger.rules.money import FunderShare, Rounding
-from ledger.rules.parties import Enrol, PartyKey
-from ledger.rules.programmes import Caps, Publish, RateRow, Review, Terms
+from ledger.rules.parties import Enrol
+from ledger.rules.programmes import Publish
 from ledger.rules.vouchers import Mint, MintRow, Transfer, voucher_id
 from ledger.store.lmdb_store import LmdbReader, LmdbStore
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans
@@ -29,6 +28,7 @@ from localnet.signing import DevSigner, Signed
 from tally.output import say
 from tally.percentiles import percentile
 from trials.replay import replay
+from trials.samples import enrolment, plain_terms
 
 FIRMS = 512
 FACE_FEN = 10_000_000_000
@@ -266,19 +266,7 @@ class Load:
         await self._final(sign(mint, *minters))
 
     def _enrol(self, number: int) -> Enrol:
-        key = self._signer.public_key(firm(number), "owner")
-        return Enrol(
-            city="shanghai",
-            party=firm(number),
-            holder_class="start_up",
-            name=firm(number),
-            region="310000",
-            control_group="",
-            registration_tag=crypto.tagged_hash("bench", firm(number).encode()),
-            tag_epoch=1,
-            keys=(PartyKey(key=key, person="owner", roles=()),),
-            threshold=1,
-        )
+        return enrolment(firm(number), self._signer.public_key(firm(number), "owner"))
 
     def sign_transfers(self, count: int) -> list[Signed]:
         """Return signed transfers of one fen each, from firm to firm by turns."""
@@ -352,48 +340,6 @@ class Load:
         connection = await Connection.open(self._ports[0])
         await connection.post(signed)
         connection.close()
-
-
-def plain_terms() -> Terms:
-    """Return terms that refuse nobody."""
-    return Terms(
-        title="Bench",
-        legal_basis="",
-        assumed=(),
-        eligibility=(),
-        rates=(
-            RateRow(
-                holder_class=(),
-                chip_origin=(),
-                service_class=(),
-                ownership=(),
-                basis_points=3000,
-            ),
-        ),
-        caps=Caps(
-            grant_min=(),
-            grant_max=(),
-            contract_max=(),
-            holder_year_issued=(),
-            holder_year_redeemed=(),
-            group_year_issued=(),
-        ),
-        settlement="monthly",
-        centres="recognised",
-        listed=(),
-        transfer="enrolled",
-        review=Review(automatic_band=0, sample_every=0),
-        payee="provider",
-        grant="on_application",
-        funders=(FunderShare(funder="shanghai", basis_points=10_000),),
-        residual_funder="shanghai",
-        rounding=Rounding(mode="truncate", step_fen=1),
-        validity_days=365,
-        base_period=(),
-        contract_days_max=0,
-        stackable=(),
-        ceiling=10_000,
-    )
 
 
 def firm(number: int) -> str:
