@@ -1,137 +1,201 @@
-"""The tables that auditors take away: their columns in order, and what each column holds.
+"""The tables that auditors take away: their columns in order, what each holds and where it is from.
 
-The server makes rows of them (`api/exported.py`), `tally audit export` makes files of those, and
-docs/auditing.md explains them. Names end in the unit: ``_fen``, ``_wh``, ``_ms`` (since 1970, UTC;
+One declaration a table: the server makes rows of it, `tally audit export` makes files of those, and
+docs/auditing.md explains it. Names end in the unit: ``_fen``, ``_wh``, ``_ms`` (since 1970, UTC;
 ``gpu_ms`` is device time).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from operator import itemgetter
 from typing import Literal
+
+from ledger.rules.programmes import issuer_of
+from ledger.rules.vouchers import voucher_id
+from tally.plain import Plain
 
 Kind = Literal["integer", "flag", "name", "text", "parts"]
 """``name`` is a text that comes again and again, such as a party; ``parts`` is a list as JSON."""
-Columns = Mapping[str, Kind]
+Row = dict[str, Plain]
 
-POSTINGS: Columns = {
-    "sequence": "integer",
-    "height": "integer",
-    "time_ms": "integer",
-    "transaction": "text",
-    "kind": "name",
-    "code": "name",
-    "position": "integer",
-    "posting": "name",
-    "programme": "name",
-    "voucher": "text",
-    "count": "integer",
-    "amount_fen": "integer",
-    "source": "name",
-    "target": "name",
-}
-VOUCHERS: Columns = {
-    "id": "text",
-    "programme": "name",
-    "city": "name",
-    "holder": "name",
-    "face_fen": "integer",
-    "available_fen": "integer",
-    "reserved_fen": "integer",
-    "claimed_fen": "integer",
-    "redeemed_fen": "integer",
-    "expired_fen": "integer",
-    "revoked_fen": "integer",
-    "expires_at_ms": "integer",
-    "due_ms": "integer",
-    "stopped_ms": "integer",
-    "terms_version": "integer",
-    "year": "integer",
-    "parent": "text",
-    "sequence": "integer",
-}
-CLAIMS: Columns = {
-    "id": "text",
-    "programme": "name",
-    "city": "name",
-    "terms_version": "integer",
-    "holder": "name",
-    "redeemer": "name",
-    "centre_city": "name",
-    "paying_host": "name",
-    "order": "text",
-    "service_class": "name",
-    "status": "name",
-    "amount_fen": "integer",
-    "accepted_fen": "integer",
-    "credited_fen": "integer",
-    "basis_points": "integer",
-    "invoice_tag": "text",
-    "invoice_tag_epoch": "integer",
-    "invoice_net_fen": "integer",
-    "invoice_base_fen": "integer",
-    "contract_tag": "text",
-    "contract_amount_fen": "integer",
-    "contract_start_day": "integer",
-    "contract_end_day": "integer",
-    "chips": "name",
-    "gpu_ms": "integer",
-    "domestic_gpu_ms": "integer",
-    "energy_wh": "integer",
-    "pue_milli": "integer",
-    "holder_signed": "flag",
-    "submitted_by": "parts",
-    "submitted_ms": "integer",
-    "decided_ms": "integer",
-    "payables": "integer",
-    "credits": "integer",
-    "lines": "parts",
-    "usage": "parts",
-    "sequence": "integer",
-}
-PAYABLES: Columns = {
-    "id": "text",
-    "debtor": "name",
-    "creditor": "name",
-    "cause": "text",
-    "leg": "name",
-    "reverse": "flag",
-    "amount_fen": "integer",
-    "cancelled_fen": "integer",
-    "reversed_fen": "integer",
-    "paid_fen": "integer",
-    "pending_fen": "integer",
-    "written_off_fen": "integer",
-    "open_fen": "integer",
-    "attempt": "integer",
-    "due_ms": "integer",
-    "cycle": "integer",
-    "sequence": "integer",
-}
-PAYMENTS: Columns = {
-    "id": "text",
-    "payable": "text",
-    "attempt": "integer",
-    "amount_fen": "integer",
-    "status": "name",
-    "instructed_ms": "integer",
-    "changed_ms": "integer",
-    "confirmed_by": "name",
-    "reason": "text",
-    "sequence": "integer",
-}
-BUDGETS: Columns = {
-    "programme": "name",
-    "year": "integer",
-    "funder": "name",
-    "appropriated_fen": "integer",
-    "committed_fen": "integer",
-    "sequence": "integer",
-}
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What stands under a column's name."""
+
+    kind: Kind
+    value: str | Callable[[Row], Plain] = ""
+    """Computed from what the row is made of, or a field of it: ``invoice.net`` is a field's field.
+    Without it the column reads the field of its own name."""
+
+
+Columns = Mapping[str, Column]
+
+
+def row_of(table: str, source: Row) -> Row:
+    """Return a row from a record in plain values and what was joined to it."""
+    return {name: read(source) for name, read in _readers(table)}
+
+
+@cache
+def _readers(table: str) -> list[tuple[str, Callable[[Row], Plain]]]:
+    return [(name, _reader(column.value or name)) for name, column in TABLES[table].items()]
+
+
+def _reader(value: str | Callable[[Row], Plain]) -> Callable[[Row], Plain]:
+    if callable(value):
+        return value
+    field, *more = value.split(".")
+    if not more:
+        return itemgetter(field)
+    (inner,) = more
+    return lambda source: None if source[field] is None else source[field][inner]
+
+
+def _city(source: Row) -> Plain:
+    return issuer_of(source["programme"])
+
+
+def _first_voucher(source: Row) -> Plain:
+    posting = source["posting"]
+    return None if posting is None else voucher_id(posting["programme"], posting["serial"])
+
+
+def _chips(source: Row) -> Plain:
+    return "+".join(sorted({usage["chip"] for usage in source["usage"]}))
+
+
+def _summed(field: str) -> Callable[[Row], Plain]:
+    return lambda source: sum(usage[field] for usage in source["usage"])
+
+
+def _domestic(source: Row) -> Plain:
+    origins = {devices["chip"]: devices["origin"] for devices in source["centre"]["devices"]}
+    usage = source["usage"]
+    return sum(row["gpu_ms"] for row in usage if origins.get(row["chip"]) == "domestic")
+
+
+def _lines(source: Row) -> Plain:
+    return [
+        {"voucher": line["voucher"], "amount_fen": line["amount"], "reserve": line["reserve"]}
+        for line in source["lines"]
+    ]
+
 
 TABLES: Mapping[str, Columns] = {
-    "postings": POSTINGS,
-    "vouchers": VOUCHERS,
-    "claims": CLAIMS,
-    "payables": PAYABLES,
-    "payments": PAYMENTS,
-    "budgets": BUDGETS,
+    "postings": {
+        "sequence": Column("integer"),
+        "height": Column("integer"),
+        "time_ms": Column("integer"),
+        "transaction": Column("text"),
+        "kind": Column("name"),
+        "code": Column("name"),
+        "position": Column("integer"),
+        "posting": Column("name", "posting.kind"),
+        "programme": Column("name", "posting.programme"),
+        "voucher": Column("text", _first_voucher),
+        "count": Column("integer", "posting.count"),
+        "amount_fen": Column("integer", "posting.amount"),
+        "source": Column("name", "posting.source"),
+        "target": Column("name", "posting.target"),
+    },
+    "vouchers": {
+        "id": Column("text"),
+        "programme": Column("name"),
+        "city": Column("name", _city),
+        "holder": Column("name"),
+        "face_fen": Column("integer", "face"),
+        "available_fen": Column("integer", "available"),
+        "reserved_fen": Column("integer", "reserved"),
+        "claimed_fen": Column("integer", "claimed"),
+        "redeemed_fen": Column("integer", "redeemed"),
+        "expired_fen": Column("integer", "expired"),
+        "revoked_fen": Column("integer", "revoked"),
+        "expires_at_ms": Column("integer"),
+        "due_ms": Column("integer"),
+        "stopped_ms": Column("integer"),
+        "terms_version": Column("integer"),
+        "year": Column("integer"),
+        "parent": Column("text"),
+        "sequence": Column("integer"),
+    },
+    "claims": {
+        "id": Column("text"),
+        "programme": Column("name"),
+        "city": Column("name", _city),
+        "terms_version": Column("integer"),
+        "holder": Column("name"),
+        "redeemer": Column("name"),
+        "centre_city": Column("name", "centre.host"),
+        "paying_host": Column("name", "host"),
+        "order": Column("text"),
+        "service_class": Column("name"),
+        "status": Column("name"),
+        "amount_fen": Column("integer", "amount"),
+        "accepted_fen": Column("integer", "accepted"),
+        "credited_fen": Column("integer", "credited"),
+        "basis_points": Column("integer"),
+        "invoice_tag": Column("text", "invoice.tag"),
+        "invoice_tag_epoch": Column("integer", "invoice.tag_epoch"),
+        "invoice_net_fen": Column("integer", "invoice.net"),
+        "invoice_base_fen": Column("integer", "invoice.base"),
+        "contract_tag": Column("text", "contract.tag"),
+        "contract_amount_fen": Column("integer", "contract.amount"),
+        "contract_start_day": Column("integer", "contract.start_day"),
+        "contract_end_day": Column("integer", "contract.end_day"),
+        "chips": Column("name", _chips),
+        "gpu_ms": Column("integer", _summed("gpu_ms")),
+        "domestic_gpu_ms": Column("integer", _domestic),
+        "energy_wh": Column("integer", _summed("energy_wh")),
+        "pue_milli": Column("integer", "centre.pue_milli"),
+        "holder_signed": Column("flag"),
+        "submitted_by": Column("parts"),
+        "submitted_ms": Column("integer"),
+        "decided_ms": Column("integer"),
+        "payables": Column("integer"),
+        "credits": Column("integer"),
+        "lines": Column("parts", _lines),
+        "usage": Column("parts"),
+        "sequence": Column("integer"),
+    },
+    "payables": {
+        "id": Column("text"),
+        "debtor": Column("name"),
+        "creditor": Column("name"),
+        "cause": Column("text"),
+        "leg": Column("name"),
+        "reverse": Column("flag"),
+        "amount_fen": Column("integer", "amount"),
+        "cancelled_fen": Column("integer", "cancelled"),
+        "reversed_fen": Column("integer", "reversed"),
+        "paid_fen": Column("integer", "paid"),
+        "pending_fen": Column("integer", "pending"),
+        "written_off_fen": Column("integer", "written_off"),
+        "open_fen": Column("integer", "open"),
+        "attempt": Column("integer"),
+        "due_ms": Column("integer"),
+        "cycle": Column("integer"),
+        "sequence": Column("integer"),
+    },
+    "payments": {
+        "id": Column("text"),
+        "payable": Column("text"),
+        "attempt": Column("integer"),
+        "amount_fen": Column("integer", "amount"),
+        "status": Column("name"),
+        "instructed_ms": Column("integer"),
+        "changed_ms": Column("integer"),
+        "confirmed_by": Column("name"),
+        "reason": Column("text"),
+        "sequence": Column("integer"),
+    },
+    "budgets": {
+        "programme": Column("name"),
+        "year": Column("integer"),
+        "funder": Column("name"),
+        "appropriated_fen": Column("integer", "appropriated"),
+        "committed_fen": Column("integer", "committed"),
+        "sequence": Column("integer"),
+    },
 }

@@ -6,13 +6,14 @@ from functools import cache
 from api.reads import block_of
 from ledger.encoding import codec
 from ledger.entries import Entry, TransactionEntry, decode_entry
-from ledger.rules.authority import registered
+from ledger.rules.authority import KEYS
 from ledger.rules.base import Posting
 from ledger.rules.refusals import TransactionRefused, all_refusals
 from ledger.status import TransactionStatus
 from ledger.store.lmdb_store import Snapshot
 from ledger.store.rows import BlockRow
 from ledger.transactions import MINT_BYTES_MAX, Envelope, Transaction, parse, transaction_id
+from ledger.view import get
 from tally.plain import Plain, plain
 
 
@@ -66,56 +67,82 @@ def logged_at(snapshot: Snapshot, sequence: int) -> Logged:
 def of_logged(logged: Logged, transaction: Transaction, node: Plain) -> dict[str, Plain]:
     """Return the document of a logged transaction."""
     number = logged.entry.code
-    return {
-        "id": transaction.id.hex(),
-        "status": "final" if number == 0 else "refused",
-        "code": code_of(number),
-        "number": number,
-        "message": message_of(number),
-        "values": {},
-        "kind": transaction.kind,
-        "expires_at": transaction.body.expires_at,
-        "sequence": logged.sequence,
-        "height": logged.block.height,
-        "postings": postings_of(logged.entry.postings),
-        "node": node,
-    }
+    return _document(
+        transaction.id,
+        "final" if number == 0 else "refused",
+        code=code_of(number),
+        number=number,
+        message=message_of(number),
+        kind=transaction.kind,
+        expires_at=transaction.body.expires_at,
+        sequence=logged.sequence,
+        height=logged.block.height,
+        postings=logged.entry.postings,
+        node=node,
+    )
 
 
 def of_status(status: TransactionStatus, kind: str | None, node: Plain) -> dict[str, Plain]:
     """Return the document of a transaction outside the log, as the node tells it."""
-    return {
-        "id": status.id.hex(),
-        "status": status.status,
-        "code": status.code,
-        "number": status.number,
-        "message": status.sentence,
-        "values": dict(status.values),
-        "kind": kind,
-        "expires_at": status.expires_at or None,
-        "sequence": status.sequence[0] if status.sequence else None,
-        "height": status.height[0] if status.height else None,
-        "postings": [],
-        "node": node,
-    }
+    (sequence,) = status.sequence or (None,)
+    (height,) = status.height or (None,)
+    return _document(
+        status.id,
+        status.status,
+        code=status.code,
+        number=status.number,
+        message=status.sentence,
+        values=dict(status.values),
+        kind=kind,
+        expires_at=status.expires_at or None,
+        sequence=sequence,
+        height=height,
+        node=node,
+    )
 
 
 def expired(
     transaction_id: bytes, expires_at: int, kind: str | None, node: Plain
 ) -> dict[str, Plain]:
     """Return the document of a transaction that can no longer become final."""
+    return _document(
+        transaction_id,
+        "expired",
+        code="expired",
+        message="block time has passed the transaction's expiry and it was not logged",
+        kind=kind,
+        expires_at=expires_at,
+        node=node,
+    )
+
+
+def _document(
+    transaction_id: bytes,
+    status: str,
+    *,
+    code: str,
+    number: int = 0,
+    message: str,
+    values: Plain = None,
+    kind: str | None,
+    expires_at: int | None,
+    sequence: int | None = None,
+    height: int | None = None,
+    postings: tuple[Posting, ...] = (),
+    node: Plain,
+) -> dict[str, Plain]:
     return {
         "id": transaction_id.hex(),
-        "status": "expired",
-        "code": "expired",
-        "number": 0,
-        "message": "block time has passed the transaction's expiry and it was not logged",
-        "values": {},
+        "status": status,
+        "code": code,
+        "number": number,
+        "message": message,
+        "values": values or {},
         "kind": kind,
         "expires_at": expires_at,
-        "sequence": None,
-        "height": None,
-        "postings": [],
+        "sequence": sequence,
+        "height": height,
+        "postings": postings_of(postings),
         "node": node,
     }
 
@@ -130,7 +157,7 @@ def listed(
     del document["node"]
     signers = []
     for key, _ in transaction.signatures:
-        who = registered(snapshot, key)
+        who = get(snapshot, KEYS, key.hex())  # a key that died since still names who signed
         assert who is not None, "a logged transaction was signed by registered keys"
         signers.append({"party": who.party, "person": who.person})
     return {

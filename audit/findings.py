@@ -4,9 +4,7 @@ A finding is two files of one name: NAME.json, which is also what the webhook ge
 the proof (spec Y13). Once it was delivered NAME.delivered stands there too.
 """
 
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import msgspec
 
 from audit.web import NoAnswer, Web
-from ledger.store.durable import sync_folder, write_durably
+from ledger.store.durable import write_durably, write_once
 from tally.exits import TallyError
 from tally.output import to_json
 
@@ -39,7 +37,7 @@ class Findings:
         folder.mkdir(parents=True, exist_ok=True)
         for name in self.names():
             document = self.document(name)
-            _write_new(self.proof_path(name), document["proof"].encode())
+            write_once(self.proof_path(name), document["proof"].encode())
 
     def names(self) -> list[str]:
         """Return the names of all findings."""
@@ -68,8 +66,8 @@ class Findings:
         """Make a finding durable; return False if there is no room for it."""
         if len(self.names()) >= FINDINGS_MAX:
             return False
-        _write_new(self._path(name, ".json"), (to_json(document, indent=2) + "\n").encode())
-        _write_new(self.proof_path(name), document["proof"].encode())
+        write_once(self._path(name, ".json"), (to_json(document, indent=2) + "\n").encode())
+        write_once(self.proof_path(name), document["proof"].encode())
         return True
 
     def undelivered(self) -> Iterator[str]:
@@ -118,16 +116,3 @@ class Webhook:
     def has_all(self) -> bool:
         """Return whether nothing is left to deliver."""
         return next(self._findings.undelivered(), None) is None
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    """Write a durable file unless it is there: then it stays as it is."""
-    draft = path.with_name(path.name + ".new")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    with suppress(FileExistsError):
-        os.link(draft, path)
-    draft.unlink()
-    sync_folder(path.parent)

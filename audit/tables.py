@@ -7,7 +7,7 @@ which makes each of them a view with its types for DuckDB (docs/auditing.md).
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -18,13 +18,12 @@ import msgspec
 
 from api.columns import TABLES, Columns, Kind
 from audit import files
+from audit.streams import streamed
 from tally.exits import Unreachable, UsageError
 from tally.output import say
-from wallet.client import failure_of, read_answer
 
 Format = Literal["ndjson", "csv", "parquet"]
 
-TIMEOUT_S = 60
 LINE_BYTES_MAX = 1024 * 1024
 """Longest row that is taken; real ones have some kilobytes."""
 GROUP_ROWS_MAX = 16_384
@@ -95,20 +94,13 @@ def write_tables(
     }
 
 
-@contextmanager
-def _asking(url: str, name: str, form: Format, height: int | None) -> Iterator[httpx2.Response]:
+def _asking(
+    url: str, name: str, form: Format, height: int | None
+) -> AbstractContextManager[httpx2.Response]:
     address = f"{url}/v1/exports/{name}?format={'csv' if form == 'csv' else 'ndjson'}"
     if height is not None:
         address += f"&at_height={height}"
-    try:
-        with httpx2.stream("GET", address, timeout=TIMEOUT_S, trust_env=False) as answer:
-            if answer.status_code != 200:
-                raise failure_of(url, answer.status_code, read_answer(answer))
-            yield answer
-    except (httpx2.ConnectError, httpx2.ConnectTimeout):
-        raise Unreachable(f"no node answers at {url}") from None
-    except httpx2.TransportError:
-        raise Unreachable(f"the connection to {url} was lost; start again") from None
+    return streamed(address, url)
 
 
 def _block_of(answer: httpx2.Response, url: str) -> Block:
@@ -142,9 +134,9 @@ def write_parquet(path: Path, columns: Columns, lines: Iterable[bytes]) -> None:
     arrow, parquet = _pyarrow()
     types = {"integer": arrow.int64(), "flag": arrow.bool_()}
     schema = arrow.schema(
-        [(name, types.get(kind, arrow.string())) for name, kind in columns.items()]
+        [(name, types.get(column.kind, arrow.string())) for name, column in columns.items()]
     )
-    named = [name for name, kind in columns.items() if kind in ("name", "flag")]
+    named = [name for name, column in columns.items() if column.kind in ("name", "flag")]
     with parquet.ParquetWriter(path, schema, use_dictionary=named, compression="zstd") as writer:
         for group in _groups(columns, lines):
             try:
@@ -159,9 +151,9 @@ def _groups(columns: Columns, lines: Iterable[bytes]) -> Iterator[dict[str, list
     size = 0
     for line in lines:
         row = _row(columns, line)
-        for name, kind in columns.items():
+        for name, column in columns.items():
             value = row[name]
-            group[name].append(_json(value) if kind == "parts" else value)
+            group[name].append(_json(value) if column.kind == "parts" else value)
         size += 1
         if size == GROUP_ROWS_MAX:
             yield group
@@ -177,10 +169,10 @@ def _row(columns: Columns, line: bytes) -> dict[str, Any]:
         raise Unreachable("a row is no JSON") from None
     if not isinstance(row, dict) or list(row) != list(columns):
         raise Unreachable("the node's rows have other columns: it is of another version")
-    for name, kind in columns.items():
+    for name, column in columns.items():
         # Not isinstance: JSON's true is no number, and 1.0 is none of ours.
-        if row[name] is not None and type(row[name]) is not _HOLDS[kind]:
-            raise Unreachable(f"{name} of a row holds {row[name]!r}, which is no {kind}")
+        if row[name] is not None and type(row[name]) is not _HOLDS[column.kind]:
+            raise Unreachable(f"{name} of a row holds {row[name]!r}, which is no {column.kind}")
     return row
 
 
@@ -193,7 +185,7 @@ def views(names: Iterable[str], form: Format) -> str:
     made = []
     for name in names:
         types = ", ".join(
-            f"'{column}': '{_SQL_TYPES[kind]}'" for column, kind in TABLES[name].items()
+            f"'{field}': '{_SQL_TYPES[column.kind]}'" for field, column in TABLES[name].items()
         )
         reader = _READERS[form].format(file=f"{name}.{form}", columns="{" + types + "}")
         made.append(f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM {reader};\n")  # noqa: S608 - names of ours

@@ -5,9 +5,10 @@ Pure over committed state and repeatable: executing twice gives the same bytes.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
+from msgspec import Meta
 
 from ledger import entries
 from ledger.blocks import (
@@ -20,7 +21,7 @@ from ledger.blocks import (
     record_hash,
 )
 from ledger.encoding import codec, merkle
-from ledger.encoding.codec import NotCanonical, Record
+from ledger.encoding.codec import Hash, Natural, NotCanonical, Record
 from ledger.encoding.crypto import sha256
 from ledger.genesis import parameters_hash, validators_hash
 from ledger.invariants import check_changes
@@ -58,25 +59,52 @@ Verify = Callable[[bytes, bytes, bytes], bool]
 """(public key, message, signature) → verdict."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
-    """Where the ledger stands after its last durable commit."""
+class Head(Record, frozen=True):
+    """Where the ledger stands after its last durable commit; the store keeps it as it is."""
 
-    log_id: bytes
-    height: int
-    time_ms: int
-    app_hash: bytes
+    log_id: Hash
+    height: Natural
+    time_ms: Natural
+    app_hash: Hash
     """Hash of the last block record; the log id before the first."""
-    log_size: int
-    log_peaks: tuple[bytes, ...]
-    rooted_ms: int
+    log_size: Natural
+    log_peaks: tuple[Hash, ...]
+    rooted_ms: Natural
     """Block time of the last record with a state root; that of genesis before the first."""
-    unrooted: tuple[int, ...]
+    unrooted: Annotated[tuple[Natural, ...], Meta(max_length=1)]
     """Height of the last record that wrote state since, if one did (B7)."""
 
     def root_is_due(self, time_ms: int) -> bool:
         """Return whether a block at ``time_ms`` carries the root of the state before it (B7)."""
         return bool(self.unrooted) and time_ms >= self.rooted_ms + ROOT_EVERY_MS
+
+    def after(
+        self,
+        *,
+        height: int,
+        time_ms: int,
+        app_hash: bytes,
+        log_size: int,
+        log_peaks: tuple[bytes, ...],
+        is_rooted: bool,
+        is_written: bool,
+    ) -> "Head":
+        """Return where the ledger stands after a block.
+
+        ``is_rooted`` says that its record has a state root: of the state before it, so what the
+        block itself writes waits for the next one (B7).
+        """
+        rooted_ms, unrooted = (time_ms, ()) if is_rooted else (self.rooted_ms, self.unrooted)
+        return Head(
+            log_id=self.log_id,
+            height=height,
+            time_ms=time_ms,
+            app_hash=app_hash,
+            log_size=log_size,
+            log_peaks=log_peaks,
+            rooted_ms=rooted_ms,
+            unrooted=(height,) if is_written else unrooted,
+        )
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,6 +253,15 @@ def known_version(control: Control, height: int) -> int:
     return version
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roots:
+    """The roots of a block record that cover the block itself."""
+
+    transactions_root: bytes
+    changes_root: bytes
+    log_root: bytes
+
+
 class CommittedState(StateView, Protocol):
     """The state after the last block, with its tree."""
 
@@ -366,58 +403,33 @@ class BlockBuilder:
         """
         self._note_faults(block)
         check_changes(self._view, self._draft.written)
-        if claimed is not None:
-            return self._finish_as(block, claimed)
-        writes = tuple(
-            Write(key, sequence, stored_value(sequence, record), record)
-            for sequence, changes in self._changes
-            for key, record in changes
-        )
-        frontier = merkle.Frontier(self._head.log_size, self._head.log_peaks)
-        leaves = merkle.leaf_hashes(self._entries)
-        frontier.extend(leaves)
-        record = None
-        app_hash = self._head.app_hash
-        rooted_ms, unrooted = self._head.rooted_ms, self._head.unrooted
-        roots: tuple[StateRoot, ...] = ()
-        if self._head.root_is_due(block.time_ms):
-            roots = (StateRoot(root=self._view.state_root(), height=unrooted[0]),)
-            rooted_ms, unrooted = block.time_ms, ()
-        if writes:
-            unrooted = (block.height,)
-        if self._entries or block.faults or roots:
-            record = self._record(
-                block,
-                roots,
-                transactions_root=merkle.root(self._raws),
-                changes_root=changes_root({write.key: write.value for write in writes}),
-                log=(frontier.size, frontier.root()),
-            )
+        if claimed is None:
+            writes, leaves = self._all_writes(), merkle.leaf_hashes(self._entries)
+            log = merkle.Frontier(self._head.log_size, self._head.log_peaks)
+            log.extend(leaves)
+        else:
+            writes, leaves = self._last_writes(), []
+            log = merkle.Frontier()  # it grows in another process
+        state_root = self._state_root(block.time_ms, claimed)
+        record, app_hash = None, self._head.app_hash
+        if self._entries or block.faults or state_root:
+            roots = self._roots(writes, log) if claimed is None else claimed
+            record = self._record(block, state_root, roots)
             app_hash = record_hash(record)
             closing = entries.encode_entry(entries.ClosingEntry(record=record))
             self._entries.append(closing)
-            leaves.append(merkle.leaf_hash(closing))
-            frontier.append(leaves[-1])
-        head = Head(
-            log_id=self._head.log_id,
+            if claimed is None:
+                leaves.append(merkle.leaf_hash(closing))
+                log.append(leaves[-1])
+        head = self._head.after(
             height=block.height,
             time_ms=block.time_ms,
             app_hash=app_hash,
-            log_size=frontier.size,
-            log_peaks=tuple(frontier.peaks),
-            rooted_ms=rooted_ms,
-            unrooted=unrooted,
+            log_size=self._sequence,
+            log_peaks=tuple(log.peaks),
+            is_rooted=bool(state_root),
+            is_written=bool(writes),
         )
-        return self._execution(block, record, head, leaves, writes)
-
-    def _execution(
-        self,
-        block: BlockInput,
-        record: BlockRecord | None,
-        head: Head,
-        leaves: list[bytes],
-        writes: tuple[Write, ...],
-    ) -> Execution:
         return Execution(
             parent=self._head,
             block=block,
@@ -429,6 +441,13 @@ class BlockBuilder:
             results=tuple(self._results),
         )
 
+    def _all_writes(self) -> tuple[Write, ...]:
+        return tuple(
+            Write(key, sequence, stored_value(sequence, record), record)
+            for sequence, changes in self._changes
+            for key, record in changes
+        )
+
     def _last_writes(self) -> tuple[Write, ...]:
         """Return the last write of each key."""
         last = {key: sequence for sequence, changes in self._changes for key, _ in changes}
@@ -437,41 +456,23 @@ class BlockBuilder:
             for key, record in self._draft.written.items()
         )
 
-    def _finish_as(self, block: BlockInput, claimed: BlockRecord) -> Execution:
-        """Close a block with a record; of its fields only the claimed roots are not made here."""
-        writes = self._last_writes()
-        rooted_ms, unrooted = self._head.rooted_ms, self._head.unrooted
-        roots: tuple[StateRoot, ...] = ()
-        if self._head.root_is_due(block.time_ms):
+    def _state_root(self, time_ms: int, claimed: BlockRecord | None) -> tuple[StateRoot, ...]:
+        """Return the root of the state before this block, if one is due (B7)."""
+        if not self._head.root_is_due(time_ms):
+            return ()
+        if claimed is None:
+            root = self._view.state_root()
+        else:
             # A record that lacks a root that is due differs, whatever root stands here.
             root = claimed.state_root[0].root if claimed.state_root else bytes(32)
-            roots = (StateRoot(root=root, height=unrooted[0]),)
-            rooted_ms, unrooted = block.time_ms, ()
-        if writes:
-            unrooted = (block.height,)
-        record, app_hash = None, self._head.app_hash
-        log_size = self._sequence
-        if self._entries or block.faults or roots:
-            record = self._record(
-                block,
-                roots,
-                transactions_root=claimed.transactions_root,
-                changes_root=claimed.changes_root,
-                log=(log_size, claimed.log_root),
-            )
-            app_hash = record_hash(record)
-            self._entries.append(entries.encode_entry(entries.ClosingEntry(record=record)))
-        head = Head(
-            log_id=self._head.log_id,
-            height=block.height,
-            time_ms=block.time_ms,
-            app_hash=app_hash,
-            log_size=self._sequence,
-            log_peaks=(),
-            rooted_ms=rooted_ms,
-            unrooted=unrooted,
+        return (StateRoot(root=root, height=self._head.unrooted[0]),)
+
+    def _roots(self, writes: tuple[Write, ...], log: merkle.Frontier) -> Roots:
+        return Roots(
+            transactions_root=merkle.root(self._raws),
+            changes_root=changes_root({write.key: write.value for write in writes}),
+            log_root=log.root(),
         )
-        return self._execution(block, record, head, [], writes)
 
     def _note_faults(self, block: BlockInput) -> None:
         """Write what the block's faults do; the closing entry is where they stand."""
@@ -485,25 +486,21 @@ class BlockBuilder:
         self,
         block: BlockInput,
         state_root: tuple[StateRoot, ...],
-        *,
-        transactions_root: bytes,
-        changes_root: bytes,
-        log: tuple[int, bytes],
+        roots: Roots | BlockRecord,
     ) -> BlockRecord:
         schedule: ValidatorSchedule = must(self._draft, VALIDATORS, "all")
         parameters: Parameters = must(self._draft, PARAMETERS, "all")
-        log_size, log_root = log
         return BlockRecord(
             version=1,
             log_id=self._head.log_id,
             height=block.height,
             time_ms=block.time_ms,
             previous=self._head.app_hash,
-            transactions_root=transactions_root,
-            changes_root=changes_root,
+            transactions_root=roots.transactions_root,
+            changes_root=roots.changes_root,
             state_root=state_root,
-            log_size=log_size,
-            log_root=log_root,
+            log_size=self._sequence,
+            log_root=roots.log_root,
             validators_hash=validators_hash(validators_at(schedule, block.height + VALIDATOR_LAG)),
             parameters_hash=parameters_hash(parameters),
             rules_version=self._rules_version,

@@ -1,6 +1,7 @@
 """What is known of one transaction (spec X5)."""
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
 
 from msgspec import Meta
 
@@ -11,6 +12,33 @@ from ledger.rules.refusals import TransactionRefused
 StatusWord = Literal[
     "pending", "refused_for_now", "refused", "final", "expired", "inadmissible", "unknown"
 ]
+
+
+class Busy(Exception):
+    """There is no room for a request now; try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What rules or forms say of a transaction: the part that statuses and effects share."""
+
+    code: str = "ok"
+    number: int = 0
+    sentence: str = ""
+    values: tuple[tuple[str, int | str], ...] = ()
+
+    @classmethod
+    def refused(cls, refusal: TransactionRefused) -> Self:
+        """Return what a rule says."""
+        return cls(refusal.code, refusal.number, str(refusal), tuple(refusal.values.items()))
+
+    @classmethod
+    def inadmissible(cls, error: Inadmissible) -> Self:
+        """Return why no block can hold it."""
+        return cls(error.code, sentence=str(error))
+
+
+HOLDS = Judged()
 
 
 class TransactionStatus(Record, frozen=True):
@@ -31,59 +59,58 @@ class TransactionStatus(Record, frozen=True):
     """Log position, once logged."""
     height: Annotated[tuple[Natural, ...], Meta(max_length=1)]
 
+    @classmethod
+    def pending(cls, transaction_id: bytes, expires_at: int) -> Self:
+        """Return that of a transaction that waits for a block."""
+        return cls._of(transaction_id, "pending", expires_at)
 
-class Busy(Exception):
-    """There is no room for a request now; try again."""
+    @classmethod
+    def refused_for_now(
+        cls, transaction_id: bytes, expires_at: int, refusal: TransactionRefused
+    ) -> Self:
+        """Return that of a transaction which waits although a rule refuses it."""
+        judged = Judged.refused(refusal)
+        return cls._of(transaction_id, "refused_for_now", expires_at, judged)
 
+    @classmethod
+    def logged(cls, transaction_id: bytes, expires_at: int, sequence: int) -> Self:
+        """Return that of a logged transaction; what became of it stands in the log."""
+        return cls._of(transaction_id, "final", expires_at, sequence=(sequence,))
 
-def status_of(
-    transaction_id: bytes,
-    status: str,
-    *,
-    expires_at: int = 0,
-    refusal: TransactionRefused | None = None,
-) -> TransactionStatus:
-    """Return the status document of a transaction outside the log."""
-    return TransactionStatus(
-        id=transaction_id,
-        status=status,  # type: ignore[arg-type]
-        code="ok" if refusal is None else refusal.code,
-        number=0 if refusal is None else refusal.number,
-        sentence="" if refusal is None else str(refusal),
-        values=() if refusal is None else tuple(refusal.values.items()),
-        expires_at=expires_at,
-        sequence=(),
-        height=(),
-    )
+    @classmethod
+    def expired(cls, transaction_id: bytes, expires_at: int) -> Self:
+        """Return that of a transaction that was taken in, and no block took in time."""
+        return cls._of(transaction_id, "expired", expires_at)
 
+    @classmethod
+    def inadmissible(cls, transaction_id: bytes, expires_at: int, error: Inadmissible) -> Self:
+        """Return that of a transaction that was not taken in."""
+        word: StatusWord = "expired" if error.code == "expired" else "inadmissible"
+        return cls._of(transaction_id, word, expires_at, Judged.inadmissible(error))
 
-def inadmissible_status(
-    transaction_id: bytes, error: Inadmissible, expires_at: int = 0
-) -> TransactionStatus:
-    """Return the status of a transaction that was not taken in."""
-    return TransactionStatus(
-        id=transaction_id,
-        status="expired" if error.code == "expired" else "inadmissible",
-        code=error.code,
-        number=0,
-        sentence=str(error),
-        values=(),
-        expires_at=expires_at,
-        sequence=(),
-        height=(),
-    )
+    @classmethod
+    def unknown(cls, transaction_id: bytes) -> Self:
+        """Return that of a transaction that this node has not seen, or has forgotten."""
+        return cls._of(transaction_id, "unknown", 0)
 
-
-def final_status(transaction_id: bytes, expires_at: int, sequence: int) -> TransactionStatus:
-    """Return a status that sends its reader to the log, where the rest stands."""
-    return TransactionStatus(
-        id=transaction_id,
-        status="final",
-        code="ok",
-        number=0,
-        sentence="",
-        values=(),
-        expires_at=expires_at,
-        sequence=(sequence,),
-        height=(),
-    )
+    @classmethod
+    def _of(
+        cls,
+        transaction_id: bytes,
+        status: StatusWord,
+        expires_at: int,
+        judged: Judged = HOLDS,
+        *,
+        sequence: tuple[int, ...] = (),
+    ) -> Self:
+        return cls(
+            id=transaction_id,
+            status=status,
+            code=judged.code,
+            number=judged.number,
+            sentence=judged.sentence,
+            values=judged.values,
+            expires_at=expires_at,
+            sequence=sequence,
+            height=(),
+        )

@@ -6,7 +6,6 @@ exported log by an auditor who knows the log id alone.
 """
 
 import secrets
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from ledger.rules import calendar, money
 from ledger.rules.attestations import Attest
 from ledger.rules.budgets import Appropriate
 from ledger.rules.cases import ClearHold, SetHold
-from ledger.rules.centres import Accredit, Devices, Recognise
+from ledger.rules.centres import Recognise
 from ledger.rules.claims import Decide, DecideClaim, GrantAfterUse, Line, Redeem
 from ledger.rules.invoices import HOUR_MS, Contract, Invoice, Usage
 from ledger.rules.parties import Enrol, PartyKey
@@ -38,6 +37,7 @@ from localnet.network import ROOT, LocalNetwork
 from localnet.signing import LIFE_MS, DevSigner, Signed
 from tally.exits import Exit, TallyError
 from tally.output import format_yuan, say
+from tally.percentiles import percentile
 from wallet.client import NodeClient, TransactionDocument
 from wallet.terms import terms_from_facts
 
@@ -363,25 +363,8 @@ def centres(flow: Flow) -> list[str]:
 
 def accredit(flow: Flow, centre: str) -> Signed:
     """Return a centre's accreditation by its host city."""
-    facts = flow.facts.centre(centre)
-    devices = tuple(
-        Devices(
-            chip=chip,
-            origin=flow.facts.chips[chip]["origin"],
-            count=count,
-            tariff_ceiling=flow.facts.chips[chip]["assumed_tariff_ceiling_fen_per_gpu_hour"],
-        )
-        for chip, count in facts["devices"].items()
-    )
-    operation = Accredit(
-        host=facts["city"],
-        centre=centre,
-        devices=devices,
-        pue_milli=facts["assumed_pue_milli"],
-        ownership=facts["ownership"],
-        ended=False,
-    )
-    return flow.sign(operation, *flow.by(facts["city"], 1))
+    host = flow.facts.centre(centre)["city"]
+    return flow.sign(flow.facts.accreditation(centre, host), *flow.by(host, 1))
 
 
 def recognise(flow: Flow, city: str, hosts: tuple[str, ...]) -> Signed:
@@ -691,8 +674,8 @@ def closing_table(flow: Flow) -> None:
     click.echo("\ndebtor           creditor               owed   (yuan)")
     for (debtor, creditor), fen in sorted(owed.items()):
         click.echo(f"{debtor:<17}{creditor:<17}{format_yuan(fen):>14}")
-    times = sorted(flow.finality_ms)
+    times = flow.finality_ms
     click.echo(
-        f"\n{len(times)} transactions final: p50 {statistics.median_low(times)} ms, "
-        f"p99 {times[len(times) * 99 // 100]} ms as the clients saw it"
+        f"\n{len(times)} transactions final: p50 {percentile(times, 50)} ms, "
+        f"p99 {percentile(times, 99)} ms as the clients saw it"
     )

@@ -4,11 +4,13 @@
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ledger.rules.centres import Accredit, Devices
 from localnet.network import Plan
 
 PATH = Path(__file__).with_name("programmes.json")
@@ -32,6 +34,30 @@ class Facts:
     def centre(self, centre: str) -> dict[str, Any]:
         """Return a data centre."""
         return next(one for one in self.data_centres if one["id"] == centre)
+
+    def devices(self, counts: Mapping[str, int]) -> tuple[Devices, ...]:
+        """Return so many devices of each chip as an accreditation states them."""
+        return tuple(
+            Devices(
+                chip=chip,
+                origin=self.chips[chip]["origin"],
+                count=count,
+                tariff_ceiling=self.chips[chip]["assumed_tariff_ceiling_fen_per_gpu_hour"],
+            )
+            for chip, count in counts.items()
+        )
+
+    def accreditation(self, centre: str, host: str) -> Accredit:
+        """Return a data centre's accreditation by a host."""
+        found = self.centre(centre)
+        return Accredit(
+            host=host,
+            centre=centre,
+            devices=self.devices(found["devices"]),
+            pue_milli=found["assumed_pue_milli"],
+            ownership=found["ownership"],
+            ended=False,
+        )
 
 
 @cache

@@ -17,8 +17,10 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from engines.builtin.p2p.link import wall_clock_ms
 from engines.builtin.signer import create_signer
@@ -167,15 +169,7 @@ class LocalNetwork:
                 network=name,
                 time_ms=wall_clock_ms(),
                 members=members,
-                parameters=Parameters(
-                    expiry_ahead_max_ms=7 * DAY_MS,
-                    heartbeat_ms=heartbeat_ms,
-                    block_bytes_max=2 * 1024 * 1024,
-                    block_transactions_max=4_000,
-                    block_rows_max=8_000,
-                    block_lapses_max=256,
-                    officers=(),
-                ),
+                parameters=plain_parameters(heartbeat_ms),
             )
         )
         genesis_module.parse_genesis(data)
@@ -417,6 +411,19 @@ def check_name(name: str) -> None:
         raise NetworkProblem(
             f"expected a name such as dev-local (dev-, then small letters and digits), got {name!r}"
         )
+
+
+def plain_parameters(heartbeat_ms: int) -> Parameters:
+    """Return the parameters of a network on one machine, in processes or in one."""
+    return Parameters(
+        expiry_ahead_max_ms=7 * DAY_MS,
+        heartbeat_ms=heartbeat_ms,
+        block_bytes_max=2 * 1024 * 1024,
+        block_transactions_max=4_000,
+        block_rows_max=8_000,
+        block_lapses_max=256,
+        officers=(),
+    )
 
 
 def _with_additions(made: NodeConfig, found: NodeConfig, own: Collection[str]) -> NodeConfig:

@@ -2,8 +2,12 @@
 
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, inspect
 
 from ledger.encoding.crypto import is_registrable_key
 from ledger.encoding.note import KeyType, MalformedKey, VerifierKey, parse_verifier_key
@@ -13,72 +17,84 @@ ENTRIES_MAX = 256
 WITNESSES_MAX = 24
 """Outside witnesses: their lines have to fit into a note beside those of 31 cosigners."""
 PORT_MAX = 65_535
-PEER_KEYS = ("party", "host", "port", "link_key", "url")
-OBSERVER_KEYS = ("name", "link_key")
-WITNESS_KEYS = ("key", "url")
-KEYS = (
-    *("party", "listen_host", "listen_port", "links_per_address_max", "map_bytes"),
-    *("peers", "observers", "witnesses"),
-)
-"""What a file may say; anything else is refused, for it may be a slip of the pen."""
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-_URL = re.compile(r"https?://[!-~]{1,2000}")
-_HOST = re.compile(r"[0-9A-Za-z.:_%-]{1,255}")
+_NAME = r"[a-z0-9][a-z0-9-]{0,31}"
+_HOST = r"[0-9A-Za-z.:_%-]{1,255}"
+_URL = r"""https?://(?!.*["\\])[!-~]{1,2000}"""
+"""Without quotes and backslashes: they would end the text in the file."""
+
+Name = Annotated[
+    str, Meta(pattern=rf"\A{_NAME}\Z", description="small letters, digits and hyphens")
+]
+Host = Annotated[str, Meta(pattern=rf"\A{_HOST}\Z", description="the name or address of a machine")]
+Url = Annotated[
+    str,
+    Meta(
+        pattern=rf"\A{_URL}\Z",
+        description="an address that begins with http:// or https://",
+        extra={"may_be_secret": True},
+    ),
+]
+ListenPort = Annotated[int, Meta(ge=0, le=PORT_MAX, description=f"0 to {PORT_MAX}")]
+Port = Annotated[int, Meta(ge=1, le=PORT_MAX, description=f"1 to {PORT_MAX}")]
+Positive = Annotated[int, Meta(ge=1, description="a whole number, at least 1")]
+LinkKey = Annotated[bytes, Meta(description="a public key as 64 hex digits")]
+Cosigner = Annotated[VerifierKey, Meta(description="a cosigner's key as name+id+key")]
 
 
 class ConfigInvalid(ValueError):
     """The configuration cannot be used; the sentence names the key and what was expected."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerConfig:
+class PeerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where another node can be reached."""
 
-    party: str
-    host: str
-    port: int
-    link_key: bytes = b""
+    party: Name
+    host: Host
+    port: Port
+    link_key: LinkKey = b""
     """Its Ed25519 link key; empty for the one that the ledger names."""
-    url: str = ""
+    url: Url = ""
     """Where its API is, which takes heads to be cosigned (Y11.6); empty if not known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObserverConfig:
+class ObserverConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A node that may link to this one without validating."""
 
-    name: str
+    name: Name
     """What it calls itself: its party, if it has one."""
-    link_key: bytes
+    link_key: LinkKey
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WitnessConfig:
+class WitnessConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A witness outside the network that is asked to cosign."""
 
-    key: VerifierKey
-    url: str
+    key: Cosigner
+    url: Url
     """Its submission prefix: ``/add-checkpoint`` is added."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeConfig:
+def _tables(name: str, most: int) -> Meta:
+    """Return the bound of a list of tables in the file."""
+    return Meta(max_length=most, description=f"at most {most} tables under [[{name}]]")
+
+
+class NodeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that a node is told at start."""
 
-    party: str
+    party: Name
     """The member this node belongs to, or will belong to once the ledger knows it."""
     folder: Path
-    """Holds genesis, keys, store, log and signer record."""
-    listen_host: str
-    listen_port: int
+    """Holds genesis, keys, store, log and signer record: where the file is."""
+    listen_host: Host
+    listen_port: ListenPort
     """0 takes a free one."""
-    peers: tuple[PeerConfig, ...]
-    observers: tuple[ObserverConfig, ...] = ()
-    witnesses: tuple[WitnessConfig, ...] = ()
-    links_per_address_max: int
+    links_per_address_max: Positive
     """Links from one address; 2 unless many nodes share one machine."""
-    map_bytes: int
+    map_bytes: Positive
     """Size of the sparse store map."""
+    peers: Annotated[tuple[PeerConfig, ...], _tables("peers", ENTRIES_MAX)] = ()
+    observers: Annotated[tuple[ObserverConfig, ...], _tables("observers", ENTRIES_MAX)] = ()
+    witnesses: Annotated[tuple[WitnessConfig, ...], _tables("witnesses", WITNESSES_MAX)] = ()
 
     @property
     def genesis(self) -> Path:
@@ -141,6 +157,13 @@ class NodeConfig:
         return self.folder / "port.sock"
 
 
+_TABLES: dict[str, type[msgspec.Struct]] = {
+    "peers": PeerConfig,
+    "observers": ObserverConfig,
+    "witnesses": WitnessConfig,
+}
+
+
 def load_config(path: Path) -> NodeConfig:
     """Return the configuration in a file; raise ConfigInvalid or OSError."""
     try:
@@ -148,157 +171,120 @@ def load_config(path: Path) -> NodeConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigInvalid(f"{path}: {error}") from None
     try:
-        _require_known(values, KEYS, "")
-        return NodeConfig(
-            party=_name(values, "party"),
-            folder=path.parent,
-            listen_host=_host(values, "listen_host"),
-            listen_port=_number(values, "listen_port", maximum=PORT_MAX),
-            peers=tuple(
-                PeerConfig(
-                    party=_name(peer, "party"),
-                    host=_host(peer, "host"),
-                    port=_number(peer, "port", minimum=1, maximum=PORT_MAX),
-                    link_key=_key(peer) if "link_key" in peer else b"",
-                    url=_url(peer) if "url" in peer else "",
-                )
-                for peer in _entries(values, "peers", PEER_KEYS)
-            ),
-            observers=tuple(
-                ObserverConfig(name=_name(observer, "name"), link_key=_key(observer))
-                for observer in _entries(values, "observers", OBSERVER_KEYS)
-            ),
-            witnesses=tuple(
-                WitnessConfig(key=_verifier_key(witness), url=_url(witness))
-                for witness in _entries(values, "witnesses", WITNESS_KEYS, WITNESSES_MAX)
-            ),
-            links_per_address_max=_number(values, "links_per_address_max", minimum=1),
-            map_bytes=_number(values, "map_bytes", minimum=1),
-        )
+        if "folder" in values:
+            raise msgspec.ValidationError("unknown field `folder`")
+        _read_keys(values)
+        given = values | {"folder": path.parent}
+        return msgspec.convert(given, NodeConfig, builtin_types=(bytes,))
+    except msgspec.ValidationError as error:
+        raise ConfigInvalid(f"{path}: {_explained(error, values)}") from None
     except ConfigInvalid as error:
         raise ConfigInvalid(f"{path}: {error}") from None
 
 
 def config_text(config: NodeConfig) -> str:
     """Return the file that ``load_config`` reads."""
-    lines = [
-        f'party = "{config.party}"',
-        f'listen_host = "{config.listen_host}"',
-        f"listen_port = {config.listen_port}",
-        f"links_per_address_max = {config.links_per_address_max}",
-        f"map_bytes = {config.map_bytes}",
-    ]
-    for peer in config.peers:
-        lines += [
-            "",
-            "[[peers]]",
-            f'party = "{peer.party}"',
-            f'host = "{peer.host}"',
-            f"port = {peer.port}",
-        ]
-        if peer.link_key:
-            lines.append(f'link_key = "{peer.link_key.hex()}"')
-        if peer.url:
-            lines.append(f'url = "{peer.url}"')
-    for observer in config.observers:
-        lines += [
-            "",
-            "[[observers]]",
-            f'name = "{observer.name}"',
-            f'link_key = "{observer.link_key.hex()}"',
-        ]
-    for witness in config.witnesses:
-        lines += ["", "[[witnesses]]", f'key = "{witness.key.text()}"', f'url = "{witness.url}"']
+    lines = [*_lines(config)]
+    for name in _TABLES:
+        for table in getattr(config, name):
+            lines += ["", f"[[{name}]]", *_lines(table)]
     return "\n".join(lines) + "\n"
+
+
+def _lines(shape: msgspec.Struct) -> Iterator[str]:
+    for name in _fields(type(shape)):
+        match getattr(shape, name):
+            case "" | b"" | tuple():
+                pass
+            case int(number):
+                yield f"{name} = {number}"
+            case bytes(key):
+                yield f'{name} = "{key.hex()}"'
+            case VerifierKey() as key:
+                yield f'{name} = "{key.text()}"'
+            case text:
+                yield f'{name} = "{text}"'
 
 
 def is_name(text: str) -> bool:
     """Return whether a text can be the name of a party or a node."""
-    return _NAME.fullmatch(text) is not None
+    return re.fullmatch(_NAME, text) is not None
 
 
 def is_host(text: str) -> bool:
     """Return whether a text can be the name or the address of a machine."""
-    return _HOST.fullmatch(text) is not None
+    return re.fullmatch(_HOST, text) is not None
 
 
-def _require_known(values: dict[str, object], known: tuple[str, ...], where: str) -> None:
-    for name in values:
-        if name not in known:
-            raise ConfigInvalid(f"{where}{name}: unknown, expected one of {', '.join(known)}")
+def _read_keys(values: dict[str, Any]) -> None:
+    """Make keys of the texts that they are in the file; what is none is left for its refusal."""
+    for name, field, read in (
+        ("peers", "link_key", _link_key),
+        ("observers", "link_key", _link_key),
+        ("witnesses", "key", _verifier_key),
+        ("peers", "url", _prefix),
+        ("witnesses", "url", _prefix),
+    ):
+        tables = values.get(name)
+        for table in tables if isinstance(tables, list) else ():
+            if isinstance(table, dict) and field in table:
+                table[field] = read(table[field])
 
 
-def _text(values: dict[str, object], name: str) -> str:
-    value = values.get(name)
-    if not isinstance(value, str) or not value:
-        raise ConfigInvalid(f"{name}: expected a text, got {value!r}")
-    return value
+def _link_key(text: object) -> object:
+    try:
+        key = bytes.fromhex(text) if isinstance(text, str) else b""
+    except ValueError:
+        return text
+    return key if is_registrable_key(key) else text
 
 
-def _name(values: dict[str, object], name: str) -> str:
-    text = _text(values, name)
-    if not is_name(text):
-        raise ConfigInvalid(f"{name}: expected small letters, digits and hyphens, got {text!r}")
-    return text
-
-
-def _host(values: dict[str, object], name: str) -> str:
-    text = _text(values, name)
-    if not is_host(text):
-        raise ConfigInvalid(f"{name}: expected the name or address of a machine, got {text!r}")
-    return text
-
-
-def _number(
-    values: dict[str, object], name: str, *, minimum: int = 0, maximum: int | None = None
-) -> int:
-    value = values.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ConfigInvalid(f"{name}: expected a whole number, got {value!r}")
-    if value < minimum or (maximum is not None and value > maximum):
-        bounds = f"at least {minimum}" if maximum is None else f"{minimum} to {maximum}"
-        raise ConfigInvalid(f"{name}: expected {bounds}, got {value}")
-    return value
-
-
-def _entries(
-    values: dict[str, object], name: str, known: tuple[str, ...], most: int = ENTRIES_MAX
-) -> list[dict[str, object]]:
-    entries = values.get(name, [])
-    if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
-        raise ConfigInvalid(f"{name}: expected tables under [[{name}]], got {entries!r}")
-    if len(entries) > most:
-        raise ConfigInvalid(f"{name}: {len(entries)} entries, expected at most {most}")
-    for entry in entries:
-        _require_known(entry, known, f"[[{name}]] ")
-    return entries
-
-
-def _url(values: dict[str, object]) -> str:
-    text = _text(values, "url")
-    # What was given is not repeated: an address may hold a secret. Quotes would end the text.
-    if not _URL.fullmatch(text) or '"' in text or "\\" in text:
-        raise ConfigInvalid("url: expected an address that begins with http:// or https://")
-    return text.rstrip("/")
-
-
-def _verifier_key(values: dict[str, object]) -> VerifierKey:
-    text = _text(values, "key")
+def _verifier_key(text: object) -> object:
+    if not isinstance(text, str):
+        return None
     try:
         key = parse_verifier_key(text)
     except MalformedKey as error:
-        raise ConfigInvalid(f"key: {error}") from None
+        raise ConfigInvalid(f"[[witnesses]] key: {error}") from None
     if key.type is not KeyType.COSIGNATURE:
-        raise ConfigInvalid(f"key: expected a cosigner's key, got the key of a log, {text!r}")
+        raise ConfigInvalid(
+            f"[[witnesses]] key: expected a cosigner's key, got the key of a log, {text!r}"
+        )
     return key
 
 
-def _key(values: dict[str, object]) -> bytes:
-    text = _text(values, "link_key")
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(key) != 32 or not is_registrable_key(key):
-        raise ConfigInvalid(f"link_key: expected a public key as 64 hex digits, got {text!r}")
-    return key
+def _prefix(text: object) -> object:
+    return text.rstrip("/") if isinstance(text, str) else text
+
+
+def _explained(error: msgspec.ValidationError, values: dict[str, Any]) -> str:
+    """Return an error as an operator reads it: the key, what was expected and what came."""
+    what, _, place = str(error).partition(" - at `$")
+    shape, got, where = _fields(NodeConfig), values, ""
+    table = re.match(r"\.(\w+)\[(\d+)\]", place)
+    if table is not None:
+        name, number = table[1], int(table[2])
+        shape, got, where = _fields(_TABLES[name]), values[name][number], f"[[{name}]] "
+        place = place[table.end() :]
+    named = re.search(r"field `(.+)`", what)
+    if named is not None and named[1] not in shape:
+        return f"{where}{named[1]}: unknown, expected one of {', '.join(shape)}"
+    name = place.strip(".`") if named is None else named[1]
+    if not name:
+        return f"{where}expected a table, got {got!r}"
+    about = shape[name]
+    assert isinstance(about, inspect.Metadata) and about.extra_json_schema is not None
+    sentence = f"{where}{name}: expected {about.extra_json_schema['description']}"
+    if about.extra is not None:
+        return sentence  # an address may hold a secret: what was given is not repeated
+    if name not in got:
+        return f"{sentence}, got nothing"
+    value = got[name]
+    return f"{sentence}, got {len(value) if isinstance(value, list) else repr(value)}"
+
+
+def _fields(shape: type[msgspec.Struct]) -> dict[str, inspect.Type]:
+    """Return what a table of the file may hold."""
+    described = inspect.type_info(shape)
+    assert isinstance(described, inspect.StructType)
+    return {field.name: field.type for field in described.fields if field.name != "folder"}

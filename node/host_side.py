@@ -9,7 +9,7 @@ from engines.seam import Engine, EngineKind, Reachability, SeenCommit
 from ledger.execute import Execution, Inadmissible
 from ledger.ledger import Ledger
 from ledger.rules.refusals import TransactionRefused
-from ledger.status import Busy, TransactionStatus, final_status, inadmissible_status
+from ledger.status import Busy, TransactionStatus
 from ledger.transactions import Transaction
 from node.clock import SystemClock
 from node.config import NodeConfig
@@ -230,10 +230,10 @@ class HostSide:
         except Inadmissible as error:
             expires_at = transaction.body.expires_at
             if error.code != "already_logged":
-                return inadmissible_status(transaction.id, error, expires_at)
+                return TransactionStatus.inadmissible(transaction.id, expires_at, error)
             sequence = self._store.sequence_of(transaction.id, expires_at)
             assert sequence is not None
-            return final_status(transaction.id, expires_at, sequence)
+            return TransactionStatus.logged(transaction.id, expires_at, sequence)
         except Busy as busy:
             return busy
         return self._engine.status(transaction.id)
@@ -250,34 +250,10 @@ class HostSide:
         try:
             outcome = self._ledger.simulate(raw, time_ms=self._clock.wall_ms())
         except TransactionRefused as refusal:
-            return Effect(
-                height=height,
-                code=refusal.code,
-                number=refusal.number,
-                sentence=str(refusal),
-                values=tuple(refusal.values.items()),
-                postings=(),
-            )
+            return Effect.refused(height, refusal)
         except Inadmissible as error:
-            return Effect(
-                height=height,
-                code=error.code,
-                number=0,
-                sentence=str(error),
-                values=(),
-                postings=(),
-            )
-        return Effect(
-            height=height,
-            code="ok",
-            number=0,
-            sentence="",
-            values=(),
-            postings=tuple(
-                (p.kind, p.programme, p.serial, p.count, p.amount, p.source, p.target)
-                for p in outcome.postings
-            ),
-        )
+            return Effect.inadmissible(height, error)
+        return Effect.holding(height, outcome.postings)
 
     def cosign(self, body: bytes) -> Answer:
         """Answer a request to cosign a head of the log (Y11.2)."""

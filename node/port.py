@@ -7,7 +7,7 @@ the number and may come in any order. After ``Watch`` the node also sends ``Comm
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol, Self
 
 from msgspec import Meta
 
@@ -15,7 +15,10 @@ from engines.seam import SeenCommit
 from ledger.encoding import codec
 from ledger.encoding.codec import Hash, Natural, NotCanonical, Record
 from ledger.encoding.note import NOTE_BYTES_MAX
-from ledger.status import Busy, TransactionStatus
+from ledger.execute import Inadmissible
+from ledger.rules.base import Posting
+from ledger.rules.refusals import TransactionRefused
+from ledger.status import HOLDS, Busy, Judged, TransactionStatus
 from ledger.transactions import MINT_BYTES_MAX
 
 FRAME_BYTES_MAX = 256 * 1024
@@ -65,8 +68,33 @@ class Effect(Record, frozen=True):
     number: Natural
     sentence: str
     values: tuple[tuple[str, int | str], ...]
-    postings: tuple[tuple[str, str, int, int, int, str, str], ...]
-    """kind, programme, serial, count, amount, source, target."""
+    postings: tuple[Posting, ...]
+
+    @classmethod
+    def holding(cls, height: int, postings: tuple[Posting, ...]) -> Self:
+        """Return that of a transaction which every rule lets stand."""
+        return cls._of(height, HOLDS, postings)
+
+    @classmethod
+    def refused(cls, height: int, refusal: TransactionRefused) -> Self:
+        """Return that of a transaction which a rule refuses."""
+        return cls._of(height, Judged.refused(refusal))
+
+    @classmethod
+    def inadmissible(cls, height: int, error: Inadmissible) -> Self:
+        """Return that of a transaction that no block can hold."""
+        return cls._of(height, Judged.inadmissible(error))
+
+    @classmethod
+    def _of(cls, height: int, judged: Judged, postings: tuple[Posting, ...] = ()) -> Self:
+        return cls(
+            height=height,
+            code=judged.code,
+            number=judged.number,
+            sentence=judged.sentence,
+            values=judged.values,
+            postings=postings,
+        )
 
 
 class Committed(Record, frozen=True, tag="committed"):

@@ -10,14 +10,15 @@ import errno
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from engines.seam import EngineKind, PromiseBroken
 from ledger.encoding.codec import NotCanonical
 from ledger.execute import Inadmissible
 from ledger.state_tree import DamagedPage
-from ledger.status import Busy, TransactionStatus, inadmissible_status
+from ledger.status import Busy, TransactionStatus
 from ledger.store.lmdb_store import is_broken
 from node.clock import SystemClock
 from node.config import ConfigInvalid, NodeConfig
@@ -142,7 +143,7 @@ class Submissions:
         if isinstance(envelope, NotCanonical):
             return envelope
         if isinstance(envelope, Inadmissible):
-            return inadmissible_status(bytes(32), envelope)
+            return TransactionStatus.inadmissible(bytes(32), 0, envelope)
         answer = attempt(lambda: self._host.admit(envelope))
         if isinstance(answer, BrokenOff):
             _LOGGER.error("an admission broke off; the node goes on", exc_info=answer.error)

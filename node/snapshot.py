@@ -25,6 +25,7 @@ from ledger.encoding.crypto import sha256
 from ledger.entries import ClosingEntry, GenesisEntry, TransactionEntry, decode_entry
 from ledger.execute import Head, stored_value
 from ledger.genesis import genesis_changes, log_id_of, parse_genesis
+from ledger.ledger import beginning
 from ledger.rules.governance import VALIDATORS, ValidatorSchedule
 from ledger.store.durable import sync_folder
 from ledger.store.restore import StoreDraft
@@ -253,8 +254,7 @@ class _Making:
         self._prove_genesis()
         self._add_block_row(height=0, time_ms=genesis.time_ms, app_hash=self._log_id, logs=(0, 1))
         schedule = self._schedule(0, 1, None)
-        rooted_ms = genesis.time_ms
-        unrooted: tuple[int, ...] = (0,)
+        _, head, _ = beginning(genesis, self._genesis)
         self._check_trust(0, self._log_id)
         with (self._folder / COMMITS).open("rb") as file:
             chain = family_of("").chain(
@@ -274,10 +274,15 @@ class _Making:
                     _require(is_written, f"{place}: the history is not what they wrote")
                     chain.advance_to(record, schedule)
                     schedule = self._schedule(first, end, schedule)
-                    if record.state_root:
-                        rooted_ms, unrooted = record.time_ms, ()
-                    if count:
-                        unrooted = (record.height,)
+                    head = head.after(
+                        height=record.height,
+                        time_ms=record.time_ms,
+                        app_hash=chain.record_hash,
+                        log_size=end,
+                        log_peaks=(),
+                        is_rooted=bool(record.state_root),
+                        is_written=count > 0,
+                    )
                 chain.finish(schedule)
             except FileDamaged as error:
                 raise SnapshotRefused(f"{COMMITS}, byte {file.tell()}: {error}") from None
@@ -287,15 +292,14 @@ class _Making:
         _require(is_reached, f"height {chain.height}: the trusted one is above it")
         is_whole = chain.height == self._height
         _require(is_whole, f"the commits end at height {chain.height}, not at {self._height}")
-        return Head(
-            log_id=self._log_id,
+        return head.after(
             height=chain.height,
             time_ms=chain.time_ms or genesis.time_ms,
             app_hash=chain.record_hash,
             log_size=self._log_size,
             log_peaks=tuple(self._frontier.peaks),
-            rooted_ms=rooted_ms,
-            unrooted=unrooted,
+            is_rooted=False,
+            is_written=False,
         )
 
     def _commits(self, commits: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:

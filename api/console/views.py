@@ -18,6 +18,7 @@ from ledger.rules.programmes import PROGRAMMES, TERMS, TOTALS, Programme
 from ledger.store.lmdb_store import Snapshot
 from ledger.transactions import parse
 from node.port import NodeStatus
+from tally.percentiles import percentile
 
 TRANSACTIONS_SHOWN = 20
 COMMITS_SHOWN = 24
@@ -235,9 +236,3 @@ def finality(status: NodeStatus | None) -> Finality | None:
         p95_us=percentile(durations, 95),
         heights=tuple(duration * WHOLE // slowest for duration in durations),
     )
-
-
-def percentile(values: list[int], percent: int) -> int:
-    """Return the smallest value that at least ``percent`` of the values do not exceed."""
-    rank = -(-len(values) * percent // 100)
-    return sorted(values)[max(0, rank - 1)]

@@ -5,26 +5,27 @@ the history has the older version.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from starlette.responses import StreamingResponse
 
-from api import columns, exported, owed, schemas, tabular
+from api import exported, owed, schemas, tabular
+from api.columns import TABLES
 from api.exported import Exported, posting_rows
 from api.owed import Statement
 from api.problems import Problem
 from api.reads import Moment, Resource, Selection, head_of, moment_at, sequence_at
-from api.routes.claims import WantedClaims
-from api.routes.payables import WantedPayables, WantedPayments
-from api.routes.vouchers import WantedVouchers
+from api.routes.claims import wanted_claims
+from api.routes.payables import wanted_payables, wanted_payments
+from api.routes.vouchers import wanted_vouchers
 from api.services import services_of
 from api.tabular import Form
 from ledger.encoding.codec import Record
 from ledger.execute import Head
-from ledger.rules.budgets import BUDGETS
+from ledger.rules.budgets import BUDGETS, Budget
 from ledger.state_tree import KEY_BYTES_MAX
 from ledger.store.lmdb_store import LmdbReader, Snapshot
 from ledger.store.rows import BlockRow
@@ -177,21 +178,8 @@ def _look(
             return key, tabular.lines(form, rows)
         if version is not None:
             record, sequence = version
-            rows.append(table.row(moment, key, record) | {"sequence": sequence})
+            rows.append(table.row(moment, key, record, sequence))
     return None, tabular.lines(form, rows)
-
-
-def _exported(
-    request: Request,
-    wanted: Selection[R],
-    table: Exported[R],
-    form: Form,
-    at_height: int | None,
-) -> Response:
-    reader = services_of(request).reader
-    with reader.begin() as snapshot:
-        block = moment_at(snapshot, at_height).block
-    return _stream(_records(reader, wanted, table, block, form), form, block)
 
 
 @router.get("/postings", response_class=Response, responses=schemas.ROWS)
@@ -215,7 +203,7 @@ async def postings(
 
 
 async def _postings(reader: LmdbReader, first: int, end: int, form: Form) -> AsyncIterator[bytes]:
-    yield tabular.head(form, tuple(columns.POSTINGS))
+    yield tabular.head(form, tuple(TABLES["postings"]))
     while first < end:
         with reader.begin() as snapshot:
             first, chunk = _posting_look(snapshot, first, end, form)
@@ -234,61 +222,45 @@ def _posting_look(snapshot: Snapshot, first: int, end: int, form: Form) -> tuple
     return first, tabular.lines(form, rows)
 
 
-@router.get("/vouchers", response_class=Response, responses=schemas.ROWS)
-async def vouchers(
-    request: Request,
-    wanted: WantedVouchers,
-    form: schemas.FormQuery = "ndjson",
-    at_height: schemas.NaturalQuery = None,
-) -> Response:
-    """Stream vouchers, now or as they were after a block."""
-    return _exported(request, wanted, exported.VOUCHER, form, at_height)
+async def wanted_budgets(programme: schemas.ProgrammeQuery = None) -> Selection[Budget]:
+    """Return the budgets that a request asks for."""
+    return Selection(of=Resource(BUDGETS), under="" if programme is None else f"{programme}/")
 
 
-@router.get("/claims", response_class=Response, responses=schemas.ROWS)
-async def claims(
-    request: Request,
-    wanted: WantedClaims,
-    form: schemas.FormQuery = "ndjson",
-    at_height: schemas.NaturalQuery = None,
-) -> Response:
-    """Stream claims, now or as they were after a block."""
-    return _exported(request, wanted, exported.CLAIM, form, at_height)
+def _serve(table: Exported[R], wanted: Callable[..., Awaitable[Selection[R]]], about: str) -> None:
+    """Add the route of a table; ``wanted`` takes its filters from the request."""
+
+    async def stream(
+        request: Request,
+        selection: Annotated[Selection[R], Depends(wanted)],
+        form: schemas.FormQuery = "ndjson",
+        at_height: schemas.NaturalQuery = None,
+    ) -> Response:
+        reader = services_of(request).reader
+        with reader.begin() as snapshot:
+            block = moment_at(snapshot, at_height).block
+        return _stream(_records(reader, selection, table, block, form), form, block)
+
+    router.add_api_route(
+        f"/{table.name}",
+        stream,
+        name=table.name,
+        description=f"Stream {about}.",
+        response_class=Response,
+        responses=schemas.ROWS,
+    )
 
 
-@router.get("/payables", response_class=Response, responses=schemas.ROWS)
-async def payables(
-    request: Request,
-    wanted: WantedPayables,
-    form: schemas.FormQuery = "ndjson",
-    at_height: schemas.NaturalQuery = None,
-) -> Response:
-    """Stream payables with their open amounts, now or as they were after a block."""
-    return _exported(request, wanted, exported.PAYABLE, form, at_height)
-
-
-@router.get("/payments", response_class=Response, responses=schemas.ROWS)
-async def payments(
-    request: Request,
-    wanted: WantedPayments,
-    form: schemas.FormQuery = "ndjson",
-    at_height: schemas.NaturalQuery = None,
-) -> Response:
-    """Stream payments, now or as they were after a block."""
-    return _exported(request, wanted, exported.PAYMENT, form, at_height)
-
-
-@router.get("/budgets", response_class=Response, responses=schemas.ROWS)
-async def budgets(
-    request: Request,
-    programme: schemas.ProgrammeQuery = None,
-    form: schemas.FormQuery = "ndjson",
-    at_height: schemas.NaturalQuery = None,
-) -> Response:
-    """Stream what funders appropriated and committed by programme and year."""
-    under = "" if programme is None else f"{programme}/"
-    wanted = Selection(of=Resource(BUDGETS), under=under)
-    return _exported(request, wanted, exported.BUDGET, form, at_height)
+_THEN = "now or as they were after a block"
+_serve(exported.VOUCHER, wanted_vouchers, f"vouchers, {_THEN}")
+_serve(exported.CLAIM, wanted_claims, f"claims, {_THEN}")
+_serve(exported.PAYABLE, wanted_payables, f"payables with their open amounts, {_THEN}")
+_serve(exported.PAYMENT, wanted_payments, f"payments, {_THEN}")
+_serve(
+    exported.BUDGET,
+    wanted_budgets,
+    "what funders appropriated and committed by programme and year",
+)
 
 
 @router.get("/statement", response_class=Response, responses=schemas.ROWS)

@@ -114,7 +114,6 @@ async def simulate(request: Request) -> Response:
         effect = await answer(services.port.simulate(transaction.raw))
     except NotCanonical as error:
         raise Problem("not_canonical", str(error)) from None
-    fields = ("kind", "programme", "serial", "count", "amount", "source", "target")
     return json(
         {
             "height": effect.height,
@@ -122,7 +121,7 @@ async def simulate(request: Request) -> Response:
             "number": effect.number,
             "message": effect.sentence,
             "values": dict(effect.values),
-            "postings": [dict(zip(fields, one, strict=True)) for one in effect.postings],
+            "postings": documents.postings_of(effect.postings),
         }
     )
 

@@ -8,18 +8,15 @@ from pathlib import Path
 from typing import get_args
 
 import click
-import httpx2
 
 from api.columns import TABLES
 from audit import files, tables
 from audit.dump import DumpRefused, NoDump, dump
+from audit.streams import streamed
 from node.fetch import AddressInvalid, client_of
 from tally.exits import AuditFinding, Unreachable, UsageError
 from tally.output import emit, say
-from wallet.client import failure_of, read_answer
 from wallet.profile import load_profile
-
-DOWNLOAD_TIMEOUT_S = 60
 
 
 @click.command()
@@ -131,17 +128,10 @@ def download(url: str, bytes_max: int | None = None) -> Iterator[bytes]:
 
     What the node refuses to give is raised as its problem document says it.
     """
-    try:
-        with httpx2.stream("GET", url, timeout=DOWNLOAD_TIMEOUT_S, trust_env=False) as answer:
-            if answer.status_code != 200:
-                raise failure_of(url, answer.status_code, read_answer(answer))
-            size = 0
-            for piece in answer.iter_bytes():
-                size += len(piece)
-                if bytes_max is not None and size > bytes_max:
-                    raise Unreachable(f"{url} answers with more than {bytes_max} bytes")
-                yield piece
-    except (httpx2.ConnectError, httpx2.ConnectTimeout):
-        raise Unreachable(f"no node answers at {url}") from None
-    except httpx2.TransportError:
-        raise Unreachable(f"the connection to {url} was lost; start again") from None
+    with streamed(url, url) as answer:
+        size = 0
+        for piece in answer.iter_bytes():
+            size += len(piece)
+            if bytes_max is not None and size > bytes_max:
+                raise Unreachable(f"{url} answers with more than {bytes_max} bytes")
+            yield piece

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
@@ -12,6 +13,14 @@ from tally.exits import AuditFinding, NotFound, Unreachable, UsageError
 
 log_id_option = click.option(
     "--log-id", required=True, help="Which ledger this must be, from a trusted place."
+)
+policies_option = click.option(
+    "--policy",
+    "policy_files",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    multiple=True,
+    required=True,
+    help="Whom to believe; of several, one is enough.",
 )
 
 

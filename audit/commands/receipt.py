@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from audit.commands.export import download
+from audit.commands.options import policies_option
 from ledger.encoding import policy as policies
 from ledger.encoding import receipt as receipts
 from ledger.encoding.codec import NotCanonical
@@ -50,14 +51,7 @@ def policy(node: str | None, at_height: int | None, out: Path) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
-@click.option(
-    "--policy",
-    "policy_files",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    multiple=True,
-    required=True,
-    help="Whom to believe; of several, one is enough.",
-)
+@policies_option
 @click.option(
     "--entry",
     "entry_file",

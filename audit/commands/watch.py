@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from audit.commands.options import policies_option
 from audit.commands.receipt import read_file, trusted_in
 from audit.findings import Webhook
 from audit.watch import (
@@ -42,15 +43,6 @@ COLUMNS = ("time", "event", "node", "sentence", "file")
 WEBHOOK_BYTES_MAX = 4 * 1024
 WEBHOOK_TRIES = 3
 """How often ``--once`` calls a webhook that does not answer."""
-
-policies_option = click.option(
-    "--policy",
-    "policy_files",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    multiple=True,
-    required=True,
-    help="Whom to believe; of several, one is enough.",
-)
 
 
 @click.command()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ledger.execute import Execution
 from ledger.ledger import Ledger
 from ledger.rules.refusals import TransactionRefused
-from ledger.status import Busy, TransactionStatus, status_of
+from ledger.status import Busy, TransactionStatus
 from ledger.transactions import Transaction
 
 POOL_MAX = 20_000
@@ -101,12 +101,13 @@ class Mempool:
         """Return what is known of a transaction that is not in the log."""
         entry = self._entries.get(transaction_id)
         if entry is not None:
-            word = "pending" if entry.refusal is None else "refused_for_now"
             expires_at = entry.transaction.body.expires_at
-            return status_of(transaction_id, word, expires_at=expires_at, refusal=entry.refusal)
+            if entry.refusal is None:
+                return TransactionStatus.pending(transaction_id, expires_at)
+            return TransactionStatus.refused_for_now(transaction_id, expires_at, entry.refusal)
         if transaction_id in self._finished:
-            return status_of(transaction_id, "expired", expires_at=self._finished[transaction_id])
-        return status_of(transaction_id, "unknown")
+            return TransactionStatus.expired(transaction_id, self._finished[transaction_id])
+        return TransactionStatus.unknown(transaction_id)
 
     def add(self, transaction: Transaction, *, own: bool, time_ms: int) -> bool:
         """Take a transaction in; return whether it is new.
@@ -146,14 +147,11 @@ class Mempool:
         entry.refusal = refusal
         self._refused += 1
         if entry.own and self._on_refused is not None:
-            self._on_refused(
-                status_of(
-                    entry.transaction.id,
-                    "refused_for_now",
-                    expires_at=entry.transaction.body.expires_at,
-                    refusal=refusal,
-                )
+            transaction = entry.transaction
+            status = TransactionStatus.refused_for_now(
+                transaction.id, transaction.body.expires_at, refusal
             )
+            self._on_refused(status)
 
     def committed(self, execution: Execution) -> None:
         """Drop what was logged or has expired, and look again at what the block touched."""

@@ -20,7 +20,7 @@ from ledger.encoding.codec import UINT64_MAX, Record
 from ledger.encoding.tiles import HASH_BYTES, TILE_WIDTH, Bundle, Tile
 from ledger.execute import Execution, Head, Write
 from ledger.store.durable import sync_folder
-from ledger.store.rows import BlockRow, HeadRow, due_row, id_key, party_rows
+from ledger.store.rows import BlockRow, due_row, id_key, party_rows
 from ledger.store.tree import TreeBesideStore
 from ledger.tables import table_of
 
@@ -198,8 +198,8 @@ class Snapshot:
         row = self._get("meta", b"head")
         if row is None:
             return None
-        decoded: HeadRow = codec.decode_stored(HeadRow, row)
-        return decoded.head()
+        head: Head = codec.decode_stored(Head, row)
+        return head
 
     def genesis(self) -> bytes | None:
         """Return the genesis bytes."""
@@ -477,7 +477,7 @@ class LmdbStore:
             log_size=head.log_size,
         )
         self._put(transaction, "blocks", _u64(head.height), codec.encode(row))
-        self._put(transaction, "meta", b"head", codec.encode(HeadRow.of(head)))
+        self._put(transaction, "meta", b"head", codec.encode(head))
 
     def _put_records(self, transaction: lmdb.Transaction, writes: tuple[Write, ...]) -> None:
         last: dict[bytes, Write] = {}

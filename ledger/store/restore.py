@@ -20,7 +20,7 @@ from ledger.store.lmdb_store import (
     _tile_key,
     _u64,
 )
-from ledger.store.rows import BlockRow, HeadRow, due_row, id_key, party_rows
+from ledger.store.rows import BlockRow, due_row, id_key, party_rows
 
 WAITING_ROWS_MAX = 20_000
 WAITING_BYTES_MAX = 16 * 1024 * 1024
@@ -114,7 +114,7 @@ class StoreDraft(LmdbStore):
         """
         self._grow_tiles()
         self._add("meta", b"genesis", genesis)
-        self._add("meta", b"head", codec.encode(HeadRow.of(head)))
+        self._add("meta", b"head", codec.encode(head))
         if tree_log_size is not None:
             self._add("meta", b"tree", _u64(tree_log_size))
         self.flush()

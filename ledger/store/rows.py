@@ -1,12 +1,8 @@
 """Rows that the store keeps beside the records: blocks, indexes (not covered by any hash)."""
 
 from collections.abc import Iterable
-from typing import Annotated
-
-from msgspec import Meta
 
 from ledger.encoding.codec import Hash, Natural, Record
-from ledger.execute import Head
 from ledger.rules.claims import Claim
 from ledger.rules.faults import FaultRecord
 from ledger.rules.holds import Hold
@@ -29,46 +25,6 @@ class BlockRow(Record, frozen=True):
     """Log position of the block's first entry."""
     log_size: Natural
     """Entries in the log after the block; equal to ``first_sequence`` if it logged nothing."""
-
-
-class HeadRow(Record, frozen=True):
-    """The head as stored."""
-
-    log_id: Hash
-    height: Natural
-    time_ms: Natural
-    app_hash: Hash
-    log_size: Natural
-    log_peaks: tuple[Hash, ...]
-    rooted_ms: Natural
-    unrooted: Annotated[tuple[Natural, ...], Meta(max_length=1)]
-
-    def head(self) -> Head:
-        """Return the head."""
-        return Head(
-            log_id=self.log_id,
-            height=self.height,
-            time_ms=self.time_ms,
-            app_hash=self.app_hash,
-            log_size=self.log_size,
-            log_peaks=self.log_peaks,
-            rooted_ms=self.rooted_ms,
-            unrooted=self.unrooted,
-        )
-
-    @classmethod
-    def of(cls, head: Head) -> "HeadRow":
-        """Return a head's row."""
-        return cls(
-            log_id=head.log_id,
-            height=head.height,
-            time_ms=head.time_ms,
-            app_hash=head.app_hash,
-            log_size=head.log_size,
-            log_peaks=head.log_peaks,
-            rooted_ms=head.rooted_ms,
-            unrooted=head.unrooted,
-        )
 
 
 def id_key(transaction_id: bytes, expires_at: int) -> bytes:

@@ -17,7 +17,7 @@ from ledger.execute import Execution, Head, Write
 from ledger.rules.lapses import due_ms
 from ledger.rules.reserves import Reserve
 from ledger.rules.vouchers import VOUCHERS, Voucher
-from ledger.store.rows import HeadRow, due_row, id_key
+from ledger.store.rows import due_row, id_key
 from ledger.store.tree import TreeBesideStore
 from ledger.tables import table_of
 
@@ -167,7 +167,7 @@ class ScratchStore:
         """Write everything with the head and a note of whoever replays, in one step."""
         meta = [(b"note", note)]
         if head is not None:
-            meta.append((b"head", codec.encode(HeadRow.of(head))))
+            meta.append((b"head", codec.encode(head)))
         self._write(meta)
 
     def head(self) -> Head | None:
@@ -175,8 +175,8 @@ class ScratchStore:
         row = self._get("meta", b"head")
         if row is None:
             return None
-        decoded: HeadRow = codec.decode_stored(HeadRow, row)
-        return decoded.head()
+        head: Head = codec.decode_stored(Head, row)
+        return head
 
     def note(self) -> bytes | None:
         """Return the note of the last flush; None if something was written since then."""

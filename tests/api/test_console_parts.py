@@ -120,13 +120,6 @@ def test_moments_are_written_at_plus_eight() -> None:
     assert language.day(midnight) == "2026-01-01"
 
 
-def test_percentiles_are_values_that_occurred() -> None:
-    assert views.percentile([30, 10, 20], 50) == 20
-    assert views.percentile([30, 10, 20], 95) == 30
-    assert views.percentile([7], 50) == 7
-    assert views.percentile(list(range(1, 101)), 95) == 95
-
-
 def test_a_bars_parts_follow_one_another_and_stay_within_it() -> None:
     row = views.ProgrammeRow(
         id="a.b",

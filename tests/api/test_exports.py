@@ -82,8 +82,8 @@ async def test_rows_have_the_columns_that_are_promised_in_their_order(
     assert len(rows) > 0
     for row in rows:
         assert list(row) == list(TABLES[table])
-        for name, kind in TABLES[table].items():
-            assert row[name] is None or isinstance(row[name], HOLDS[kind]), name
+        for name, column in TABLES[table].items():
+            assert row[name] is None or isinstance(row[name], HOLDS[column.kind]), name
     answer = await lived.client.get(f"/v1/exports/{table}?format=csv")
     assert answer.text.splitlines()[0].split(",") == list(TABLES[table])
 

@@ -317,6 +317,16 @@ async def test_transactions_are_listed_newest_first_and_page_without_gap(minted:
     assert paged == sequences
 
 
+async def test_a_listed_transaction_names_its_signers_when_their_keys_are_gone(
+    minted: World,
+) -> None:
+    minted.node.commit(builders.transfer(VOUCHER, 500))
+    minted.node.commit(builders.rotate(keys=builders.keys_of("firm-a", "heir")))
+    newest, before, *_ = (await minted.get(POST))["items"]
+    assert newest["kind"] == "party.set_keys"
+    assert before["signers"] == [{"party": "firm-a", "person": "owner"}]
+
+
 async def test_the_server_lets_waiting_requests_go_when_it_stops(minted: World) -> None:
     sending: asyncio.Task[httpx2.Response] = asyncio.create_task(
         minted.client.post(f"{POST}?wait=final", content=builders.transfer(VOUCHER, 500))

@@ -33,6 +33,8 @@ from tests import builders
 from tests.builders import Chain
 
 VALIDATORS = ("shanghai", "guiyang", "guian-hub", "chengdu-aicc")
+EXPIRES_AT = builders.NOON_MS + 60 * builders.MINUTE_MS
+"""Of every transaction outside the log."""
 
 
 class SameProcessReader(LmdbReader):
@@ -85,19 +87,6 @@ class FakeNode:
             )
         return execution
 
-    def known(self, transaction_id: bytes, status: str, **changes: object) -> TransactionStatus:
-        """Return a status that mentions only what matters."""
-        values: dict[str, object] = {
-            "code": "ok",
-            "number": 0,
-            "sentence": "",
-            "values": (),
-            "expires_at": builders.NOON_MS + 60 * builders.MINUTE_MS,
-            "sequence": (),
-            "height": (),
-        }
-        return TransactionStatus(id=transaction_id, status=status, **(values | changes))  # type: ignore[arg-type]
-
     async def submit(self, raw: bytes) -> TransactionStatus:
         """Take in an envelope."""
         if self.is_busy:
@@ -106,12 +95,13 @@ class FakeNode:
         try:
             refusal = self.chain.ledger.check(raw).refusal
         except Inadmissible as error:
-            return self.known(transaction.id, "inadmissible", code=error.code, sentence=str(error))
+            expires_at = transaction.body.expires_at
+            return TransactionStatus.inadmissible(transaction.id, expires_at, error)
         if refusal is not None:
             self.refused[transaction.id] = refusal
             return await self.lookup(transaction.id)
         self.pending[transaction.id] = raw
-        return self.known(transaction.id, "pending")
+        return TransactionStatus.pending(transaction.id, EXPIRES_AT)
 
     async def refuse(self, raw: bytes) -> None:
         """Do what a node does when a recheck refuses a pending transaction: tell the watchers."""
@@ -122,44 +112,24 @@ class FakeNode:
 
     async def simulate(self, raw: bytes) -> Effect:
         """Say what an envelope would do."""
-        refusal: TransactionRefused | None = None
-        postings: tuple[tuple[str, str, int, int, int, str, str], ...] = ()
+        height = self.chain.ledger.last().height
         try:
             outcome = self.chain.ledger.simulate(raw, time_ms=self.chain.now_ms)
-        except TransactionRefused as error:
-            refusal = error
+        except TransactionRefused as refusal:
+            return Effect.refused(height, refusal)
         except Inadmissible as error:
             raise NotCanonical(str(error)) from None
-        else:
-            postings = tuple(
-                (one.kind, one.programme, one.serial, one.count, one.amount, one.source, one.target)
-                for one in outcome.postings
-            )
-        return Effect(
-            height=self.chain.ledger.last().height,
-            code="ok" if refusal is None else refusal.code,
-            number=0 if refusal is None else refusal.number,
-            sentence="" if refusal is None else str(refusal),
-            values=() if refusal is None else tuple(refusal.values.items()),
-            postings=postings,
-        )
+        return Effect.holding(height, outcome.postings)
 
     async def lookup(self, transaction_id: bytes) -> TransactionStatus:
         """Say what is known outside the log."""
         self.lookups += 1
         refusal = self.refused.get(transaction_id)
         if refusal is not None:
-            return self.known(
-                transaction_id,
-                "refused_for_now",
-                code=refusal.code,
-                number=refusal.number,
-                sentence=str(refusal),
-                values=tuple(refusal.values.items()),
-            )
+            return TransactionStatus.refused_for_now(transaction_id, EXPIRES_AT, refusal)
         if transaction_id in self.pending:
-            return self.known(transaction_id, "pending")
-        return self.known(transaction_id, "unknown", expires_at=0)
+            return TransactionStatus.pending(transaction_id, EXPIRES_AT)
+        return TransactionStatus.unknown(transaction_id)
 
     async def status(self) -> NodeStatus:
         """Say how the node is."""

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.columns import BUDGETS, TABLES
+from api.columns import TABLES
 from api.reads import SCAN_MAX
 from audit import tables
 from ledger.store.lmdb_store import LmdbStore
@@ -21,6 +21,7 @@ from tests.audit.conftest import Export
 from tests.trials.datasets import small
 from trials.datasets.golden import moment
 
+BUDGETS = TABLES["budgets"]
 BATCHES, BATCH = 6, 1_000
 WITHOUT_PARQUET = "pyarrow is not installed: no Parquet files"
 

@@ -13,11 +13,9 @@ from typing import Any
 import httpx2
 import msgspec
 
-from ledger.encoding import crypto
 from ledger.encoding.codec import Record
 from ledger.execute import Head
 from ledger.rules.budgets import Appropriate
-from ledger.rules.parties import Enrol, PartyKey
 from ledger.rules.programmes import Publish
 from ledger.rules.vouchers import Mint, MintRow, Transfer, voucher_id
 from ledger.store.lmdb_store import LmdbReader
@@ -29,6 +27,7 @@ from trials.bench.transfers import Load
 from trials.chaos import kills
 from trials.chaos.clients import FIRMS, Crowd
 from trials.chaos.history import History
+from trials.samples import enrolment
 
 PROGRAMME = "shanghai.test"
 FACE_FEN = 1_000_000
@@ -112,19 +111,7 @@ class Cluster:
         self.final(self.sign(Mint(programme=PROGRAMME, terms_version=1, rows=rows), *MINTERS))
 
     def _enrol(self, number: int) -> Record:
-        key = self.signer.public_key(firm(number), "owner")
-        return Enrol(
-            city="shanghai",
-            party=firm(number),
-            holder_class="start_up",
-            name=firm(number),
-            region="310000",
-            control_group="",
-            registration_tag=crypto.tagged_hash("test", firm(number).encode()),
-            tag_epoch=1,
-            keys=(PartyKey(key=key, person="owner", roles=()),),
-            threshold=1,
-        )
+        return enrolment(firm(number), self.signer.public_key(firm(number), "owner"))
 
     def transfer(
         self, number: int, recipient: int, amount: int, *, life_ms: int = LIFE_MS

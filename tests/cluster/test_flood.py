@@ -29,6 +29,7 @@ from engines.builtin.p2p.identity import client_context
 from engines.builtin.p2p.link import VERSION, Hello, Limits, Ping, Pong, Welcome
 from ledger.encoding import codec, crypto
 from localnet.network import HOST, node_seed
+from tally.percentiles import percentile
 from tests.cluster.flooding import BURST_S, JUNK, OFFERED, ORDER, Order
 from tests.cluster.support import FACE_FEN, Cluster, running_cluster
 
@@ -318,9 +319,10 @@ def by_turns(
         read_per_s = flooded.came[flood.name] / flooded.seconds - own_per_s
         times = offered / flooded.seconds / honest_per_s
         by_phase = [
-            p99(two) / p99(one) for one, two in zip(quiet.times, flooded.times, strict=True)
+            percentile(two, 99) / percentile(one, 99)
+            for one, two in zip(quiet.times, flooded.times, strict=True)
         ]
-        ratio = p99(flooded.all()) / p99(quiet.all())
+        ratio = percentile(flooded.all(), 99) / percentile(quiet.all(), 99)
         print(
             f"seed {SEED}: {honest_per_s:.0f} honest messages/s, {times:.1f} times as many of junk "
             f"offered by {flood.name}, {read_per_s:.0f}/s of them read, "
@@ -342,12 +344,8 @@ def by_turns(
 
 
 def _line(times: list[int]) -> str:
-    return f"p50 {statistics.median_low(times)} ms p99 {p99(times)} ms of {len(times)}"
-
-
-def p99(times: list[int]) -> int:
-    """Return the time that one in a hundred passes."""
-    return sorted(times)[len(times) * 99 // 100]
+    p50, p99 = percentile(times, 50), percentile(times, 99)
+    return f"p50 {p50} ms p99 {p99} ms of {len(times)}"
 
 
 @pytest.mark.parametrize("flooder", [Flood, Traitor])

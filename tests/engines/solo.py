@@ -31,7 +31,7 @@ from ledger.entries import TransactionEntry, decode_entry
 from ledger.execute import Verify
 from ledger.ledger import Ledger
 from ledger.rules.governance import ValidatorSchedule
-from ledger.status import TransactionStatus, status_of
+from ledger.status import TransactionStatus
 from ledger.store.rows import BlockRow
 from ledger.transactions import Transaction
 
@@ -203,7 +203,10 @@ class SoloEngine:
         self.pool[transaction.id] = transaction
 
     def status(self, transaction_id: bytes) -> TransactionStatus:
-        return status_of(transaction_id, "pending" if transaction_id in self.pool else "unknown")
+        waiting = self.pool.get(transaction_id)
+        if waiting is None:
+            return TransactionStatus.unknown(transaction_id)
+        return TransactionStatus.pending(transaction_id, waiting.body.expires_at)
 
     def standing(self) -> Standing:
         return Standing(

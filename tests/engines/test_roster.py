@@ -1,19 +1,21 @@
 """Who may link to a node, and the configuration that says a part of it."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from engines.builtin.p2p.link import Peer
 from engines.builtin.p2p.roster import Registered, allowed_peers
 from ledger.encoding.crypto import public_key, tagged_hash
+from ledger.encoding.note import KeyType, VerifierKey
 from node.config import (
     ENTRIES_MAX,
     ConfigInvalid,
     NodeConfig,
     ObserverConfig,
     PeerConfig,
+    WitnessConfig,
     config_text,
     load_config,
 )
@@ -125,6 +127,14 @@ def test_a_configuration_is_read_as_it_was_written(tmp_path: Path) -> None:
         folder=tmp_path,
         peers=(at("ada"), at("bob", key("bob"))),
         observers=(ObserverConfig(name="eve", link_key=key("eve")),),
+        witnesses=(
+            WitnessConfig(
+                key=VerifierKey(
+                    name="w.example", type=KeyType.COSIGNATURE, public_key=key("witness")
+                ),
+                url="https://w.example/tallystick",
+            ),
+        ),
     )
     path = tmp_path / "node.toml"
     path.write_text(config_text(config), encoding="utf-8")
@@ -147,6 +157,18 @@ def test_a_configuration_is_read_as_it_was_written(tmp_path: Path) -> None:
         ("a slip", "link_per_address = 2\n", "link_per_address: unknown, expected one of party"),
         ("in a table", '[[peers]]\nparty="a"\nhots="h"\nport=1\n', r"\[\[peers\]\] hots: unknown"),
         ("or its name", f'[[observer]]\nname="e"\nlink_key="{key("e").hex()}"\n', "observer: un"),
+        ("a slip", 'folder = "/"\n', "folder: unknown, expected one of party"),
+        ("a name is a text", '[[peers]]\nparty=1\nhost="h"\nport=1\n', "small letters.*, got 1"),
+        ("and whole", '[[peers]]\nparty="a\\n"\nhost="h"\nport=1\n', r"party: .*, got 'a\\n'"),
+        ("a port is a number", '[[peers]]\nparty="a"\nhost="h"\nport="1"\n', "port: .* got '1'"),
+        ("and whole", '[[peers]]\nparty="a"\nhost="h"\nport=1.0\n', "port: .*, got 1.0"),
+        ("no flag", '[[peers]]\nparty="a"\nhost="h"\nport=true\n', "port: .*, got True"),
+        ("a key is a text", '[[peers]]\nparty="a"\nhost="h"\nport=1\nlink_key=""\n', "got ''"),
+        ("peers are many", "peers = 7\n", r"peers: expected at most 256 .* \[\[peers\]\], got 7"),
+        ("peers are tables", "peers = [7]\n", r"\[\[peers\]\] expected a table, got 7"),
+        ("a witness has a key", '[[witnesses]]\nurl="http://w"\n', "key: .*, got nothing"),
+        ("and a real one", '[[witnesses]]\nurl="http://w"\nkey="w"\n', "key: "),
+        ("or none", '[[witnesses]]\nurl="http://w"\nkey={name="w"}\n', "key: expected a cos"),
         ("there is a limit", '[[peers]]\nparty="a"\nhost="h"\nport=1\n' * (ENTRIES_MAX + 1), "257"),
     ],
 )
@@ -156,8 +178,40 @@ def test_a_configuration_that_cannot_be_used_is_refused_by_name(
     path = tmp_path / "node.toml"
     rest = config_text(replace(OWN, folder=tmp_path))
     path.write_text(rest + text if text.startswith("[[") else text + rest, encoding="utf-8")
-    with pytest.raises(ConfigInvalid, match=names):
+    with pytest.raises(ConfigInvalid, match=names) as refusal:
         load_config(path)
+    assert str(refusal.value).startswith(f"{path}: "), "the file is named"
+
+
+def test_what_is_missing_or_twice_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "node.toml"
+    text = config_text(replace(OWN, folder=tmp_path))
+    path.write_text(text.replace("map_bytes", "# map_bytes"))
+    with pytest.raises(ConfigInvalid, match=r"map_bytes: expected a whole number, .* got nothing"):
+        load_config(path)
+    path.write_text(text.replace(f"map_bytes = {OWN.map_bytes}", "map_bytes = 0"))
+    with pytest.raises(ConfigInvalid, match=r"map_bytes: expected .* at least 1, got 0"):
+        load_config(path)
+    path.write_text('party = "again"\n' + text)
+    with pytest.raises(ConfigInvalid, match=str(path)):
+        load_config(path)
+
+
+@pytest.mark.parametrize("url", ["ftp://secret", "http://", "https://a b/secret", 'http://a\\"b'])
+def test_an_address_that_is_none_is_not_repeated(tmp_path: Path, url: str) -> None:
+    path = tmp_path / "node.toml"
+    peer = f'[[peers]]\nparty = "a"\nhost = "h"\nport = 1\nurl = "{url}"\n'
+    path.write_text(config_text(replace(OWN, folder=tmp_path)) + peer, encoding="utf-8")
+    with pytest.raises(ConfigInvalid, match="url: expected an address that begins") as refusal:
+        load_config(path)
+    assert "secret" not in str(refusal.value)
+
+
+def test_an_address_ends_without_a_slash(tmp_path: Path) -> None:
+    path = tmp_path / "node.toml"
+    peer = '[[peers]]\nparty = "a"\nhost = "h"\nport = 1\nurl = "http://a/log//"\n'
+    path.write_text(config_text(replace(OWN, folder=tmp_path)) + peer, encoding="utf-8")
+    assert load_config(path).peers[-1].url == "http://a/log"
 
 
 def test_a_port_to_listen_at_is_one(tmp_path: Path) -> None:

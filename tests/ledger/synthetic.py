@@ -4,11 +4,11 @@ Its entries are positions in decimal (those of the vectors), but for the last, w
 of its only block.
 """
 
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from ledger import entries
 from ledger.encoding import merkle

@@ -9,10 +9,10 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from engines.builtin.membership import WrongParty
 from engines.builtin.mesh import CLOCK_OFFSET_MAX_MS, Mesh

@@ -3,11 +3,11 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from ledger.encoding.crypto import public_key, tagged_hash
 from localnet.commands.network import group

@@ -28,6 +28,7 @@ from ledger.store.lmdb_store import LmdbReader, LmdbStore, Snapshot
 from ledger.trust import origin_of, policy_of
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans
 from localnet.network import node_seed
+from tally.percentiles import percentile
 from trials.bench.replay import BLOCK_MS, START_MS, mint, opening
 from trials.bench.transfers import PROGRAMME, time_verification
 from trials.datasets.world import MASTER, NETWORK, InProcess, genesis
@@ -246,8 +247,8 @@ def _bytes_of(one: StateProof) -> int:
 
 
 def _spread(measured: Iterable[int]) -> Spread:
-    values = sorted(measured)
-    return Spread(least=values[0], median=values[len(values) // 2], most=values[-1])
+    values = list(measured)
+    return Spread(least=min(values), median=percentile(values, 50), most=max(values))
 
 
 def _each_ns(work: Callable[[T], object], items: list[T]) -> int:
@@ -260,4 +261,4 @@ def _each_ns(work: Callable[[T], object], items: list[T]) -> int:
         for item in piece:
             work(item)
         rounds.append((time.thread_time_ns() - before) // len(piece))
-    return sorted(rounds)[len(rounds) // 2]
+    return percentile(rounds, 50)

@@ -31,14 +31,14 @@ from ledger.genesis import log_id_of
 from ledger.ledger import Ledger
 from ledger.rules import calendar
 from ledger.rules.budgets import Appropriate
-from ledger.rules.parties import Enrol, PartyKey
 from ledger.rules.programmes import Publish
 from ledger.rules.vouchers import Mint, MintRow, Transfer, voucher_id
 from ledger.store.lmdb_store import LmdbStore
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans
 from localnet.network import node_seed
 from tally.output import say
-from trials.bench.transfers import FACE_FEN, PROGRAMME, firm, plain_terms
+from tally.percentiles import percentile
+from trials.bench.transfers import FACE_FEN, PROGRAMME, firm
 from trials.datasets.world import (
     LIFE_MS,
     MASTER,
@@ -51,6 +51,7 @@ from trials.datasets.world import (
     public_key,
     second_officers,
 )
+from trials.samples import enrolment, plain_terms
 
 FIRMS = 512
 BLOCK_TRANSACTIONS = 500
@@ -114,19 +115,7 @@ def mint(numbers: range, face_fen: int) -> Act:
 
 def enrol(number: int) -> Record:
     """Return the enrolment of a firm."""
-    key = public_key(firm(number), "owner")
-    return Enrol(
-        city="shanghai",
-        party=firm(number),
-        holder_class="start_up",
-        name=firm(number),
-        region="310000",
-        control_group="",
-        registration_tag=crypto.tagged_hash("tallystick/bench/v1", firm(number).encode()),
-        tag_epoch=1,
-        keys=(PartyKey(key=key, person="owner", roles=()),),
-        threshold=1,
-    )
+    return enrolment(firm(number), public_key(firm(number), "owner"))
 
 
 def _transfer(number: int) -> Act:
@@ -285,7 +274,7 @@ def run_replay_bench(transfers: int) -> ReplayBench:
             parts[name] = _timed(part, Plan(log_id=log_id_of(data)))
     return ReplayBench(
         cores=os.cpu_count() or 1,
-        raw_per_second=sorted(raw)[len(raw) // 2],
+        raw_per_second=percentile(raw, 50),
         levels=levels,
         parts=parts,
     )

@@ -7,7 +7,6 @@ is printed beside what bounds it here: one Ed25519 verification and one fsync.
 import asyncio
 import os
 import re
-import statistics
 import tempfile
 import time
 from collections import Counter
@@ -19,16 +18,17 @@ import msgspec
 
 from ledger.encoding import crypto
 from ledger.rules.budgets import Appropriate
-from ledger.rules.money import FunderShare, Rounding
-from ledger.rules.parties import Enrol, PartyKey
-from ledger.rules.programmes import Caps, Publish, RateRow, Review, Terms
+from ledger.rules.parties import Enrol
+from ledger.rules.programmes import Publish
 from ledger.rules.vouchers import Mint, MintRow, Transfer, voucher_id
 from ledger.store.lmdb_store import LmdbReader, LmdbStore
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans
 from localnet.network import HOST, LocalNetwork
 from localnet.signing import DevSigner, Signed
 from tally.output import say
+from tally.percentiles import percentile
 from trials.replay import replay
+from trials.samples import enrolment, plain_terms
 
 FIRMS = 512
 FACE_FEN = 10_000_000_000
@@ -130,11 +130,11 @@ def _measure(
 ) -> Report:
     load = Load(network)
     asyncio.run(load.prepare())
-    light = sorted(asyncio.run(load.light()))
+    light = asyncio.run(load.light())
     transfers = load.sign_transfers(seconds * 2_500)
     cpu_before, stalls_before = _cpu_us(network), _root_stalls(network)
     started = time.monotonic()
-    times = sorted(asyncio.run(load.full(transfers, seconds, in_flight)))
+    times = asyncio.run(load.full(transfers, seconds, in_flight))
     took_us = int((time.monotonic() - started) * 1_000_000)
     cpu_after, stalls = _cpu_us(network), _root_stalls(network)
     stalls.subtract(stalls_before)
@@ -146,14 +146,14 @@ def _measure(
     count, replay_us = _time_replay(network)
     return Report(
         verification_us=verification_us,
-        loaded_verification_us=statistics.median_low(load.verification_us),
+        loaded_verification_us=percentile(load.verification_us, 50),
         fsync_p50_us=fsync_us,
-        light_p50_us=statistics.median_low(light),
-        light_p99_us=light[len(light) * 99 // 100],
+        light_p50_us=percentile(light, 50),
+        light_p99_us=percentile(light, 99),
         load_transfers=len(times),
         load_per_second=len(times) * 1_000_000 // took_us,
-        load_p50_us=statistics.median_low(times),
-        load_p99_us=times[len(times) * 99 // 100],
+        load_p50_us=percentile(times, 50),
+        load_p99_us=percentile(times, 99),
         node_cpu_us_per_transfer=node_cpu // len(cpu_after) // len(times),
         api_cpu_us_per_transfer=api_cpu // len(times),
         roots=stalls[FOREVER],
@@ -174,7 +174,7 @@ def time_verification(rounds: int = 20) -> int:
         for _ in range(VERIFICATIONS // 20):
             assert crypto.verify(key, message, signature)
         times.append((time.thread_time_ns() - before) // (VERIFICATIONS // 20))
-    return max(1, statistics.median_low(times))
+    return max(1, percentile(times, 50))
 
 
 def _time_fsync(folder: Path) -> int:
@@ -188,7 +188,7 @@ def _time_fsync(folder: Path) -> int:
             before = time.perf_counter_ns()
             os.fdatasync(file.fileno())
             times.append((time.perf_counter_ns() - before) // 1000)
-    return statistics.median_low(times)
+    return percentile(times, 50)
 
 
 def _cpu_us(network: LocalNetwork) -> list[tuple[int, int]]:
@@ -266,19 +266,7 @@ class Load:
         await self._final(sign(mint, *minters))
 
     def _enrol(self, number: int) -> Enrol:
-        key = self._signer.public_key(firm(number), "owner")
-        return Enrol(
-            city="shanghai",
-            party=firm(number),
-            holder_class="start_up",
-            name=firm(number),
-            region="310000",
-            control_group="",
-            registration_tag=crypto.tagged_hash("bench", firm(number).encode()),
-            tag_epoch=1,
-            keys=(PartyKey(key=key, person="owner", roles=()),),
-            threshold=1,
-        )
+        return enrolment(firm(number), self._signer.public_key(firm(number), "owner"))
 
     def sign_transfers(self, count: int) -> list[Signed]:
         """Return signed transfers of one fen each, from firm to firm by turns."""
@@ -352,48 +340,6 @@ class Load:
         connection = await Connection.open(self._ports[0])
         await connection.post(signed)
         connection.close()
-
-
-def plain_terms() -> Terms:
-    """Return terms that refuse nobody."""
-    return Terms(
-        title="Bench",
-        legal_basis="",
-        assumed=(),
-        eligibility=(),
-        rates=(
-            RateRow(
-                holder_class=(),
-                chip_origin=(),
-                service_class=(),
-                ownership=(),
-                basis_points=3000,
-            ),
-        ),
-        caps=Caps(
-            grant_min=(),
-            grant_max=(),
-            contract_max=(),
-            holder_year_issued=(),
-            holder_year_redeemed=(),
-            group_year_issued=(),
-        ),
-        settlement="monthly",
-        centres="recognised",
-        listed=(),
-        transfer="enrolled",
-        review=Review(automatic_band=0, sample_every=0),
-        payee="provider",
-        grant="on_application",
-        funders=(FunderShare(funder="shanghai", basis_points=10_000),),
-        residual_funder="shanghai",
-        rounding=Rounding(mode="truncate", step_fen=1),
-        validity_days=365,
-        base_period=(),
-        contract_days_max=0,
-        stackable=(),
-        ceiling=10_000,
-    )
 
 
 def firm(number: int) -> str:

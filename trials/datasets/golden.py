@@ -23,7 +23,7 @@ from ledger.rules import calendar
 from ledger.rules.attestations import Attest, RevokeAttestation, Topic
 from ledger.rules.budgets import Appropriate
 from ledger.rules.cases import ClearHold, RecordAnchor, SetHold
-from ledger.rules.centres import Accredit, Devices, Recognise
+from ledger.rules.centres import Recognise
 from ledger.rules.claims import (
     Credit,
     Decide,
@@ -273,26 +273,7 @@ def _money_and_centres() -> list[Step]:
 
 
 def _accredit(centre: str, host: str) -> Step:
-    facts = load_facts()
-    found = facts.centre(centre)
-    devices = tuple(
-        Devices(
-            chip=chip,
-            origin=facts.chips[chip]["origin"],
-            count=count,
-            tariff_ceiling=facts.chips[chip]["assumed_tariff_ceiling_fen_per_gpu_hour"],
-        )
-        for chip, count in found["devices"].items()
-    )
-    operation = Accredit(
-        host=host,
-        centre=centre,
-        devices=devices,
-        pue_milli=found["assumed_pue_milli"],
-        ownership=found["ownership"],
-        ended=False,
-    )
-    return _step(operation, *first_officers(host))
+    return _step(load_facts().accreditation(centre, host), *first_officers(host))
 
 
 def _recognise(

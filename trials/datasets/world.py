@@ -9,10 +9,8 @@ from ledger.encoding.codec import Record
 from ledger.execute import Execution
 from ledger.genesis import Genesis
 from ledger.ledger import Ledger, Storage
-from ledger.rules.calendar import DAY_MS
-from ledger.rules.governance import Parameters
 from ledger.transactions import Body, seal, signing_bytes
-from localnet.network import Plan, make_member, officer_seed
+from localnet.network import Plan, make_member, officer_seed, plain_parameters
 
 NETWORK = "dev-datasets"
 MASTER = crypto.tagged_hash("tallystick/dataset-master/v1")
@@ -92,15 +90,7 @@ def genesis(plans: Sequence[Plan], *, time_ms: int, validators: Sequence[str]) -
                 make_member(NETWORK, MASTER, plan, validates=plan.party in validators)
                 for plan in plans
             ),
-            parameters=Parameters(
-                expiry_ahead_max_ms=7 * DAY_MS,
-                heartbeat_ms=60_000,
-                block_bytes_max=2 * 1024 * 1024,
-                block_transactions_max=4_000,
-                block_rows_max=8_000,
-                block_lapses_max=256,
-                officers=(),
-            ),
+            parameters=plain_parameters(60_000),
         )
     )
 

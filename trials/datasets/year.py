@@ -250,15 +250,7 @@ class Year:
         facts = self._facts
         known = {one["id"]: one["devices"] for one in facts.data_centres}
         counts = known.get(name, {"ascend-910b": DEVICES, "nvidia-a800": DEVICES})
-        chips = tuple(
-            Devices(
-                chip=chip,
-                origin=facts.chips[chip]["origin"],
-                count=count,
-                tariff_ceiling=facts.chips[chip]["assumed_tariff_ceiling_fen_per_gpu_hour"],
-            )
-            for chip, count in counts.items()
-        )
+        chips = facts.devices(counts)
         prices = tuple(facts.chips[one.chip]["assumed_price_fen_per_gpu_hour"] for one in chips)
         return Centre(name, host, chips, prices)
 

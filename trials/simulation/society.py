@@ -27,11 +27,12 @@ from ledger.rules.governance import (
     Vote,
 )
 from ledger.rules.invoices import Invoice, Usage
-from ledger.rules.money import FunderShare, Rounding
+from ledger.rules.money import FunderShare
 from ledger.rules.parties import Enrol, PartyKey
-from ledger.rules.programmes import Caps, Publish, RateRow, Review, Terms
+from ledger.rules.programmes import Publish, RateRow, Review, Terms
 from ledger.rules.vouchers import Mint, MintRow, Transfer
 from ledger.transactions import Body, seal, signing_bytes, transaction_id
+from trials.samples import plain_terms
 from trials.simulation.signatures import Signatures, public_key, seed_of
 from trials.simulation.tally import Purse
 from trials.simulation.world import MIDNIGHT_MS
@@ -265,37 +266,16 @@ def _accreditation() -> Accredit:
 
 
 def _terms(lapses: bool) -> Terms:
-    return Terms(
+    return plain_terms(
         title="Compute vouchers",
-        legal_basis="",
-        assumed=(),
-        eligibility=(),
         rates=(
             RateRow(
                 holder_class=(), chip_origin=(), service_class=(), ownership=(), basis_points=5_000
             ),
         ),
-        caps=Caps(
-            grant_min=(),
-            grant_max=(),
-            contract_max=(),
-            holder_year_issued=(),
-            holder_year_redeemed=(),
-            group_year_issued=(),
-        ),
-        settlement="monthly",
         centres="own_city",
-        listed=(),
-        transfer="enrolled",
         review=Review(automatic_band=10**9, sample_every=3),
-        payee="provider",
-        grant="on_application",
         funders=(FunderShare(funder=CITY, basis_points=10_000),),
         residual_funder=CITY,
-        rounding=Rounding(mode="truncate", step_fen=1),
         validity_days=0 if lapses else 365,
-        base_period=(),
-        contract_days_max=0,
-        stackable=(),
-        ceiling=10_000,
     )

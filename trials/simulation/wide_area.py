@@ -37,6 +37,7 @@ from ledger.rules import calendar
 from ledger.store.lmdb_store import LmdbStore
 from ledger.transactions import Transaction, parse
 from tally.helpers import interrupts_held
+from tally.percentiles import percentile
 from trials.simulation.faults import Faults
 from trials.simulation.journal import JournalFile, JournalUnusable
 from trials.simulation.member import Member
@@ -702,8 +703,7 @@ COLUMNS = (
 
 def quantile_ms(waits_us: Sequence[int], percent: int) -> int:
     """Return the time within which so many of a hundred were final."""
-    rank = -(-percent * len(waits_us) // 100)
-    return sorted(waits_us)[max(rank, 1) - 1] // 1_000
+    return percentile(waits_us, percent) // 1_000
 
 
 def row(seeds: Sequence[Finality]) -> str:
