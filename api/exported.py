@@ -14,6 +14,7 @@ from api.documents import code_of
 from api.owed import open_amount
 from api.reads import Moment, block_of, log_from
 from ledger.encoding.codec import Record
+from ledger.encoding.plain import Plain, plain
 from ledger.entries import AutomaticEntry, TransactionEntry
 from ledger.rules.base import Posting
 from ledger.rules.budgets import BUDGETS, Budget
@@ -26,7 +27,6 @@ from ledger.rules.vouchers import Voucher, voucher_id
 from ledger.store.lmdb_store import Snapshot
 from ledger.store.rows import BlockRow
 from ledger.transactions import parse
-from tally.plain import Plain, plain
 
 R = TypeVar("R", bound=Record)
 Row = dict[str, Plain]

@@ -25,8 +25,8 @@ from ledger.encoding.text import MalformedText
 from ledger.encoding.tiles import HASH_BYTES, TILE_WIDTH, Tile, TileNodes
 from node.durable import write_durably
 from tally.exits import TallyError
-from wallet.sentences import moment
 from wallet.verified import HEAD_AGE_MAX_S, following
+from words.dates import moment
 
 BRANCHES_MAX = 16
 """Most branches that are remembered."""

@@ -11,6 +11,7 @@ from ledger.encoding import policy as policies
 from ledger.encoding import receipt as receipts
 from ledger.encoding.codec import NotCanonical
 from ledger.encoding.note import BadSignature
+from ledger.encoding.plain import plain
 from ledger.encoding.policy import POLICY_BYTES_MAX, Accepted, Policy, QuorumMissing, UntrustedLog
 from ledger.encoding.receipt import RECEIPT_BYTES_MAX, NotIncluded, Receipt
 from ledger.encoding.text import MalformedText
@@ -18,7 +19,6 @@ from ledger.entries import ClosingEntry, Entry, TransactionEntry, decode_entry
 from ledger.transactions import parse as parse_transaction
 from tally.exits import AuditFinding, Unverifiable, UsageError
 from tally.output import emit
-from tally.plain import plain
 from wallet.profile import load_profile
 from wallet.signing import write_new
 

@@ -22,6 +22,7 @@ from audit.web import Web
 from ledger.encoding import misbehaviour as proofs
 from ledger.encoding.crypto import sha256
 from ledger.encoding.misbehaviour import MISBEHAVIOUR_BYTES_MAX, NotAccepted, NothingProven
+from ledger.encoding.plain import Plain
 from ledger.encoding.policy import Policy
 from ledger.encoding.text import MalformedText
 from node.fetch import AddressInvalid, client_of
@@ -35,7 +36,6 @@ from tally.exits import (
     UsageError,
 )
 from tally.output import Mode, current_mode, emit, emit_each, say
-from tally.plain import Plain
 from wallet.profile import config_folder, load_profile
 
 COLUMNS = ("time", "event", "node", "sentence", "file")

@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 
 from tally.exits import Exit, Refused, UsageError
 from tally.output import (
-    FEN_MAX,
     YUAN,
     Mode,
     confirm,
     emit,
     emit_each,
     emit_error,
-    format_yuan,
     mode_asked,
     parse_yuan,
     to_json,
 )
+from words import units
+from words.units import FEN_MAX
 
 ROWS = [
     {"id": "sh/compute/1", "city": "上海", "amount_fen": 123456},
@@ -68,15 +68,15 @@ def test_what_is_no_amount_is_a_usage_error(text: str) -> None:
 
 @given(st.integers(0, FEN_MAX))
 def test_an_amount_survives_being_shown_and_typed(fen: int) -> None:
-    assert parse_yuan(format_yuan(fen)) == fen
-    assert parse_yuan(format_yuan(fen).replace(",", "")) == fen
+    assert parse_yuan(units.yuan(fen)) == fen
+    assert parse_yuan(units.yuan(fen).replace(",", "")) == fen
 
 
 @pytest.mark.parametrize(
     ("fen", "text"), [(0, "0.00"), (123456, "1,234.56"), (-5, "-0.05"), (100000000, "1,000,000.00")]
 )
 def test_fen_are_shown_in_yuan(fen: int, text: str) -> None:
-    assert format_yuan(fen) == text
+    assert units.yuan(fen) == text
 
 
 def test_a_command_takes_yuan_and_gets_fen() -> None:
