@@ -26,7 +26,7 @@ from ledger.encoding.tiles import HASH_BYTES, TILE_WIDTH, Tile, TileNodes
 from node.durable import write_durably
 from tally.exits import TallyError
 from wallet.verified import HEAD_AGE_MAX_S, following
-from words.dates import moment
+from words import dates
 
 BRANCHES_MAX = 16
 """Most branches that are remembered."""
@@ -522,7 +522,7 @@ class Watch:
             finding=name,
             facts={
                 "origin": self._origin,
-                "found": moment(int(self._now_s()) * 1000),
+                "found": dates.moment(int(self._now_s()) * 1000),
                 "other_node": other.node,
                 "other_size": other.checkpoint().size,
                 "signers": signers,

@@ -334,7 +334,7 @@ def first_voucher(flow: Flow) -> None:
     remember(flow, document, rows)
     tenths = int((time.monotonic() - flow.started_s) * 10)
     say(f"   {flow.vouchers[firm.id]}: {units.yuan(rows[0][1])} yuan to {firm.id}")
-    click.echo(f"first finalised voucher: {tenths // 10}.{tenths % 10} s")
+    click.echo(f"first finalised voucher: {units.decimal(tenths, 1)} s")
 
 
 def programmes_and_centres(flow: Flow) -> None:

@@ -57,6 +57,6 @@ def stamp(time_s: int) -> str:
     A head may claim any time; one that no calendar has is shown as seconds since 1970.
     """
     try:
-        return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="seconds")
+        return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError, OSError):
         return f"{time_s} s"

@@ -1,7 +1,6 @@
 """``tally audit receipt`` and ``policy``: proof of one entry, checked without any network."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -21,6 +20,7 @@ from tally.exits import AuditFinding, Unverifiable, UsageError
 from tally.output import emit
 from wallet.profile import load_profile
 from wallet.signing import write_new
+from words import dates
 
 ENTRY_BYTES_MAX = 65_535
 
@@ -107,7 +107,7 @@ def _proven(found: Receipt, entry: bytes, accepted: Accepted) -> dict[str, objec
         "log_root": head.root,
         "cosigned_by": [name for name, _ in accepted.cosigned],
         # The middle one: fewer than half of a quorum lie, and theirs may be any time.
-        "cosigned_about": _moment(times[len(times) // 2]) if times else None,
+        "cosigned_about": dates.stamp(times[len(times) // 2]) if times else None,
         **content_of(entry),
     }
 
@@ -159,11 +159,3 @@ def read_file(path: Path, bytes_max: int) -> bytes:
     if len(data) > bytes_max:
         raise AuditFinding(f"{path}: expected at most {bytes_max} bytes")
     return data
-
-
-def _moment(time_s: int) -> str:
-    """Return a time for people; seconds since 1970 if no calendar has it."""
-    try:
-        return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="seconds")
-    except (ValueError, OverflowError, OSError):
-        return f"{time_s} s"

@@ -37,6 +37,7 @@ from tally.exits import (
 )
 from tally.output import Mode, current_mode, emit, emit_each, say
 from wallet.profile import config_folder, load_profile
+from words import dates
 
 COLUMNS = ("time", "event", "node", "sentence", "file")
 WEBHOOK_BYTES_MAX = 4 * 1024
@@ -183,7 +184,7 @@ def _row(event: Event) -> dict[str, Plain]:
     """Return the line of an event; the proof stands in its file."""
     document = document_of(event)
     document.pop("proof", None)
-    return {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **document}
+    return {"time": dates.stamp(int(time.time())), **document}
 
 
 @click.command()

@@ -58,7 +58,7 @@ def test_basis_points_are_shown_as_per_cent(basis_points: int, text: str) -> Non
 def test_moments_are_written_at_plus_eight() -> None:
     assert dates.moment(0) == "1970-01-01 08:00:00 +08:00"
     assert dates.clock(0) == "1970-01-01 08:00:00"
-    assert dates.stamp(0) == "1970-01-01T00:00:00+00:00"
+    assert dates.stamp(0) == "1970-01-01T00:00:00Z"
 
 
 def test_what_ends_at_midnight_is_good_through_the_day_before() -> None:
