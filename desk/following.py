@@ -81,9 +81,10 @@ def text_of(
             seconds=document.node.quorum_age_ms // 1000,
             open=still_open,
         )
+    sentence = sentence_of(document, spoken)
     if document.status == "expired":
-        return spoken.text("follow.expired", id=document.id)
-    told = {"code": document.code, "sentence": sentence_of(document, spoken)}
+        return spoken.text("follow.expired", id=document.id, sentence=sentence)
+    told = {"code": document.code, "sentence": sentence}
     if document.status == "refused":
         return spoken.text("follow.refused", id=document.id, **told)
     if document.status == "refused_for_now":
