@@ -109,7 +109,7 @@ def test_logged_as_refused_exits_4(node: FakeNode, profile: Profile) -> None:
 def test_expired_exits_4(node: FakeNode, profile: Profile) -> None:
     brief = {"name": "n", "height": 1, "time_ms": EXPIRES_AT, "record_hash": "", "quorum_age_ms": 0}
     node.submissions = [{"status": "expired", "code": "expired", "node": brief}]
-    with pytest.raises(Refused, match="expired and was not logged"):
+    with pytest.raises(Refused, match="has expired: Block time has reached"):
         send(profile)
 
 
