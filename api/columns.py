@@ -11,9 +11,9 @@ from functools import cache
 from operator import itemgetter
 from typing import Literal
 
+from ledger.encoding.plain import Plain
 from ledger.rules.programmes import issuer_of
 from ledger.rules.vouchers import voucher_id
-from tally.plain import Plain
 
 Kind = Literal["integer", "flag", "name", "text", "parts"]
 """``name`` is a text that comes again and again, such as a party; ``parts`` is a list as JSON."""

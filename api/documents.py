@@ -5,6 +5,7 @@ from functools import cache
 
 from api.reads import block_of
 from ledger.encoding import codec
+from ledger.encoding.plain import Plain, plain
 from ledger.entries import Entry, TransactionEntry, decode_entry
 from ledger.rules.authority import KEYS
 from ledger.rules.base import Posting
@@ -14,7 +15,9 @@ from ledger.store.lmdb_store import Snapshot
 from ledger.store.rows import BlockRow
 from ledger.transactions import MINT_BYTES_MAX, Envelope, Transaction, parse, transaction_id
 from ledger.view import get
-from tally.plain import Plain, plain
+from node.port import Effect
+from words import acts, answers
+from words.languages import Language
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +37,6 @@ def _refusals() -> dict[int, type[TransactionRefused]]:
 def code_of(number: int) -> str:
     """Return the text of a result's number."""
     return "ok" if number == 0 else _refusals()[number].code
-
-
-def message_of(number: int) -> str:
-    """Return a sentence on a result's number; the log holds no values to fill in."""
-    return "" if number == 0 else (_refusals()[number].__doc__ or "")
 
 
 def postings_of(postings: tuple[Posting, ...]) -> list[Plain]:
@@ -64,7 +62,9 @@ def logged_at(snapshot: Snapshot, sequence: int) -> Logged:
     return Logged(sequence=sequence, block=block_of(snapshot, sequence), entry=entry)
 
 
-def of_logged(logged: Logged, transaction: Transaction, node: Plain) -> dict[str, Plain]:
+def of_logged(
+    logged: Logged, transaction: Transaction, node: Plain, spoken: Language
+) -> dict[str, Plain]:
     """Return the document of a logged transaction."""
     number = logged.entry.code
     return _document(
@@ -72,7 +72,8 @@ def of_logged(logged: Logged, transaction: Transaction, node: Plain) -> dict[str
         "final" if number == 0 else "refused",
         code=code_of(number),
         number=number,
-        message=message_of(number),
+        # The log holds no values to fill in.
+        message=answers.meaning(code_of(number), spoken),
         kind=transaction.kind,
         expires_at=transaction.body.expires_at,
         sequence=logged.sequence,
@@ -82,7 +83,9 @@ def of_logged(logged: Logged, transaction: Transaction, node: Plain) -> dict[str
     )
 
 
-def of_status(status: TransactionStatus, kind: str | None, node: Plain) -> dict[str, Plain]:
+def of_status(
+    status: TransactionStatus, kind: str | None, node: Plain, spoken: Language
+) -> dict[str, Plain]:
     """Return the document of a transaction outside the log, as the node tells it."""
     (sequence,) = status.sequence or (None,)
     (height,) = status.height or (None,)
@@ -91,7 +94,7 @@ def of_status(status: TransactionStatus, kind: str | None, node: Plain) -> dict[
         status.status,
         code=status.code,
         number=status.number,
-        message=status.sentence,
+        message=sentence_of(status, spoken),
         values=dict(status.values),
         kind=kind,
         expires_at=status.expires_at or None,
@@ -101,15 +104,20 @@ def of_status(status: TransactionStatus, kind: str | None, node: Plain) -> dict[
     )
 
 
+def sentence_of(told: TransactionStatus | Effect, spoken: Language) -> str:
+    """Return why a node takes or would take no transaction, empty if it does."""
+    return answers.sentence(told.code, dict(told.values), spoken, otherwise=told.sentence)
+
+
 def expired(
-    transaction_id: bytes, expires_at: int, kind: str | None, node: Plain
+    transaction_id: bytes, expires_at: int, kind: str | None, node: Plain, spoken: Language
 ) -> dict[str, Plain]:
     """Return the document of a transaction that can no longer become final."""
     return _document(
         transaction_id,
         "expired",
         code="expired",
-        message="block time has passed the transaction's expiry and it was not logged",
+        message=answers.meaning("expired", spoken),
         kind=kind,
         expires_at=expires_at,
         node=node,
@@ -148,12 +156,16 @@ def _document(
 
 
 def listed(
-    snapshot: Snapshot, sequence: int, block: BlockRow, entry: TransactionEntry
+    snapshot: Snapshot,
+    sequence: int,
+    block: BlockRow,
+    entry: TransactionEntry,
+    spoken: Language,
 ) -> dict[str, Plain]:
     """Return a logged transaction decoded: its document, and what was asked by whom."""
     transaction = parse(entry.signed)
     logged = Logged(sequence=sequence, block=block, entry=entry)
-    document = of_logged(logged, transaction, None)
+    document = of_logged(logged, transaction, None, spoken)
     del document["node"]
     signers = []
     for key, _ in transaction.signatures:
@@ -164,6 +176,7 @@ def listed(
         **document,
         "time_ms": block.time_ms,
         "operation": plain(transaction.body.operation),
+        "says": acts.in_words(transaction.body.operation, spoken),
         "signers": signers,
     }
 

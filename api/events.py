@@ -12,11 +12,11 @@ from api.documents import code_of, postings_of
 from api.following import Follower, woken
 from api.problems import Problem
 from api.reads import block_of, head_of, log_from
+from ledger.encoding.plain import Plain
 from ledger.entries import AutomaticEntry, ClosingEntry, Entry, GenesisEntry, TransactionEntry
 from ledger.store.lmdb_store import LmdbReader
 from ledger.store.rows import BlockRow
 from ledger.transactions import parse
-from tally.plain import Plain
 
 STREAMS_MAX = 100
 STREAMS_PER_CLIENT_MAX = 4

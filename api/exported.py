@@ -13,6 +13,7 @@ from api.columns import TABLES, Columns, Row, row_of
 from api.documents import code_of
 from api.reads import Moment, block_of, log_from
 from ledger.encoding.codec import Record
+from ledger.encoding.plain import plain
 from ledger.entries import AutomaticEntry, TransactionEntry
 from ledger.rules.budgets import BUDGETS, Budget
 from ledger.rules.centres import ACCREDITATIONS, Accreditation
@@ -23,7 +24,6 @@ from ledger.rules.vouchers import Voucher
 from ledger.store.lmdb_store import Snapshot
 from ledger.store.rows import BlockRow
 from ledger.transactions import parse
-from tally.plain import plain
 
 R = TypeVar("R", bound=Record)
 

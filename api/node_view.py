@@ -5,14 +5,12 @@ from collections.abc import Awaitable
 from time import monotonic
 from typing import TypeVar
 
+from ledger.encoding.plain import Plain
 from ledger.execute import Head
 from node.port import JobFailed, NodeStatus, PortClient, PortClosed
-from tally.plain import Plain
 
 T = TypeVar("T")
 
-QUORUM_AGE_MAX_MS = 5_000
-"""A node that has seen no quorum for so long cannot finalise anything."""
 STATUS_AGE_MAX_S = 0.5
 """How old a shared status may be before the node is asked again."""
 ANSWER_WITHIN_S = 10

@@ -9,10 +9,10 @@ from typing import Literal
 
 from api.reads import Moment, Resource, Selection, block_of, where
 from ledger.encoding.codec import UINT64_MAX
+from ledger.encoding.plain import Plain
 from ledger.rules.clearing import CYCLES
 from ledger.rules.payables import OPEN_CYCLE, PAYABLES, OpenCycle, Payable, is_cleared, open_of
 from ledger.rules.payments import PAYMENTS
-from tally.plain import Plain
 
 PAYABLES_MAX = 256
 """Payables that one look at the store takes in for a statement."""

@@ -9,8 +9,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from api.spoken import headers_of, language_of
 from ledger.status import Busy
 from node.port import PortClosed
+from words.answers import placeholders
+from words.languages import Language
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "https://tallystick.example/problems/"
@@ -22,40 +25,42 @@ VALUE_CHARACTERS_MAX = 200
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """What a code means: HTTP status, title, and whether the same request may succeed later."""
+    """What a code means: HTTP status, and whether the same request may succeed later."""
 
     status: int
-    title: str
     retryable: bool = False
 
 
 CODES = {
-    "invalid_request": Code(400, "A part of the request is not what was expected"),
-    "cursor_invalid": Code(400, "The cursor is not one of this list"),
-    "out_of_range": Code(400, "The position lies beyond the end of the log"),
-    "not_canonical": Code(400, "The bytes are not a canonical signed transaction"),
-    "wrong_log": Code(400, "The transaction was signed for another log"),
-    "inadmissible": Code(400, "No block can hold the transaction"),
-    "expires_too_far": Code(400, "The transaction's expiry lies too far ahead"),
-    "key_unknown": Code(403, "A signing key is not registered"),
-    "bad_signature": Code(403, "A signature does not verify"),
-    "not_found": Code(404, "No such resource"),
-    "transaction_unknown": Code(404, "No such transaction"),
-    "method_not_allowed": Code(405, "The resource does not take this method"),
-    "too_large": Code(413, "The body is larger than a transaction can be"),
-    "busy": Code(429, "The node has no room for a transaction now", retryable=True),
-    "rate_limited": Code(429, "Too many requests from this client", retryable=True),
-    "too_many_streams": Code(429, "Too many open event streams", retryable=True),
-    "internal": Code(500, "The server failed"),
-    "node_unreachable": Code(503, "The node cannot be reached", retryable=True),
-    "proof_pending": Code(503, "The published head does not prove this yet", retryable=True),
-    "not_ready": Code(503, "The node cannot finalise transactions now", retryable=True),
+    "invalid_request": Code(400),
+    "cursor_invalid": Code(400),
+    "out_of_range": Code(400),
+    "not_canonical": Code(400),
+    "wrong_log": Code(400),
+    "inadmissible": Code(400),
+    "expires_too_far": Code(400),
+    "key_unknown": Code(403),
+    "bad_signature": Code(403),
+    "not_found": Code(404),
+    "transaction_unknown": Code(404),
+    "method_not_allowed": Code(405),
+    "too_large": Code(413),
+    "busy": Code(429, retryable=True),
+    "rate_limited": Code(429, retryable=True),
+    "too_many_streams": Code(429, retryable=True),
+    "internal": Code(500),
+    "node_unreachable": Code(503, retryable=True),
+    "proof_pending": Code(503, retryable=True),
+    "not_ready": Code(503, retryable=True),
 }
-"""Every code that an answer of this API can carry."""
+"""Every code that an answer of this API can carry; its title stands in the catalogue."""
 
 
 class Problem(Exception):
-    """A request that is answered with problem+json."""
+    """A request that is answered with problem+json.
+
+    ``detail`` is told as it is, unless the language has a sentence of its own for the code.
+    """
 
     def __init__(self, code: str, detail: str, **values: int | str) -> None:
         super().__init__(detail)
@@ -63,22 +68,30 @@ class Problem(Exception):
         self.detail = detail
         self.values = values
 
-    def response(self) -> Response:
-        """Return the answer."""
+    def response(self, spoken: Language) -> Response:
+        """Return the answer in a language."""
         known = CODES[self.code]
         content = {
             "type": TYPE_BASE + self.code,
-            "title": known.title,
+            "title": spoken.text(f"problem.{self.code}"),
             "status": known.status,
-            "detail": self.detail,
+            "detail": self._told(spoken),
             "code": self.code,
             "values": self.values,
             "retryable": known.retryable,
         }
-        headers = {"Retry-After": str(RETRY_AFTER_S)} if known.retryable else None
+        headers = headers_of(spoken)
+        if known.retryable:
+            headers["Retry-After"] = str(RETRY_AFTER_S)
         return Response(
             msgspec.json.encode(content), known.status, media_type=MEDIA_TYPE, headers=headers
         )
+
+    def _told(self, spoken: Language) -> str:
+        template = spoken.texts.get(f"detail.{self.code}")
+        if template is None or not placeholders(template) <= self.values.keys():
+            return self.detail
+        return template.format(**self.values)
 
 
 def unreachable() -> Problem:
@@ -91,19 +104,19 @@ def _excerpt(value: object) -> str:
     return text if len(text) <= VALUE_CHARACTERS_MAX else text[:VALUE_CHARACTERS_MAX] + "…"
 
 
-async def _on_problem(_: Request, problem: Exception) -> Response:
+async def _on_problem(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, Problem)
-    return problem.response()
+    return problem.response(language_of(request))
 
 
-async def _on_invalid(_: Request, error: Exception) -> Response:
+async def _on_invalid(request: Request, error: Exception) -> Response:
     """Name each part that was wrong and what was expected of it."""
     assert isinstance(error, RequestValidationError)
     values = {
         ".".join(str(part) for part in one["loc"]): _excerpt(one["msg"]) for one in error.errors()
     }
     detail = "; ".join(f"{where}: {expected}" for where, expected in values.items())
-    return Problem("invalid_request", detail, **values).response()
+    return Problem("invalid_request", detail, **values).response(language_of(request))
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
@@ -114,22 +127,23 @@ async def _on_http(request: Request, error: Exception) -> Response:
         problem = Problem("not_found", f"nothing at {_excerpt(request.url.path)}")
     else:
         problem = Problem("invalid_request", _excerpt(error.detail))
-    response = problem.response()
+    response = problem.response(language_of(request))
     response.headers.update(error.headers or {})
     return response
 
 
-async def _on_unreachable(_: Request, error: Exception) -> Response:
-    return unreachable().response()
+async def _on_unreachable(request: Request, error: Exception) -> Response:
+    return unreachable().response(language_of(request))
 
 
-async def _on_busy(_: Request, error: Exception) -> Response:
-    return Problem("busy", str(error)).response()
+async def _on_busy(request: Request, error: Exception) -> Response:
+    return Problem("busy", str(error)).response(language_of(request))
 
 
-async def _on_bug(_: Request, error: Exception) -> Response:
+async def _on_bug(request: Request, error: Exception) -> Response:
     """Answer without the error's text; the server's log has it."""
-    return Problem("internal", "an unexpected failure; the server's log has it").response()
+    problem = Problem("internal", "an unexpected failure; the server's log has it")
+    return problem.response(language_of(request))
 
 
 def install(app: FastAPI) -> None:

@@ -11,6 +11,7 @@ from api.reads import head_of
 from ledger import state_tree
 from ledger.encoding import checkpoint, codec, note, tiles
 from ledger.encoding.note import Note
+from ledger.encoding.plain import Plain
 from ledger.encoding.receipt import Receipt
 from ledger.encoding.text import MalformedText
 from ledger.encoding.tiles import Tile, TileNodes
@@ -18,7 +19,6 @@ from ledger.entries import ClosingEntry, decode_entry
 from ledger.state_tree import Proof
 from ledger.store.lmdb_store import Snapshot
 from ledger.store.rows import BlockRow
-from tally.plain import Plain
 
 BLOCKS_BACK_MAX = 10_000
 """Blocks that are looked at for the last one with a state root: some seconds' worth."""

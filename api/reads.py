@@ -13,13 +13,13 @@ from typing import Generic, TypeVar
 from api.problems import Problem
 from ledger.encoding import codec
 from ledger.encoding.codec import Record
+from ledger.encoding.plain import Plain, plain
 from ledger.entries import ClosingEntry, Entry, decode_entry
 from ledger.execute import Head
 from ledger.rules.budgets import BUDGETS, Budget
 from ledger.store.lmdb_store import Snapshot
 from ledger.store.rows import BlockRow
 from ledger.view import Table
-from tally.plain import Plain, plain
 
 R = TypeVar("R", bound=Record)
 

@@ -1,5 +1,6 @@
 """What every route works with, made once for a server."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from fastapi.responses import Response
 from api.events import Streams
 from api.following import Follower, Waiters
 from api.node_view import NodeView
+from ledger.encoding.plain import Plain
 from ledger.store.lmdb_store import LmdbReader
 from node.port import PortClient
-from tally.plain import Plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +59,8 @@ def client_of(request: Request) -> str:
     return "" if request.client is None else request.client.host
 
 
-def json(content: Plain, status: int = 200, **headers: str) -> Response:
+def json(content: Plain, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a JSON answer, without a second validation of what we made ourselves."""
     return Response(
-        msgspec.json.encode(content), status, media_type="application/json", headers=headers or None
+        msgspec.json.encode(content), status, media_type="application/json", headers=headers
     )

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from time import monotonic
 
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import Problem
 from api.services import Limits
+from api.spoken import language_of
 
 CLIENTS_MAX = 10_000
 """Clients whose rate is remembered; the one seen longest ago is forgotten first."""
@@ -83,4 +85,5 @@ class Shield:
             await self._app(scope, receive, send_shielded)
         else:
             problem = Problem("rate_limited", "too many requests from this address")
-            await problem.response()(scope, receive, send_shielded)
+            answer = problem.response(language_of(HTTPConnection(scope)))
+            await answer(scope, receive, send_shielded)

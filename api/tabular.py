@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from tally.plain import Plain
+from ledger.encoding.plain import Plain
 
 Form = Literal["ndjson", "csv"]
 MEDIA_TYPES: dict[Form, str] = {

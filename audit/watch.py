@@ -25,8 +25,8 @@ from ledger.encoding.text import MalformedText
 from ledger.encoding.tiles import HASH_BYTES, TILE_WIDTH, Tile, TileNodes
 from ledger.store.durable import write_durably
 from tally.exits import TallyError
-from wallet.sentences import moment
 from wallet.verified import HEAD_AGE_MAX_S, following
+from words import dates
 
 BRANCHES_MAX = 16
 """Most branches that are remembered."""
@@ -522,7 +522,7 @@ class Watch:
             finding=name,
             facts={
                 "origin": self._origin,
-                "found": moment(int(self._now_s()) * 1000),
+                "found": dates.moment(int(self._now_s()) * 1000),
                 "other_node": other.node,
                 "other_size": other.checkpoint().size,
                 "signers": signers,

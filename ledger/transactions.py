@@ -195,16 +195,15 @@ def parse(raw: bytes) -> Transaction:
     Checks form only: neither signatures nor rules.
     """
     envelope: Envelope = codec.decode(Envelope, raw, MINT_BYTES_MAX)
-    body: Body = codec.decode(Body, envelope.body, MINT_BYTES_MAX)
-    if len(raw) > TRANSACTION_BYTES_MAX and not isinstance(body.operation, vouchers.Mint):
-        raise NotCanonical(f"expected at most {TRANSACTION_BYTES_MAX} bytes, got {len(raw)}")
+    body = decode_body(envelope.body)
+    bytes_max = bytes_max_of(body.operation)
+    if len(raw) > bytes_max:
+        raise NotCanonical(f"expected at most {bytes_max} bytes, got {len(raw)}")
     previous = b""
     for key, _ in envelope.signatures:
         if key <= previous:
             raise NotCanonical("keys are not in strictly ascending order")
         previous = key
-    if len(envelope.body) > codec.TEXT_BYTES_MAX:  # else no text in it can be too long
-        _check_texts(body.operation)
     return Transaction(
         raw=raw,
         id=transaction_id(envelope.body),
@@ -213,6 +212,19 @@ def parse(raw: bytes) -> Transaction:
         signatures=envelope.signatures,
         digest=sha256(raw),
     )
+
+
+def decode_body(data: bytes) -> Body:
+    """Return the body that its bytes hold; raise NotCanonical."""
+    body: Body = codec.decode(Body, data, MINT_BYTES_MAX)
+    if len(data) > codec.TEXT_BYTES_MAX:  # else no text in it can be too long
+        _check_texts(body.operation)
+    return body
+
+
+def bytes_max_of(operation: Record) -> int:
+    """Return how many bytes an envelope around an operation can have."""
+    return MINT_BYTES_MAX if isinstance(operation, vouchers.Mint) else TRANSACTION_BYTES_MAX
 
 
 def _check_texts(value: object) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 
+from desk.documents import TransactionDocument
 from ledger.encoding import crypto
 from ledger.encoding.codec import Record
 from ledger.rules import calendar, money
@@ -36,10 +37,11 @@ from localnet.firms import Firm, make_firms
 from localnet.network import ROOT, LocalNetwork
 from localnet.signing import LIFE_MS, DevSigner, Signed
 from tally.exits import Exit, TallyError
-from tally.output import format_yuan, say
+from tally.output import say
 from tally.percentiles import percentile
-from wallet.client import NodeClient, TransactionDocument
+from wallet.client import NodeClient
 from wallet.terms import terms_from_facts
+from words import units
 
 YUAN = 100
 WORKERS = 8
@@ -331,8 +333,8 @@ def first_voucher(flow: Flow) -> None:
     (document,) = flow.must([mint(flow, "shanghai", rows)])
     remember(flow, document, rows)
     tenths = int((time.monotonic() - flow.started_s) * 10)
-    say(f"   {flow.vouchers[firm.id]}: {format_yuan(rows[0][1])} yuan to {firm.id}")
-    click.echo(f"first finalised voucher: {tenths // 10}.{tenths % 10} s")
+    say(f"   {flow.vouchers[firm.id]}: {units.yuan(rows[0][1])} yuan to {firm.id}")
+    click.echo(f"first finalised voucher: {units.decimal(tenths, 1)} s")
 
 
 def programmes_and_centres(flow: Flow) -> None:
@@ -351,7 +353,7 @@ def programmes_and_centres(flow: Flow) -> None:
         assumed = ", ".join(programme["assumed"]) or "nothing"
         pool_fen = programme["annual_pool_yuan"] * YUAN
         say(
-            f"   {programme_of(programme['city']):<20} {format_yuan(pool_fen):>16} yuan   "
+            f"   {programme_of(programme['city']):<20} {units.yuan(pool_fen):>16} yuan   "
             f"assumed: {assumed}"
         )
 
@@ -408,7 +410,7 @@ def vouchers_minted(flow: Flow) -> None:
     documents = flow.must([mint(flow, city, rows) for city, rows in batches])
     for document, (_, rows) in zip(documents, batches, strict=True):
         remember(flow, document, rows)
-    say(f"   {len(flow.vouchers)} vouchers, {format_yuan(sum(flow.granted.values()))} yuan")
+    say(f"   {len(flow.vouchers)} vouchers, {units.yuan(sum(flow.granted.values()))} yuan")
     refused(
         flow,
         mint(flow, "shanghai", [("shanghai-firm-1", 1)]),
@@ -446,7 +448,7 @@ def transfers(flow: Flow) -> None:
 
     # The recipient's counter must have room under the cap, which Wuhan's third firm has.
     flow.must([transfer("wuhan", 3), transfer("ningbo", 2)])
-    say(f"   {format_yuan(amount)} yuan moved in Wuhan (enrolled firms) and Ningbo (same group)")
+    say(f"   {units.yuan(amount)} yuan moved in Wuhan (enrolled firms) and Ningbo (same group)")
     refused(flow, transfer("ningbo", 3), "transfer_not_allowed", "outside the group in Ningbo")
     refused(flow, transfer("shanghai", 2), "transfer_not_allowed", "any transfer in Shanghai")
 
@@ -465,12 +467,12 @@ def redemptions(flow: Flow) -> None:
         batch.append(redeem(flow, firm, centre, back_days=position))
     documents = flow.must(batch)
     burned = sum(one["amount"] for document in documents for one in document.postings)
-    say(f"   {len(documents)} redemptions burned {format_yuan(burned)} yuan")
+    say(f"   {len(documents)} redemptions burned {units.yuan(burned)} yuan")
     shanghai = next(one for one in flow.firms if one.id == "shanghai-firm-1")
     (document,) = flow.must([redeem(flow, shanghai, "guian-hub", back_days=60)])
     burned = document.postings[0]["amount"]
     say(
-        f"   across cities: a Shanghai voucher pays {format_yuan(burned)} yuan at guian-hub in "
+        f"   across cities: a Shanghai voucher pays {units.yuan(burned)} yuan at guian-hub in "
         f"Guiyang, final at height {document.height}"
     )
     refused(
@@ -483,7 +485,7 @@ def redemptions(flow: Flow) -> None:
     (document,) = flow.must([big])
     moved = document.postings[0]
     assert moved["kind"] == "move", "a claim above the band is not burned"
-    say(f"   above the automatic band: {format_yuan(moved['amount'])} yuan wait under review")
+    say(f"   above the automatic band: {units.yuan(moved['amount'])} yuan wait under review")
     # Serials count a centre's claims: those of firms without one at home, and Shanghai's two.
     waiting = serial_id("guian-hub", centres_chosen.count("guian-hub") + 2)
     act = Decide(claim=waiting, accepted=moved["amount"], case=(), tag_checked=True)
@@ -491,7 +493,7 @@ def redemptions(flow: Flow) -> None:
     say(f"   two officers accept {waiting}")
     (document,) = flow.must([nanning_example(flow)])
     burned = next(one for one in document.postings if one["kind"] == "burn")
-    say(f"   Nanning pays after use, as in its own example: {format_yuan(burned['amount'])} yuan")
+    say(f"   Nanning pays after use, as in its own example: {units.yuan(burned['amount'])} yuan")
 
 
 def nanning_example(flow: Flow) -> Signed:
@@ -549,7 +551,7 @@ def reserve_and_hold(flow: Flow) -> None:
         until_ms=time.time_ns() // 1_000_000 + 30 * calendar.DAY_MS,
     )
     flow.must([flow.sign(set_aside, (firm.id, "owner"))])
-    say(f"   {firm.id} sets {format_yuan(amount)} yuan aside for guian-hub")
+    say(f"   {firm.id} sets {units.yuan(amount)} yuan aside for guian-hub")
     reserve = serial_id("guian-hub", 1)
     flow.must([redeem(flow, firm, "guian-hub", back_days=85, reserve=(reserve,))])
     say("   guian-hub claims it on its own signature; the holder may dispute for seven days")
@@ -664,8 +666,8 @@ def closing_table(flow: Flow) -> None:
         totals = item["totals"]
         outstanding = totals["available"] + totals["reserved"] + totals["claimed"]
         click.echo(
-            f"{item['id']:<20}{format_yuan(totals['minted']):>16}{format_yuan(outstanding):>16}"
-            f"{format_yuan(totals['redeemed']):>16}"
+            f"{item['id']:<20}{units.yuan(totals['minted']):>16}{units.yuan(outstanding):>16}"
+            f"{units.yuan(totals['redeemed']):>16}"
         )
     owed: dict[tuple[str, str], int] = {}
     for item in client.items("/v1/payables"):
@@ -673,7 +675,7 @@ def closing_table(flow: Flow) -> None:
         owed[pair] = owed.get(pair, 0) + item["amount"]
     click.echo("\ndebtor           creditor               owed   (yuan)")
     for (debtor, creditor), fen in sorted(owed.items()):
-        click.echo(f"{debtor:<17}{creditor:<17}{format_yuan(fen):>14}")
+        click.echo(f"{debtor:<17}{creditor:<17}{units.yuan(fen):>14}")
     times = flow.finality_ms
     click.echo(
         f"\n{len(times)} transactions final: p50 {percentile(times, 50)} ms, "

@@ -20,7 +20,7 @@ from click.shell_completion import get_completion_class
 
 from tally import __version__
 from tally.exits import Exit, TallyError, UsageError
-from tally.output import emit, emit_error, mode_asked, output_option, say
+from tally.output import emit, emit_error, language_option, mode_asked, output_option, say
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +129,7 @@ def completion(shell: str) -> None:
 
 _give_output_option(version)
 root.params.append(output_option())
+root.params.append(language_option())
 
 
 def run(arguments: Sequence[str]) -> int:

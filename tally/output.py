@@ -2,9 +2,8 @@
 
 import csv
 import json
-import re
+import os
 import sys
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TextIO
@@ -12,6 +11,8 @@ from typing import TextIO
 import click
 
 from tally.exits import TallyError, UsageError
+from words import languages, units
+from words.languages import Language
 
 Row = Mapping[str, object]
 """One record. Values: str, int, bool, None, bytes (shown as hex), or lists and mappings of them.
@@ -19,11 +20,8 @@ Row = Mapping[str, object]
 A key that ends in `_fen` is money in integer fen: tables show it in yuan.
 """
 
-FEN_MAX = 2**63 - 1
-"""The largest amount a ledger record can hold, in fen."""
-
 _MODE_KEY = "tally.output.mode"
-_YUAN = re.compile(r"(?P<yuan>[0-9]{1,17}|[0-9]{1,3}(?:,[0-9]{3}){1,5})(?:\.(?P<fen>[0-9]{1,2}))?")
+_LANGUAGE_KEY = "tally.output.language"
 
 
 class Mode(StrEnum):
@@ -58,26 +56,11 @@ YUAN = YuanType()
 
 
 def parse_yuan(text: str) -> int:
-    """Return the fen of an amount such as ``1,234.5``; never through a float.
-
-    Raises UsageError for signs, a third decimal, misplaced commas and what a record can't hold.
-    """
-    match = _YUAN.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(
-            f"{text!r} is not an amount in yuan; write 1234.56 (two decimals at most, no sign)"
-        )
-    yuan = int(match["yuan"].replace(",", ""))
-    fen = yuan * 100 + int((match["fen"] or "").ljust(2, "0"))
-    if fen > FEN_MAX:
-        raise UsageError(f"{text} yuan is more than the ledger can hold")
-    return fen
-
-
-def format_yuan(fen: int) -> str:
-    """Return fen as yuan with two decimals: ``123456`` becomes ``1,234.56``."""
-    yuan, rest = divmod(abs(fen), 100)
-    return f"{'-' if fen < 0 else ''}{yuan:,}.{rest:02d}"
+    """Return the fen of an amount such as ``1,234.5``; raise UsageError."""
+    try:
+        return units.fen_of(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _remember(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
@@ -95,6 +78,38 @@ def output_option() -> click.Option:
         callback=_remember,
         help="How to write the result (default: table).",
     )
+
+
+def language_option() -> click.Option:
+    """Return the root's `--lang`."""
+    return click.Option(
+        ["--lang"],
+        type=click.Choice(languages.CODES),
+        expose_value=False,
+        is_eager=True,
+        callback=_remember_language,
+        help="In which language to speak (default: that of the locale, else English).",
+    )
+
+
+def _remember_language(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.meta[_LANGUAGE_KEY] = value
+
+
+def spoken() -> Language:
+    """Return the language of the running command.
+
+    It is what `--lang` says. Else people read the language of their locale, and programs English,
+    so that a script reads the same words on every machine.
+    """
+    ctx = click.get_current_context(silent=True)
+    asked = None if ctx is None else ctx.meta.get(_LANGUAGE_KEY)
+    if isinstance(asked, str):
+        return languages.load(asked)
+    is_read = ctx is not None and current_mode() is Mode.TABLE
+    code = languages.of_environment(os.environ) if is_read else languages.DEFAULT
+    return languages.load(code)
 
 
 def current_mode() -> Mode:
@@ -245,10 +260,10 @@ def _cell(column: str, value: object) -> str:
 
 
 def _for_people(column: str, value: object) -> str:
-    """Return a value as words, with yuan for fen at every depth."""
+    """Return a value as words, with yuan for fen and words for fixed values, at every depth."""
     match value:
         case int() if column.endswith("_fen") and not isinstance(value, bool):
-            return format_yuan(value)
+            return units.yuan(value)
         case Mapping():
             return ", ".join(
                 f"{_title(str(name))} {_for_people(str(name), item)}"
@@ -256,18 +271,40 @@ def _for_people(column: str, value: object) -> str:
             )
         case list() | tuple():
             return "; ".join(_for_people(column, item) for item in value)
+        case str():
+            return _word(column, value)
     return _plain(value)
 
 
+def _word(column: str, value: str) -> str:
+    """Return the word for a fixed value; English tables show the ledger's own, as options do."""
+    language = spoken()
+    if language.code == languages.DEFAULT:
+        return value
+    if column == "kind" and f"kind.{value}" in language.texts:
+        return language.kind(value)
+    if column == "status" and f"status.{value}" in language.texts:
+        return language.status(value)
+    return language.word(column, value) or value
+
+
 def _title(column: str) -> str:
-    if column.endswith("_fen"):
-        return column.removesuffix("_fen").replace("_", " ") + " (yuan)"
-    return column.replace("_", " ")
+    language = spoken()
+    title = (
+        column.removesuffix("_fen").replace("_", " ")
+        if language.code == languages.DEFAULT
+        else language.title(column)
+    )
+    return language.text("unit.title", title=title) if column.endswith("_fen") else title
 
 
 def _width(text: str) -> int:
     """Return the screen columns a text takes: a Chinese character takes two."""
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+    if text.isascii():
+        return len(text)
+    import wcwidth  # its tables are long, and most of what is shown has no need of them
+
+    return wcwidth.wcswidth(text)
 
 
 def _pad(text: str, width: int, *, right: bool = False) -> str:
@@ -277,7 +314,7 @@ def _pad(text: str, width: int, *, right: bool = False) -> str:
 
 def _write_table(out: TextIO, rows: Sequence[Row], columns: Sequence[str]) -> None:
     if not rows:
-        say("nothing to show")
+        say(spoken().text("table.empty"))
         return
     titles = [_title(column) for column in columns]
     cells = [[_cell(column, row.get(column)) for column in columns] for row in rows]

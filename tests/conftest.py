@@ -1,6 +1,13 @@
-"""What the simulations of a run did in sum: their tests run in many processes."""
+"""What all tests share: a locale, and what the simulations of a run did in sum."""
+
+import os
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """Let commands speak English, whatever the locale of the machine."""
+    os.environ["LC_ALL"] = "C.UTF-8"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = (
-    *("ledger", "consensus", "engines", "node", "wallet", "api"),
+    *("ledger", "consensus", "engines", "node", "words", "desk", "wallet", "api"),
     *("audit", "localnet", "tally", "trials", "verifier"),
 )
 SKIPPED_FOLDERS = {"__pycache__", "build", "dist", "node_modules"}

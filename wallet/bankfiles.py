@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from desk.documents import Json
 from ledger.encoding.crypto import tagged_hash
 from ledger.rules import calendar
 from ledger.rules.payments import (
@@ -22,9 +23,9 @@ from ledger.rules.payments import (
 )
 from tally.exits import UsageError
 from tally.output import parse_yuan
-from wallet.client import Json
-from wallet.sentences import moment
 from wallet.spreadsheets import Unreadable, csv_lines
+from words import units
+from words.dates import moment
 
 ORDER_COLUMNS = ("EndToEndId", "InstdAmt", "Ccy", "ReqdExctnDt", "Dbtr", "Cdtr", "RmtInf")
 RESULT_COLUMNS = ("EndToEndId", "TxSts", "InstdAmt")
@@ -74,10 +75,9 @@ def order_of(payable: Json, log_id: bytes, *, not_before: int) -> dict[str, str]
     The day of execution is the last one on which it is due, or ``not_before`` (a day number).
     """
     due_day = calendar.day_of(payable["due_ms"] - 1)
-    fen = payable["open"]
     return {
         "EndToEndId": end_to_end_id(payable, log_id),
-        "InstdAmt": f"{fen // 100}.{fen % 100:02d}",
+        "InstdAmt": units.bare_yuan(payable["open"]),
         "Ccy": CURRENCY,
         "ReqdExctnDt": calendar.date_of(max(due_day, not_before)).isoformat(),
         "Dbtr": payable["debtor"],
@@ -172,8 +172,8 @@ def _require_same(result: Result, payment: Json) -> None:
     if result.payable not in ("", payment["payable"]):
         raise Unfit(f"{result.end_to_end_id} is a payment of {payment['payable']}")
     if result.amount != payment["amount"]:
-        fen = payment["amount"]
-        raise Unfit(f"{result.end_to_end_id} was instructed with {fen // 100}.{fen % 100:02d}")
+        instructed = units.bare_yuan(payment["amount"])
+        raise Unfit(f"{result.end_to_end_id} was instructed with {instructed}")
     if result.status in SETTLED and payment["status"] == "returned":
         raise Unfit("it was returned before; a new payment has a new EndToEndId")
 
@@ -223,7 +223,6 @@ def beyond_open(
             continue
         name = operation.act.payable
         if operation.act.amount > left[name]:
-            fen = left[name]
-            yield result.line, f"of {name} only {fen // 100}.{fen % 100:02d} yuan are open"
+            yield result.line, f"of {name} only {units.bare_yuan(left[name])} yuan are open"
         else:
             left[name] -= operation.act.amount

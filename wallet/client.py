@@ -7,12 +7,14 @@ so a lost connection is answered by asking the next node of the profile.
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar, cast
+from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import httpx2
 import msgspec
 
+from desk import following
+from desk.documents import Effect, Json, TransactionDocument, unseen
 from ledger.genesis import log_id_of
 from tally.exits import (
     KeyTrouble,
@@ -23,12 +25,11 @@ from tally.exits import (
     Unreachable,
     UsageError,
 )
+from tally.output import spoken
 from wallet.profile import Profile
-from wallet.sentences import moment, refusal_sentence
+from words import answers
 
 T = TypeVar("T")
-Json = dict[str, Any]
-"""A JSON object."""
 Query = Mapping[str, str | int | None]
 """What stands behind the question mark; None is left out."""
 
@@ -44,59 +45,9 @@ PAUSE_S = 0.5
 """Between rounds that a node answered at once without an outcome."""
 BUSY_MAX = 10
 """How often a node may say that it has no room now."""
-QUORUM_AGE_MAX_MS = 5_000
-"""From here on a node without quorum counts as unreachable."""
 EVENT_SILENCE_MAX_S = 45
 """Streams say every 15 s that they are alive."""
 PAGE = 500
-
-Status = Literal["pending", "refused_for_now", "refused", "final", "expired"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeBrief:
-    """The node that answered, and the place in the ledger at which its answer is true."""
-
-    name: str
-    height: int
-    time_ms: int
-    record_hash: str
-    """Hex."""
-    quorum_age_ms: int
-    """For how long it has seen no quorum; 0 while it sees one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransactionDocument:
-    """What a node knows of a transaction."""
-
-    id: str
-    """Hex."""
-    status: Status
-    code: str
-    """``ok``, the refusal's code, or ``expired``."""
-    number: int
-    message: str
-    values: dict[str, int | str]
-    """The refusal's typed values."""
-    kind: str | None
-    expires_at: int | None
-    sequence: int | None
-    height: int | None
-    postings: tuple[Json, ...]
-    node: NodeBrief
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
-    """What a transaction would do if it were the next after a height."""
-
-    height: int
-    code: str
-    number: int
-    message: str
-    values: dict[str, int | str]
-    postings: tuple[Json, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +82,7 @@ class NodeClient:
             # Reading the machine's certificates takes longer than most commands: only for TLS.
             verify=self.url.startswith("https://"),
             timeout=httpx2.Timeout(ANSWER_WITHIN_S, connect=CONNECT_WITHIN_S),
-            headers={"User-Agent": "tally"},
+            headers={"User-Agent": "tally", "Accept-Language": spoken().code},
         )
 
     def close(self) -> None:
@@ -417,7 +368,7 @@ def wait_for(
         except NotFound:
             if expires_at is None:
                 raise
-            return _unseen(transaction_id, expires_at)
+            return unseen(transaction_id, expires_at)
 
     return _follow(
         next_document,
@@ -442,109 +393,40 @@ def _follow(
     give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
     while True:
         began = time.monotonic()
-        document = _about(next_document(), transaction_id, expires_at)
-        until = document.expires_at or expires_at
-        match document.status:
-            case "final":
-                return document
-            case "refused" | "expired":
-                raise Refused(_refusal_text(document), details=_details(document, until))
-            case "refused_for_now" if not (wait and wait_out_refusals):
-                raise NotCertain(
-                    f"refused for now: {_why(document)}. " + how_to_wait(transaction_id, until),
-                    details=_details(document, until),
-                )
-        if document.node.quorum_age_ms >= QUORUM_AGE_MAX_MS:
-            raise Unreachable(
-                f"{document.node.name} has seen no quorum for "
-                f"{document.node.quorum_age_ms // 1000} s; nothing can become final now. "
-                + how_to_wait(transaction_id, until),
-                details=_details(document, until),
-            )
-        if not wait or (give_up_at is not None and time.monotonic() >= give_up_at):
-            raise NotCertain(
-                f"{document.status.replace('_', ' ')}. " + how_to_wait(transaction_id, until),
-                details=_details(document, until),
+        answered = next_document()
+        try:
+            document = following.checked(answered, transaction_id, expires_at)
+        except following.OfAnother as error:
+            raise ConnectionLost(f"{answered.node.name} {error}") from None
+        patience = following.Patience(
+            waits=wait,
+            waits_out_refusals=wait_out_refusals,
+            is_over=give_up_at is not None and time.monotonic() >= give_up_at,
+        )
+        meaning = following.meaning_of(document, patience)
+        if meaning == "final":
+            return document
+        if meaning != "ask_again":
+            raise FAILURES[meaning](
+                following.text_of(document, meaning, expires_at, spoken()),
+                details=following.details_of(document, expires_at),
             )
         if time.monotonic() - began < PAUSE_S:
             time.sleep(PAUSE_S)
 
 
-def _about(
-    document: TransactionDocument, transaction_id: str, expires_at: int | None
-) -> TransactionDocument:
-    """Return a document that speaks of the transaction asked about; raise ConnectionLost.
-
-    Checks what a wallet can check by itself: the id, the expiry it signed, and that nothing expires
-    before its time by the node's own block time.
-    """
-    if document.id != transaction_id:
-        raise ConnectionLost(f"{document.node.name} answered about another transaction")
-    if expires_at is not None and document.expires_at not in (None, expires_at):
-        raise ConnectionLost(f"{document.node.name} names another expiry than was signed")
-    too_early = expires_at is not None and document.node.time_ms < expires_at
-    if document.status == "expired" and too_early:
-        # By its clock, not yet by block time: another node may still hold it.
-        return replace(document, status="pending", code="ok", message="")
-    return document
-
-
-def how_to_wait(transaction_id: str, expires_at: int | None) -> str:
-    """Return the sentence that says what is open, until when, and how to wait for it."""
-    until = "its expiry" if expires_at is None else moment(expires_at)
-    flag = "" if expires_at is None else f" --expires-at {expires_at}"
-    return (
-        f"Transaction {transaction_id} may still become final until {until}; "
-        f"wait with: tally tx wait {transaction_id}{flag}"
-    )
+FAILURES: dict[following.Meaning, type[TallyError]] = {
+    "refused": Refused,
+    "open": NotCertain,
+    "no_quorum": Unreachable,
+}
+"""What is raised for what did not become final."""
 
 
 def _left_open(error: Unreachable, transaction_id: str, expires_at: int) -> Unreachable:
     return Unreachable(
-        f"{error.message}. {how_to_wait(transaction_id, expires_at)}",
+        f"{error.message}. {following.how_to_wait(transaction_id, expires_at, spoken())}",
         details={**error.details, "id": transaction_id, "expires_at": expires_at},
-    )
-
-
-def _refusal_text(document: TransactionDocument) -> str:
-    if document.status == "expired":
-        return f"transaction {document.id} has expired and was not logged: it has no effect"
-    return f"refused: {_why(document)} (transaction {document.id})"
-
-
-def _why(document: TransactionDocument) -> str:
-    sentence = refusal_sentence(document.code, document.message, document.values)
-    return f"{document.code}: {sentence}"
-
-
-def _details(document: TransactionDocument, expires_at: int | None) -> Json:
-    return {
-        "id": document.id,
-        "status": document.status,
-        "code": document.code,
-        "number": document.number,
-        "values": document.values,
-        "expires_at": expires_at,
-        "node": document.node.name,
-        "height": document.node.height,
-    }
-
-
-def _unseen(transaction_id: str, expires_at: int) -> TransactionDocument:
-    """Return the document of a transaction that no node has seen: it may yet be sent."""
-    return TransactionDocument(
-        id=transaction_id,
-        status="pending",
-        code="ok",
-        number=0,
-        message="",
-        values={},
-        kind=None,
-        expires_at=expires_at,
-        sequence=None,
-        height=None,
-        postings=(),
-        node=NodeBrief(name="", height=0, time_ms=0, record_hash="", quorum_age_ms=0),
     )
 
 
@@ -555,10 +437,13 @@ def failure_of(url: str, status: int, content: bytes, *, writes: bool = False) -
     except Unreachable:
         problem = {}
     code = str(problem.get("code", "http_error"))
+    values = _values_of(problem)
     detail = str(problem.get("detail", f"{url} answered HTTP {status}"))
+    if answers.says(code, values):
+        detail = answers.sentence(code, values, spoken())
     details = {
         "code": code,
-        "values": problem.get("values", {}),
+        "values": values,
         "retryable": bool(problem.get("retryable", False)),
     }
     match status:
@@ -567,12 +452,21 @@ def failure_of(url: str, status: int, content: bytes, *, writes: bool = False) -
         case 404:
             return NotFound(detail, details=details)
         case 400 | 413 if writes:
-            return Refused(f"refused before admission: {code}: {detail}", details=details)
+            text = spoken().text("follow.not_admitted", code=code, sentence=detail)
+            return Refused(text, details=details)
         case 429:
             return Unreachable(f"{url}: {detail}", details=details)
         case _ if 400 <= status < 500:
             return UsageError(detail, details=details)
     return Unreachable(f"{url}: {detail}", details=details)
+
+
+def _values_of(problem: Json) -> dict[str, int | str]:
+    """Return the typed values of a problem document; a server may write anything there."""
+    values = problem.get("values")
+    if not isinstance(values, dict):
+        return {}
+    return {name: value for name, value in values.items() if isinstance(value, int | str)}
 
 
 def read_answer(answer: httpx2.Response) -> bytes:

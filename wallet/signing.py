@@ -1,42 +1,23 @@
-"""Building and signing transactions: keys by name, bodies, and files for signing by turns."""
+"""Keys by name, the signatures they give, and the files that go from desk to desk."""
 
 import hashlib
 import hmac
 import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
+from desk import drafts, files
+from desk.drafts import Draft
 from ledger.devkeys import derive
-from ledger.encoding import codec, crypto
-from ledger.encoding.codec import NotCanonical
-from ledger.transactions import (
-    MINT_BYTES_MAX,
-    Body,
-    Operation,
-    parse,
-    seal,
-    signing_bytes,
-    transaction_id,
-)
+from ledger.encoding import crypto
+from ledger.transactions import Operation
 from tally.exits import KeyTrouble, NotFound, UsageError
-from wallet.description import describe, operation_from
 from wallet.keystore import Keystore, key_path, read_key, read_passphrase
 from wallet.profile import Profile, keys_folder
-
-LIFE_MS = 10 * 60_000
-"""What is signed and sent at once: short, so that the loser of a double spend is soon certain."""
-OFFLINE_LIFE_MS = 7 * 86_400_000 - 3_600_000
-"""What several people sign by turns: the longest that a ledger takes, less an hour for clocks."""
-FILE_FORMAT = "tallystick-tx/1"
-FILE_BYTES_MAX = 4 * MINT_BYTES_MAX
-
-_NO_SIGNATURE = bytes(64)
 
 
 class Signer(Protocol):
@@ -65,71 +46,21 @@ class DerivedSigner:
         return crypto.sign(self._seed, message)
 
 
-class TransactionFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A transaction on its way from desk to desk: the body and who has signed it so far."""
-
-    format: str
-    network: str
-    """For people; what counts is the log id in the body."""
-    body: str
-    """Canonical bytes, hex: the only thing that is signed."""
-    signatures: dict[str, str]
-    """Signature by public key, both hex."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A body and the signatures gathered for it."""
-
-    body: bytes
-    signatures: Mapping[bytes, bytes]
-
-    @property
-    def id(self) -> str:
-        """Return the transaction's id, hex; signatures are no part of it."""
-        return transaction_id(self.body).hex()
-
-    @property
-    def content(self) -> Body:
-        """Return the decoded body."""
-        body: Body = codec.decode(Body, self.body, MINT_BYTES_MAX)
-        return body
-
-    def signed_by(self, signers: Sequence[Signer]) -> "Draft":
-        """Return the draft with these signatures too."""
-        message = signing_bytes(self.body)
-        own = {signer.public_key: signer.sign(message) for signer in signers}
-        return Draft(body=self.body, signatures={**self.signatures, **own})
-
-    def envelope(self) -> bytes:
-        """Return the signed envelope; raise UsageError if nobody signed or it is too large."""
-        return _sealed(self.body, dict(self.signatures))
-
-    def rehearsal(self, keys: Sequence[bytes]) -> bytes:
-        """Return an envelope in the name of these keys that no block can hold.
-
-        A node simulates it; with no signature in it, nobody can send it on.
-        """
-        return _sealed(self.body, dict.fromkeys(keys, _NO_SIGNATURE))
-
-
 def now_ms() -> int:
     """Return this machine's wall clock in ms."""
     return time.time_ns() // 1_000_000
 
 
-def draft(operation: Operation, profile: Profile, *, life_ms: int) -> Draft:
-    """Return an unsigned transaction for the profile's ledger.
+def drafted(operation: Operation, profile: Profile, *, life_ms: int) -> Draft:
+    """Return an unsigned transaction for the profile's ledger; raise UsageError as the desk."""
+    expires_at = now_ms() + life_ms
+    return drafts.drafted(operation, log_id=profile.log_id_bytes, expires_at=expires_at)
 
-    Raises UsageError, naming the field, if a part is not what the ledger's types allow.
-    """
-    body = Body(
-        version=1,
-        log_id=profile.log_id_bytes,
-        expires_at=now_ms() + life_ms,
-        operation=operation_from(describe(operation)),
-    )
-    return Draft(body=codec.encode(body), signatures={})
+
+def signed(draft: Draft, signers: Sequence[Signer]) -> Draft:
+    """Return a draft with the signatures of these keys too."""
+    message = draft.message
+    return draft.signed({signer.public_key: signer.sign(message) for signer in signers})
 
 
 def require_own_log(draft: Draft, profile: Profile) -> None:
@@ -139,17 +70,6 @@ def require_own_log(draft: Draft, profile: Profile) -> None:
             f"the transaction is for log {draft.content.log_id.hex()}, "
             f"profile {profile.name} is for {profile.log_id}"
         )
-
-
-def _sealed(body: bytes, signatures: dict[bytes, bytes]) -> bytes:
-    if not signatures:
-        raise UsageError("nobody has signed: name keys with --key")
-    raw = seal(body, signatures)
-    try:
-        parse(raw)
-    except NotCanonical as error:
-        raise UsageError(f"this is not a transaction that a node takes: {error}") from None
-    return raw
 
 
 def open_signers(
@@ -251,15 +171,9 @@ def commitment(path: Path) -> tuple[bytes, bytes]:
 
 def save(path: Path, draft: Draft, network: str, *, update: bool = False) -> None:
     """Write a transaction file; only an ``update`` replaces one. Raises UsageError."""
-    stored = TransactionFile(
-        format=FILE_FORMAT,
-        network=network,
-        body=draft.body.hex(),
-        signatures={key.hex(): value.hex() for key, value in sorted(draft.signatures.items())},
-    )
     scratch = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        scratch.write_bytes(msgspec.json.format(msgspec.json.encode(stored), indent=2) + b"\n")
+        scratch.write_bytes(files.written(draft, network))
         if update:
             scratch.replace(path)
         else:
@@ -297,33 +211,14 @@ def load(path: Path) -> Draft:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(FILE_BYTES_MAX + 1)
+            data = file.read(files.FILE_BYTES_MAX + 1)
     except OSError as error:
         raise NotFound(f"can't read {path}: {error.strerror}") from None
-    if len(data) > FILE_BYTES_MAX:
+    if len(data) > files.FILE_BYTES_MAX:
         raise UsageError(f"{path} is longer than any transaction")
     try:
-        found = _from_text(data) if data.lstrip().startswith(b"{") else _from_envelope(data)
-        codec.decode(Body, found.body, MINT_BYTES_MAX)
-    except (NotCanonical, msgspec.DecodeError, ValueError) as error:
+        return files.read(data)
+    except files.NoTransaction as error:
         raise UsageError(f"{path} holds no transaction: {error}") from None
-    message = signing_bytes(found.body)
-    for key, signature in found.signatures.items():
-        if not crypto.verify(key, message, signature):
-            raise KeyTrouble(f"{path}: the signature of key {key.hex()} does not verify")
-    return found
-
-
-def _from_envelope(data: bytes) -> Draft:
-    transaction = parse(data)
-    return Draft(body=transaction.body_bytes, signatures=dict(transaction.signatures))
-
-
-def _from_text(data: bytes) -> Draft:
-    stored = msgspec.json.decode(data, type=TransactionFile)
-    if stored.format != FILE_FORMAT:
-        raise ValueError(f"unknown format {stored.format!r}")
-    signatures = {
-        bytes.fromhex(key): bytes.fromhex(value) for key, value in stored.signatures.items()
-    }
-    return Draft(body=bytes.fromhex(stored.body), signatures=signatures)
+    except files.ForgedSignature as error:
+        raise KeyTrouble(f"{path}: {error}") from None

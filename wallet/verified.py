@@ -13,11 +13,14 @@ from typing import NoReturn, Protocol
 
 import msgspec
 
+from desk.documents import Json
+from desk.following import QUORUM_AGE_MAX_MS
 from ledger import state_tree
 from ledger.encoding import codec, merkle, note, policy, receipt, tiles
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.codec import NotCanonical
 from ledger.encoding.note import BadSignature
+from ledger.encoding.plain import plain
 from ledger.encoding.policy import Accepted, Policy, QuorumMissing, UntrustedLog
 from ledger.encoding.receipt import NotIncluded, Receipt
 from ledger.encoding.text import MalformedText
@@ -29,8 +32,6 @@ from ledger.rules.vouchers import VOUCHERS, Voucher
 from ledger.state_tree import Leaf, Proof
 from ledger.trust import origin_of, parts_of, policy_of
 from tally.exits import AuditFinding, NotCertain, TallyError, Unreachable
-from tally.plain import plain
-from wallet.client import QUORUM_AGE_MAX_MS, Json
 from wallet.learned import Learned, Memory, Passing, memory_of
 from wallet.profile import Profile
 

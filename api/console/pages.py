@@ -1,7 +1,8 @@
 """The console: one page, drawn on the server, and its fragments, which the page fetches anew."""
 
 import hashlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path as FilePath
@@ -11,22 +12,27 @@ from typing import Annotated
 import jinja2
 from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.responses import HTMLResponse, Response
+from markupsafe import Markup, escape
 
-from api.console import cases, governance, language, settlement, views
-from api.console.language import Language
+from api.console import cases, governance, settlement, views
 from api.console.voucher import voucher_page
 from api.problems import Problem
 from api.reads import head_of
 from api.schemas import SerialPath
 from api.services import Services, services_of
+from api.spoken import headers_of, language_of
 from ledger.store.lmdb_store import Snapshot
 from node.port import NodeStatus
+from words import acts, answers, dates, units
+from words.languages import CODES, Language, load, read
 
 FOLDER = FilePath(__file__).parent
 REDRAW_S = 0.2
 """How soon a fragment may be drawn again; the page asks again if it got an older one."""
 REDRAW_TIMES = 10
 """A fragment that takes long is drawn again only after so many times as long."""
+ITEMS_MAX = 2
+"""How many items of a list a row of the page reads out."""
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 STATIC_CACHE = "public, max-age=31536000, immutable"
 """A static file's address names its content, so it never changes."""
@@ -74,7 +80,7 @@ class Console:
     """Languages, templates and static files, read once."""
 
     def __init__(self) -> None:
-        self.languages = {code: language.load(code) for code in language.CODES}
+        self.languages = {code: furnished(code) for code in CODES}
         self.files = dict(self._static_files())
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(FOLDER / "templates"),
@@ -84,11 +90,12 @@ class Console:
             lstrip_blocks=True,
         )
         self._templates.filters.update(
-            yuan=language.yuan,
-            count=language.count,
-            clock=language.clock,
-            day=language.day,
-            milliseconds=language.milliseconds,
+            yuan=units.yuan,
+            count=units.count,
+            clock=dates.clock,
+            day=dates.last_day,
+            milliseconds=units.milliseconds,
+            heading=_heading,
         )
         self._drawn: dict[tuple[str, str], Drawn] = {}
 
@@ -105,7 +112,17 @@ class Console:
     def render(self, template: str, spoken: Language, **values: object) -> str:
         """Return a template's text in a language."""
         return self._templates.get_template(template).render(
-            t=spoken.text, lang=spoken.code, **values
+            t=spoken.text,
+            lang=spoken.code,
+            title=spoken.title,
+            word=spoken.word,
+            status=spoken.status,
+            kind=spoken.kind,
+            act=spoken.act,
+            said=lambda operation: acts.said(operation, spoken, items_max=ITEMS_MAX),
+            why=lambda code: answers.meaning(code, spoken),
+            linked=lambda sentence, vouchers: _linked(sentence, vouchers, spoken.code),
+            **values,
         )
 
     def fragment(
@@ -142,6 +159,27 @@ class Console:
         )
 
 
+def furnished(code: str) -> Language:
+    """Return a language with the texts of the page beside those that all share."""
+    return load(code).extended(read(FOLDER / "locales" / f"{code}.json"))
+
+
+def _heading(title: str) -> str:
+    return title[:1].upper() + title[1:]
+
+
+def _linked(sentence: str, vouchers: Sequence[str], code: str) -> Markup:
+    """Return a sentence in which the vouchers lead to their pages."""
+    if not vouchers:
+        return escape(sentence)
+    ids = "|".join(re.escape(voucher) for voucher in vouchers)
+    parts = re.split(rf"(?<![a-z0-9.-])({ids})(?![0-9])", sentence)
+    link = Markup('<a href="/console/vouchers/{id}?lang={code}"><code>{id}</code></a>')
+    return Markup("").join(
+        link.format(id=part, code=code) if part in vouchers else escape(part) for part in parts
+    )
+
+
 def install(app: FastAPI) -> None:
     """Give a server its console, read at the first request: starting does not wait for it."""
     app.state.console = cache(Console)
@@ -156,8 +194,7 @@ def console_of(request: Request) -> Console:
 
 
 def _spoken(request: Request, asked: str | None) -> Language:
-    accepted = request.headers.get("accept-language", "")
-    return console_of(request).languages[language.chosen(asked, accepted)]
+    return console_of(request).languages[language_of(request, asked).code]
 
 
 @router.get("/")
@@ -199,7 +236,7 @@ def _page(request: Request, spoken: Language, fragments: dict[str, str], after: 
         path=request.url.path,
         files=console.files,
     )
-    return HTMLResponse(html, headers={"Vary": "Accept-Language", "Content-Language": spoken.code})
+    return HTMLResponse(html, headers=headers_of(spoken))
 
 
 @router.get("/console/fragment/voucher/{voucher}")
@@ -207,8 +244,9 @@ async def voucher_fragment(
     request: Request, voucher: SerialPath, lang: LangQuery = None
 ) -> Response:
     """Return the one part of a voucher's page."""
-    drawn = console_of(request).voucher(services_of(request), voucher, _spoken(request, lang))
-    return HTMLResponse(drawn.html, headers={"Vary": "Accept-Language"})
+    spoken = _spoken(request, lang)
+    drawn = console_of(request).voucher(services_of(request), voucher, spoken)
+    return HTMLResponse(drawn.html, headers=headers_of(spoken))
 
 
 @router.get("/console/fragment/{name}")
@@ -218,8 +256,9 @@ async def fragment(request: Request, name: NamePath, lang: LangQuery = None) -> 
         raise Problem("not_found", f"expected one of {', '.join(FRAGMENTS)}")
     services = services_of(request)
     status = await services.node.status()
-    drawn = console_of(request).fragment(services, status, name, _spoken(request, lang))
-    return HTMLResponse(drawn.html, headers={"Vary": "Accept-Language"})
+    spoken = _spoken(request, lang)
+    drawn = console_of(request).fragment(services, status, name, spoken)
+    return HTMLResponse(drawn.html, headers=headers_of(spoken))
 
 
 @router.get("/console/static/{digest}/{name}")

@@ -5,12 +5,12 @@ What is not known is None here and said so on the page; it is never drawn as zer
 
 from dataclasses import dataclass
 
-from api.console.deeds import Deed, deed_of
 from api.documents import code_of
-from api.node_view import QUORUM_AGE_MAX_MS
 from api.reads import SCAN_MAX, budgets_of, head_of, log_before, single
+from desk.following import QUORUM_AGE_MAX_MS
 from engines.seam import SeenCommit
 from ledger.encoding import codec
+from ledger.encoding.codec import Record
 from ledger.entries import TransactionEntry
 from ledger.execute import Head
 from ledger.rules.governance import VALIDATORS, validators_at
@@ -141,8 +141,7 @@ class TransactionRow:
     height: int
     time_ms: int
     id: str
-    kind: str
-    deed: Deed
+    operation: Record
     code: str
     is_final: bool
 
@@ -159,8 +158,7 @@ def transactions(snapshot: Snapshot) -> tuple[TransactionRow, ...]:
                     height=block.height,
                     time_ms=block.time_ms,
                     id=transaction.id.hex(),
-                    kind=transaction.kind,
-                    deed=deed_of(transaction.body.operation),
+                    operation=transaction.body.operation,
                     code=code_of(entry.code),
                     is_final=entry.code == 0,
                 )

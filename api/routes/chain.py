@@ -10,10 +10,10 @@ from api.reads import Page, anchored, closing_of, head_of, now_of
 from api.routes.listing import listing
 from api.services import json, services_of
 from ledger.encoding import codec
+from ledger.encoding.plain import Plain, plain
 from ledger.entries import decode_entry
 from ledger.store.lmdb_store import Snapshot
 from ledger.store.rows import BlockRow
-from tally.plain import Plain, plain
 
 BYTES = "application/octet-stream"
 

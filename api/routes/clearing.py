@@ -9,11 +9,11 @@ from api.reads import Moment, Page, Resource, Selection, anchored, now_of
 from api.routes.listing import listing, single
 from api.services import json, services_of
 from ledger.encoding.codec import UINT64_MAX
+from ledger.encoding.plain import Plain, plain
 from ledger.rules.clearing import CYCLES, Cycle
 from ledger.rules.parties import RESERVED_ID
 from ledger.rules.payables import OPEN_CYCLE
 from ledger.rules.sums import serial_id
-from tally.plain import Plain, plain
 
 router = APIRouter(prefix="/v1", tags=["settlement"], responses=schemas.PROBLEM)
 

@@ -24,12 +24,12 @@ from api.routes.vouchers import wanted_vouchers
 from api.services import services_of
 from api.tabular import Form
 from ledger.encoding.codec import Record
+from ledger.encoding.plain import Plain
 from ledger.execute import Head
 from ledger.rules.budgets import BUDGETS, Budget
 from ledger.state_tree import KEY_BYTES_MAX
 from ledger.store.lmdb_store import LmdbReader, Snapshot
 from ledger.store.rows import BlockRow
-from tally.plain import Plain
 
 BYTES = "application/octet-stream"
 CHUNK_ROWS_MAX = 1_024

@@ -11,6 +11,7 @@ from api.reads import single as must_single
 from api.routes.listing import Paging, listed, single, whole
 from api.routes.parties import PARTY
 from api.services import services_of
+from ledger.encoding.plain import plain
 from ledger.rules.governance import (
     CONTROL,
     PARAMETERS,
@@ -22,7 +23,6 @@ from ledger.rules.governance import (
     validators_at,
 )
 from ledger.rules.parties import MEMBERS, PARTIES
-from tally.plain import plain
 
 router = APIRouter(prefix="/v1", tags=["governance"], responses=schemas.PROBLEM)
 

@@ -4,9 +4,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from api import schemas
-from api.node_view import QUORUM_AGE_MAX_MS, answer
+from api.node_view import answer
 from api.problems import Problem
 from api.services import Services, json, services_of
+from desk.following import QUORUM_AGE_MAX_MS
 from ledger.status import Busy
 from node.port import JobFailed, PortClosed
 

@@ -10,7 +10,7 @@ from api import schemas
 from api.reads import Moment, Page, Resource, Selection, anchored, moment_at, now_of
 from api.services import json, services_of
 from ledger.encoding.codec import Record
-from tally.plain import Plain
+from ledger.encoding.plain import Plain
 
 R = TypeVar("R", bound=Record)
 

@@ -8,10 +8,10 @@ from fastapi.responses import Response
 from api import schemas
 from api.reads import Moment, Resource, Selection, where
 from api.routes.listing import Paging, listed, single
+from ledger.encoding.plain import Plain, plain
 from ledger.rules.attestations import ATTESTATIONS
 from ledger.rules.parties import PARTIES, Party
 from ledger.rules.recoveries import RECOVERIES
-from tally.plain import Plain, plain
 
 router = APIRouter(prefix="/v1", tags=["parties"], responses=schemas.PROBLEM)
 

@@ -8,8 +8,8 @@ from api.reads import Moment, Resource, Selection, budget_items, now_of
 from api.reads import single as must_single
 from api.routes.listing import Paging, listed, single, whole
 from api.services import services_of
+from ledger.encoding.plain import Plain, plain
 from ledger.rules.programmes import PROGRAMMES, TERMS, TOTALS, Programme
-from tally.plain import Plain, plain
 
 router = APIRouter(prefix="/v1/programmes", tags=["programmes"], responses=schemas.PROBLEM)
 

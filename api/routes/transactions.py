@@ -10,11 +10,13 @@ from api.node_view import answer
 from api.problems import CODES, Problem
 from api.reads import SCAN_MAX, anchored, head_of, log_before
 from api.services import Services, json, services_of
+from api.spoken import headers_of, language_of
 from ledger.encoding.codec import NotCanonical
+from ledger.encoding.plain import Plain
 from ledger.entries import TransactionEntry
 from ledger.status import TransactionStatus
 from ledger.transactions import Transaction, parse
-from tally.plain import Plain
+from words.languages import Language
 
 BODY_BYTES_MAX = 64 * 1024
 OPEN_STATUSES = ("pending", "refused_for_now")
@@ -54,20 +56,20 @@ async def submit(
     timeout_ms: schemas.WaitMsQuery = schemas.WAIT_MS_DEFAULT,
 ) -> Response:
     """Hand a signed envelope to the node. Sending the same bytes again is always safe."""
-    services = services_of(request)
+    services, spoken = services_of(request), language_of(request)
     transaction = parsed(await body_of(request))
     status = await answer(services.port.submit(transaction.raw))
     if status.status == "pending" and wait == "final":
         expires_at = transaction.body.expires_at
         outcome = await services.waiters.settled(transaction.id, expires_at, timeout_ms / 1000)
     else:
-        outcome = _already(services, transaction, status)
-    document = await _document(services, transaction, outcome or status)
-    return _answer(document)
+        outcome = _already(services, transaction, status, spoken)
+    document = await _document(services, transaction, outcome or status, spoken)
+    return _answer(document, spoken)
 
 
 def _already(
-    services: Services, transaction: Transaction, status: TransactionStatus
+    services: Services, transaction: Transaction, status: TransactionStatus, spoken: Language
 ) -> Logged | Expired | TransactionStatus:
     """Return what a first answer means; raise Problem for what no block can hold."""
     if status.status in ("final", "refused") or status.code == "already_logged":
@@ -79,36 +81,42 @@ def _already(
     if status.status == "inadmissible":
         known = status.code in CODES
         values = dict(status.values) if known else {"reason": status.code}
-        raise Problem(status.code if known else "inadmissible", status.sentence, **values)
+        sentence = documents.sentence_of(status, spoken)
+        raise Problem(status.code if known else "inadmissible", sentence, **values)
     return status
 
 
 async def _document(
-    services: Services, transaction: Transaction, outcome: Logged | Expired | TransactionStatus
+    services: Services,
+    transaction: Transaction,
+    outcome: Logged | Expired | TransactionStatus,
+    spoken: Language,
 ) -> dict[str, Plain]:
     with services.reader.begin() as snapshot:
         head = head_of(snapshot)
     node = await services.node.brief(head)
     match outcome:
         case Logged():
-            return documents.of_logged(outcome, transaction, node)
+            return documents.of_logged(outcome, transaction, node, spoken)
         case Expired():
             expires_at = transaction.body.expires_at
-            return documents.expired(transaction.id, expires_at, transaction.kind, node)
+            return documents.expired(transaction.id, expires_at, transaction.kind, node, spoken)
         case TransactionStatus():
-            return documents.of_status(outcome, transaction.kind, node)
+            return documents.of_status(outcome, transaction.kind, node, spoken)
 
 
-def _answer(document: dict[str, Plain]) -> Response:
+def _answer(document: dict[str, Plain], spoken: Language) -> Response:
+    headers = headers_of(spoken)
     if document["status"] in OPEN_STATUSES:
-        return json(document, 202, Location=f"/v1/transactions/{document['id']}")
-    return json(document)
+        headers["Location"] = f"/v1/transactions/{document['id']}"
+        return json(document, 202, headers)
+    return json(document, headers=headers)
 
 
 @router.post("/simulate", responses=schemas.EFFECT)
 async def simulate(request: Request) -> Response:
     """Say what an envelope would do now; its signatures need not verify."""
-    services = services_of(request)
+    services, spoken = services_of(request), language_of(request)
     transaction = parsed(await body_of(request))
     try:
         effect = await answer(services.port.simulate(transaction.raw))
@@ -119,10 +127,11 @@ async def simulate(request: Request) -> Response:
             "height": effect.height,
             "code": effect.code,
             "number": effect.number,
-            "message": effect.sentence,
+            "message": documents.sentence_of(effect, spoken),
             "values": dict(effect.values),
             "postings": documents.postings_of(effect.postings),
-        }
+        },
+        headers=headers_of(spoken),
     )
 
 
@@ -134,6 +143,7 @@ async def newest(
     limit: schemas.LimitQuery = schemas.PAGE_DEFAULT,
 ) -> Response:
     """List logged transactions, newest first, from below a sequence number."""
+    spoken = language_of(request)
     with services_of(request).reader.begin() as snapshot:
         head = head_of(snapshot)
         below = before if cursor is None else cursor
@@ -146,8 +156,8 @@ async def newest(
                 following = str(sequence + 1)
                 break
             if isinstance(entry, TransactionEntry):
-                items.append(documents.listed(snapshot, sequence, block, entry))
-    return json(anchored({"items": items, "next": following}, head))
+                items.append(documents.listed(snapshot, sequence, block, entry, spoken))
+    return json(anchored({"items": items, "next": following}, head), headers=headers_of(spoken))
 
 
 @router.get("/{transaction_id}", responses=schemas.DOCUMENT)
@@ -161,21 +171,23 @@ async def one(
     With its ``expires_at`` an id that is not in the log is known to be expired once block time
     is past it.
     """
-    services = services_of(request)
+    services, spoken = services_of(request), language_of(request)
     wanted = bytes.fromhex(transaction_id)
     with services.reader.begin() as snapshot:
         head = head_of(snapshot)
         logged = documents.find_logged(snapshot, wanted, expires_at)
     node = await services.node.brief(head)
     if logged is not None:
-        return json(documents.of_logged(logged, parse(logged.entry.signed), node))
+        transaction = parse(logged.entry.signed)
+        return _answer(documents.of_logged(logged, transaction, node, spoken), spoken)
     if expires_at is not None and head.time_ms >= expires_at:
-        return json(documents.expired(wanted, expires_at, None, node))
+        return _answer(documents.expired(wanted, expires_at, None, node, spoken), spoken)
     status = await answer(services.port.lookup(wanted))
     if status.status in (*OPEN_STATUSES, "expired"):
-        return _answer(documents.of_status(status, None, node))
+        return _answer(documents.of_status(status, None, node, spoken), spoken)
     with services.reader.begin() as snapshot:  # it may have been logged while we asked
         logged = documents.find_logged(snapshot, wanted, expires_at)
     if logged is None:
         raise Problem("transaction_unknown", f"no transaction {transaction_id}", id=transaction_id)
-    return json(documents.of_logged(logged, parse(logged.entry.signed), node))
+    transaction = parse(logged.entry.signed)
+    return _answer(documents.of_logged(logged, transaction, node, spoken), spoken)

@@ -21,10 +21,10 @@ from api.reads import (
 from api.routes.listing import Paging, listed, listing, single
 from api.services import services_of
 from ledger.encoding import codec
+from ledger.encoding.plain import Plain, plain
 from ledger.entries import decode_entry
 from ledger.rules.reserves import RESERVES
 from ledger.rules.vouchers import VOUCHERS, Voucher
-from tally.plain import Plain, plain
 
 router = APIRouter(prefix="/v1", tags=["vouchers"], responses=schemas.PROBLEM)
 

@@ -1,7 +1,6 @@
 """``tally audit receipt`` and ``policy``: proof of one entry, checked without any network."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -12,6 +11,7 @@ from ledger.encoding import policy as policies
 from ledger.encoding import receipt as receipts
 from ledger.encoding.codec import NotCanonical
 from ledger.encoding.note import BadSignature
+from ledger.encoding.plain import plain
 from ledger.encoding.policy import POLICY_BYTES_MAX, Accepted, Policy, QuorumMissing, UntrustedLog
 from ledger.encoding.receipt import RECEIPT_BYTES_MAX, NotIncluded, Receipt
 from ledger.encoding.text import MalformedText
@@ -19,9 +19,9 @@ from ledger.entries import ClosingEntry, Entry, TransactionEntry, decode_entry
 from ledger.transactions import parse as parse_transaction
 from tally.exits import AuditFinding, Unverifiable, UsageError
 from tally.output import emit
-from tally.plain import plain
 from wallet.profile import load_profile
 from wallet.signing import write_new
+from words import dates
 
 ENTRY_BYTES_MAX = 65_535
 
@@ -101,7 +101,7 @@ def _proven(found: Receipt, entry: bytes, accepted: Accepted) -> dict[str, objec
         "log_root": head.root,
         "cosigned_by": [name for name, _ in accepted.cosigned],
         # The middle one: fewer than half of a quorum lie, and theirs may be any time.
-        "cosigned_about": _moment(times[len(times) // 2]) if times else None,
+        "cosigned_about": dates.stamp(times[len(times) // 2]) if times else None,
         **content_of(entry),
     }
 
@@ -153,11 +153,3 @@ def read_file(path: Path, bytes_max: int) -> bytes:
     if len(data) > bytes_max:
         raise AuditFinding(f"{path}: expected at most {bytes_max} bytes")
     return data
-
-
-def _moment(time_s: int) -> str:
-    """Return a time for people; seconds since 1970 if no calendar has it."""
-    try:
-        return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="seconds")
-    except (ValueError, OverflowError, OSError):
-        return f"{time_s} s"

@@ -23,6 +23,7 @@ from audit.web import Web
 from ledger.encoding import misbehaviour as proofs
 from ledger.encoding.crypto import sha256
 from ledger.encoding.misbehaviour import MISBEHAVIOUR_BYTES_MAX, NotAccepted, NothingProven
+from ledger.encoding.plain import Plain
 from ledger.encoding.policy import Policy
 from ledger.encoding.text import MalformedText
 from node.fetch import AddressInvalid, client_of
@@ -36,8 +37,8 @@ from tally.exits import (
     UsageError,
 )
 from tally.output import Mode, current_mode, emit, emit_each, say
-from tally.plain import Plain
 from wallet.profile import config_folder, load_profile
+from words import dates
 
 COLUMNS = ("time", "event", "node", "sentence", "file")
 WEBHOOK_BYTES_MAX = 4 * 1024
@@ -175,7 +176,7 @@ def _row(event: Event) -> dict[str, Plain]:
     """Return the line of an event; the proof stands in its file."""
     document = document_of(event)
     document.pop("proof", None)
-    return {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **document}
+    return {"time": dates.stamp(int(time.time())), **document}
 
 
 @click.command()

@@ -6,10 +6,10 @@ import pytest
 
 from api import problems
 from api.app import limits_of
-from api.node_view import QUORUM_AGE_MAX_MS
 from api.problems import CODES
 from api.services import NO_LIMITS, Limits
 from api.shield import CLIENTS_MAX, HEADERS, Rates
+from desk.following import QUORUM_AGE_MAX_MS
 from tests.api.world import World, world_at
 
 pytestmark = pytest.mark.anyio

@@ -109,7 +109,7 @@ def page(browser: Browser) -> Iterator[Page]:
     ("language", "words"),
     [
         ("en", ("Programmes", "Outstanding", "Validators", "Who owes whom", "Redemption")),
-        ("zh", ("算力券项目", "未使用", "验证节点", "应付关系", "核销")),
+        ("zh", ("券种", "未结", "验证节点", "应付关系", "核销")),
     ],
 )
 def test_the_page_speaks_the_language_and_shows_the_ledger(
@@ -188,7 +188,7 @@ def test_the_first_page_follows_the_browsers_language(served: Served, browser: B
     ("language", "words"),
     [
         ("en", ("Claims to decide", "Settlement", "Exceptions", "Governance")),
-        ("zh", ("待审核销单", "结算", "异常事项", "治理")),
+        ("zh", ("待审兑付申请", "结算", "异常事项", "治理")),
     ],
 )
 def test_what_waits_for_people_is_shown_in_both_languages(
@@ -198,7 +198,7 @@ def test_what_waits_for_people_is_shown_in_both_languages(
     for word in words:
         expect(page.get_by_role("heading", name=word, exact=True)).to_be_visible()
     expect(page.locator("#claims")).to_contain_text(life.WAITING)
-    expect(page.locator("#settlement")).to_contain_text("−1,000.00")
+    expect(page.locator("#settlement")).to_contain_text("-1,000.00")
     expect(page.locator("#exceptions")).to_contain_text("nothing arrived")
     expect(page.locator("#governance")).to_contain_text("henan")
     expect(page.locator("#live")).to_have_attribute("data-state", "on")

@@ -35,7 +35,7 @@ NOT_A_PEERS = {
     "node.snapshot": "an export's",
     "node.stopped": "a file's",
 }
-"""Bounds in ``node`` and ``engines`` without a row, by constant or by module, and whose they are."""
+"""Bounds of ``node`` and ``engines`` without a row, by constant or module, and whose they are."""
 
 
 def rows() -> dict[str, str]:

@@ -131,6 +131,31 @@ def test_a_choice_does_not_outlive_its_command(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(
+    ("arguments", "locale", "shown"),
+    [
+        (["--lang", "zh"], "C.UTF-8", "金额（元）  1.00\n"),
+        ([], "zh_CN.UTF-8", "金额（元）  1.00\n"),
+        (["--lang", "en"], "zh_CN.UTF-8", "amount (yuan)  1.00\n"),
+        ([], "de_DE.UTF-8", "amount (yuan)  1.00\n"),
+    ],
+)
+def test_the_language_is_the_asked_one_then_the_locales(
+    arguments: list[str],
+    locale: str,
+    shown: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+    assert cli.run([*arguments, "sample", "show"]) == 0
+    assert capsys.readouterr().out == shown
+
+
+def test_an_unknown_language_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--lang", "tlh", "sample", "show"]) == Exit.USAGE
+
+
+@pytest.mark.parametrize(
     "arguments",
     [["nonsense"], ["sample", "nonsense"], ["sample", "show", "--nonsense"], ["-o", "xml"]],
 )
@@ -179,7 +204,8 @@ def test_start_up_imports_no_layer_and_no_server() -> None:
     program = (
         "import sys; from tally.cli import run; run(['--help']);"
         "print(sorted(m for m in sys.modules if m.partition('.')[0] in"
-        " {'ledger', 'consensus', 'node', 'wallet', 'api', 'asyncio', 'msgspec', 'fastapi'}),"
+        " {'ledger', 'consensus', 'node', 'wallet', 'api', 'asyncio', 'msgspec', 'fastapi',"
+        " 'desk', 'wcwidth'} or m.startswith(('words.acts', 'words.answers', 'words.dates'))),"
         " file=sys.stderr)"
     )
     finished = subprocess.run(

@@ -9,20 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tally import output
 from tally.exits import Exit, Refused, UsageError
 from tally.output import (
-    FEN_MAX,
     YUAN,
     Mode,
     confirm,
     emit,
     emit_each,
     emit_error,
-    format_yuan,
     mode_asked,
     parse_yuan,
     to_json,
 )
+from words import units
+from words.languages import load
+from words.units import FEN_MAX
 
 ROWS = [
     {"id": "sh/compute/1", "city": "上海", "amount_fen": 123456},
@@ -68,15 +70,15 @@ def test_what_is_no_amount_is_a_usage_error(text: str) -> None:
 
 @given(st.integers(0, FEN_MAX))
 def test_an_amount_survives_being_shown_and_typed(fen: int) -> None:
-    assert parse_yuan(format_yuan(fen)) == fen
-    assert parse_yuan(format_yuan(fen).replace(",", "")) == fen
+    assert parse_yuan(units.yuan(fen)) == fen
+    assert parse_yuan(units.yuan(fen).replace(",", "")) == fen
 
 
 @pytest.mark.parametrize(
     ("fen", "text"), [(0, "0.00"), (123456, "1,234.56"), (-5, "-0.05"), (100000000, "1,000,000.00")]
 )
 def test_fen_are_shown_in_yuan(fen: int, text: str) -> None:
-    assert format_yuan(fen) == text
+    assert units.yuan(fen) == text
 
 
 def test_a_command_takes_yuan_and_gets_fen() -> None:
@@ -91,6 +93,28 @@ def test_a_table_shows_yuan_aligned_under_wide_characters_too() -> None:
         "sh/compute/1   上海          1,234.56\n"
         "gy/compute/22  Guiyang           0.05\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [("上海", 4), ("ａ", 2), ("e\N{COMBINING ACUTE ACCENT}", 1), ("ab", 2), ("", 0)],
+)
+def test_a_column_is_as_wide_as_a_terminal_shows_it(text: str, columns: int) -> None:
+    first, last = written(Mode.TABLE, [{"a": text, "b": "x"}, {"a": "12345", "b": "x"}]).split(
+        "\n"
+    )[1:3]
+    assert first == text + " " * (5 - columns) + "  x"
+    assert last == "12345  x"
+
+
+def test_a_table_in_chinese_has_chinese_titles_and_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "spoken", lambda: load("zh"))
+    rows = [{"holder": "firm-a", "status": "under_review", "kind": "voucher.mint", "face_fen": 5}]
+    assert written(Mode.TABLE, rows) == (
+        "持券方  状态    类型  面额（元）\nfirm-a  审核中  发放        0.05\n"
+    )
+    assert json.loads(written(Mode.JSON, rows)) == rows, "programs read codes"
+    assert written(Mode.CSV, rows).startswith("holder,status,kind,face_fen\n")
 
 
 def test_columns_choose_and_order_what_a_table_shows() -> None:

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from desk.description import describe
 from ledger.devkeys import derive
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import UINT64_MAX, NotCanonical, Record
@@ -52,7 +53,6 @@ from ledger.transactions import Transaction, parse
 from ledger.view import Table, must
 from tests.builders import NOON_MS, OFFICERS, Chain, centre, city, genesis, seed
 from tests.wallet.proving import Prover
-from wallet.description import describe
 
 Json = dict[str, Any]
 

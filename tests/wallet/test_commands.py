@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from desk.drafts import OFFLINE_LIFE_MS
 from ledger.rules import calendar
 from ledger.rules.vouchers import VOUCHERS, MintRow
 from ledger.transactions import parse
@@ -411,15 +412,15 @@ def test_a_mint_that_stops_half_way_says_what_is_final_and_where_to_go_on(
 
 def test_a_refusal_shows_people_yuan_and_programs_fen(minted: Tally) -> None:
     assert minted(*redemption(amount="300.01")) == 4
-    assert "asked 300.01 yuan, 3000 basis points of 1,000.00 yuan give 300.00 yuan" in minted.err
+    assert "asked 300.01 yuan, 30.00 % of 1,000.00 yuan give 300.00 yuan" in minted.err
     failure = minted.json(*redemption(amount="300.01"), exits=4)["error"]
-    assert "asked 30001 fen" in failure["message"]
+    assert "asked 300.01 yuan" in failure["message"], "the same sentence, beside typed values"
     assert failure["details"]["values"]["asked"] == 30_001
 
 
-def test_device_time_in_a_refusal_stays_device_time(minted: Tally) -> None:
+def test_device_time_in_a_refusal_is_told_in_hours(minted: Tally) -> None:
     assert minted(*redemption(**{"--usage": f"ascend-910b:{DAY}:999999"})) == 4
-    assert f"asked {999_999 * 3_600_000} gpu_ms" in minted.err
+    assert "asked 999,999 h, free 48,000 h" in minted.err
 
 
 def test_a_dry_run_and_the_caps_of_a_programme_are_shown_in_yuan(funded: Tally) -> None:
@@ -746,7 +747,7 @@ def test_four_eyes_sign_at_two_desks(funded: Tally, node: FakeNode, tmp_path: Pa
     words = ("voucher", "mint", PROGRAMME, "--row", "firm-a=250000", "--save", file)
     saved = funded.json(*words, "--key", "shanghai/officer-3")
     assert (saved["signatures"], len(node.received)) == (1, sent)
-    assert saved["expires_at"] == NOON_MS + signing.OFFLINE_LIFE_MS
+    assert saved["expires_at"] == NOON_MS + OFFLINE_LIFE_MS
 
     failure = funded.json("tx", "simulate", file, exits=4)["error"]
     assert failure["details"]["code"] == "four_eyes_missing"

@@ -236,7 +236,7 @@ def test_a_voucher_is_extended_and_revoked(minted: Tally) -> None:
     extend = ("voucher", "extend", FIRST, *CASE, "--until")
     refused(minted, "extension_invalid", *extend, DAY, *REVIEW)
     assert minted.json(*extend, "2029-12-31", *REVIEW)["until"] == "2029-12-31"
-    assert minted.json("voucher", "show", FIRST)["expires"].startswith("2030-01-01")
+    assert minted.json("voucher", "show", FIRST)["expires"] == "2029-12-31"
     revoke = ("voucher", "revoke", FIRST, "600,000", *CASE, *REVIEW)
     minted.must(*revoke)
     refused(minted, "voucher_exhausted", *revoke)

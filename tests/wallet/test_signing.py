@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from desk.description import KINDS, describe, operation_from
+from desk.drafts import LIFE_MS, Draft
+from desk.files import FILE_BYTES_MAX
 from ledger.devkeys import derive
 from ledger.encoding import crypto
 from ledger.rules.vouchers import Transfer
@@ -14,16 +17,13 @@ from ledger.transactions import SIGNATURES_MAX, parse, signing_bytes
 from tally.exits import KeyTrouble, NotFound, UsageError
 from tests.builders import NOON_MS
 from tests.wallet.fake_node import MASTER, NETWORK
-from wallet import signing
 from wallet.client import Nodes
 from wallet.commands.session import Desk
-from wallet.description import KINDS, describe, operation_from
 from wallet.keystore import Keystore
 from wallet.profile import Profile, save_profile
 from wallet.signing import (
-    Draft,
     commitment,
-    draft,
+    drafted,
     key_file,
     keyed_tag,
     load,
@@ -31,6 +31,7 @@ from wallet.signing import (
     public_key_of,
     require_own_log,
     save,
+    signed,
     tag_key,
 )
 
@@ -42,7 +43,7 @@ TRANSFER = Transfer(
 
 def transfer(profile: Profile) -> Draft:
     """Return an unsigned transfer."""
-    return draft(TRANSFER, profile, life_ms=signing.LIFE_MS)
+    return drafted(TRANSFER, profile, life_ms=LIFE_MS)
 
 
 def in_network(profile: Profile, network: str) -> Profile:
@@ -75,7 +76,7 @@ def test_a_body_is_for_the_profiles_log_and_expires_in_time(profile: Profile) ->
 
 def test_an_envelope_holds_the_signature_of_each_named_key(profile: Profile) -> None:
     signers = open_signers(profile, ("firm-a/owner", "guian-hub/officer-1"))
-    found = parse(transfer(profile).signed_by(signers).envelope())
+    found = parse(signed(transfer(profile), signers).envelope())
     assert {key for key, _ in found.signatures} == {
         crypto.public_key(derive(NETWORK, MASTER, "firm-a", "owner")),
         crypto.public_key(derive(NETWORK, MASTER, "guian-hub", "officer-1")),
@@ -91,16 +92,16 @@ def test_a_transaction_that_nobody_signed_is_not_sealed(profile: Profile) -> Non
 
 def test_more_signatures_than_a_ledger_takes_are_refused(profile: Profile) -> None:
     names = [f"firm-a/person-{number}" for number in range(SIGNATURES_MAX + 1)]
-    full = transfer(profile).signed_by(open_signers(profile, names[:-1]))
+    full = signed(transfer(profile), open_signers(profile, names[:-1]))
     assert len(parse(full.envelope()).signatures) == SIGNATURES_MAX
     with pytest.raises(UsageError, match="not a transaction that a node takes"):
-        full.signed_by(open_signers(profile, names[-1:])).envelope()
+        signed(full, open_signers(profile, names[-1:])).envelope()
 
 
 def test_a_field_out_of_its_bounds_is_named_before_anybody_signs(profile: Profile) -> None:
     wrong = Transfer(voucher="nonsense", holder="firm-a", recipient="firm-b", amount=1)
     with pytest.raises(UsageError, match=r"^voucher: expected an id such as shanghai\.compute\.0"):
-        draft(wrong, profile, life_ms=1)
+        drafted(wrong, profile, life_ms=1)
 
 
 def test_a_key_file_comes_before_a_derived_key(profile: Profile) -> None:
@@ -171,25 +172,25 @@ def test_a_file_goes_from_desk_to_desk(profile: Profile, tmp_path: Path) -> None
     path = tmp_path / "transfer.tx"
     save(path, transfer(profile), NETWORK)
     for name in ("firm-a/owner", "guian-hub/officer-1"):
-        save(path, load(path).signed_by(open_signers(profile, (name,))), NETWORK, update=True)
+        save(path, signed(load(path), open_signers(profile, (name,))), NETWORK, update=True)
     found = load(path)
     assert found.id == transfer(profile).id
     assert len(parse(found.envelope()).signatures) == 2
 
 
 def test_an_envelope_in_a_file_is_read_too(profile: Profile, tmp_path: Path) -> None:
-    signed = transfer(profile).signed_by(open_signers(profile, ("firm-a/owner",)))
+    sent = signed(transfer(profile), open_signers(profile, ("firm-a/owner",)))
     path = tmp_path / "envelope"
-    path.write_bytes(signed.envelope())
-    assert load(path) == signed
+    path.write_bytes(sent.envelope())
+    assert load(path) == sent
 
 
 def test_a_changed_body_is_noticed(profile: Profile, tmp_path: Path) -> None:
     path = tmp_path / "transfer.tx"
-    save(path, transfer(profile).signed_by(open_signers(profile, ("firm-a/owner",))), NETWORK)
+    save(path, signed(transfer(profile), open_signers(profile, ("firm-a/owner",))), NETWORK)
     stored = json.loads(path.read_text())
     changed = Transfer(voucher=TRANSFER.voucher, holder="firm-a", recipient="firm-b", amount=99_999)
-    stored["body"] = draft(changed, profile, life_ms=signing.LIFE_MS).body.hex()
+    stored["body"] = drafted(changed, profile, life_ms=LIFE_MS).body.hex()
     path.write_text(json.dumps(stored))
     with pytest.raises(KeyTrouble, match="does not verify"):
         load(path)
@@ -197,7 +198,7 @@ def test_a_changed_body_is_noticed(profile: Profile, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{}", b"\x93", b'{"format": "other"}', b"{" + b" " * signing.FILE_BYTES_MAX],
+    [b"", b"{}", b"\x93", b'{"format": "other"}', b"{" + b" " * FILE_BYTES_MAX],
     ids=["empty", "no fields", "torn", "another format", "too long"],
 )
 def test_a_file_that_holds_no_transaction_is_refused(content: bytes, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from tally.percentiles import percentile
 from trials.bench.replay import BLOCK_MS, START_MS, mint, opening
 from trials.bench.transfers import PROGRAMME, time_verification
 from trials.datasets.world import MASTER, NETWORK, InProcess, genesis
+from words import units
 
 T = TypeVar("T")
 
@@ -192,8 +193,7 @@ class ProofsBench:
             ):
                 ratio = spent_ns * 100 // self.verification_ns
                 lines.append(
-                    f"  {what:28} {spent_ns // 1000} us = {ratio // 100}.{ratio % 100:02d} "
-                    "verifications"
+                    f"  {what:28} {spent_ns // 1000} us = {units.decimal(ratio, 2)} verifications"
                 )
         return lines
 

@@ -52,6 +52,7 @@ from trials.datasets.world import (
     second_officers,
 )
 from trials.samples import enrolment, plain_terms
+from words import units
 
 FIRMS = 512
 BLOCK_TRANSACTIONS = 500
@@ -238,7 +239,7 @@ class ReplayBench:
             )
         structure, execute = self.levels["structure"], self.levels["execute, all state roots"]
         ratio = execute.ns_per_transaction * 10 // structure.ns_per_transaction
-        lines.append(f"structure is {ratio // 10}.{ratio % 10} times as fast as execute")
+        lines.append(f"structure is {units.decimal(ratio, 1)} times as fast as execute")
         for name, timing in self.parts.items():
             lines.append(f"memory of the serial process, {name:8} {timing.memory_kib // 1024} MiB")
         return lines

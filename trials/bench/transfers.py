@@ -29,6 +29,7 @@ from tally.output import say
 from tally.percentiles import percentile
 from trials.replay import replay
 from trials.samples import enrolment, plain_terms
+from words import units
 
 FIRMS = 512
 FACE_FEN = 10_000_000_000
@@ -86,8 +87,8 @@ class Report:
             f"finalised transfers per second, 4 validators       {self.load_per_second} "
             f"({self.load_transfers} transfers)",
             f"CPU per transfer per validator (node process)      "
-            f"{self.node_cpu_us_per_transfer} us = {loaded // 100}.{loaded % 100:02d} "
-            f"verifications under the load ({idle // 100}.{idle % 100:02d} idle ones)",
+            f"{self.node_cpu_us_per_transfer} us = {units.decimal(loaded, 2)} "
+            f"verifications under the load ({units.decimal(idle, 2)} idle ones)",
             f"CPU per transfer, API processes                    {self.api_cpu_us_per_transfer} us",
             f"a block with a state root waits for it             "
             f"p50 <= {_ms(self.root_p50_us)} ms  p99 <= {_ms(self.root_p99_us)} ms "
@@ -99,7 +100,7 @@ class Report:
 
 
 def _ms(us: int) -> str:
-    return f"{us // 1000}.{us // 100 % 10}"
+    return units.decimal(us // 100, 1)
 
 
 def run_bench(*, seconds: int, in_flight: int) -> Report:

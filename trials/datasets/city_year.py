@@ -33,6 +33,7 @@ from trials.datasets.sums import Sums, add_up, differences, disagreements
 from trials.datasets.world import InProcess, genesis, public_key
 from trials.datasets.year import MONTH_DAYS, MONTHS, Item, Year, year_plans
 from wallet.client import NodeClient
+from words import units
 
 BLOCK_TRANSACTIONS = 1_000
 FIRST_DAY = calendar.day_of(1_767_196_800_000)
@@ -82,9 +83,9 @@ class Report:
             f"transactions            {self.transactions}, in {self.blocks} blocks",
             f"claims                  {self.claims} ({statuses})",
             f"firms, vouchers         {self.firms}, {self.vouchers}",
-            f"time                    {self.took_ms // 1000}.{self.took_ms // 100 % 10} s",
+            f"time                    {units.decimal(self.took_ms // 100, 1)} s",
             f"transactions a second   {self.per_second}",
-            f"state on disk           {mib // 10}.{mib % 10} MiB, {self.records} records",
+            f"state on disk           {units.decimal(mib, 1)} MiB, {self.records} records",
             f"record hash             {self.app_hash.hex()}",
             "every sum agrees",
         ]

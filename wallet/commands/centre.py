@@ -4,14 +4,15 @@ from typing import Literal, get_args
 
 import click
 
+from desk.description import record_from
+from desk.documents import Json
 from ledger.rules import calendar
 from ledger.rules.centres import Accredit, Devices, Recognise, rate_for
 from ledger.rules.programmes import ChipOrigin, Ownership, ServiceClass, Terms, issuer_of
 from ledger.rules.refusals import RateNone
 from tally.exits import UsageError
-from tally.output import YUAN, emit, parse_yuan, say
+from tally.output import YUAN, emit, parse_yuan, say, spoken
 from wallet import signing
-from wallet.client import Json
 from wallet.commands.session import (
     Desk,
     Session,
@@ -22,8 +23,7 @@ from wallet.commands.session import (
     writing,
 )
 from wallet.commands.typed import DAY
-from wallet.description import record_from
-from wallet.sentences import moment
+from words import dates, units
 
 COLUMNS = ("centre", "host", "chip", "origin", "count", "tariff_ceiling_fen", "pue_milli")
 GOOD_AT = ("centre", "host", "chip", "origin", "rate", "tariff_ceiling_fen", "because", "until")
@@ -218,7 +218,7 @@ def _good_at(
         for row in _rows(centre):
             rate = _rate(terms, row, holder_class, service_class)
             if rate is not None:
-                shown = f"{rate // 100}.{rate % 100:02d} %"
+                shown = spoken().text("unit.percent", share=units.percent(rate))
                 rows.append({**row, "rate_basis_points": rate, "rate": shown, **reason})
     return rows
 
@@ -247,5 +247,5 @@ def _reason(
     if terms.centres == "recognised" and recognition is not None:
         now_ms = signing.now_ms()
         if recognition["from_ms"] <= now_ms < recognition["until_ms"]:
-            return {"because": "recognised", "until": moment(recognition["until_ms"])}
+            return {"because": "recognised", "until": dates.through(recognition["until_ms"])}
     return None

@@ -5,14 +5,14 @@ from typing import get_args
 
 import click
 
+from desk.documents import Json
 from ledger.rules.claims import DISPUTE_WINDOW_MS, Claim, Credit, Decide, DecideClaim, Dispute
 from tally.exits import UsageError
 from tally.output import YUAN, emit
 from wallet import signing
-from wallet.client import Json
 from wallet.commands.session import Desk, Session, in_fen, reading, shown_times, writing
 from wallet.commands.typed import CLAIM, Committed, committing
-from wallet.sentences import moment
+from words.dates import moment
 
 AMOUNTS = ("amount", "accepted", "credited")
 LISTED = ("id", "programme", "holder", "amount_fen", "accepted_fen", "status", "submitted")

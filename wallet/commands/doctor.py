@@ -5,10 +5,12 @@ from importlib import metadata
 
 import click
 
+from desk.documents import Json
+from desk.following import QUORUM_AGE_MAX_MS
 from tally.exits import Exit, TallyError
 from tally.output import emit
 from wallet import signing
-from wallet.client import QUORUM_AGE_MAX_MS, Json, NodeClient
+from wallet.client import NodeClient
 from wallet.commands.typed import PROFILE
 from wallet.profile import NodeAddress, Profile, keys_folder, load_profile
 

@@ -5,11 +5,12 @@ from itertools import islice
 
 import click
 
+from desk.documents import Json
 from tally.exits import UsageError
 from tally.output import Mode, current_mode, emit_each
-from wallet.client import Event, Json
+from wallet.client import Event
 from wallet.commands.session import Session, in_fen, reading
-from wallet.sentences import moment
+from words.dates import moment
 
 KINDS = ("transaction", "automatic", "block")
 COLUMNS = ("sequence", "height", "time", "event", "kind", "status", "code", "id")

@@ -8,6 +8,8 @@ from typing import Any, Literal, get_args
 import click
 import msgspec
 
+from desk.description import describe, record_from
+from desk.documents import Json
 from ledger.rules.governance import (
     Action,
     Admit,
@@ -29,10 +31,8 @@ from ledger.rules.governance import (
 from ledger.rules.parties import PartyStatus
 from tally.exits import UsageError
 from tally.output import emit, parse_yuan
-from wallet.client import Json
 from wallet.commands.session import Desk, Session, emit_outcome, reading, shown_times, writing
 from wallet.commands.typed import PARTY, PERSONS, THRESHOLD, party_keys, read_object, split_pair
-from wallet.description import describe, record_from
 
 LISTED = ("number", "proposer", "kind", "yes", "no", "status", "closes")
 MEMBERS = ("id", "kind", "party_class", "name", "status")

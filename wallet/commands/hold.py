@@ -4,10 +4,10 @@ from typing import get_args
 
 import click
 
+from desk.documents import Json
 from ledger.rules.cases import ClearHold, SetHold
 from ledger.rules.holds import Scope
 from tally.output import emit
-from wallet.client import Json
 from wallet.commands.session import Desk, Session, emit_outcome, reading, shown_times, writing
 from wallet.commands.typed import CLAIM, Committed, committing, owner_of
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 import click
 
+from desk.description import record_from
+from desk.documents import Json, TransactionDocument
 from ledger.encoding import codec
 from ledger.encoding.codec import FEN_MAX
 from ledger.rules import calendar, money
@@ -23,14 +25,12 @@ from ledger.rules.refusals import (
 from ledger.rules.vouchers import MINT_ROWS_MAX, Mint, MintRow, voucher_id
 from ledger.transactions import MINT_BYTES_MAX
 from tally.exits import Exit, Refused, TallyError, UsageError
-from tally.output import parse_yuan, say
+from tally.output import parse_yuan, say, spoken
 from wallet import signing
-from wallet.client import Json, TransactionDocument
-from wallet.commands.session import NOTHING_SENT, Desk, Session
+from wallet.commands.session import Desk, Session, nothing_sent
 from wallet.commands.typed import HASH, PARTY, amount_pairs, read_text
-from wallet.description import record_from
-from wallet.sentences import refusal_sentence
 from wallet.spreadsheets import Unreadable, csv_lines
+from words import answers
 
 ROW_CODES = frozenset(
     refusal.code
@@ -137,7 +137,7 @@ def refuse_malformed_and_bad(
         bad, _ = _tried(desk, programme, rows)
     except TallyError as error:  # about the whole: the lines are told all the same
         title = (
-            f"the other rows can't be tried: {error.message.removesuffix(NOTHING_SENT)}\n"
+            f"the other rows can't be tried: {error.message.removesuffix(nothing_sent())}\n"
             "nothing was sent, since these lines are malformed"
         )
     raise _malformed([*malformed, *bad], title + _looked_no_further(bad) + ":")
@@ -314,7 +314,7 @@ def _bad_row(row: WantedRow, refused: Refused) -> Json:
         "holder": row.row.holder,
         "amount_fen": row.row.amount,
         "code": refused.details["code"],
-        "message": refused.message.removesuffix(NOTHING_SENT),
+        "message": refused.message.removesuffix(nothing_sent()),
         "values": refused.details["values"],
     }
 
@@ -343,13 +343,12 @@ def _beyond_budget(
                 "asked": asked[short[0]],
                 "available": free.get(short[0], 0),
             }
-            sentence = AppropriationExceeded.sentence.format(**values)
             yield {
                 row.kind: row.number,
                 "holder": row.row.holder,
                 "amount_fen": row.row.amount,
                 "code": AppropriationExceeded.code,
-                "message": refusal_sentence(AppropriationExceeded.code, sentence, values),
+                "message": answers.sentence(AppropriationExceeded.code, values, spoken()),
                 "values": values,
             }
         else:
@@ -405,7 +404,7 @@ def stopped(
     so_far = f"none of {len(rows)} rows is final yet"
     if minted:
         so_far = f"final: {done} of {len(rows)}, {_places(final)} ({', '.join(transactions)})"
-    message = f"{so_far}; {_places(asked)}: {error.message.removesuffix(NOTHING_SENT)}; {go_on}"
+    message = f"{so_far}; {_places(asked)}: {error.message.removesuffix(nothing_sent())}; {go_on}"
     return TallyError(
         message,
         error.code,

@@ -5,6 +5,7 @@ from typing import get_args
 
 import click
 
+from desk.documents import Json
 from ledger.rules.attestations import Attest, RevokeAttestation, Topic
 from ledger.rules.calendar import DAY_MS
 from ledger.rules.parties import Enrol, HolderClass, PartyKind
@@ -19,10 +20,9 @@ from ledger.rules.recoveries import (
 from tally.exits import UsageError
 from tally.output import YUAN, emit
 from wallet import signing
-from wallet.client import Json
 from wallet.commands.session import Desk, Session, in_fen, reading, shown_times, writing
 from wallet.commands.typed import HASH, PARTY, PERSONS, THRESHOLD, Committed, committing, party_keys
-from wallet.sentences import moment
+from words.dates import moment
 
 RECOVERIES = ("party", "opened_by", "status", "opened", "objected", "decidable_from", "closed")
 COLUMNS = ("id", "kind", "party_class", "name", "region", "enrolled_by", "status")

@@ -5,16 +5,16 @@ from typing import get_args
 
 import click
 
+from desk.description import record_from
+from desk.documents import Json
 from ledger.rules import calendar
 from ledger.rules.budgets import Appropriate
 from ledger.rules.programmes import Publish, Status, Terms
 from tally.exits import NotFound, UsageError
 from tally.output import YUAN, Mode, current_mode, emit
 from wallet import signing
-from wallet.client import Json
 from wallet.commands.session import Desk, Session, found, in_fen, programme_of, reading, writing
 from wallet.commands.typed import read_object, split_programme
-from wallet.description import record_from
 from wallet.terms import terms_from_facts
 
 TOTALS = ("minted", "available", "reserved", "claimed", "redeemed", "expired", "revoked")

@@ -4,9 +4,9 @@ from typing import Literal, get_args
 
 import click
 
+from desk.documents import Json
 from ledger.rules.cases import RecordAnchor
 from tally.output import emit
-from wallet.client import Json
 from wallet.commands.session import Desk, Session, emit_outcome, reading, shown_times, writing
 from wallet.commands.typed import CLAIM, Committed, committing
 

@@ -8,7 +8,11 @@ from typing import Any
 
 import click
 
-from ledger.transactions import Operation
+from desk import following, sheets
+from desk.documents import Effect, Json, TransactionDocument
+from desk.drafts import LIFE_MS, OFFLINE_LIFE_MS, Draft
+from desk.rehearsal import objection_to
+from ledger.transactions import SIGNATURES_MAX, Operation
 from tally.exits import (
     KeyTrouble,
     NotCertain,
@@ -18,9 +22,9 @@ from tally.exits import (
     Unreachable,
     UsageError,
 )
-from tally.output import Mode, Row, current_mode, emit, say
+from tally.output import Mode, Row, current_mode, emit, say, spoken
 from wallet import signing
-from wallet.client import Effect, Json, Nodes, TransactionDocument, send_and_wait
+from wallet.client import Nodes, send_and_wait
 from wallet.commands.typed import (
     DURATION,
     PASSPHRASE_FD,
@@ -29,16 +33,13 @@ from wallet.commands.typed import (
     split_programme,
 )
 from wallet.profile import Profile, load_profile
-from wallet.sentences import in_words, moment, refusal_sentence
 from wallet.verified import Proven, Verifier
+from words import acts, dates, fields
 
 OUTCOME = ("transaction", "status", "kind", "height", "sequence")
 """What a table shows of a finished transaction."""
-PERSONS_MAX = 16
 GROUP = 100
 """Transactions of one command that are on their way at the same time."""
-NOTHING_SENT = "; nothing was sent"
-"""How the error of a single transaction ends that never left this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,13 +114,13 @@ class Desk(Session):
         if self.save_to is not None and self.save_to.exists():
             raise signing.file_exists(self.save_to)
         draft = self._draft(operation, nth)
-        say(in_words(draft.content.operation))
+        say(acts.in_words(draft.content.operation, spoken()))
         if self.dry_run:
             emit_effect(self.rehearse(draft))
             return None
         if self.save_to is None and self.wait:
             self.rehearse(draft)
-        draft = draft.signed_by(self._signers())
+        draft = signing.signed(draft, self._signers())
         if self.save_to is not None:
             signing.save(self.save_to, draft, self.profile.network)
             emit({**saved(self.save_to, draft), **(more or {})}, (*SAVED, *(more or {})))
@@ -140,8 +141,8 @@ class Desk(Session):
         rows = []
         for nth, (path, operation) in enumerate(zip(paths, operations, strict=True)):
             draft = self._draft(operation, nth)
-            say(in_words(draft.content.operation))
-            draft = draft.signed_by(self._signers())
+            say(acts.in_words(draft.content.operation, spoken()))
+            draft = signing.signed(draft, self._signers())
             signing.save(path, draft, self.profile.network)
             rows.append(saved(path, draft))
         return rows
@@ -153,11 +154,11 @@ class Desk(Session):
         """
         for first in range(0, len(operations), GROUP):
             drafts = [
-                self._draft(operation, first + nth).signed_by(self._signers())
+                signing.signed(self._draft(operation, first + nth), self._signers())
                 for nth, operation in enumerate(operations[first : first + GROUP])
             ]
             for draft in drafts:
-                say(in_words(draft.content.operation))
+                say(acts.in_words(draft.content.operation, spoken()))
             for draft in drafts:
                 try:
                     self._send(draft, wait=False)
@@ -168,7 +169,7 @@ class Desk(Session):
             for draft in drafts:
                 yield self._send(draft, wait=True)
 
-    def _send(self, draft: signing.Draft, *, wait: bool) -> TransactionDocument:
+    def _send(self, draft: Draft, *, wait: bool) -> TransactionDocument:
         return send_and_wait(
             self.nodes,
             draft.envelope(),
@@ -189,13 +190,13 @@ class Desk(Session):
             )
         return self._opened
 
-    def _draft(self, operation: Operation, nth: int) -> signing.Draft:
+    def _draft(self, operation: Operation, nth: int) -> Draft:
         life_ms = self.life_ms
         if life_ms is None:
-            life_ms = signing.OFFLINE_LIFE_MS if self.save_to else signing.LIFE_MS
-        return signing.draft(operation, self.profile, life_ms=life_ms - nth)
+            life_ms = OFFLINE_LIFE_MS if self.save_to else LIFE_MS
+        return signing.drafted(operation, self.profile, life_ms=life_ms - nth)
 
-    def rehearse(self, draft: signing.Draft) -> Effect:
+    def rehearse(self, draft: Draft) -> Effect:
         """Return what the transaction would do; raise Refused or KeyTrouble if it would not."""
         keys = [signing.public_key_of(self.profile, name) for name in self.keys]
         raw = draft.rehearsal(keys)
@@ -204,19 +205,16 @@ class Desk(Session):
 
 def accepted(effect: Effect) -> Effect:
     """Return an effect; raise Refused or KeyTrouble if the transaction would not hold."""
-    if effect.code == "ok":
+    objection = objection_to(effect, spoken())
+    if objection is None:
         return effect
-    sentence = refusal_sentence(effect.code, effect.message, effect.values)
-    message = f"at height {effect.height} this is refused: {effect.code}: {sentence}"
-    details = {
-        "code": effect.code,
-        "number": effect.number,
-        "values": effect.values,
-        "height": effect.height,
-    }
-    if effect.code == "key_unknown":
-        raise KeyTrouble(message + NOTHING_SENT, details=details)
-    raise Refused(message + NOTHING_SENT, details=details)
+    failure = KeyTrouble if objection.is_about_keys else Refused
+    raise failure(objection.text + nothing_sent(), details=objection.details)
+
+
+def nothing_sent() -> str:
+    """Return how the error of a single transaction ends that never left this machine."""
+    return spoken().text("rehearsal.nothing_sent")
 
 
 def reading(function: Command) -> Command:
@@ -263,8 +261,8 @@ def writing(function: Command) -> Command:
     ) -> None:
         if not keys and save is None:
             raise UsageError("name who signs with --key, such as --key shanghai/officer-1")
-        if len(keys) > PERSONS_MAX:
-            raise UsageError(f"at most {PERSONS_MAX} keys sign a transaction")
+        if len(keys) > SIGNATURES_MAX:
+            raise UsageError(f"at most {SIGNATURES_MAX} keys sign a transaction")
         desk = Desk(
             profile=session.profile,
             nodes=session.nodes,
@@ -283,22 +281,9 @@ def writing(function: Command) -> Command:
 SAVED = ("file", "transaction", "kind", "signatures", "expires")
 
 
-def saved(path: Path, draft: signing.Draft) -> Row:
+def saved(path: Path, draft: Draft) -> Row:
     """Return what to show of a transaction file."""
-    return {"file": str(path), **drafted(draft)}
-
-
-def drafted(draft: signing.Draft) -> Json:
-    """Return what to show of a transaction that is not sent yet."""
-    content = draft.content
-    return {
-        "transaction": draft.id,
-        "kind": str(content.operation.__struct_config__.tag),
-        "signatures": len(draft.signatures),
-        "keys": [key.hex() for key in sorted(draft.signatures)],
-        "expires_at": content.expires_at,
-        "expires": moment(content.expires_at),
-    }
+    return {"file": str(path), **sheets.summary_of(draft)}
 
 
 def outcome(document: TransactionDocument, **more: object) -> Json:
@@ -307,7 +292,7 @@ def outcome(document: TransactionDocument, **more: object) -> Json:
         "transaction": document.id,
         "status": document.status,
         "code": document.code,
-        "message": document.message,
+        "message": following.sentence_of(document, spoken()),
         "kind": document.kind,
         "height": document.height,
         "sequence": document.sequence,
@@ -325,7 +310,7 @@ def emit_outcome(document: TransactionDocument | None, **more: object) -> None:
 
 def emit_effect(effect: Effect) -> None:
     """Show what a transaction would do, and at which height."""
-    say(f"dry run at height {effect.height}: nothing was sent")
+    say(spoken().text("rehearsal.dry_run", height=effect.height))
     emit(
         {
             "effect": "accepted",
@@ -356,7 +341,8 @@ def shown_times(item: Mapping[str, Any], *names: str) -> Json:
         if not (is_time and for_people):
             shown[name] = value
         if is_time:
-            shown[stem] = None if value is None else moment(value)
+            show = dates.through if name in fields.ENDS else dates.moment
+            shown[stem] = None if value is None else show(value)
     return shown
 
 

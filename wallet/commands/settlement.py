@@ -6,6 +6,7 @@ from string import ascii_letters, digits
 
 import click
 
+from desk.documents import Json
 from ledger.rules import calendar
 from ledger.rules.clearing import Close
 from ledger.rules.payments import (
@@ -20,14 +21,13 @@ from tally.exits import NotFound, Refused, TallyError, UsageError
 from tally.output import YUAN, emit, say
 from wallet import bankfiles, signing
 from wallet.bankfiles import Nothing, Result, Unfit
-from wallet.client import Json
 from wallet.commands.session import (
-    NOTHING_SENT,
     Desk,
     Session,
     emit_outcome,
     found,
     in_fen,
+    nothing_sent,
     reading,
     shown_times,
     writing,
@@ -398,7 +398,7 @@ def import_(file: Path, *, by: str, desk: Desk) -> None:
             try:
                 desk.try_out(operation)
             except Refused as error:
-                bad[result.line] = error.message.removesuffix(NOTHING_SENT)
+                bad[result.line] = error.message.removesuffix(nothing_sent())
     if bad:
         raise _bad_lines(file, bad)
     if desk.dry_run:

@@ -10,22 +10,24 @@ from pathlib import Path
 
 import click
 
+from desk.description import KINDS, describe, operation_from
+from desk.documents import Json
+from desk.drafts import OFFLINE_LIFE_MS, Draft
+from desk.sheets import document_of, sheet_of
 from ledger.encoding.codec import NotCanonical
-from ledger.encoding.crypto import sha256
 from ledger.encoding.policy import Accepted
 from ledger.encoding.receipt import Receipt
 from ledger.entries import TransactionEntry, decode_entry
 from ledger.transactions import parse
 from tally.exits import UsageError
-from tally.output import emit, say
+from tally.output import Mode, current_mode, emit, say, spoken
 from wallet import signing
-from wallet.client import Json, NodeClient, send_and_wait, wait_for
+from wallet.client import NodeClient, send_and_wait, wait_for
 from wallet.commands.session import (
     OUTCOME,
     SAVED,
     Session,
     accepted,
-    drafted,
     emit_effect,
     emit_outcome,
     outcome,
@@ -33,10 +35,9 @@ from wallet.commands.session import (
     saved,
 )
 from wallet.commands.typed import DURATION, PASSPHRASE_FD, PROFILE, read_text
-from wallet.description import KINDS, describe, describe_body, operation_from
 from wallet.profile import load_profile
-from wallet.sentences import in_words, moment
 from wallet.verified import DishonestServer, Verifier
+from words import acts, dates
 
 DESCRIPTION_BYTES_MAX = 1024 * 1024
 DECODED = ("transaction", "kind", "expires", "signatures", "says")
@@ -83,8 +84,8 @@ def build(
         document = json.loads(read_text(description, DESCRIPTION_BYTES_MAX))
     except ValueError as error:
         raise UsageError(f"{description} is not JSON: {error}") from None
-    life_ms = signing.OFFLINE_LIFE_MS if expires_in is None else expires_in
-    draft = signing.draft(operation_from(document), profile, life_ms=life_ms)
+    life_ms = OFFLINE_LIFE_MS if expires_in is None else expires_in
+    draft = signing.drafted(operation_from(document), profile, life_ms=life_ms)
     signing.save(out, draft, profile.network)
     emit(saved(out, draft), SAVED)
 
@@ -113,17 +114,17 @@ def sign(
     signing.require_own_log(draft, profile)
     if not keys:
         raise UsageError("name who signs with --key, such as --key shanghai/officer-1")
-    say(in_words(draft.content.operation))
+    say(acts.in_words(draft.content.operation, spoken()))
     signers = signing.open_signers(profile, keys, passphrase_fd=passphrase_fd)
-    draft = draft.signed_by(signers)
+    draft = signing.signed(draft, signers)
     signing.save(file, draft, profile.network, update=True)
     emit({**saved(file, draft), **_meaning(draft)}, (*SAVED, "says"))
 
 
-def _meaning(draft: signing.Draft) -> Json:
+def _meaning(draft: Draft) -> Json:
     """Return what a transaction says: in words for people, as fields for programs."""
     operation = draft.content.operation
-    return {"says": in_words(operation, whole=True), "operation": describe(operation)}
+    return {"says": sheet_of(draft, spoken()).says, "operation": describe(operation)}
 
 
 @group.command()
@@ -131,14 +132,12 @@ def _meaning(draft: signing.Draft) -> Json:
 def decode(file: Path) -> None:
     """Show what a transaction file or envelope says, from the bytes that are signed."""
     draft = signing.load(file)
-    document = {
-        **drafted(draft),
-        **describe_body(draft.content),
-        **_meaning(draft),
-        "body": draft.body,
-        "body_sha256": sha256(draft.body),
-    }
-    emit(document, DECODED)
+    document = document_of(draft, spoken())
+    if current_mode() is Mode.TABLE:
+        lines = {line["title"]: line["value"] for line in document["lines"]}
+        emit({**document, **lines}, (*DECODED, *lines))
+        return
+    emit(document)
 
 
 @group.command()
@@ -149,7 +148,7 @@ def send(file: Path, *, no_wait: bool, session: Session) -> None:
     """Send a signed transaction and wait until it is final. Sending it again is safe."""
     draft = signing.load(file)
     signing.require_own_log(draft, session.profile)
-    say(in_words(draft.content.operation))
+    say(acts.in_words(draft.content.operation, spoken()))
     document = send_and_wait(
         session.nodes,
         draft.envelope(),
@@ -179,7 +178,7 @@ def wait(
 def show(transaction: str, *, expires_at: int | None, session: Session) -> None:
     """Show what a node knows of a transaction now."""
     document = session.nodes.ask(lambda node: node.transaction(transaction, expires_at=expires_at))
-    expires = None if document.expires_at is None else moment(document.expires_at)
+    expires = None if document.expires_at is None else dates.moment(document.expires_at)
     shown = outcome(document, expires_at=document.expires_at, expires=expires)
     emit(shown, (*OUTCOME, "code", "message", "expires", "postings"))
 

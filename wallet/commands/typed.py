@@ -12,13 +12,13 @@ from typing import Any
 
 import click
 
+from desk.description import ID_EXAMPLES
+from desk.documents import Json
 from ledger.rules import calendar
 from ledger.rules.parties import PartyKey
 from tally.exits import NotFound, UsageError
 from tally.output import parse_yuan
 from wallet import signing
-from wallet.client import Json
-from wallet.description import ID_EXAMPLES
 from wallet.profile import Profile
 
 Command = Callable[..., None]

@@ -8,6 +8,8 @@ from typing import get_args
 
 import click
 
+from desk.description import describe
+from desk.documents import Json
 from ledger.rules import calendar
 from ledger.rules.claims import GrantAfterUse, Line, Redeem
 from ledger.rules.invoices import HOUR_MS, Contract, Invoice, Usage
@@ -21,9 +23,8 @@ from ledger.rules.vouchers import (
     voucher_id,
 )
 from tally.exits import TallyError, UsageError
-from tally.output import YUAN, emit, format_yuan, parse_yuan, say
+from tally.output import YUAN, emit, parse_yuan, say
 from wallet import signing
-from wallet.client import Json
 from wallet.commands.minting import (
     batches_of,
     csv_rows,
@@ -57,10 +58,9 @@ from wallet.commands.typed import (
     owner_of,
     split_pair,
 )
-from wallet.description import describe
 from wallet.profile import Profile
-from wallet.sentences import moment
 from wallet.verified import Proven
+from words import dates, units
 
 PARTS = ("face", "available", "reserved", "claimed", "redeemed", "expired", "revoked")
 LISTED = (
@@ -178,7 +178,7 @@ def _holder_of(session: Session, vouchers: Sequence[str], holder: str | None, ve
     if verify:
         for voucher in vouchers:
             item, proof = session.proven_voucher(voucher)
-            say(f"{voucher}: {format_yuan(item['available'])} yuan available, {_proven_by(proof)}")
+            say(f"{voucher}: {units.yuan(item['available'])} yuan available, {_proven_by(proof)}")
             items.append(item)
     if holder is not None:
         return holder
@@ -258,9 +258,7 @@ def release(reserve: str, amount: int | None, *, desk: Desk) -> None:
 def extend(voucher: str, *, last_day: int, case: Committed, desk: Desk) -> None:
     """Give a voucher more time. Two review officers of its city sign."""
     operation = Extend(voucher=voucher, until_day=last_day, case=case.hash)
-    desk.carry_out(
-        operation, voucher=voucher, until=calendar.date_of(last_day).isoformat(), **case.salt
-    )
+    desk.carry_out(operation, voucher=voucher, until=dates.day(last_day), **case.salt)
 
 
 @group.command()
@@ -440,7 +438,7 @@ def list_(*, holder: str | None, programme: str | None, session: Session) -> Non
 
 
 def _shown(item: Json) -> Json:
-    return {**in_fen(item, *PARTS), "expires": moment(item["expires_at_ms"])}
+    return {**in_fen(item, *PARTS), "expires": dates.through(item["expires_at_ms"])}
 
 
 @group.command()
@@ -509,7 +507,7 @@ def history(voucher: str, *, session: Session) -> None:
                 **_shown(item["voucher"]),
                 "sequence": item["sequence"],
                 "height": item["height"],
-                "time": moment(item["time_ms"]),
+                "time": dates.moment(item["time_ms"]),
                 "cause": item["transaction"] or "expiry",
             }
         )

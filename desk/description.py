@@ -15,10 +15,10 @@ from msgspec import inspect
 
 from ledger.encoding import codec
 from ledger.encoding.codec import Record
+from ledger.encoding.plain import plain
 from ledger.rules import payables
 from ledger.transactions import Body, Operation
 from tally.exits import UsageError
-from tally.plain import plain
 
 Json = dict[str, Any]
 R = TypeVar("R", bound=Record)

@@ -1,0 +1,1 @@
+"""What people read, in English and Chinese: one catalogue for command line, console and API."""
