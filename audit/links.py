@@ -10,7 +10,7 @@ from ledger.blocks import record_hash
 from ledger.encoding import codec, merkle
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.codec import NotCanonical
-from ledger.rules.governance import ValidatorSchedule
+from ledger.rules.validators import ValidatorSchedule
 from node import messages
 from node.commits import CommitChain, CommitHead, CommitInvalid, CommitMissing
 from node.messages import Body, StoredCommit, decode_commit

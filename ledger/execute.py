@@ -27,21 +27,18 @@ from ledger.invariants import check_changes
 from ledger.rules.authority import FOUR_EYES, RegisteredKey, Signers, registered
 from ledger.rules.base import Context, Outcome, Posting
 from ledger.rules.calendar import TIME_MAX_MS
-from ledger.rules.faults import apply_faults, problem_of
-from ledger.rules.governance import (
+from ledger.rules.control import (
     CONTROL,
     PARAMETERS,
-    VALIDATOR_LAG,
-    VALIDATORS,
     Control,
     Parameters,
-    ValidatorSchedule,
     require_not_paused,
     rules_version_at,
-    validators_at,
 )
+from ledger.rules.faults import apply_faults, problem_of
 from ledger.rules.lapses import apply_lapses
 from ledger.rules.refusals import TransactionRefused
+from ledger.rules.validators import VALIDATOR_LAG, VALIDATORS, ValidatorSchedule, validators_at
 from ledger.transactions import (
     RULES_OF_VERSION,
     Transaction,

@@ -26,19 +26,11 @@ from ledger.execute import (
 )
 from ledger.rules.authority import KEYS
 from ledger.rules.base import Outcome
+from ledger.rules.control import CONTROL, PARAMETERS, Parameters, engine_at, lapses_run
 from ledger.rules.faults import problem_of
-from ledger.rules.governance import (
-    CONTROL,
-    PARAMETERS,
-    VALIDATORS,
-    Parameters,
-    ValidatorSetRecord,
-    engine_at,
-    lapses_run,
-    validators_at,
-)
 from ledger.rules.parties import PARTIES, Party
 from ledger.rules.refusals import TransactionRefused
+from ledger.rules.validators import VALIDATORS, ValidatorSetRecord, validators_at
 from ledger.transactions import Transaction, parse
 from ledger.view import Draft, Reads, StateView, must
 

@@ -10,6 +10,7 @@ from ledger.rules import (
     centres,
     claims,
     clearing,
+    control,
     faults,
     governance,
     holds,
@@ -19,8 +20,10 @@ from ledger.rules import (
     payments,
     programmes,
     recoveries,
+    redemptions,
     reserves,
     sums,
+    validators,
     vouchers,
 )
 from ledger.view import Table
@@ -35,6 +38,7 @@ TABLES: dict[str, Table[Any]] = {
         centres,
         claims,
         clearing,
+        control,
         faults,
         governance,
         holds,
@@ -44,8 +48,10 @@ TABLES: dict[str, Table[Any]] = {
         payments,
         programmes,
         recoveries,
+        redemptions,
         reserves,
         sums,
+        validators,
         vouchers,
     )
     for table in vars(module).values()

@@ -21,6 +21,7 @@ from ledger.rules import (
     payments,
     programmes,
     recoveries,
+    redemptions,
     reserves,
     vouchers,
 )
@@ -49,7 +50,7 @@ Operation = (
     | vouchers.Transfer
     | reserves.SetAside
     | reserves.Release
-    | claims.Redeem
+    | redemptions.Redeem
     | claims.DecideClaim
     | claims.Credit
     | vouchers.Extend
@@ -76,18 +77,18 @@ RULES: dict[type[Record], Rule] = {
     centres.Recognise: centres.apply_recognise,
     vouchers.Mint: vouchers.apply_mint,
     vouchers.Transfer: vouchers.apply_transfer,
-    reserves.SetAside: reserves.apply_reserve,
+    reserves.SetAside: reserves.apply_set_aside,
     reserves.Release: reserves.apply_release,
-    claims.Redeem: claims.apply_redeem,
+    redemptions.Redeem: redemptions.apply_redeem,
     claims.DecideClaim: claims.apply_decide_claim,
     claims.Credit: claims.apply_credit,
     vouchers.Extend: vouchers.apply_extend,
     vouchers.Revoke: vouchers.apply_revoke,
     clearing.Close: clearing.apply_close,
-    payments.RecordPayment: payments.apply_payment,
+    payments.RecordPayment: payments.apply_record_payment,
     cases.SetHold: cases.apply_set_hold,
     cases.ClearHold: cases.apply_clear_hold,
-    cases.RecordAnchor: cases.apply_anchor,
+    cases.RecordAnchor: cases.apply_record_anchor,
 }
 """The rule of every kind, in rules version 1."""
 
@@ -143,7 +144,7 @@ class Transaction(msgspec.Struct, frozen=True):
                 return len(recognised) * len(hosts)
             case parties.Enrol(keys=keys):
                 return len(keys)
-            case claims.Redeem(lines=lines, usage=usage):
+            case redemptions.Redeem(lines=lines, usage=usage):
                 return len(lines) + len(usage)
             case _:
                 return 1

@@ -9,7 +9,7 @@ from consensus.validators import ValidatorSet
 from ledger.blocks import BlockRecord, record_hash
 from ledger.encoding import crypto
 from ledger.encoding.codec import NotCanonical
-from ledger.rules.governance import ValidatorSchedule, validators_at
+from ledger.rules.validators import ValidatorSchedule, validators_at
 from node import messages
 from node.judge import validator_set
 from node.messages import StoredCommit

@@ -15,7 +15,7 @@ from ledger.blocks import BlockInput, BlockRefused
 from ledger.encoding.codec import NotCanonical
 from ledger.execute import Execution, Verify
 from ledger.ledger import Ledger
-from ledger.rules.governance import ValidatorSetRecord
+from ledger.rules.validators import ValidatorSetRecord
 from node import messages
 from node.faults import is_current
 from node.messages import Body, DecidedBlock, Header

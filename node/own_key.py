@@ -16,7 +16,7 @@ from consensus.messages import (
     vote_sign_bytes,
 )
 from ledger.encoding import codec
-from ledger.rules.governance import ValidatorSetRecord
+from ledger.rules.validators import ValidatorSetRecord
 from node import messages
 from node.messages import Header
 from node.signer import PRECOMMIT, PREVOTE, PROPOSAL, Refused, Signer, SignRequest

@@ -23,7 +23,7 @@ from ledger.encoding.crypto import sha256
 from ledger.entries import ClosingEntry, GenesisEntry, TransactionEntry, decode_entry
 from ledger.execute import Head, stored_value
 from ledger.genesis import genesis_changes, log_id_of, parse_genesis
-from ledger.rules.governance import VALIDATORS, ValidatorSchedule
+from ledger.rules.validators import VALIDATORS, ValidatorSchedule
 from ledger.store.restore import StoreDraft
 from ledger.store.rows import BlockRow
 from ledger.tables import table_of

@@ -3,7 +3,16 @@
 from dataclasses import dataclass
 
 from ledger.encoding.codec import Record
-from ledger.rules import attestations, cases, claims, payments, recoveries, reserves, vouchers
+from ledger.rules import (
+    attestations,
+    cases,
+    claims,
+    payments,
+    recoveries,
+    redemptions,
+    reserves,
+    vouchers,
+)
 from ledger.rules.budgets import Appropriate
 from ledger.rules.centres import Accredit, Recognise
 from ledger.rules.clearing import Close
@@ -129,7 +138,7 @@ def _of_value(operation: Record) -> Deed:
                 amount=operation.amount,
                 named=(operation.voucher,),
             )
-        case claims.Redeem():
+        case redemptions.Redeem():
             return Deed(
                 source=operation.holder,
                 target=operation.redeemer,

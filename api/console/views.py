@@ -12,8 +12,8 @@ from api.reads import SCAN_MAX, budgets_of, head_of, log_before, single
 from ledger.encoding import codec
 from ledger.entries import TransactionEntry
 from ledger.execute import Head
-from ledger.rules.governance import VALIDATORS, validators_at
 from ledger.rules.programmes import PROGRAMMES, TERMS, TOTALS, Programme
+from ledger.rules.validators import VALIDATORS, validators_at
 from ledger.store.lmdb_store import Snapshot
 from ledger.transactions import parse
 from node.port import NodeStatus, SeenCommit

@@ -8,16 +8,7 @@ from ledger.encoding.codec import Hash, Natural, Record, SerialId, Slug, Text
 from ledger.rules.base import Context, Outcome
 from ledger.rules.centres import ACCREDITATIONS
 from ledger.rules.claims import CLAIMS
-from ledger.rules.holds import (
-    HELD,
-    HOLDS,
-    HOLDS_MAX,
-    HeldBy,
-    Hold,
-    Scope,
-    ThingId,
-    open_holds,
-)
+from ledger.rules.holds import HELD, HOLDS, HOLDS_MAX, HeldBy, Hold, Scope, ThingId, open_holds
 from ledger.rules.parties import (
     PARTIES,
     party_of,
@@ -190,7 +181,7 @@ def _is_held(view: StateView, payable: Payable) -> bool:
     return bool(open_holds(view, "payable", payable.id) or open_holds(view, "claim", payable.cause))
 
 
-def apply_anchor(view: StateView, tx: RecordAnchor, context: Context) -> Outcome:
+def apply_record_anchor(view: StateView, tx: RecordAnchor, context: Context) -> Outcome:
     """Return the write of an anchor. Checks run in the order of T22."""
     member = party_of(view, tx.by)
     require_kind(member, "treasury", "data_centre", "auditor")

@@ -79,7 +79,7 @@ class Release(Record, frozen=True, tag="voucher.release"):
     amount: PositiveFen
 
 
-def apply_reserve(view: StateView, tx: SetAside, context: Context) -> Outcome:
+def apply_set_aside(view: StateView, tx: SetAside, context: Context) -> Outcome:
     """Return the writes that set value aside. Checks run in the order of T12."""
     holder = party_of(view, tx.holder)
     require_kind(holder, "holder")

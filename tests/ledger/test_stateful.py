@@ -25,7 +25,7 @@ from ledger.execute import Execution
 from ledger.invariants import PARTS, check_state
 from ledger.ledger import Ledger
 from ledger.rules.attestations import ATTESTATIONS
-from ledger.rules.claims import CLAIMS, GrantAfterUse, Line
+from ledger.rules.claims import CLAIMS, Line
 from ledger.rules.governance import (
     PROPOSALS,
     Action,
@@ -41,6 +41,7 @@ from ledger.rules.parties import PARTIES
 from ledger.rules.payables import PAYABLES, open_cycle, open_of
 from ledger.rules.payments import PAYMENTS
 from ledger.rules.programmes import PROGRAMMES, TOTALS, Review
+from ledger.rules.redemptions import GrantAfterUse
 from ledger.rules.reserves import RESERVES
 from ledger.rules.vouchers import VOUCHERS
 from ledger.store.memory import MemoryStore

@@ -8,26 +8,28 @@ from ledger.blocks import Fault
 from ledger.rules.authority import KEYS, RegisteredKey, Signers, registered
 from ledger.rules.base import Context
 from ledger.rules.clearing import net_transfers
-from ledger.rules.faults import FAULTS, apply_faults, fault_key, problem_of
-from ledger.rules.governance import (
+from ledger.rules.control import (
     QUIET_MS,
-    VALIDATOR_LAG,
-    VALIDATORS,
     Control,
     EngineFrom,
     RulesFrom,
-    ValidatorRecord,
-    ValidatorSchedule,
-    ValidatorSetRecord,
     engine_at,
     quiet_after,
     rules_version_at,
-    set_validator,
-    validators_at,
 )
+from ledger.rules.faults import FAULTS, apply_faults, fault_key, problem_of
 from ledger.rules.payables import Position, owed_net
 from ledger.rules.refusals import AmountOverflow
 from ledger.rules.sums import serial_id
+from ledger.rules.validators import (
+    VALIDATOR_LAG,
+    VALIDATORS,
+    ValidatorRecord,
+    ValidatorSchedule,
+    ValidatorSetRecord,
+    set_validator,
+    validators_at,
+)
 from ledger.view import Draft, Nothing, must
 from tests.builders import key, validator_keys
 

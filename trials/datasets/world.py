@@ -10,7 +10,7 @@ from ledger.execute import Execution
 from ledger.genesis import Genesis
 from ledger.ledger import Ledger, Storage
 from ledger.rules.calendar import DAY_MS
-from ledger.rules.governance import Parameters
+from ledger.rules.control import Parameters
 from ledger.transactions import Body, seal, signing_bytes
 from localnet.network import Plan, make_member, officer_seed
 

@@ -8,12 +8,11 @@ from typing import Any, Literal, get_args
 import click
 import msgspec
 
+from ledger.rules.control import OfficersRule, Parameters
 from ledger.rules.governance import (
     Action,
     Admit,
     Member,
-    OfficersRule,
-    Parameters,
     Pause,
     Propose,
     Resume,
@@ -23,10 +22,10 @@ from ledger.rules.governance import (
     SetStatus,
     SetValidator,
     SwitchEngine,
-    ValidatorKeys,
     Vote,
 )
 from ledger.rules.parties import PartyStatus
+from ledger.rules.validators import ValidatorKeys
 from tally.exits import UsageError
 from tally.output import emit, parse_yuan
 from wallet.client import Json

@@ -9,17 +9,12 @@ from typing import get_args
 import click
 
 from ledger.rules import calendar
-from ledger.rules.claims import GrantAfterUse, Line, Redeem
+from ledger.rules.claims import Line
 from ledger.rules.invoices import HOUR_MS, Contract, Invoice, Usage
 from ledger.rules.programmes import ServiceClass
+from ledger.rules.redemptions import GrantAfterUse, Redeem
 from ledger.rules.reserves import Release, SetAside
-from ledger.rules.vouchers import (
-    Extend,
-    Mint,
-    Revoke,
-    Transfer,
-    voucher_id,
-)
+from ledger.rules.vouchers import Extend, Mint, Revoke, Transfer, voucher_id
 from tally.exits import TallyError, UsageError
 from tally.output import YUAN, emit, format_yuan, parse_yuan, say
 from wallet import signing
