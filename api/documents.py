@@ -6,12 +6,13 @@ from functools import cache
 from api.reads import block_of
 from ledger.encoding import codec
 from ledger.entries import Entry, TransactionEntry, decode_entry
+from ledger.inadmissible import Expired
 from ledger.rules.authority import registered
-from ledger.rules.base import Posting
+from ledger.rules.base import ENVELOPE_BYTES_MAX, Posting
 from ledger.rules.refusals import TransactionRefused, all_refusals
 from ledger.store.lmdb_store import Snapshot
 from ledger.store.rows import BlockRow
-from ledger.transactions import MINT_BYTES_MAX, Envelope, Transaction, parse, transaction_id
+from ledger.transactions import Envelope, Transaction, parse, transaction_id
 from node.port import TransactionStatus
 from tally.plain import Plain, plain
 
@@ -107,7 +108,7 @@ def expired(
     return {
         "id": transaction_id.hex(),
         "status": "expired",
-        "code": "expired",
+        "code": Expired.code,
         "number": 0,
         "message": "block time has passed the transaction's expiry and it was not logged",
         "values": {},
@@ -145,5 +146,5 @@ def id_of(entry: Entry) -> bytes | None:
     """Return the id of a logged transaction, None for other entries."""
     if not isinstance(entry, TransactionEntry):
         return None
-    envelope: Envelope = codec.decode(Envelope, entry.signed, MINT_BYTES_MAX)
+    envelope: Envelope = codec.decode(Envelope, entry.signed, ENVELOPE_BYTES_MAX)
     return transaction_id(envelope.body)

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from ledger import inadmissible
 from node.port import Busy, PortClosed
 
 MEDIA_TYPE = "application/problem+json"
@@ -32,12 +33,15 @@ CODES = {
     "invalid_request": Code(400, "A part of the request is not what was expected"),
     "cursor_invalid": Code(400, "The cursor is not one of this list"),
     "out_of_range": Code(400, "The position lies beyond the end of the log"),
-    "not_canonical": Code(400, "The bytes are not a canonical signed transaction"),
-    "wrong_log": Code(400, "The transaction was signed for another log"),
+    inadmissible.EnvelopeMalformed.code: Code(
+        400, "The bytes are not a canonical signed transaction"
+    ),
+    inadmissible.KindUnknown.code: Code(400, "The rules in force know no such kind"),
+    inadmissible.WrongLog.code: Code(400, "The transaction was signed for another log"),
     "inadmissible": Code(400, "No block can hold the transaction"),
-    "expires_too_far": Code(400, "The transaction's expiry lies too far ahead"),
-    "key_unknown": Code(403, "A signing key is not registered"),
-    "bad_signature": Code(403, "A signature does not verify"),
+    inadmissible.ExpiresTooFar.code: Code(400, "The transaction's expiry lies too far ahead"),
+    inadmissible.KeyUnknown.code: Code(403, "A signing key is not registered"),
+    inadmissible.BadSignature.code: Code(403, "A signature does not verify"),
     "not_found": Code(404, "No such resource"),
     "transaction_unknown": Code(404, "No such transaction"),
     "method_not_allowed": Code(405, "The resource does not take this method"),

@@ -8,7 +8,8 @@ import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ledger.execute import Execution, Inadmissible
+from ledger.execute import Execution
+from ledger.inadmissible import Expired, Inadmissible
 from ledger.ledger import Ledger
 from ledger.rules.refusals import TransactionRefused
 from ledger.transactions import Transaction
@@ -81,11 +82,11 @@ def inadmissible_status(
     """Return the status of a transaction that was not taken in."""
     return TransactionStatus(
         id=transaction_id,
-        status="expired" if error.code == "expired" else "inadmissible",
+        status="expired" if isinstance(error, Expired) else "inadmissible",
         code=error.code,
         number=0,
         sentence=str(error),
-        values=(),
+        values=tuple(error.values.items()),
         expires_at=expires_at,
         sequence=(),
         height=(),

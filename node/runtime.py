@@ -22,7 +22,8 @@ from typing import TypeVar
 from consensus.timeouts import TimeoutPolicy
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import NotCanonical
-from ledger.execute import Execution, Inadmissible, signatures_hold
+from ledger.execute import Execution, signatures_hold
+from ledger.inadmissible import BadSignature, Inadmissible, KindUnknown
 from ledger.ledger import Ledger
 from ledger.rules.parties import VALIDATOR_KEYS
 from ledger.rules.refusals import TransactionRefused
@@ -582,7 +583,8 @@ class Node:
         prepared = await self._loop.run_in_executor(self._pool, _prepare_all, batch.envelopes)
         self._peer_batches[peer] -= 1
         good = [one for one in prepared if isinstance(one, Transaction)]
-        if len(good) < len(prepared):
+        # A kind that only newer software knows is no fault of who sends it on.
+        if len(good) + sum(isinstance(one, KindUnknown) for one in prepared) < len(prepared):
             self._network.fault(peer, "sent a transaction that is malformed or badly signed")
 
         def job() -> None:
@@ -827,11 +829,11 @@ def _prepare_all(
     for raw in raws:
         try:
             transaction = parse(raw)
-        except NotCanonical as error:
+        except (NotCanonical, KindUnknown) as error:
             prepared.append(error)
             continue
         if signatures_hold(transaction, crypto.verify):
             prepared.append(transaction)
         else:
-            prepared.append(Inadmissible("bad_signature", "a signature does not verify"))
+            prepared.append(BadSignature())
     return prepared

@@ -169,9 +169,7 @@ def signed(
     expires_at: int = NOON_MS + 60 * MINUTE_MS,
 ) -> bytes:
     """Return an envelope signed by (party, person) pairs."""
-    body = codec.encode(
-        Body(version=1, log_id=log_id, expires_at=expires_at, operation=operation)  # type: ignore[arg-type]
-    )
+    body = codec.encode(Body(version=1, log_id=log_id, expires_at=expires_at, operation=operation))
     message = signing_bytes(body)
     return seal(body, {key(*who): crypto.sign(seed(*who), message) for who in signers})
 

@@ -15,10 +15,12 @@ import msgspec
 from ledger.devkeys import derive
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import NotCanonical
+from ledger.inadmissible import KindUnknown
+from ledger.rules.base import ENVELOPE_BYTES_MAX
 from ledger.transactions import (
-    MINT_BYTES_MAX,
     Body,
     Operation,
+    decode_body,
     parse,
     seal,
     signing_bytes,
@@ -34,7 +36,7 @@ LIFE_MS = 10 * 60_000
 OFFLINE_LIFE_MS = 7 * 86_400_000 - 3_600_000
 """What several people sign by turns: the longest that a ledger takes, less an hour for clocks."""
 FILE_FORMAT = "tallystick-tx/1"
-FILE_BYTES_MAX = 4 * MINT_BYTES_MAX
+FILE_BYTES_MAX = 4 * ENVELOPE_BYTES_MAX
 
 _NO_SIGNATURE = bytes(64)
 
@@ -92,8 +94,7 @@ class Draft:
     @property
     def content(self) -> Body:
         """Return the decoded body."""
-        body: Body = codec.decode(Body, self.body, MINT_BYTES_MAX)
-        return body
+        return decode_body(self.body)
 
     def signed_by(self, signers: Sequence[Signer]) -> "Draft":
         """Return the draft with these signatures too."""
@@ -147,7 +148,7 @@ def _sealed(body: bytes, signatures: dict[bytes, bytes]) -> bytes:
     raw = seal(body, signatures)
     try:
         parse(raw)
-    except NotCanonical as error:
+    except (NotCanonical, KindUnknown) as error:
         raise UsageError(f"this is not a transaction that a node takes: {error}") from None
     return raw
 
@@ -304,8 +305,8 @@ def load(path: Path) -> Draft:
         raise UsageError(f"{path} is longer than any transaction")
     try:
         found = _from_text(data) if data.lstrip().startswith(b"{") else _from_envelope(data)
-        codec.decode(Body, found.body, MINT_BYTES_MAX)
-    except (NotCanonical, msgspec.DecodeError, ValueError) as error:
+        decode_body(found.body)
+    except (KindUnknown, NotCanonical, msgspec.DecodeError, ValueError) as error:
         raise UsageError(f"{path} holds no transaction: {error}") from None
     message = signing_bytes(found.body)
     for key, signature in found.signatures.items():

@@ -12,6 +12,7 @@ from api.reads import SCAN_MAX, anchored, head_of, log_before
 from api.services import Services, json, services_of
 from ledger.encoding.codec import NotCanonical
 from ledger.entries import TransactionEntry
+from ledger.inadmissible import AlreadyLogged, EnvelopeMalformed, KindUnknown
 from ledger.transactions import Transaction, parse
 from node.port import TransactionStatus
 from tally.plain import Plain
@@ -40,11 +41,13 @@ async def body_of(request: Request) -> bytes:
 
 
 def parsed(raw: bytes) -> Transaction:
-    """Return the transaction in an envelope; raise Problem not_canonical."""
+    """Return the transaction in an envelope; raise Problem not_canonical or kind_unknown."""
     try:
         return parse(raw)
     except NotCanonical as error:
-        raise Problem("not_canonical", str(error)) from None
+        raise Problem(EnvelopeMalformed.code, str(error)) from None
+    except KindUnknown as error:
+        raise Problem(error.code, str(error), **error.values) from None
 
 
 @router.post("", responses=schemas.DOCUMENT)
@@ -70,11 +73,11 @@ def _already(
     services: Services, transaction: Transaction, status: TransactionStatus
 ) -> Logged | Expired | TransactionStatus:
     """Return what a first answer means; raise Problem for what no block can hold."""
-    if status.status in ("final", "refused") or status.code == "already_logged":
+    if status.status in ("final", "refused") or status.code == AlreadyLogged.code:
         with services.reader.begin() as snapshot:
             found = documents.find_logged(snapshot, transaction.id, transaction.body.expires_at)
         return status if found is None else found
-    if status.status == "expired" or status.code == "expired":
+    if status.status == "expired":
         return Expired()
     if status.status == "inadmissible":
         known = status.code in CODES
@@ -113,7 +116,7 @@ async def simulate(request: Request) -> Response:
     try:
         effect = await answer(services.port.simulate(transaction.raw))
     except NotCanonical as error:
-        raise Problem("not_canonical", str(error)) from None
+        raise Problem(EnvelopeMalformed.code, str(error)) from None
     fields = ("kind", "programme", "serial", "count", "amount", "source", "target")
     return json(
         {

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from ledger.encoding.codec import Fen, Hash, Natural, ProgrammeId, Record, SerialId, Slug
 from ledger.rules import calendar, centres, invoices
-from ledger.rules.base import Context, Outcome, Posting
+from ledger.rules.base import Context, Kind, Outcome, Posting
 from ledger.rules.invoices import Contract, Invoice, Shown, UsageRows
 from ledger.rules.parties import PARTIES, OptionalTime, party_of
 from ledger.rules.payables import add_payables, credit_payables
@@ -193,6 +193,13 @@ def apply_decide_claim(view: StateView, tx: DecideClaim, context: Context) -> Ou
             return _dispute(view, act, context)
 
 
+DECIDE_CLAIM = Kind(
+    record=DecideClaim,
+    apply=apply_decide_claim,
+    amount=lambda tx: tx.act.accepted if isinstance(tx.act, Decide) else 0,
+)
+
+
 def _decide(view: StateView, act: Decide, context: Context) -> Outcome:
     claim = claim_of(view, act.claim)
     require_status(claim, "under_review", "disputed")
@@ -350,3 +357,6 @@ def apply_credit(view: StateView, tx: Credit, context: Context) -> Outcome:
     )
     draft.put(CLAIMS, credited, claim.id)
     return Outcome(changes=draft.changes(), postings=tuple(postings))
+
+
+CREDIT = Kind(record=Credit, apply=apply_credit, amount=lambda tx: tx.amount)

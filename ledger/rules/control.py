@@ -12,6 +12,7 @@ from ledger.blocks import (
     RULES_VERSION,
 )
 from ledger.encoding.codec import Fen, Natural, Record, Text
+from ledger.rules.base import Kind
 from ledger.rules.parties import OptionalTime
 from ledger.rules.refusals import ActionInvalid, LedgerPaused
 from ledger.view import Table
@@ -24,15 +25,6 @@ BLOCK_BYTES_MIN = 65_536
 BLOCK_ROWS_MIN = 1_000
 EXPIRY_AHEAD_MIN_MS = 60_000
 HEARTBEAT_MIN_MS = 1_000
-WHILE_PAUSED = (
-    "governance.propose",
-    "governance.vote",
-    "party.set_keys",
-    "hold.set",
-    "hold.clear",
-    "record.anchor",
-)
-"""Kinds that a pause does not stop (R10.1)."""
 
 
 class OfficersRule(Record, frozen=True):
@@ -89,10 +81,10 @@ CONTROL = Table("control", Control)
 """These two have one record, under ``all``."""
 
 
-def require_not_paused(control: Control, kind: str) -> None:
+def require_not_paused(control: Control, kind: Kind) -> None:
     """Raise LedgerPaused unless a kind may be applied now (R10.1)."""
     for since_ms in control.paused_since_ms:
-        if kind not in WHILE_PAUSED:
+        if not kind.allowed_while_paused:
             raise LedgerPaused(since_ms=since_ms)
 
 

@@ -8,7 +8,7 @@ from ledger.encoding.codec import Natural, Record, Slug, Text
 from ledger.encoding.crypto import is_registrable_key
 from ledger.rules import calendar
 from ledger.rules.authority import KEYS
-from ledger.rules.base import Context, Outcome
+from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.control import (
     CONTROL,
     PARAMETERS,
@@ -219,6 +219,9 @@ def apply_propose(view: StateView, tx: Propose, context: Context) -> Outcome:
     return Outcome(changes=draft.changes())
 
 
+PROPOSE = Kind(record=Propose, apply=apply_propose, allowed_while_paused=True)
+
+
 def apply_vote(view: StateView, tx: Vote, context: Context) -> Outcome:
     """Return the writes of a vote. Checks run in the order of T24."""
     _require_voter(view, tx.voter, context)
@@ -238,6 +241,9 @@ def apply_vote(view: StateView, tx: Vote, context: Context) -> Outcome:
         voted = msgspec.structs.replace(proposal, no=(*proposal.no, tx.voter))
         draft.put(PROPOSALS, voted, proposal_key(proposal.number))
     return Outcome(changes=draft.changes())
+
+
+VOTE = Kind(record=Vote, apply=apply_vote, allowed_while_paused=True)
 
 
 def _announce_keys(draft: Draft, action: Action) -> None:

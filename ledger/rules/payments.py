@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from ledger.encoding.codec import Fen, Natural, Record, Slug, Text
 from ledger.rules import calendar
-from ledger.rules.base import Context, Outcome
+from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.holds import require_not_held
 from ledger.rules.parties import PARTIES, OptionalTime, require_consent
 from ledger.rules.payables import PAYABLES, Payable, PayableId, is_cleared, open_of, payable_of
@@ -108,6 +108,13 @@ def apply_record_payment(view: StateView, tx: RecordPayment, context: Context) -
             return _write_off(view, act, context)
         case ObjectToPayment() as act:
             return _object(view, act, context)
+
+
+RECORD_PAYMENT = Kind(
+    record=RecordPayment,
+    apply=apply_record_payment,
+    amount=lambda tx: tx.act.amount if isinstance(tx.act, Instruct | WriteOff) else 0,
+)
 
 
 def _instruct(view: StateView, act: Instruct, context: Context) -> Outcome:

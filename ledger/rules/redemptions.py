@@ -9,7 +9,7 @@ from ledger.encoding.codec import Hash, Natural, ProgrammeId, Record, Slug
 from ledger.encoding.crypto import tagged_hash
 from ledger.rules import calendar, centres, invoices, money
 from ledger.rules.attestations import require_eligible, require_unrelated
-from ledger.rules.base import Context, Outcome, Posting
+from ledger.rules.base import Context, Kind, Outcome, Posting
 from ledger.rules.centres import (
     ACCREDITATIONS,
     Accreditation,
@@ -212,6 +212,9 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
         claim = accept(draft, claim, terms, amount, context)
     draft.put(CLAIMS, claim, claim.id)
     return Outcome(changes=draft.changes(), postings=tuple(postings))
+
+
+REDEEM = Kind(record=Redeem, apply=apply_redeem, rows=lambda tx: len(tx.lines) + len(tx.usage))
 
 
 def _asked(view: StateView, tx: Redeem, context: Context) -> Asked:

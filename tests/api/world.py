@@ -11,12 +11,13 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.services import Limits
-from ledger.encoding.codec import NotCanonical
-from ledger.execute import Execution, Inadmissible
+from ledger.execute import Execution
+from ledger.inadmissible import Inadmissible
 from ledger.ledger import Ledger
 from ledger.rules.refusals import TransactionRefused
 from ledger.store.lmdb_store import LmdbReader, LmdbStore
 from ledger.transactions import parse
+from node.mempool import inadmissible_status
 from node.port import (
     Busy,
     Committed,
@@ -107,7 +108,7 @@ class FakeNode:
         try:
             refusal = self.chain.ledger.check(raw).refusal
         except Inadmissible as error:
-            return self.known(transaction.id, "inadmissible", code=error.code, sentence=str(error))
+            return inadmissible_status(transaction.id, error, transaction.body.expires_at)
         if refusal is not None:
             self.refused[transaction.id] = refusal
             return await self.lookup(transaction.id)
@@ -123,14 +124,12 @@ class FakeNode:
 
     async def simulate(self, raw: bytes) -> Effect:
         """Say what an envelope would do."""
-        refusal: TransactionRefused | None = None
+        error: TransactionRefused | Inadmissible | None = None
         postings: tuple[tuple[str, str, int, int, int, str, str], ...] = ()
         try:
             outcome = self.chain.ledger.simulate(raw, time_ms=self.chain.now_ms)
-        except TransactionRefused as error:
-            refusal = error
-        except Inadmissible as error:
-            raise NotCanonical(str(error)) from None
+        except (TransactionRefused, Inadmissible) as raised:
+            error = raised
         else:
             postings = tuple(
                 (one.kind, one.programme, one.serial, one.count, one.amount, one.source, one.target)
@@ -138,10 +137,10 @@ class FakeNode:
             )
         return Effect(
             height=self.chain.ledger.last().height,
-            code="ok" if refusal is None else refusal.code,
-            number=0 if refusal is None else refusal.number,
-            sentence="" if refusal is None else str(refusal),
-            values=() if refusal is None else tuple(refusal.values.items()),
+            code="ok" if error is None else error.code,
+            number=error.number if isinstance(error, TransactionRefused) else 0,
+            sentence="" if error is None else str(error),
+            values=() if error is None else tuple(error.values.items()),
             postings=postings,
         )
 

@@ -6,7 +6,7 @@ import msgspec
 
 from ledger.blocks import Fault
 from ledger.rules.authority import KEYS, RegisteredKey, Signers, registered
-from ledger.rules.base import Context
+from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.clearing import net_transfers
 from ledger.rules.control import (
     QUIET_MS,
@@ -67,6 +67,13 @@ def positions(**nets: int) -> tuple[Position, ...]:
 
 def a_rules_version_holds_from_its_height() -> None:
     assert [rules_version_at(CONTROL, height) for height in (9, 10, 11)] == [1, 2, 2]
+
+
+def a_kind_is_known_from_its_rules_version_and_changes_with_a_later_one() -> None:
+    first, second, third = (lambda view, tx, context: Outcome(changes=()) for _ in range(3))
+    kind = Kind(record=Fault, apply=first, since=2, changed=((4, second), (6, third)))
+    found = [kind.rule_at(version) for version in range(1, 8)]
+    assert found == [None, first, first, second, second, third, third]
 
 
 def an_engine_decides_from_its_height() -> None:
@@ -211,6 +218,7 @@ def what_is_owed_net_leaves_out_who_owes() -> None:
 
 UNITS: tuple[Callable[[], None], ...] = (
     a_rules_version_holds_from_its_height,
+    a_kind_is_known_from_its_rules_version_and_changes_with_a_later_one,
     an_engine_decides_from_its_height,
     validators_act_from_their_height,
     a_change_keeps_the_sets_that_act_or_will_and_replaces_that_of_its_height,

@@ -20,8 +20,8 @@ from ledger.encoding import codec, crypto
 from ledger.encoding.codec import UINT64_MAX, NotCanonical, Record
 from ledger.encoding.tiles import Tile, parse_path
 from ledger.entries import TransactionEntry, decode_entry
-from ledger.execute import Inadmissible
 from ledger.genesis import log_id_of
+from ledger.inadmissible import Inadmissible
 from ledger.ledger import Ledger
 from ledger.rules.attestations import ATTESTATIONS
 from ledger.rules.budgets import BUDGETS

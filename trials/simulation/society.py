@@ -142,7 +142,7 @@ class Clients:
     ) -> tuple[bytes, bytes]:
         """Return id and envelope."""
         body = codec.encode(
-            Body(version=1, log_id=self._log_id, expires_at=expires_at, operation=operation)  # type: ignore[arg-type]
+            Body(version=1, log_id=self._log_id, expires_at=expires_at, operation=operation)
         )
         message = signing_bytes(body)
         seeds = [seed_of(*who) for who in signers]

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ledger.inadmissible import KeyUnknown
 from ledger.transactions import Operation
 from tally.exits import (
     KeyTrouble,
@@ -214,7 +215,7 @@ def accepted(effect: Effect) -> Effect:
         "values": effect.values,
         "height": effect.height,
     }
-    if effect.code == "key_unknown":
+    if effect.code == KeyUnknown.code:
         raise KeyTrouble(message + NOTHING_SENT, details=details)
     raise Refused(message + NOTHING_SENT, details=details)
 

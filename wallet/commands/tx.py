@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from ledger.catalogue import KINDS
 from ledger.encoding.codec import NotCanonical
 from ledger.encoding.crypto import sha256
 from ledger.encoding.policy import Accepted
@@ -33,7 +34,7 @@ from wallet.commands.session import (
     saved,
 )
 from wallet.commands.typed import DURATION, PASSPHRASE_FD, PROFILE, read_text
-from wallet.description import KINDS, describe, describe_body, operation_from
+from wallet.description import describe, describe_body, operation_from
 from wallet.profile import load_profile
 from wallet.sentences import in_words, moment
 from wallet.verified import DishonestServer, Verifier
@@ -96,7 +97,7 @@ def kinds(kind: str | None) -> None:
     if kind is None:
         emit([{"kind": name} for name in sorted(KINDS)])
     else:
-        emit([{"field": name} for name in KINDS[kind].__struct_fields__])
+        emit([{"field": name} for name in KINDS[kind].record.__struct_fields__])
 
 
 @group.command()

@@ -558,7 +558,7 @@ def refusals_differ_between_members(patch: Patch) -> None:
 
 def expiry_not_checked(patch: Patch) -> None:
     for module in ("ledger.ledger", "ledger.execute"):
-        patch.setattr(f"{module}.check_form", lambda *arguments: None)
+        patch.setattr(f"{module}.check_form", lambda *given, **named: None)
     patch.setattr("node.mempool.Mempool.next_expiry_ms", lambda pool: None)
 
 
