@@ -29,7 +29,7 @@ class Budget(Record, frozen=True):
     """Minted less what returned while the year was open."""
 
 
-BUDGETS = Table("budget", Budget)
+BUDGETS = Table("budget", Budget, running_sum=True)
 """By programme, year and funder."""
 
 

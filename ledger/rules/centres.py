@@ -72,7 +72,7 @@ class Recognition(Record, frozen=True):
 
 ACCREDITATIONS = Table("accreditation", Accreditation)
 """By centre."""
-RECOGNITIONS = Table("recognition", Recognition)
+RECOGNITIONS = Table("recognition", Recognition, running_sum=True)
 """By programme and host."""
 
 

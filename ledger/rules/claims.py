@@ -119,7 +119,7 @@ class Credit(Record, frozen=True, tag="claim.credit"):
 
 
 CLAIMS = Table("claim", Claim)
-REDEEMED = Table("redeemed", Amount)
+REDEEMED = Table("redeemed", Amount, running_sum=True)
 """By programme, year of decision and holder: what the cap on redemption counts."""
 
 

@@ -185,7 +185,7 @@ class ProposalCount(Record, frozen=True):
     count: Natural
 
 
-PROPOSAL_COUNT = Table("proposal-count", ProposalCount)
+PROPOSAL_COUNT = Table("proposal-count", ProposalCount, running_sum=True)
 """One record, under ``all``."""
 PROPOSALS = Table("proposal", Proposal)
 """By number, nine digits."""

@@ -122,7 +122,7 @@ class Totals(Record, frozen=True):
 PROGRAMMES = Table("programme", Programme)
 TERMS = Table("terms", Terms)
 """By programme and version."""
-TOTALS = Table("totals", Totals)
+TOTALS = Table("totals", Totals, running_sum=True)
 """By programme."""
 
 

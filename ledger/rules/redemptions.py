@@ -83,7 +83,7 @@ class Redeem(Record, frozen=True, tag="voucher.redeem"):
     programme pays the holder."""
 
 
-BAND_USED = Table("band-used", Amount)
+BAND_USED = Table("band-used", Amount, running_sum=True)
 """By programme, holder, centre and month: what was accepted without review."""
 
 

@@ -93,9 +93,9 @@ class Voucher(Record, frozen=True):
 
 
 VOUCHERS = Table("voucher", Voucher)
-ISSUED = Table("issued", Amount)
+ISSUED = Table("issued", Amount, running_sum=True)
 """By programme, year of mint and holder: what the cap on grants counts."""
-GROUP_ISSUED = Table("group-issued", Amount)
+GROUP_ISSUED = Table("group-issued", Amount, running_sum=True)
 """By programme, year of mint and SHA-256 of the control group in hex."""
 
 

@@ -12,6 +12,7 @@ from ledger import catalogue
 from ledger.catalogue import CONCEPTS, KINDS, RULES_VERSIONS, rule_at
 from ledger.inadmissible import all_inadmissible
 from ledger.rules.base import ENVELOPE_BYTES_MAX, Kind
+from ledger.rules.sums import Amount, Counter
 from ledger.tables import TABLES
 from ledger.transactions import KIND_NAME
 from ledger.view import Table
@@ -66,6 +67,13 @@ def test_a_rule_holds_from_its_version_on_and_what_is_unknown_has_none() -> None
     assert rule_at(1, "voucher.transfer") is KINDS["voucher.transfer"].apply
     assert rule_at(0, "voucher.transfer") is None
     assert rule_at(1, "voucher.burn") is None
+
+
+def test_every_running_sum_and_every_counter_says_so() -> None:
+    """Else each block would have nearly all pending transactions judged again."""
+    for table in TABLES.values():
+        if table.record in (Amount, Counter):
+            assert table.running_sum, table.name
 
 
 def test_the_pages_that_say_how_many_kinds_there_are_say_it_right() -> None:

@@ -120,6 +120,12 @@ def test_every_table_of_records_is_described() -> None:
     assert sorted(written) == sorted(TABLES)
 
 
+def test_every_running_sum_is_named_where_the_pool_passes_over_it() -> None:
+    text = PAGES["node"].partition("Running sums and counters")[2].partition("The proposer")[0]
+    written = re.findall(r"`([a-z-]+)`", text)
+    assert written == sorted(table.name for table in TABLES.values() if table.running_sum)
+
+
 def test_the_kinds_that_a_pause_does_not_stop_are_named() -> None:
     text = PAGES["rules"].partition("**R10.1**")[2].partition("**R10.2**")[0]
     written = re.findall(r"`([a-z_]+\.[a-z_]+)`", text)
