@@ -7,13 +7,14 @@ from api.reads import block_of
 from ledger.encoding import codec
 from ledger.encoding.plain import Plain, plain
 from ledger.entries import Entry, TransactionEntry, decode_entry
+from ledger.inadmissible import Expired
 from ledger.rules.authority import KEYS
-from ledger.rules.base import Posting
+from ledger.rules.base import ENVELOPE_BYTES_MAX, Posting
 from ledger.rules.refusals import TransactionRefused, all_refusals
 from ledger.status import TransactionStatus
 from ledger.store.lmdb_store import Snapshot
 from ledger.store.rows import BlockRow
-from ledger.transactions import MINT_BYTES_MAX, Envelope, Transaction, parse, transaction_id
+from ledger.transactions import Envelope, Transaction, parse, transaction_id
 from ledger.view import get
 from node.port import Effect
 from words import acts, answers
@@ -116,8 +117,8 @@ def expired(
     return _document(
         transaction_id,
         "expired",
-        code="expired",
-        message=answers.meaning("expired", spoken),
+        code=Expired.code,
+        message=answers.meaning(Expired.code, spoken),
         kind=kind,
         expires_at=expires_at,
         node=node,
@@ -185,5 +186,5 @@ def id_of(entry: Entry) -> bytes | None:
     """Return the id of a logged transaction, None for other entries."""
     if not isinstance(entry, TransactionEntry):
         return None
-    envelope: Envelope = codec.decode(Envelope, entry.signed, MINT_BYTES_MAX)
+    envelope: Envelope = codec.decode(Envelope, entry.signed, ENVELOPE_BYTES_MAX)
     return transaction_id(envelope.body)

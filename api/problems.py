@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from api.spoken import headers_of, language_of
+from ledger import inadmissible
 from ledger.status import Busy
 from node.port import PortClosed
 from words.answers import placeholders
@@ -35,12 +36,13 @@ CODES = {
     "invalid_request": Code(400),
     "cursor_invalid": Code(400),
     "out_of_range": Code(400),
-    "not_canonical": Code(400),
-    "wrong_log": Code(400),
+    inadmissible.EnvelopeMalformed.code: Code(400),
+    inadmissible.KindUnknown.code: Code(400),
+    inadmissible.WrongLog.code: Code(400),
     "inadmissible": Code(400),
-    "expires_too_far": Code(400),
-    "key_unknown": Code(403),
-    "bad_signature": Code(403),
+    inadmissible.ExpiresTooFar.code: Code(400),
+    inadmissible.KeyUnknown.code: Code(403),
+    inadmissible.BadSignature.code: Code(403),
     "not_found": Code(404),
     "transaction_unknown": Code(404),
     "method_not_allowed": Code(405),

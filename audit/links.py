@@ -12,7 +12,7 @@ from ledger.blocks import record_hash
 from ledger.encoding import merkle
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.codec import NotCanonical
-from ledger.rules.governance import ValidatorSchedule
+from ledger.rules.validators import ValidatorSchedule
 
 
 class LogLinks:

@@ -33,8 +33,8 @@ from ledger.execute import Head
 from ledger.genesis import GenesisInvalid, log_id_of, parse_genesis
 from ledger.invariants import InvariantBroken, check_state
 from ledger.ledger import beginning
-from ledger.rules.governance import VALIDATORS, ValidatorSchedule
 from ledger.rules.programmes import Totals
+from ledger.rules.validators import VALIDATORS, ValidatorSchedule
 from ledger.store.lmdb_store import LmdbReader
 from ledger.store.scratch import ScratchStore
 from ledger.view import must

@@ -17,13 +17,10 @@ from audit.verifying import HelperLost, Job, Verdict, verify_batch
 from ledger.blocks import BlockRecord
 from ledger.encoding import codec
 from ledger.genesis import validators_hash
-from ledger.rules.governance import (
+from ledger.rules.governance import Admit, Propose, SetStatus, SetValidator
+from ledger.rules.validators import (
     VALIDATOR_LAG,
     VALIDATORS_MAX,
-    Admit,
-    Propose,
-    SetStatus,
-    SetValidator,
     ValidatorKeys,
     ValidatorRecord,
     ValidatorSchedule,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from audit.verdicts import Incomplete, Tampered
+from audit.verdicts import Incomplete, Tampered, Unverifiable
 from ledger.audit import BLOCK_ENTRIES_MAX
 from ledger.blocks import BlockRecord
 from ledger.encoding.codec import NotCanonical
@@ -15,6 +15,7 @@ from ledger.entries import (
     decode_entry,
     encode_entry,
 )
+from ledger.inadmissible import KindUnknown
 from ledger.transactions import Transaction, parse
 
 
@@ -74,6 +75,10 @@ def read_blocks(
                 transactions.append(parse(entry.signed))
             except NotCanonical as error:
                 raise _wrong(height, sequence, "signed", str(error)) from None
+            except KindUnknown as error:
+                raise Unverifiable(
+                    height=height, sequence=sequence, field="signed", reason=str(error)
+                ) from None
             logged.append(entry)
         elif isinstance(entry, ClosingEntry):
             record = entry.record

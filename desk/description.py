@@ -8,11 +8,12 @@ never the JSON: it is built into canonical bytes first, and those bytes are show
 import re
 import unicodedata
 from functools import cache
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, TypeVar, get_args
 
 import msgspec
 from msgspec import inspect
 
+from ledger.catalogue import KINDS
 from ledger.encoding import codec
 from ledger.encoding.codec import Record
 from ledger.encoding.plain import plain
@@ -35,11 +36,6 @@ ID_EXAMPLES = tuple(
 """The pattern of each kind of id, and an id of that kind."""
 _STEP = re.compile(r"\[([0-9]+|\.\.\.)\]")
 
-KINDS: dict[str, type[Record]] = {
-    str(kind.__struct_config__.tag): kind for kind in get_args(Operation)
-}
-"""Every kind of transaction by its text name."""
-
 
 def describe(record: Record) -> Json:
     """Return a record as a JSON object; an operation also names its ``kind``."""
@@ -56,7 +52,7 @@ def operation_from(description: object) -> Operation:
     kind = description.get("kind")
     if kind not in KINDS:
         raise UsageError(f"kind {kind!r} is not one of {', '.join(sorted(KINDS))}")
-    return cast(Operation, record_from(KINDS[str(kind)], description))
+    return record_from(KINDS[str(kind)].record, description)
 
 
 def record_from(type_: type[R], description: object) -> R:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from desk.description import describe, operation_from
 from ledger.encoding import codec
 from ledger.encoding.codec import NotCanonical
+from ledger.inadmissible import KindUnknown
 from ledger.transactions import (
     SIGNATURES_MAX,
     Body,
@@ -97,7 +98,7 @@ def drafted(operation: Operation, *, log_id: bytes, expires_at: int) -> Draft:
     )
     try:
         return draft_of(codec.encode(body), {})
-    except NotCanonical as error:
+    except (NotCanonical, KindUnknown) as error:
         raise _untakeable(str(error)) from None
 
 
@@ -106,12 +107,12 @@ def _untakeable(why: str) -> UsageError:
 
 
 def draft_of(body: bytes, signatures: Mapping[bytes, bytes]) -> Draft:
-    """Return the draft of a body's bytes; raise NotCanonical."""
+    """Return the draft of a body's bytes; raise NotCanonical or KindUnknown."""
     return Draft(body=body, content=decode_body(body), signatures=dict(signatures))
 
 
 def draft_in(envelope: bytes) -> Draft:
-    """Return the draft that an envelope was made of; raise NotCanonical."""
+    """Return the draft that an envelope was made of; raise NotCanonical or KindUnknown."""
     transaction = parse(envelope)
     return Draft(
         body=transaction.body_bytes,

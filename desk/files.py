@@ -5,10 +5,11 @@ import msgspec
 from desk.drafts import Draft, draft_in, draft_of
 from ledger.encoding import crypto
 from ledger.encoding.codec import NotCanonical
-from ledger.transactions import MINT_BYTES_MAX
+from ledger.inadmissible import KindUnknown
+from ledger.rules.base import ENVELOPE_BYTES_MAX
 
 FILE_FORMAT = "tallystick-tx/1"
-FILE_BYTES_MAX = 4 * MINT_BYTES_MAX
+FILE_BYTES_MAX = 4 * ENVELOPE_BYTES_MAX
 
 
 class TransactionFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,7 +50,7 @@ def read(data: bytes) -> Draft:
     """
     try:
         draft = _from_text(data) if data.lstrip().startswith(b"{") else draft_in(data)
-    except (NotCanonical, msgspec.DecodeError, ValueError) as error:
+    except (NotCanonical, KindUnknown, msgspec.DecodeError, ValueError) as error:
         raise NoTransaction(str(error)) from None
     for key, signature in draft.signatures.items():
         if not crypto.verify(key, draft.message, signature):

@@ -14,7 +14,7 @@ from ledger.blocks import BlockRecord
 from ledger.encoding.codec import Natural, PublicKey, Record
 from ledger.execute import Execution, Verify
 from ledger.ledger import Ledger
-from ledger.rules.governance import ValidatorSchedule
+from ledger.rules.validators import ValidatorSchedule
 from ledger.status import TransactionStatus
 from ledger.store.rows import BlockRow
 from ledger.transactions import Transaction

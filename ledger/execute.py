@@ -10,7 +10,7 @@ from typing import Annotated, Protocol
 import msgspec
 from msgspec import Meta
 
-from ledger import entries
+from ledger import catalogue, entries
 from ledger.blocks import (
     BLOCK_BYTES_MAX,
     FAULTS_MAX,
@@ -24,27 +24,33 @@ from ledger.encoding import codec, merkle
 from ledger.encoding.codec import Hash, Natural, NotCanonical, Record
 from ledger.encoding.crypto import sha256
 from ledger.genesis import parameters_hash, validators_hash
+from ledger.inadmissible import (
+    AlreadyLogged,
+    BadSignature,
+    Expired,
+    ExpiresTooFar,
+    Inadmissible,
+    KeyUnknown,
+    KindUnknown,
+    WrongLog,
+)
 from ledger.invariants import check_changes
 from ledger.rules.authority import FOUR_EYES, RegisteredKey, Signers, registered
-from ledger.rules.base import Context, Outcome, Posting
+from ledger.rules.base import Context, Outcome, Posting, Rule
 from ledger.rules.calendar import TIME_MAX_MS
-from ledger.rules.faults import apply_faults, problem_of
-from ledger.rules.governance import (
+from ledger.rules.control import (
     CONTROL,
     PARAMETERS,
-    VALIDATOR_LAG,
-    VALIDATORS,
     Control,
     Parameters,
-    ValidatorSchedule,
     require_not_paused,
     rules_version_at,
-    validators_at,
 )
+from ledger.rules.faults import apply_faults, problem_of
 from ledger.rules.lapses import apply_lapses
 from ledger.rules.refusals import TransactionRefused
+from ledger.rules.validators import VALIDATOR_LAG, VALIDATORS, ValidatorSchedule, validators_at
 from ledger.transactions import (
-    RULES_OF_VERSION,
     Transaction,
     amount_of,
     parse,
@@ -154,31 +160,34 @@ def stored_value(sequence: int, record: Record) -> bytes:
     return sequence.to_bytes(8, "big") + codec.encode(record)
 
 
-class Inadmissible(Exception):
-    """A transaction cannot stand in a block at all: it is answered, but never logged."""
-
-    def __init__(self, code: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.code = code
-        """``wrong_log``, ``expired``, ``expires_too_far``, ``already_logged``, ``key_unknown``,
-        ``bad_signature`` or ``not_canonical``."""
-
-
-def check_form(transaction: Transaction, head: Head, parameters: Parameters, time_ms: int) -> None:
+def check_form(
+    transaction: Transaction,
+    head: Head,
+    parameters: Parameters,
+    *,
+    rules_version: int,
+    time_ms: int,
+) -> None:
     """Raise Inadmissible unless a transaction can stand in a block at ``time_ms`` (B3.2)."""
+    rule_of(transaction, rules_version)
     body = transaction.body
     if body.log_id != head.log_id:
-        raise Inadmissible(
-            "wrong_log", f"signed for log {body.log_id.hex()}, this is {head.log_id.hex()}"
-        )
+        raise WrongLog(signed_for=body.log_id.hex(), log_id=head.log_id.hex())
     if body.expires_at <= time_ms:
-        raise Inadmissible("expired", f"expired at {body.expires_at}, block time is {time_ms}")
-    ahead = parameters.expiry_ahead_max_ms
-    if body.expires_at > time_ms + ahead:
-        raise Inadmissible(
-            "expires_too_far",
-            f"expires at {body.expires_at}, at most {ahead} ms ahead of {time_ms} is allowed",
+        raise Expired(expires_at_ms=body.expires_at, time_ms=time_ms)
+    ahead_ms = parameters.expiry_ahead_max_ms
+    if body.expires_at > time_ms + ahead_ms:
+        raise ExpiresTooFar(
+            expires_at_ms=body.expires_at, expiry_ahead_max_ms=ahead_ms, time_ms=time_ms
         )
+
+
+def rule_of(transaction: Transaction, rules_version: int) -> Rule:
+    """Return a transaction's rule; raise KindUnknown if a rules version does not know its kind."""
+    rule = catalogue.rule_at(rules_version, transaction.kind)
+    if rule is None:
+        raise KindUnknown(kind=transaction.kind)
+    return rule
 
 
 class RulesUnknown(Exception):
@@ -189,7 +198,7 @@ def require_registered(view: StateView, transaction: Transaction) -> None:
     """Raise Inadmissible unless every key of a transaction is registered and alive."""
     for key, _ in transaction.signatures:
         if registered(view, key) is None:
-            raise Inadmissible("key_unknown", f"key {key.hex()} is not registered")
+            raise KeyUnknown(key=key.hex())
 
 
 def signers_of(view: StateView, transaction: Transaction, parameters: Parameters) -> Signers:
@@ -224,10 +233,11 @@ def apply_transaction(
     sequence: int,
     previous_record_hash: bytes,
 ) -> Outcome:
-    """Return what a transaction causes on ``view``; raise TransactionRefused."""
+    """Return what a transaction causes on ``view``; raise TransactionRefused or KindUnknown."""
     control = must(view, CONTROL, "all")
+    rule = rule_of(transaction, known_version(control, height))
     if control.paused_since_ms:
-        require_not_paused(control, transaction.kind)
+        require_not_paused(control, catalogue.KINDS[transaction.kind])
     context = Context(
         time_ms=time_ms,
         height=height,
@@ -237,18 +247,16 @@ def apply_transaction(
         signers=signers_of(view, transaction, parameters),
         quiet=control.quiet,
     )
-    operation = transaction.body.operation
-    rules = RULES_OF_VERSION[known_version(control, height)]
-    return rules[type(operation)](view, operation, context)
+    return rule(view, transaction.body.operation, context)
 
 
 def known_version(control: Control, height: int) -> int:
     """Return the rules version of a height; raise RulesUnknown if this software lacks it."""
     version = rules_version_at(control, height)
-    if version not in RULES_OF_VERSION:
+    if version not in catalogue.RULES_VERSIONS:
         raise RulesUnknown(
             f"from height {height} rules version {version} holds, this software "
-            f"knows {' '.join(map(str, RULES_OF_VERSION))}: install a newer one"
+            f"knows {' '.join(map(str, catalogue.RULES_VERSIONS))}: install a newer one"
         )
     return version
 
@@ -324,6 +332,11 @@ class BlockBuilder:
     def parameters(self) -> Parameters:
         """Return the parameters in force."""
         return self._parameters
+
+    @property
+    def rules_version(self) -> int:
+        """Return the rules version of this height."""
+        return self._rules_version
 
     @property
     def _sequence(self) -> int:
@@ -545,12 +558,18 @@ def execute(
     for position, raw in enumerate(block.transactions):
         try:
             transaction = load(raw)
-            check_form(transaction, head, parameters, block.time_ms)
+            check_form(
+                transaction,
+                head,
+                parameters,
+                rules_version=builder.rules_version,
+                time_ms=block.time_ms,
+            )
             if transaction.id in seen or is_logged(transaction):
-                raise Inadmissible("already_logged", f"{transaction.id.hex()} is logged already")
+                raise AlreadyLogged(id=transaction.id.hex())
             require_registered(view, transaction)
             if not signatures_valid(transaction):
-                raise Inadmissible("bad_signature", "a signature does not verify")
+                raise BadSignature()
         except (NotCanonical, Inadmissible) as error:
             raise BlockRefused(f"transaction {position}: {error}", position=position) from None
         seen[transaction.id] = None

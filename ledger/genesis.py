@@ -8,22 +8,16 @@ from ledger.encoding import codec
 from ledger.encoding.codec import Natural, Record
 from ledger.encoding.crypto import is_registrable_key, tagged_hash
 from ledger.rules.calendar import TIME_MAX_MS
-from ledger.rules.governance import (
-    CONTROL,
-    PARAMETERS,
+from ledger.rules.control import CONTROL, PARAMETERS, Control, Parameters
+from ledger.rules.governance import Member, admit, member_keys, member_problem
+from ledger.rules.parties import CITIES, MEMBERS, RESERVED_ID, Ids
+from ledger.rules.validators import (
     VALIDATORS,
     VALIDATORS_MAX,
-    Control,
-    Member,
-    Parameters,
     ValidatorRecord,
     ValidatorSchedule,
     ValidatorSetRecord,
-    admit,
-    member_keys,
-    member_problem,
 )
-from ledger.rules.parties import CITIES, MEMBERS, RESERVED_ID, Ids
 from ledger.view import Draft, Nothing, Put
 
 GENESIS_BYTES_MAX = 60_000

@@ -16,7 +16,6 @@ from ledger.execute import (
     BlockBuilder,
     Execution,
     Head,
-    Inadmissible,
     Verify,
     Write,
     check_form,
@@ -24,21 +23,22 @@ from ledger.execute import (
     signatures_hold,
     stored_value,
 )
+from ledger.inadmissible import AlreadyLogged, BadSignature, Inadmissible
 from ledger.rules.authority import KEYS
 from ledger.rules.base import Outcome
-from ledger.rules.faults import problem_of
-from ledger.rules.governance import (
+from ledger.rules.control import (
     CONTROL,
     PARAMETERS,
-    VALIDATORS,
+    Control,
     Parameters,
-    ValidatorSetRecord,
     engine_at,
     lapses_run,
-    validators_at,
+    rules_version_at,
 )
+from ledger.rules.faults import problem_of
 from ledger.rules.parties import PARTIES, VALIDATOR_KEYS, Party
 from ledger.rules.refusals import TransactionRefused
+from ledger.rules.validators import VALIDATORS, ValidatorSetRecord, validators_at
 from ledger.transactions import Transaction, parse
 from ledger.view import Draft, Reads, StateView, get, must
 
@@ -103,6 +103,7 @@ class Ledger:
         self._executions: dict[tuple[int, int, tuple[bytes, ...]], Execution] = {}
         self._head = storage.head()
         self._parameters = storage.read(PARAMETERS.key("all"), Parameters)
+        self._control = storage.read(CONTROL.key("all"), Control)
 
     def begin(self, data: bytes) -> Head:
         """Start a new store with a genesis, or check that the store has this one; idempotent.
@@ -120,6 +121,7 @@ class Ledger:
         self._storage.begin(data, head, entry, writes)
         self._head = head
         self._parameters = parsed.parameters
+        self._control = must(self._storage, CONTROL, "all")
         return head
 
     def last(self) -> Head:
@@ -132,6 +134,11 @@ class Ledger:
         assert self._parameters is not None, "begin() comes first"
         return self._parameters
 
+    def control(self) -> Control:
+        """Return what members decided about the ledger as a whole."""
+        assert self._control is not None, "begin() comes first"
+        return self._control
+
     def validators(self, height: int) -> ValidatorSetRecord:
         """Return the set that acts at a height, at most two above the last commit."""
         return validators_at(must(self._storage, VALIDATORS, "all"), height)
@@ -142,7 +149,10 @@ class Ledger:
         return None if owner is None else owner.party
 
     def load(self, raw: bytes) -> Transaction:
-        """Return a decoded envelope, remembered until it commits; raise NotCanonical."""
+        """Return a decoded envelope, remembered until it commits.
+
+        Raises NotCanonical or KindUnknown.
+        """
         found = self._known.get(raw)
         if found is None:
             found = parse(raw)
@@ -193,12 +203,18 @@ class Ledger:
 
     def admit(self, transaction: Transaction, time_ms: int) -> None:
         """Raise Inadmissible unless a transaction could be logged at ``time_ms``."""
-        check_form(transaction, self.last(), self.parameters(), time_ms)
+        check_form(
+            transaction,
+            self.last(),
+            self.parameters(),
+            rules_version=rules_version_at(self.control(), self.last().height + 1),
+            time_ms=time_ms,
+        )
         if self.is_logged(transaction):
-            raise Inadmissible("already_logged", f"{transaction.id.hex()} is logged already")
+            raise AlreadyLogged(id=transaction.id.hex())
         require_registered(self._storage, transaction)
         if not self.signatures_valid(transaction):
-            raise Inadmissible("bad_signature", "a signature does not verify")
+            raise BadSignature()
 
     def recheck(self, transaction: Transaction, *, time_ms: int) -> Checked:
         """Return what the rules say of an admitted transaction."""
@@ -238,7 +254,7 @@ class Ledger:
 
     def has_due(self, time_ms: int) -> bool:
         """Return whether a block at ``time_ms`` would have something to do by itself."""
-        control = must(self._storage, CONTROL, "all")
+        control = self.control()
         lapses = lapses_run(control, time_ms) and bool(self._storage.due(time_ms, 1))
         return lapses or self.last().root_is_due(time_ms)
 
@@ -248,11 +264,11 @@ class Ledger:
 
     def engine(self, height: int) -> str:
         """Return the engine that members chose for a height, empty if they never did."""
-        return engine_at(must(self._storage, CONTROL, "all"), height)
+        return engine_at(self.control(), height)
 
     def require_known_rules(self, height: int) -> None:
         """Raise RulesUnknown if this software lacks the rules of a height."""
-        execute.known_version(must(self._storage, CONTROL, "all"), height)
+        execute.known_version(self.control(), height)
 
     def propose(
         self,
@@ -330,6 +346,7 @@ class Ledger:
         self._storage.commit(execution, stored_commit)
         self._head = execution.head
         self._parameters = must(self._storage, PARAMETERS, "all")
+        self._control = must(self._storage, CONTROL, "all")
         self._executions.clear()
         for raw in execution.block.transactions:
             known = self._known.pop(raw, None)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from msgspec import Meta
 
 from ledger.encoding.codec import Hash, Natural, Record
-from ledger.execute import Inadmissible
+from ledger.inadmissible import Expired, Inadmissible
 from ledger.rules.refusals import TransactionRefused
 
 StatusWord = Literal[
@@ -35,7 +35,7 @@ class Judged:
     @classmethod
     def inadmissible(cls, error: Inadmissible) -> Self:
         """Return why no block can hold it."""
-        return cls(error.code, sentence=str(error))
+        return cls(error.code, sentence=str(error), values=tuple(error.values.items()))
 
 
 HOLDS = Judged()
@@ -85,7 +85,7 @@ class TransactionStatus(Record, frozen=True):
     @classmethod
     def inadmissible(cls, transaction_id: bytes, expires_at: int, error: Inadmissible) -> Self:
         """Return that of a transaction that was not taken in."""
-        word: StatusWord = "expired" if error.code == "expired" else "inadmissible"
+        word: StatusWord = "expired" if isinstance(error, Expired) else "inadmissible"
         return cls._of(transaction_id, word, expires_at, Judged.inadmissible(error))
 
     @classmethod

@@ -2,53 +2,13 @@
 
 from typing import Any
 
-from ledger.rules import (
-    attestations,
-    authority,
-    budgets,
-    cases,
-    centres,
-    claims,
-    clearing,
-    faults,
-    governance,
-    holds,
-    invoices,
-    parties,
-    payables,
-    payments,
-    programmes,
-    recoveries,
-    reserves,
-    sums,
-    vouchers,
-)
+from ledger.catalogue import CONCEPTS
 from ledger.view import Table
 
 TABLES: dict[str, Table[Any]] = {
     table.name: table
-    for module in (
-        attestations,
-        authority,
-        budgets,
-        cases,
-        centres,
-        claims,
-        clearing,
-        faults,
-        governance,
-        holds,
-        invoices,
-        parties,
-        payables,
-        payments,
-        programmes,
-        recoveries,
-        reserves,
-        sums,
-        vouchers,
-    )
-    for table in vars(module).values()
+    for concept in CONCEPTS
+    for table in vars(concept).values()
     if isinstance(table, Table)
 }
 

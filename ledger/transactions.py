@@ -1,98 +1,28 @@
-"""Transactions: the union of all kinds, their envelope and their id (spec X)."""
+"""Transactions: their envelope, their body and their id (spec X)."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from ledger.catalogue import KINDS
 from ledger.encoding import codec
 from ledger.encoding.codec import Hash, Natural, NotCanonical, PublicKey, Record, Signature
 from ledger.encoding.crypto import frame, sha256
-from ledger.rules import (
-    attestations,
-    budgets,
-    cases,
-    centres,
-    claims,
-    clearing,
-    governance,
-    parties,
-    payments,
-    programmes,
-    recoveries,
-    reserves,
-    vouchers,
-)
-from ledger.rules.base import Context, Outcome
-from ledger.view import StateView
+from ledger.inadmissible import KindUnknown
+from ledger.rules.base import ENVELOPE_BYTES_MAX
 
-TRANSACTION_BYTES_MAX = 16 * 1024
-MINT_BYTES_MAX = 60_000
 SIGNATURES_MAX = 16
 TRANSACTION_TAG = "tallystick/tx/v1"
 _FRAMED_TAG = frame(TRANSACTION_TAG)
 """How a frame around a body begins (W2): the rest of it is the body after its length."""
 
-Operation = (
-    governance.Propose
-    | governance.Vote
-    | parties.Enrol
-    | recoveries.SetKeys
-    | attestations.Attest
-    | attestations.RevokeAttestation
-    | programmes.Publish
-    | budgets.Appropriate
-    | centres.Accredit
-    | centres.Recognise
-    | vouchers.Mint
-    | vouchers.Transfer
-    | reserves.SetAside
-    | reserves.Release
-    | claims.Redeem
-    | claims.DecideClaim
-    | claims.Credit
-    | vouchers.Extend
-    | vouchers.Revoke
-    | clearing.Close
-    | payments.RecordPayment
-    | cases.SetHold
-    | cases.ClearHold
-    | cases.RecordAnchor
-)
+KIND_NAME = re.compile(r"[a-z_]{1,32}\.[a-z_]{1,32}")
+"""Form of every kind's name, known here or not (X1)."""
 
-Rule = Callable[[StateView, Any, Context], Outcome]
-
-RULES: dict[type[Record], Rule] = {
-    governance.Propose: governance.apply_propose,
-    governance.Vote: governance.apply_vote,
-    parties.Enrol: parties.apply_enrol,
-    recoveries.SetKeys: recoveries.apply_set_keys,
-    attestations.Attest: attestations.apply_attest,
-    attestations.RevokeAttestation: attestations.apply_revoke_attestation,
-    programmes.Publish: programmes.apply_publish,
-    budgets.Appropriate: budgets.apply_appropriate,
-    centres.Accredit: centres.apply_accredit,
-    centres.Recognise: centres.apply_recognise,
-    vouchers.Mint: vouchers.apply_mint,
-    vouchers.Transfer: vouchers.apply_transfer,
-    reserves.SetAside: reserves.apply_reserve,
-    reserves.Release: reserves.apply_release,
-    claims.Redeem: claims.apply_redeem,
-    claims.DecideClaim: claims.apply_decide_claim,
-    claims.Credit: claims.apply_credit,
-    vouchers.Extend: vouchers.apply_extend,
-    vouchers.Revoke: vouchers.apply_revoke,
-    clearing.Close: clearing.apply_close,
-    payments.RecordPayment: payments.apply_payment,
-    cases.SetHold: cases.apply_set_hold,
-    cases.ClearHold: cases.apply_clear_hold,
-    cases.RecordAnchor: cases.apply_anchor,
-}
-"""The rule of every kind, in rules version 1."""
-
-RULES_OF_VERSION: dict[int, dict[type[Record], Rule]] = {1: RULES}
-"""The rules versions that this software knows."""
+Operation = Record
+"""What a transaction does: the record of one of the KINDS."""
 
 
 class Body(Record, frozen=True):
@@ -103,6 +33,15 @@ class Body(Record, frozen=True):
     expires_at: Natural
     """Block time in ms from which the transaction can no longer become final."""
     operation: Operation
+
+
+class _Outline(Record, frozen=True):
+    """A body whose operation is not decoded yet: its kind says how."""
+
+    version: Literal[1]
+    log_id: Hash
+    expires_at: Natural
+    operation: msgspec.Raw
 
 
 class Envelope(Record, frozen=True):
@@ -134,38 +73,17 @@ class Transaction(msgspec.Struct, frozen=True):
     @property
     def rows(self) -> int:
         """Return how many rows the transaction counts against a block's limit."""
-        match self.body.operation:
-            case vouchers.Transfer():  # first, since most transactions are these
-                return 1
-            case vouchers.Mint(rows=rows):
-                return len(rows)
-            case centres.Recognise(programmes=recognised, hosts=hosts):
-                return len(recognised) * len(hosts)
-            case parties.Enrol(keys=keys):
-                return len(keys)
-            case claims.Redeem(lines=lines, usage=usage):
-                return len(lines) + len(usage)
-            case _:
-                return 1
+        return KINDS[self.kind].rows(self.body.operation)
 
 
-def amount_of(operation: Record) -> int:
+def bytes_max_of(operation: Operation) -> int:
+    """Return how many bytes an envelope around an operation can have (X2)."""
+    return KINDS[kind_of(operation)].bytes_max
+
+
+def amount_of(operation: Operation) -> int:
     """Return the fen that an act is about, by which parameters may ask for more officers (R3.1)."""
-    match operation:
-        case vouchers.Mint(rows=rows):
-            return sum(row.amount for row in rows)
-        case budgets.Appropriate(delta=delta):
-            return abs(delta)
-        case claims.DecideClaim(act=claims.Decide(accepted=accepted)):
-            return accepted
-        case claims.Credit(amount=amount) | vouchers.Revoke(amount=amount):
-            return amount
-        case payments.RecordPayment(
-            act=payments.Instruct(amount=amount) | payments.WriteOff(amount=amount)
-        ):
-            return amount
-        case _:
-            return 0
+    return KINDS[kind_of(operation)].amount(operation)
 
 
 def kind_of(operation: Record) -> str:
@@ -190,20 +108,21 @@ def seal(body: bytes, signatures: dict[bytes, bytes]) -> bytes:
 
 
 def parse(raw: bytes) -> Transaction:
-    """Return the transaction that an envelope holds; raise NotCanonical.
+    """Return the transaction that an envelope holds.
 
-    Checks form only: neither signatures nor rules.
+    Raises NotCanonical, or KindUnknown if the form is right and only this software lacks the kind.
+    Checks form only: neither signatures nor rules, nor whether a height's rules know the kind.
     """
-    envelope: Envelope = codec.decode(Envelope, raw, MINT_BYTES_MAX)
-    body = decode_body(envelope.body)
-    bytes_max = bytes_max_of(body.operation)
-    if len(raw) > bytes_max:
-        raise NotCanonical(f"expected at most {bytes_max} bytes, got {len(raw)}")
+    envelope: Envelope = codec.decode(Envelope, raw, ENVELOPE_BYTES_MAX)
     previous = b""
     for key, _ in envelope.signatures:
         if key <= previous:
             raise NotCanonical("keys are not in strictly ascending order")
         previous = key
+    body = decode_body(envelope.body)
+    bytes_max = bytes_max_of(body.operation)
+    if len(raw) > bytes_max:
+        raise NotCanonical(f"expected at most {bytes_max} bytes, got {len(raw)}")
     return Transaction(
         raw=raw,
         id=transaction_id(envelope.body),
@@ -215,16 +134,25 @@ def parse(raw: bytes) -> Transaction:
 
 
 def decode_body(data: bytes) -> Body:
-    """Return the body that its bytes hold; raise NotCanonical."""
-    body: Body = codec.decode(Body, data, MINT_BYTES_MAX)
+    """Return the body that its bytes hold; raise NotCanonical, or KindUnknown as ``parse``."""
+    outline: _Outline = codec.decode(_Outline, data, ENVELOPE_BYTES_MAX)
+    operation = bytes(outline.operation)
+    name = codec.name_in(operation)
+    kind = KINDS.get(name)
+    if kind is None:
+        codec.check_untyped(operation, nesting=codec.NESTING_MAX - 1)
+        if not KIND_NAME.fullmatch(name):
+            raise NotCanonical("the operation does not begin with the name of a kind")
+        raise KindUnknown(kind=name)
+    decoded = codec.decode(kind.record, operation, ENVELOPE_BYTES_MAX)
     if len(data) > codec.TEXT_BYTES_MAX:  # else no text in it can be too long
-        _check_texts(body.operation)
-    return body
-
-
-def bytes_max_of(operation: Record) -> int:
-    """Return how many bytes an envelope around an operation can have."""
-    return MINT_BYTES_MAX if isinstance(operation, vouchers.Mint) else TRANSACTION_BYTES_MAX
+        _check_texts(decoded)
+    return Body(
+        version=outline.version,
+        log_id=outline.log_id,
+        expires_at=outline.expires_at,
+        operation=decoded,
+    )
 
 
 def _check_texts(value: object) -> None:

@@ -10,7 +10,7 @@ from ledger.encoding.policy import (
     Witness,
     validators_policy,
 )
-from ledger.rules.governance import ValidatorRecord, ValidatorSetRecord
+from ledger.rules.validators import ValidatorRecord, ValidatorSetRecord
 
 COSIGNERS_MAX = 31
 """Cosigners of one checkpoint: a note carries them, its log's lines and outside witnesses'."""

@@ -10,9 +10,14 @@ R = TypeVar("R", bound=Record)
 class Table(Generic[R]):
     """A named family of records; the key is ``name/part/part`` in ASCII, readable on disk."""
 
-    def __init__(self, name: str, record: type[R]) -> None:
+    def __init__(self, name: str, record: type[R], *, running_sum: bool = False) -> None:
+        """A ``running_sum``, or counter, is changed by almost every transaction that reads it.
+
+        A change of one says little about other transactions, so nobody waits for it.
+        """
         self.name = name
         self.record = record
+        self.running_sum = running_sum
         self.prefix = name.encode("ascii") + b"/"
 
     def key(self, *parts: str) -> bytes:

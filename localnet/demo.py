@@ -25,10 +25,11 @@ from ledger.rules.attestations import Attest
 from ledger.rules.budgets import Appropriate
 from ledger.rules.cases import ClearHold, SetHold
 from ledger.rules.centres import Recognise
-from ledger.rules.claims import Decide, DecideClaim, GrantAfterUse, Line, Redeem
+from ledger.rules.claims import Decide, DecideClaim, Line
 from ledger.rules.invoices import HOUR_MS, Contract, Invoice, Usage
 from ledger.rules.parties import Enrol, PartyKey
 from ledger.rules.programmes import Publish, Terms
+from ledger.rules.redemptions import GrantAfterUse, Redeem
 from ledger.rules.reserves import SetAside
 from ledger.rules.sums import serial_id
 from ledger.rules.vouchers import Mint, MintRow, Transfer, voucher_id

@@ -29,8 +29,10 @@ from ledger.devkeys import derive
 from ledger.encoding import codec, crypto
 from ledger.genesis import Genesis, log_id_of
 from ledger.rules.calendar import DAY_MS
-from ledger.rules.governance import Member, Parameters, ValidatorKeys
+from ledger.rules.control import Parameters
+from ledger.rules.governance import Member
 from ledger.rules.parties import PartyClass, PartyKey, PartyKind
+from ledger.rules.validators import ValidatorKeys
 from node.build import KEY_NAMES
 from node.config import (
     ConfigInvalid,

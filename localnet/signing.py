@@ -35,7 +35,7 @@ class DevSigner:
                 version=1,
                 log_id=self._network.log_id,
                 expires_at=time.time_ns() // 1_000_000 + life_ms,
-                operation=operation,  # type: ignore[arg-type]
+                operation=operation,
             )
         )
         message = signing_bytes(body)

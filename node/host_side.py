@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Mapping
 
 from engines.seam import Engine, EngineKind, Reachability, SeenCommit
-from ledger.execute import Execution, Inadmissible
+from ledger.execute import Execution
+from ledger.inadmissible import AlreadyLogged, Inadmissible
 from ledger.ledger import Ledger
 from ledger.rules.refusals import TransactionRefused
 from ledger.status import Busy, TransactionStatus
@@ -229,7 +230,7 @@ class HostSide:
             self._engine.submit(transaction)
         except Inadmissible as error:
             expires_at = transaction.body.expires_at
-            if error.code != "already_logged":
+            if not isinstance(error, AlreadyLogged):
                 return TransactionStatus.inadmissible(transaction.id, expires_at, error)
             sequence = self._store.sequence_of(transaction.id, expires_at)
             assert sequence is not None

@@ -19,7 +19,7 @@ from ledger.encoding.tiles import Tile
 from ledger.entries import ClosingEntry, decode_entry
 from ledger.execute import Execution
 from ledger.ledger import Ledger
-from ledger.rules.governance import ValidatorSetRecord
+from ledger.rules.validators import ValidatorSetRecord
 from ledger.store.lmdb_store import LmdbStore
 from ledger.store.rows import BlockRow
 from ledger.trust import cosigner_key, cosigners, log_key, policy_of

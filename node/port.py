@@ -15,11 +15,10 @@ from engines.seam import SeenCommit
 from ledger.encoding import codec
 from ledger.encoding.codec import Hash, Natural, NotCanonical, Record
 from ledger.encoding.note import NOTE_BYTES_MAX
-from ledger.execute import Inadmissible
-from ledger.rules.base import Posting
+from ledger.inadmissible import Inadmissible
+from ledger.rules.base import ENVELOPE_BYTES_MAX, Posting
 from ledger.rules.refusals import TransactionRefused
 from ledger.status import HOLDS, Busy, Judged, TransactionStatus
-from ledger.transactions import MINT_BYTES_MAX
 
 FRAME_BYTES_MAX = 256 * 1024
 COSIGN_BYTES_MAX = NOTE_BYTES_MAX + 4 * 1024
@@ -115,14 +114,14 @@ class Submit(Record, frozen=True, tag="submit"):
     """Take in an envelope."""
 
     id: Natural
-    raw: Annotated[bytes, Meta(max_length=MINT_BYTES_MAX)]
+    raw: Annotated[bytes, Meta(max_length=ENVELOPE_BYTES_MAX)]
 
 
 class Simulate(Record, frozen=True, tag="simulate"):
     """Say what an envelope would do now; signatures need not verify."""
 
     id: Natural
-    raw: Annotated[bytes, Meta(max_length=MINT_BYTES_MAX)]
+    raw: Annotated[bytes, Meta(max_length=ENVELOPE_BYTES_MAX)]
 
 
 class Lookup(Record, frozen=True, tag="lookup"):

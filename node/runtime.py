@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from engines.seam import EngineKind, PromiseBroken
 from ledger.encoding.codec import NotCanonical
-from ledger.execute import Inadmissible
+from ledger.inadmissible import Inadmissible
 from ledger.state_tree import DamagedPage
 from ledger.status import Busy, TransactionStatus
 from ledger.store.lmdb_store import is_broken

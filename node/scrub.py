@@ -18,6 +18,7 @@ from ledger.encoding.codec import UINT64_MAX, NotCanonical
 from ledger.encoding.tiles import HASH_BYTES, TILE_HEIGHT, TILE_WIDTH
 from ledger.entries import ClosingEntry, GenesisEntry, TransactionEntry, decode_entry
 from ledger.genesis import log_id_of, parse_genesis
+from ledger.inadmissible import KindUnknown
 from ledger.store.lmdb_store import DAMAGES, Snapshot
 from ledger.store.rows import BlockRow, due_row, party_rows
 from ledger.tables import table_of
@@ -28,7 +29,7 @@ ROWS_A_STEP = 64
 TILES_A_STEP = 8
 """Tiles read in one step, and their roots computed: some milliseconds."""
 
-UNREADABLE = (NotCanonical, LookupError, ValueError, msgspec.MsgspecError, *DAMAGES)
+UNREADABLE = (NotCanonical, KindUnknown, LookupError, ValueError, msgspec.MsgspecError, *DAMAGES)
 """What reading rotten rows ends with; every other error is a defect of this module."""
 
 STORE_DAMAGED = "the store is damaged"

@@ -25,8 +25,9 @@ from ledger.encoding.crypto import sha256
 from ledger.entries import ClosingEntry, GenesisEntry, TransactionEntry, decode_entry
 from ledger.execute import Head, stored_value
 from ledger.genesis import genesis_changes, log_id_of, parse_genesis
+from ledger.inadmissible import KindUnknown
 from ledger.ledger import beginning
-from ledger.rules.governance import VALIDATORS, ValidatorSchedule
+from ledger.rules.validators import VALIDATORS, ValidatorSchedule
 from ledger.store.durable import sync_folder
 from ledger.store.restore import StoreDraft
 from ledger.store.rows import BlockRow
@@ -453,7 +454,7 @@ def _record(version: Version) -> Record:
 def _decoded(decode: Callable[[bytes], T], data: bytes, place: str) -> T:
     try:
         return decode(data)
-    except NotCanonical as error:
+    except (NotCanonical, KindUnknown) as error:
         raise SnapshotRefused(f"{place}: {error}") from None
 
 

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ledger.encoding import crypto
 from ledger.encoding.codec import NotCanonical
-from ledger.execute import Inadmissible, signatures_hold
+from ledger.execute import signatures_hold
+from ledger.inadmissible import BadSignature, Inadmissible, KindUnknown
 from ledger.transactions import Transaction, parse
 
 VERIFIERS = max(1, (os.cpu_count() or 1) // 2)
@@ -37,11 +38,11 @@ def _verify_all(raws: tuple[bytes, ...]) -> list[Verified]:
     for raw in raws:
         try:
             transaction = parse(raw)
-        except NotCanonical as error:
+        except (NotCanonical, KindUnknown) as error:
             verified.append(error)
             continue
         if signatures_hold(transaction, crypto.verify):
             verified.append(transaction)
         else:
-            verified.append(Inadmissible("bad_signature", "a signature does not verify"))
+            verified.append(BadSignature())
     return verified

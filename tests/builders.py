@@ -16,9 +16,10 @@ from ledger.rules.attestations import Attest, Criterion, RevokeAttestation
 from ledger.rules.budgets import Appropriate
 from ledger.rules.cases import ClearHold, RecordAnchor, SetHold
 from ledger.rules.centres import Accredit, Devices, Recognise
-from ledger.rules.claims import Credit, Decide, DecideClaim, Dispute, Line, Redeem
+from ledger.rules.claims import Credit, Decide, DecideClaim, Dispute, Line
 from ledger.rules.clearing import Close
-from ledger.rules.governance import Action, Member, Parameters, Propose, ValidatorKeys, Vote
+from ledger.rules.control import Parameters
+from ledger.rules.governance import Action, Member, Propose, Vote
 from ledger.rules.invoices import Invoice, Usage
 from ledger.rules.money import FunderShare, Rounding
 from ledger.rules.parties import Enrol, PartyKey
@@ -32,7 +33,9 @@ from ledger.rules.payments import (
 )
 from ledger.rules.programmes import Caps, Publish, RateRow, Review, Terms
 from ledger.rules.recoveries import DecideRecovery, ObjectToRecovery, Recover, Rotate, SetKeys
+from ledger.rules.redemptions import Redeem
 from ledger.rules.reserves import Release, SetAside
+from ledger.rules.validators import ValidatorKeys
 from ledger.rules.vouchers import Extend, Mint, MintRow, Revoke, Transfer
 from ledger.store.memory import MemoryStore
 from ledger.transactions import Body, seal, signing_bytes
@@ -166,9 +169,7 @@ def signed(
     expires_at: int = NOON_MS + 60 * MINUTE_MS,
 ) -> bytes:
     """Return an envelope signed by (party, person) pairs."""
-    body = codec.encode(
-        Body(version=1, log_id=log_id, expires_at=expires_at, operation=operation)  # type: ignore[arg-type]
-    )
+    body = codec.encode(Body(version=1, log_id=log_id, expires_at=expires_at, operation=operation))
     message = signing_bytes(body)
     return seal(body, {key(*who): crypto.sign(seed(*who), message) for who in signers})
 

@@ -22,8 +22,8 @@ from ledger.execute import Execution, Head, Verify
 from ledger.genesis import log_id_of
 from ledger.invariants import InvariantBroken, check_state
 from ledger.ledger import Ledger, Storage
-from ledger.rules.governance import VALIDATORS, ValidatorSetRecord
 from ledger.rules.programmes import TOTALS, Programme, Totals
+from ledger.rules.validators import VALIDATORS, ValidatorSetRecord
 from ledger.store.lmdb_store import LmdbStore
 from ledger.view import get, must
 

@@ -27,7 +27,7 @@ from ledger.encoding.text import MalformedText
 from ledger.encoding.tiles import Tile, TileNodes
 from ledger.entries import ClosingEntry, decode_entry
 from ledger.genesis import Genesis, genesis_changes, log_id_of, parse_genesis
-from ledger.rules.governance import VALIDATORS, ValidatorSchedule, validators_at
+from ledger.rules.validators import VALIDATORS, ValidatorSchedule, validators_at
 from ledger.rules.vouchers import VOUCHERS, Voucher
 from ledger.state_tree import Leaf, Proof
 from ledger.trust import origin_of, parts_of, policy_of

@@ -1,6 +1,6 @@
 """What a ledger answers, as sentences: refusals, and why a transaction is inadmissible.
 
-A code's English stands where the code does, in `ledger/rules/refusals.py`; its Chinese in the
+A code's English stands where the code does, in a table of the ledger's; its Chinese in the
 catalogue. Sentences are made anew from the typed values, in people's units: whoever shows a code
 says the same words.
 """
@@ -11,6 +11,7 @@ from functools import cache
 from string import Formatter
 from typing import NamedTuple
 
+from ledger.inadmissible import all_inadmissible
 from ledger.rules.refusals import all_refusals
 from words import fields
 from words.fields import Unit
@@ -51,43 +52,13 @@ class Template(NamedTuple):
     """What the code means, where no values are at hand: the log keeps none."""
 
 
-INADMISSIBLE = {
-    "not_canonical": Template("{reason}", "The bytes are no canonical envelope."),
-    "kind_unknown": Template(
-        "the rules in force here know no kind {kind}",
-        "The rules of this height know no such kind of transaction, or this software knows none.",
-    ),
-    "wrong_log": Template(
-        "signed for log {signed_for}, this is {log_id}",
-        "The transaction was signed for another ledger.",
-    ),
-    "expired": Template(
-        "expired at {expires_at_ms}, block time is {time_ms}",
-        "Block time has reached the transaction's expiry.",
-    ),
-    "expires_too_far": Template(
-        "expires at {expires_at_ms}, at most {expiry_ahead_max_ms} ms ahead of {time_ms}"
-        " is allowed",
-        "The transaction's expiry lies further ahead than the parameters allow.",
-    ),
-    "already_logged": Template("{id} is logged already", "The transaction's id is spent."),
-    "key_unknown": Template(
-        "key {key} is not registered",
-        "A key that signed was not registered and alive before the block.",
-    ),
-    "bad_signature": Template("a signature does not verify", "A signature does not verify."),
-}
-"""Why a transaction cannot stand in any block, by code."""
-
-
 @cache
 def templates() -> dict[str, Template]:
     """Return the English of every code: refusals by number, then what is inadmissible."""
-    refusals = {
-        refusal.code: Template(refusal.sentence, (refusal.__doc__ or "").strip())
-        for refusal in all_refusals()
+    return {
+        error.code: Template(error.sentence, (error.__doc__ or "").strip())
+        for error in (*all_refusals(), *all_inadmissible())
     }
-    return {**refusals, **INADMISSIBLE}
 
 
 def sentence(code: str, values: Values, spoken: Language, *, otherwise: str = "") -> str:

@@ -4,15 +4,8 @@ from dataclasses import dataclass
 
 from api.reads import head_of, single
 from ledger.encoding import codec
-from ledger.rules.governance import (
-    CONTROL,
-    PARAMETERS,
-    PROPOSALS,
-    Control,
-    OfficersRule,
-    Parameters,
-    Proposal,
-)
+from ledger.rules.control import CONTROL, PARAMETERS, Control, OfficersRule, Parameters
+from ledger.rules.governance import PROPOSALS, Proposal
 from ledger.rules.parties import MEMBERS, PARTIES, is_city
 from ledger.store.lmdb_store import Snapshot
 from ledger.transactions import kind_of

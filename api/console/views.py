@@ -13,8 +13,8 @@ from ledger.encoding import codec
 from ledger.encoding.codec import Record
 from ledger.entries import TransactionEntry
 from ledger.execute import Head
-from ledger.rules.governance import VALIDATORS, validators_at
 from ledger.rules.programmes import PROGRAMMES, TERMS, TOTALS, Programme
+from ledger.rules.validators import VALIDATORS, validators_at
 from ledger.store.lmdb_store import Snapshot
 from ledger.transactions import parse
 from node.port import NodeStatus

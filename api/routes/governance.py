@@ -12,17 +12,10 @@ from api.routes.listing import Paging, listed, single, whole
 from api.routes.parties import PARTY
 from api.services import services_of
 from ledger.encoding.plain import plain
-from ledger.rules.governance import (
-    CONTROL,
-    PARAMETERS,
-    PROPOSALS,
-    VALIDATORS,
-    Proposal,
-    ValidatorRecord,
-    proposal_key,
-    validators_at,
-)
+from ledger.rules.control import CONTROL, PARAMETERS
+from ledger.rules.governance import PROPOSALS, Proposal, proposal_key
 from ledger.rules.parties import MEMBERS, PARTIES
+from ledger.rules.validators import VALIDATORS, ValidatorRecord, validators_at
 
 router = APIRouter(prefix="/v1", tags=["governance"], responses=schemas.PROBLEM)
 

@@ -9,7 +9,7 @@ from api.proofs import document_of, head_within, receipt_of, state_proof
 from api.reads import head_of, moment_at
 from api.routes.log import CHECKPOINT_MEDIA_TYPE, read_checkpoint
 from api.services import Services, json, services_of
-from ledger.rules.governance import VALIDATORS, validators_at
+from ledger.rules.validators import VALIDATORS, validators_at
 from ledger.rules.vouchers import VOUCHERS
 from ledger.state_tree import KEY_BYTES_MAX
 from ledger.trust import origin_of, policy_of

@@ -14,6 +14,7 @@ from api.spoken import headers_of, language_of
 from ledger.encoding.codec import NotCanonical
 from ledger.encoding.plain import Plain
 from ledger.entries import TransactionEntry
+from ledger.inadmissible import AlreadyLogged, EnvelopeMalformed, KindUnknown
 from ledger.status import TransactionStatus
 from ledger.transactions import Transaction, parse
 from words.languages import Language
@@ -42,11 +43,13 @@ async def body_of(request: Request) -> bytes:
 
 
 def parsed(raw: bytes) -> Transaction:
-    """Return the transaction in an envelope; raise Problem not_canonical."""
+    """Return the transaction in an envelope; raise Problem not_canonical or kind_unknown."""
     try:
         return parse(raw)
     except NotCanonical as error:
-        raise Problem("not_canonical", str(error)) from None
+        raise Problem(EnvelopeMalformed.code, str(error)) from None
+    except KindUnknown as error:
+        raise Problem(error.code, str(error), **error.values) from None
 
 
 @router.post("", responses=schemas.DOCUMENT)
@@ -72,11 +75,11 @@ def _already(
     services: Services, transaction: Transaction, status: TransactionStatus, spoken: Language
 ) -> Logged | Expired | TransactionStatus:
     """Return what a first answer means; raise Problem for what no block can hold."""
-    if status.status in ("final", "refused") or status.code == "already_logged":
+    if status.status in ("final", "refused") or status.code == AlreadyLogged.code:
         with services.reader.begin() as snapshot:
             found = documents.find_logged(snapshot, transaction.id, transaction.body.expires_at)
         return status if found is None else found
-    if status.status == "expired" or status.code == "expired":
+    if status.status == "expired":
         return Expired()
     if status.status == "inadmissible":
         known = status.code in CODES
@@ -121,7 +124,7 @@ async def simulate(request: Request) -> Response:
     try:
         effect = await answer(services.port.simulate(transaction.raw))
     except NotCanonical as error:
-        raise Problem("not_canonical", str(error)) from None
+        raise Problem(EnvelopeMalformed.code, str(error)) from None
     return json(
         {
             "height": effect.height,

@@ -16,6 +16,7 @@ from ledger.encoding.policy import POLICY_BYTES_MAX, Accepted, Policy, QuorumMis
 from ledger.encoding.receipt import RECEIPT_BYTES_MAX, NotIncluded, Receipt
 from ledger.encoding.text import MalformedText
 from ledger.entries import ClosingEntry, Entry, TransactionEntry, decode_entry
+from ledger.inadmissible import KindUnknown
 from ledger.transactions import parse as parse_transaction
 from tally.exits import AuditFinding, Unverifiable, UsageError
 from tally.output import emit
@@ -122,6 +123,8 @@ def content_of(entry: bytes) -> dict[str, object]:
         if isinstance(decoded, ClosingEntry):
             record = decoded.record
             return {"entry": "record", "height": record.height, "time_ms": record.time_ms}
+    except KindUnknown as error:  # of rules newer than this software
+        return {"entry": "transaction", "kind": error.kind}
     except NotCanonical:
         return {"entry": "not one of this software's ledgers"}
     return {"entry": type(decoded).__name__}

@@ -21,7 +21,7 @@ from ledger.encoding import codec
 from ledger.encoding.codec import NotCanonical
 from ledger.execute import Execution, Verify
 from ledger.ledger import Ledger
-from ledger.rules.governance import ValidatorSetRecord
+from ledger.rules.validators import ValidatorSetRecord
 
 EMPTY_BLOCK_MS = 500
 """Least time between a block and one after it that changes nothing."""

@@ -21,7 +21,7 @@ from engines.seam import (
 from ledger.blocks import BlockRecord, record_hash
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import NotCanonical
-from ledger.rules.governance import ValidatorSchedule, validators_at
+from ledger.rules.validators import ValidatorSchedule, validators_at
 from ledger.store.rows import BlockRow
 
 _Proof = tuple[bytes, Certificate]

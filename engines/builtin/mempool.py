@@ -12,6 +12,7 @@ from ledger.execute import Execution
 from ledger.ledger import Ledger
 from ledger.rules.refusals import TransactionRefused
 from ledger.status import Busy, TransactionStatus
+from ledger.tables import TABLES
 from ledger.transactions import Transaction
 
 POOL_MAX = 20_000
@@ -26,20 +27,9 @@ there is work anyway, and its own node tells its client."""
 RECHECKS_MAX = 256
 """Pending transactions looked at again after one block."""
 
-AGGREGATES = (
-    b"totals/",
-    b"budget/",
-    b"issued/",
-    b"group-issued/",
-    b"band-used/",
-    b"device-time/",
-    b"serial/",
-    b"open-cycle/",
-    b"recognition/",
-    b"redeemed/",
-)
-"""Sums that almost every transaction touches: a change of one says little about the others, so
-pending transactions are looked at again for them by turns and when a block is built."""
+RUNNING_SUMS = tuple(table.prefix for table in TABLES.values() if table.running_sum)
+"""A change of one of these says little about pending transactions that read it: they are looked at
+again for it by turns and when a block is built."""
 
 
 @dataclass(slots=True)
@@ -192,7 +182,7 @@ class Mempool:
         """Ask the rules, and remember on which records their answer rests."""
         verdict = self._ledger.recheck(entry.transaction, time_ms=time_ms)
         refusal = verdict.refusal
-        entry.reads = tuple(key for key in verdict.reads if not key.startswith(AGGREGATES))
+        entry.reads = tuple(key for key in verdict.reads if not key.startswith(RUNNING_SUMS))
         for key in entry.reads:
             self._by_key.setdefault(key, {})[entry.transaction.id] = None
         if refusal is not None:

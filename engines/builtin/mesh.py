@@ -19,7 +19,7 @@ from engines.seam import (
     Reachability,
     VerifyEnvelopes,
 )
-from ledger.execute import Inadmissible
+from ledger.inadmissible import Inadmissible, KindUnknown
 from ledger.status import Busy
 from ledger.transactions import Transaction
 
@@ -127,7 +127,9 @@ class Inflow:
         verified = await self._verify(batch.envelopes)
         self._batches[peer] -= 1
         good = [item for item in verified if isinstance(item, Transaction)]
-        if len(good) < len(verified):
+        # A kind that only newer software knows is no fault of who sends it on.
+        unknown = sum(isinstance(item, KindUnknown) for item in verified)
+        if len(good) + unknown < len(verified):
             self._network.fault(peer, "sent a transaction that is malformed or badly signed")
 
         def job() -> None:

@@ -13,7 +13,7 @@ from ledger.blocks import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, FAULTS_MAX, F
 from ledger.encoding import codec
 from ledger.encoding.codec import Hash, Natural, NotCanonical, PublicKey, Record
 from ledger.encoding.crypto import sha256, tagged_hash
-from ledger.transactions import MINT_BYTES_MAX
+from ledger.rules.base import ENVELOPE_BYTES_MAX
 
 CHUNK_BYTES = 60_000
 """Every chunk of a body but the last has this size."""
@@ -151,7 +151,7 @@ class Batch(Record, frozen=True, tag="batch"):
     """Envelopes that the sender took in from its own clients."""
 
     envelopes: Annotated[
-        tuple[Annotated[bytes, Meta(max_length=MINT_BYTES_MAX)], ...],
+        tuple[Annotated[bytes, Meta(max_length=ENVELOPE_BYTES_MAX)], ...],
         Meta(min_length=1, max_length=BLOCK_TRANSACTIONS_MAX),
     ]
 

@@ -21,7 +21,7 @@ from engines.builtin.signer import PRECOMMIT, PREVOTE, PROPOSAL, Refused, Signin
 from engines.builtin.silence import Silence
 from engines.builtin.wal import WriteAheadLog
 from ledger.encoding import codec
-from ledger.rules.governance import ValidatorSetRecord
+from ledger.rules.validators import ValidatorSetRecord
 
 _STEPS = {VoteKind.PREVOTE: PREVOTE, VoteKind.PRECOMMIT: PRECOMMIT}
 

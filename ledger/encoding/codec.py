@@ -16,6 +16,8 @@ FEN_MAX = 2**53 - 1
 UINT64_MAX = 2**64 - 1
 TEXT_BYTES_MAX = 256
 """Longest text in UTF-8 bytes (W1.4)."""
+NESTING_MAX = 8
+"""Arrays in arrays: no message has more (W1.6)."""
 
 Fen = Annotated[int, Meta(ge=0, le=FEN_MAX)]
 """One hundredth of a yuan. Never a float: every replica must agree."""
@@ -84,21 +86,57 @@ def decode(type_: Any, data: bytes, limit: int) -> Any:
     """
     if len(data) > limit:
         raise NotCanonical(f"expected at most {limit} bytes, got {len(data)}")
-    try:
-        value = (_DECODERS.get(type_) or _decoder(type_)).decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise NotCanonical(str(error)) from None
-    except UnicodeDecodeError as error:
-        # msgspec does not wrap this one, and a peer can cause it at will.
-        raise NotCanonical(f"text is not UTF-8: {error.reason}") from None
+    value = _decoded(type_, data)
     if _ENCODER.encode(value) != data:
         raise NotCanonical("not the shortest encoding of its value")
     return value
 
 
+def _decoded(type_: Any, data: bytes) -> Any:
+    """Return the value of bytes that need not be canonical; raise NotCanonical."""
+    try:
+        return (_DECODERS.get(type_) or _decoder(type_)).decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise NotCanonical(str(error)) from None
+    except UnicodeDecodeError as error:
+        # msgspec does not wrap this one, and a peer can cause it at will.
+        raise NotCanonical(f"text is not UTF-8: {error.reason}") from None
+
+
 def decode_stored(type_: Any, data: bytes) -> Any:
     """Return a value that this process encoded and stored itself: its form needs no proof."""
     return (_DECODERS.get(type_) or _decoder(type_)).decode(data)
+
+
+class _Named(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    name: str
+
+
+_Untyped = bool | int | str | tuple[msgspec.Raw, ...]
+"""Every type that the specification has (W1.1), one level deep; bytes alone stand apart."""
+_BYTE_STRINGS = (b"\xc4", b"\xc5", b"\xc6")
+"""How byte strings begin (W1.3)."""
+
+
+def name_in(data: bytes) -> str:
+    """Return the name with which one of several kinds of record begins; raise NotCanonical.
+
+    What follows the name is not looked at.
+    """
+    named: _Named = _decoded(_Named, data)
+    return named.name
+
+
+def check_untyped(data: bytes, *, nesting: int) -> None:
+    """Raise NotCanonical unless ``data`` is one canonical value, of whatever type (W1)."""
+    value = decode(bytes if data[:1] in _BYTE_STRINGS else _Untyped, data, len(data))
+    if isinstance(value, str):
+        check_texts(value)
+    if isinstance(value, tuple):
+        if not nesting:
+            raise NotCanonical("too many arrays in arrays")
+        for item in value:
+            check_untyped(bytes(item), nesting=nesting - 1)
 
 
 def check_texts(*texts: str) -> None:

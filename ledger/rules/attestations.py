@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from ledger.encoding.codec import Fen, Hash, Natural, Record, Slug, Text
 from ledger.rules import calendar
-from ledger.rules.base import Context, Outcome
+from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.parties import (
     CITIES,
     OptionalTime,
@@ -129,6 +129,9 @@ def apply_attest(view: StateView, tx: Attest, context: Context) -> Outcome:
     return Outcome(changes=draft.changes())
 
 
+ATTEST = Kind(record=Attest, apply=apply_attest)
+
+
 def apply_revoke_attestation(view: StateView, tx: RevokeAttestation, context: Context) -> Outcome:
     """Return the write that takes a statement back. Checks run in the order of T11."""
     attester = party_of(view, tx.attester)
@@ -141,6 +144,9 @@ def apply_revoke_attestation(view: StateView, tx: RevokeAttestation, context: Co
     revoked = msgspec.structs.replace(attestation, revoked_ms=(context.time_ms,))
     draft.put(ATTESTATIONS, revoked, *key)
     return Outcome(changes=draft.changes())
+
+
+REVOKE_ATTESTATION = Kind(record=RevokeAttestation, apply=apply_revoke_attestation)
 
 
 def require_eligible(view: StateView, groups: Groups, party: Party, time_ms: int) -> None:

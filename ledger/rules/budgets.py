@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from ledger.encoding.codec import FEN_MAX, Delta, Fen, Natural, ProgrammeId, Record, Slug
 from ledger.rules import money
-from ledger.rules.base import Context, Outcome
+from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.money import WHOLE_BASIS_POINTS
 from ledger.rules.parties import party_of, require_active
 from ledger.rules.programmes import Terms, programme_of, terms_of
@@ -29,7 +29,7 @@ class Budget(Record, frozen=True):
     """Minted less what returned while the year was open."""
 
 
-BUDGETS = Table("budget", Budget)
+BUDGETS = Table("budget", Budget, running_sum=True)
 """By programme, year and funder."""
 
 
@@ -60,6 +60,9 @@ def apply_appropriate(view: StateView, tx: Appropriate, context: Context) -> Out
         _change_appropriated(draft, tx.programme, from_year, tx.funder, -tx.delta)
     _change_appropriated(draft, tx.programme, tx.year, tx.funder, tx.delta)
     return Outcome(changes=draft.changes())
+
+
+APPROPRIATE = Kind(record=Appropriate, apply=apply_appropriate, amount=lambda tx: abs(tx.delta))
 
 
 def _change_appropriated(

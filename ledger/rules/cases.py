@@ -5,19 +5,10 @@ from typing import Literal
 import msgspec
 
 from ledger.encoding.codec import Hash, Natural, Record, SerialId, Slug, Text
-from ledger.rules.base import Context, Outcome
+from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.centres import ACCREDITATIONS
 from ledger.rules.claims import CLAIMS
-from ledger.rules.holds import (
-    HELD,
-    HOLDS,
-    HOLDS_MAX,
-    HeldBy,
-    Hold,
-    Scope,
-    ThingId,
-    open_holds,
-)
+from ledger.rules.holds import HELD, HOLDS, HOLDS_MAX, HeldBy, Hold, Scope, ThingId, open_holds
 from ledger.rules.parties import (
     PARTIES,
     party_of,
@@ -128,6 +119,9 @@ def apply_set_hold(view: StateView, tx: SetHold, context: Context) -> Outcome:
     return Outcome(changes=draft.changes())
 
 
+SET_HOLD = Kind(record=SetHold, apply=apply_set_hold, allowed_while_paused=True)
+
+
 def _concerned(view: StateView, scope: Scope, thing: str) -> tuple[str, ...] | None:
     """Return the parties whose business a thing is (T20.5), None if there is no such thing."""
     match scope:
@@ -186,11 +180,14 @@ def apply_clear_hold(view: StateView, tx: ClearHold, context: Context) -> Outcom
     return Outcome(changes=draft.changes())
 
 
+CLEAR_HOLD = Kind(record=ClearHold, apply=apply_clear_hold, allowed_while_paused=True)
+
+
 def _is_held(view: StateView, payable: Payable) -> bool:
     return bool(open_holds(view, "payable", payable.id) or open_holds(view, "claim", payable.cause))
 
 
-def apply_anchor(view: StateView, tx: RecordAnchor, context: Context) -> Outcome:
+def apply_record_anchor(view: StateView, tx: RecordAnchor, context: Context) -> Outcome:
     """Return the write of an anchor. Checks run in the order of T22."""
     member = party_of(view, tx.by)
     require_kind(member, "treasury", "data_centre", "auditor")
@@ -210,3 +207,6 @@ def apply_anchor(view: StateView, tx: RecordAnchor, context: Context) -> Outcome
     )
     draft.put(ANCHORS, anchor, anchor.id)
     return Outcome(changes=draft.changes())
+
+
+RECORD_ANCHOR = Kind(record=RecordAnchor, apply=apply_record_anchor, allowed_while_paused=True)

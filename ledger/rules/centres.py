@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from ledger.encoding.codec import Fen, Natural, ProgrammeId, Record, Slug
 from ledger.rules import money
-from ledger.rules.base import Context, Outcome
+from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.parties import party_of, require_active, require_city, require_kind
 from ledger.rules.programmes import (
     ChipOrigin,
@@ -72,7 +72,7 @@ class Recognition(Record, frozen=True):
 
 ACCREDITATIONS = Table("accreditation", Accreditation)
 """By centre."""
-RECOGNITIONS = Table("recognition", Recognition)
+RECOGNITIONS = Table("recognition", Recognition, running_sum=True)
 """By programme and host."""
 
 
@@ -125,6 +125,9 @@ def apply_accredit(view: StateView, tx: Accredit, context: Context) -> Outcome:
     return Outcome(changes=draft.changes())
 
 
+ACCREDIT = Kind(record=Accredit, apply=apply_accredit)
+
+
 def apply_recognise(view: StateView, tx: Recognise, context: Context) -> Outcome:
     """Return the writes that recognise hosts. Checks run in the order of T6."""
     issuer = require_city(view, tx.issuer)
@@ -159,6 +162,11 @@ def apply_recognise(view: StateView, tx: Recognise, context: Context) -> Outcome
             )
             draft.put(RECOGNITIONS, recognition, programme_id, host)
     return Outcome(changes=draft.changes())
+
+
+RECOGNISE = Kind(
+    record=Recognise, apply=apply_recognise, rows=lambda tx: len(tx.programmes) * len(tx.hosts)
+)
 
 
 def require_distinct(values: list[str] | tuple[str, ...]) -> None:

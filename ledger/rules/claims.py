@@ -1,92 +1,34 @@
-"""Claims: redeeming vouchers, deciding, disputing, credit notes (spec T9, T14, T15, R6)."""
+"""Claims: how they are decided, disputed and credited (spec T14, T15, R6)."""
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from ledger.encoding.codec import Fen, Hash, Natural, ProgrammeId, Record, SerialId, Slug
-from ledger.encoding.crypto import tagged_hash
-from ledger.rules import calendar, centres, invoices, money
-from ledger.rules.attestations import require_eligible, require_unrelated
-from ledger.rules.base import Context, Outcome, Posting
-from ledger.rules.centres import (
-    ACCREDITATIONS,
-    Accreditation,
-    accreditation_of,
-    require_accepted,
-    require_distinct,
-)
-from ledger.rules.holds import require_not_held
-from ledger.rules.invoices import Contract, Invoice, InvoiceUse, Shown, UsageRows
-from ledger.rules.parties import (
-    PARTIES,
-    OptionalTime,
-    Party,
-    party_of,
-    require_active,
-    require_free,
-    require_kind,
-)
+from ledger.rules import calendar, centres, invoices
+from ledger.rules.base import Context, Kind, Outcome, Posting
+from ledger.rules.invoices import Contract, Invoice, Shown, UsageRows
+from ledger.rules.parties import PARTIES, OptionalTime, party_of
 from ledger.rules.payables import add_payables, credit_payables
-from ledger.rules.programmes import (
-    ServiceClass,
-    Terms,
-    issuer_of,
-    programme_of,
-    require_not_suspended,
-    require_open,
-    terms_of,
-)
+from ledger.rules.programmes import ServiceClass, Terms, issuer_of, terms_of
 from ledger.rules.refusals import (
     AcceptedOutOfBounds,
-    BaseExceedsNet,
     CaseMissing,
-    CentreNotAccredited,
     ClaimStatusWrong,
     ClaimUnknown,
     CreditExceedsAccepted,
     CreditsTooMany,
     DisputeWindowOpen,
     DisputeWindowOver,
-    GrantNotAfterUse,
-    LinesMixed,
-    LinesOrGrant,
     NotDisputable,
     PersonSubmitted,
-    RateExceeded,
     RedeemedCapExceeded,
-    ReserveMismatch,
     TagNotChecked,
-    TermsVersionWrong,
 )
-from ledger.rules.reserves import (
-    RESERVES,
-    OrderRef,
-    change_left,
-    lapse_of,
-    require_good,
-    require_left,
-    reserve_of,
-)
-from ledger.rules.sums import Amount, amount_at, change_amount, next_serial
-from ledger.rules.vouchers import (
-    VOUCHERS,
-    Part,
-    PositiveFen,
-    Voucher,
-    change_totals,
-    give_back,
-    held_voucher,
-    move_value,
-    new_voucher,
-    require_available,
-    require_grant,
-    require_unexpired,
-    serial_of,
-    uncount_issued,
-)
+from ledger.rules.reserves import RESERVES, OrderRef, change_left, lapse_of
+from ledger.rules.sums import Amount, amount_at, change_amount
+from ledger.rules.vouchers import VOUCHERS, Part, PositiveFen, give_back, move_value, uncount_issued
 from ledger.view import Draft, StateView, Table, get, must
 
 LINES_MAX = 16
@@ -108,31 +50,6 @@ class Line(Record, frozen=True):
 Lines = Annotated[tuple[Line, ...], Meta(max_length=LINES_MAX)]
 OptionalContract = Annotated[tuple[Contract, ...], Meta(max_length=1)]
 OptionalCase = Annotated[tuple[Hash, ...], Meta(max_length=1)]
-
-
-class GrantAfterUse(Record, frozen=True):
-    """A grant that is paid after the use it is for, without a voucher before."""
-
-    programme: ProgrammeId
-    terms_version: Natural
-    amount: PositiveFen
-
-
-class Redeem(Record, frozen=True, tag="voucher.redeem"):
-    """Present vouchers to a data centre with its invoice (T9)."""
-
-    holder: Slug
-    redeemer: Slug
-    order: OrderRef
-    lines: Lines
-    grant: Annotated[tuple[GrantAfterUse, ...], Meta(max_length=1)]
-    invoice: Invoice
-    contract: OptionalContract
-    service_class: ServiceClass
-    usage: UsageRows
-    own_share: Hash
-    """Commitment to the proof that the holder paid the rest of the bill, or all of it where the
-    programme pays the holder."""
 
 
 class Claim(Record, frozen=True):
@@ -202,266 +119,11 @@ class Credit(Record, frozen=True, tag="claim.credit"):
 
 
 CLAIMS = Table("claim", Claim)
-REDEEMED = Table("redeemed", Amount)
+REDEEMED = Table("redeemed", Amount, running_sum=True)
 """By programme, year of decision and holder: what the cap on redemption counts."""
-BAND_USED = Table("band-used", Amount)
-"""By programme, holder, centre and month: what was accepted without review."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What a redemption asks for, found and checked."""
-
-    holder: Party
-    redeemer: Party
-    joint: bool
-    """The holder signs it now; else it authorised the centre when it reserved (T9)."""
-    programme: str
-    terms_version: int
-    vouchers: tuple[Voucher, ...]
-    amount: int
-
-
-def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
-    """Return the writes a redemption causes. Checks run in the order of T9."""
-    asked = _asked(view, tx, context)  # T9.1 to T9.10
-    holder, redeemer, programme_id, amount = (
-        asked.holder,
-        asked.redeemer,
-        asked.programme,
-        asked.amount,
-    )
-    terms = terms_of(view, programme_id, asked.terms_version)
-    require_not_held(
-        view,
-        ("party", holder.id),
-        ("party", redeemer.id),
-        ("centre", redeemer.id),
-        ("programme", programme_id),
-        *(("voucher", voucher.id) for voucher in asked.vouchers),
-    )
-    accreditation = _accreditation(view, asked, terms, context)  # T9.12, T9.13
-    require_unrelated(view, terms.eligibility, holder, redeemer, context.time_ms)
-    if tx.grant:
-        require_eligible(view, terms.eligibility, holder, context.time_ms)
-    if tx.invoice.base > tx.invoice.net:
-        raise BaseExceedsNet(base=tx.invoice.base, net=tx.invoice.net)
-    shown = Shown(
-        redeemer=redeemer.id,
-        holder=holder.id,
-        programme=programme_id,
-        invoice=tx.invoice,
-        contract=tx.contract,
-        service_class=tx.service_class,
-        usage=tx.usage,
-    )
-    draft = Draft(view)
-    found = invoices.find_invoice(view, shown, terms)
-    invoices.require_usage(tx.usage)
-    if found is None:
-        invoices.count_usage(draft, tx.usage, accreditation, context.time_ms)
-    basis_points = invoices.single_rate(shown, terms, holder, accreditation)
-    invoices.require_tariff(shown, accreditation)
-    invoices.use_contract(draft, shown, terms, amount)
-    allowed = money.benefit(tx.invoice.base, basis_points, terms.rounding)
-    if amount > allowed:  # T9.22
-        raise RateExceeded(
-            asked=amount, allowed=allowed, basis_points=basis_points, base=tx.invoice.base
-        )
-    invoices.require_below_ceiling(shown, found, terms, amount)
-    recognition = centres.paying_host(view, programme_id, terms, accreditation)
-    if recognition is not None:
-        centres.use_recognition(draft, recognition, amount)
-    lines, postings = tx.lines, []
-    if tx.grant:
-        granted, posting = _grant(draft, terms, asked, context)
-        lines, postings = (Line(voucher=granted.id, amount=amount, reserve=()),), [posting]
-    holder_signed = not holder.stopped_since_ms and context.signers.has_threshold(
-        holder.id, holder.threshold
-    )
-    automatic = holder_signed and _take_band(draft, asked, terms, context)
-    claim = Claim(
-        id=next_serial(draft, "claim", redeemer.id),
-        programme=programme_id,
-        terms_version=asked.terms_version,
-        holder=holder.id,
-        redeemer=redeemer.id,
-        order=tx.order,
-        lines=lines,
-        invoice=tx.invoice,
-        contract=tx.contract,
-        service_class=tx.service_class,
-        usage=tx.usage,
-        amount=amount,
-        basis_points=basis_points,
-        accepted=0,
-        credited=0,
-        status="under_review",
-        host=() if recognition is None else (recognition.host,),
-        holder_signed=holder_signed,
-        submitted_by=context.signers.everybody(),
-        submitted_ms=context.time_ms,
-        decided_ms=(),
-        payables=0,
-        credits=0,
-    )
-    for line in lines:
-        for reserve in line.reserve:
-            change_left(draft, reserve, -line.amount)
-        source: Part = "reserved" if line.reserve else "available"
-        postings.append(
-            move_value(
-                draft,
-                line.voucher,
-                source=source,
-                target="redeemed" if automatic else "claimed",
-                amount=line.amount,
-                time_ms=context.time_ms,
-            )
-        )
-    use = InvoiceUse(programme=programme_id, terms_version=asked.terms_version, claim=claim.id)
-    invoices.use_invoice(
-        draft,
-        shown,
-        found,
-        terms,
-        use,
-        pending=0 if automatic else amount,
-        accepted=amount if automatic else 0,
-    )
-    if automatic:
-        claim = _accept(draft, claim, terms, amount, context)
-    draft.put(CLAIMS, claim, claim.id)
-    return Outcome(changes=draft.changes(), postings=tuple(postings))
-
-
-def _asked(view: StateView, tx: Redeem, context: Context) -> Asked:
-    """Return who asks for what, each line or the grant able to pay (T9.1 to T9.10)."""
-    holder = party_of(view, tx.holder)
-    require_kind(holder, "holder")
-    redeemer = party_of(view, tx.redeemer)
-    require_kind(redeemer, "data_centre")
-    if bool(tx.lines) == bool(tx.grant):
-        raise LinesOrGrant(lines=len(tx.lines), grants=len(tx.grant))
-    require_distinct([line.voucher for line in tx.lines])
-    context.signers.require_threshold(redeemer.id, redeemer.threshold)
-    joint = not tx.lines or not all(line.reserve for line in tx.lines)
-    if joint:
-        context.signers.require_threshold(holder.id, holder.threshold)
-        require_free(holder)
-        require_active(redeemer)
-    vouchers = tuple(_voucher_of_line(view, line, tx) for line in tx.lines)
-    for other in vouchers[1:]:
-        first = vouchers[0]
-        if (other.programme, other.terms_version) != (first.programme, first.terms_version):
-            raise LinesMixed(first=first.id, second=other.id)
-    for line, voucher in zip(tx.lines, vouchers, strict=True):
-        if line.reserve:
-            reserve = reserve_of(view, line.reserve[0])
-            require_good(reserve, context)
-            require_left(reserve, line.amount)
-        else:
-            require_unexpired(voucher, holder, context)
-            require_available(voucher, line.amount)
-    for grant in tx.grant:
-        _require_after_use(view, grant)
-    return Asked(
-        holder=holder,
-        redeemer=redeemer,
-        joint=joint,
-        programme=vouchers[0].programme if vouchers else tx.grant[0].programme,
-        terms_version=vouchers[0].terms_version if vouchers else tx.grant[0].terms_version,
-        vouchers=vouchers,
-        amount=sum(line.amount for line in tx.lines) + sum(grant.amount for grant in tx.grant),
-    )
-
-
-def _voucher_of_line(view: StateView, line: Line, tx: Redeem) -> Voucher:
-    """Return the voucher that the holder holds, and that the line's reserve is of (T9.7)."""
-    voucher = held_voucher(view, line.voucher, tx.holder)
-    for reserve_id in line.reserve:
-        reserve = reserve_of(view, reserve_id)
-        is_for_this = (
-            (reserve.voucher, reserve.redeemer) == (line.voucher, tx.redeemer)
-            and (reserve.order, reserve.service_class) == (tx.order, tx.service_class)
-            and all(row.chip == reserve.chip for row in tx.usage)
-        )
-        if not is_for_this:
-            raise ReserveMismatch(
-                reserve=reserve_id, voucher=reserve.voucher, redeemer=reserve.redeemer
-            )
-    return voucher
-
-
-def _require_after_use(view: StateView, grant: GrantAfterUse) -> None:
-    programme = programme_of(view, grant.programme)
-    require_open(programme)
-    if grant.terms_version != programme.version:
-        raise TermsVersionWrong(current=programme.version, given=grant.terms_version)
-    if terms_of(view, grant.programme, grant.terms_version).grant != "after_use":
-        raise GrantNotAfterUse(programme=grant.programme)
-
-
-def _accreditation(view: StateView, asked: Asked, terms: Terms, context: Context) -> Accreditation:
-    """Return the centre's accreditation, in force and accepted where the claim is joint.
-
-    What was reserved before a suspension or an end is still paid.
-    """
-    if asked.joint:
-        require_not_suspended(programme_of(view, asked.programme))
-        accreditation = accreditation_of(view, asked.redeemer.id)
-        require_accepted(view, asked.programme, terms, accreditation, context.time_ms)
-        return accreditation
-    found = get(view, ACCREDITATIONS, asked.redeemer.id)
-    if found is None:
-        raise CentreNotAccredited(centre=asked.redeemer.id)
-    return found
-
-
-def _grant(draft: Draft, terms: Terms, asked: Asked, context: Context) -> tuple[Voucher, Posting]:
-    """Mint what a grant after use pays: a voucher that nothing but this claim can use (T9.25)."""
-    require_grant(draft, terms, asked.programme, asked.holder, asked.amount, context)
-    voucher = new_voucher(
-        draft,
-        asked.programme,
-        asked.holder,
-        asked.amount,
-        expires_at_ms=context.time_ms,
-        terms_version=asked.terms_version,
-        year=calendar.year_of(context.time_ms),
-        time_ms=context.time_ms,
-    )
-    change_totals(draft, asked.programme, minted=asked.amount, available=asked.amount)
-    posting = Posting(
-        kind="mint",
-        programme=asked.programme,
-        serial=serial_of(voucher.id),
-        count=1,
-        amount=asked.amount,
-        source=issuer_of(asked.programme),
-        target="available",
-    )
-    return voucher, posting
-
-
-def _take_band(draft: Draft, asked: Asked, terms: Terms, context: Context) -> bool:
-    """Return whether the rules accept this claim, using up the month's band (R6.2, R6.3)."""
-    every = terms.review.sample_every
-    if every:
-        draw = tagged_hash(
-            "tallystick/sample/v1", context.previous_record_hash, context.transaction_id
-        )
-        if int.from_bytes(draw, "big") % every == 0:
-            return False
-    month = calendar.month_of(context.time_ms)
-    key = (asked.programme, asked.holder.id, asked.redeemer.id, month)
-    if amount_at(draft, BAND_USED, *key) + asked.amount > terms.review.automatic_band:
-        return False
-    change_amount(draft, BAND_USED, asked.amount, *key)
-    return True
-
-
-def _accept(draft: Draft, claim: Claim, terms: Terms, accepted: int, context: Context) -> Claim:
+def accept(draft: Draft, claim: Claim, terms: Terms, accepted: int, context: Context) -> Claim:
     """Count an acceptance in against the holder's cap, make its payables, return the claim."""
     _count_redeemed(draft, terms, claim, accepted, context.time_ms)
     made = add_payables(
@@ -531,6 +193,13 @@ def apply_decide_claim(view: StateView, tx: DecideClaim, context: Context) -> Ou
             return _dispute(view, act, context)
 
 
+DECIDE_CLAIM = Kind(
+    record=DecideClaim,
+    apply=apply_decide_claim,
+    amount=lambda tx: tx.act.accepted if isinstance(tx.act, Decide) else 0,
+)
+
+
 def _decide(view: StateView, act: Decide, context: Context) -> Outcome:
     claim = claim_of(view, act.claim)
     require_status(claim, "under_review", "disputed")
@@ -551,7 +220,7 @@ def _decide(view: StateView, act: Decide, context: Context) -> Outcome:
     draft = Draft(view)
     terms = terms_of(view, claim.programme, claim.terms_version)
     if act.accepted:
-        decided = _accept(draft, claim, terms, act.accepted, context)
+        decided = accept(draft, claim, terms, act.accepted, context)
     else:
         decided = msgspec.structs.replace(claim, status="rejected", decided_ms=(context.time_ms,))
     draft.put(CLAIMS, decided, claim.id)
@@ -688,3 +357,6 @@ def apply_credit(view: StateView, tx: Credit, context: Context) -> Outcome:
     )
     draft.put(CLAIMS, credited, claim.id)
     return Outcome(changes=draft.changes(), postings=tuple(postings))
+
+
+CREDIT = Kind(record=Credit, apply=apply_credit, amount=lambda tx: tx.amount)

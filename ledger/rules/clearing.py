@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from ledger.encoding.codec import Fen, Natural, Record, Slug
 from ledger.rules import calendar
-from ledger.rules.base import Context, Outcome
+from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.parties import (
     RESERVED_ID,
     party_of,
@@ -89,6 +89,9 @@ def apply_close(view: StateView, tx: Close, context: Context) -> Outcome:
     following = OpenCycle(number=cycle.number + 1, first_join_ms=(), positions=())
     draft.put(OPEN_CYCLE, following, "all")
     return Outcome(changes=draft.changes())
+
+
+CLOSE = Kind(record=Close, apply=apply_close)
 
 
 def net_transfers(positions: tuple[Position, ...]) -> tuple[tuple[str, str, int], ...]:

@@ -6,7 +6,7 @@ The engine proves a fault; the ledger records it once and bounds what follows fr
 from ledger.blocks import Fault
 from ledger.encoding.codec import Natural, Record, Slug
 from ledger.rules.base import Context
-from ledger.rules.governance import (
+from ledger.rules.validators import (
     VALIDATOR_LAG,
     VALIDATORS,
     ValidatorRecord,

@@ -1,25 +1,24 @@
-"""Governance: members, validators, parameters, and what members decide (spec T23, T24, R14).
+"""Governance: members, what they propose and how they vote on it (spec T23, T24, R14)."""
 
-The records that genesis makes and governance changes live here too.
-"""
-
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from msgspec import Meta
 
-from ledger.blocks import (
-    BLOCK_BYTES_MAX,
-    BLOCK_LAPSES_MAX,
-    BLOCK_ROWS_MAX,
-    BLOCK_TRANSACTIONS_MAX,
-    RULES_VERSION,
-)
-from ledger.encoding.codec import Fen, Natural, PublicKey, Record, Slug, Text
+from ledger.encoding.codec import Natural, Record, Slug, Text
 from ledger.encoding.crypto import is_registrable_key
 from ledger.rules import calendar
 from ledger.rules.authority import KEYS
-from ledger.rules.base import Context, Outcome
+from ledger.rules.base import Context, Kind, Outcome
+from ledger.rules.control import (
+    CONTROL,
+    PARAMETERS,
+    Control,
+    EngineFrom,
+    Parameters,
+    RulesFrom,
+    check_parameters,
+    quiet_after,
+)
 from ledger.rules.parties import (
     CITIES,
     MEMBERS,
@@ -27,9 +26,7 @@ from ledger.rules.parties import (
     RESERVED_ID,
     VALIDATOR_KEYS,
     Ids,
-    KeyOwner,
     KeySet,
-    OptionalTime,
     Party,
     PartyClass,
     PartyKind,
@@ -50,49 +47,24 @@ from ledger.rules.refusals import (
     ActionInvalid,
     KeyInvalid,
     KeyTaken,
-    LedgerPaused,
     PartyExists,
     PartyWrongKind,
     ProposalClosed,
     ProposalUnknown,
     VoteRepeated,
 )
+from ledger.rules.validators import (
+    VALIDATOR_LAG,
+    OptionalValidator,
+    next_set,
+    put_validator_keys,
+    require_room,
+    set_validator,
+    validator_keys,
+)
 from ledger.view import Draft, StateView, Table, get, must
 
-VALIDATORS_MAX = 128
-VALIDATOR_LAG = 2
-"""A change of validators in block H acts at H + 2."""
 VOTING_MS = 14 * calendar.DAY_MS
-QUIET_MS = 72 * 3_600_000
-"""How long after a pause nothing lapses (R11.4)."""
-OFFICER_RULES_MAX = 64
-BLOCK_BYTES_MIN = 65_536
-"""A block must be able to hold the largest mint."""
-BLOCK_ROWS_MIN = 1_000
-EXPIRY_AHEAD_MIN_MS = 60_000
-HEARTBEAT_MIN_MS = 1_000
-WHILE_PAUSED = (
-    "governance.propose",
-    "governance.vote",
-    "party.set_keys",
-    "hold.set",
-    "hold.clear",
-    "record.anchor",
-)
-"""Kinds that a pause does not stop (R10.1)."""
-
-
-class ValidatorKeys(Record, frozen=True):
-    """The four keys of a validating node, and its power."""
-
-    consensus: PublicKey
-    log: PublicKey
-    cosigner: PublicKey
-    link: PublicKey
-    power: Annotated[int, Meta(ge=1, le=1_000_000)]
-
-
-OptionalValidator = Annotated[tuple[ValidatorKeys, ...], Meta(max_length=1)]
 
 
 class Member(Record, frozen=True):
@@ -107,75 +79,6 @@ class Member(Record, frozen=True):
     keys: KeySet
     threshold: Natural
     validator: OptionalValidator
-
-
-class OfficersRule(Record, frozen=True):
-    """A kind and amount for which two officers are not enough (R3.1)."""
-
-    kind: Text
-    from_fen: Fen
-    persons: Annotated[int, Meta(ge=2, le=16)]
-
-
-class Parameters(Record, frozen=True):
-    """What governance may change, within the limits of B3.3 and R14.2. Times in ms."""
-
-    expiry_ahead_max_ms: Natural
-    """How far ahead a transaction's expiry may lie."""
-    heartbeat_ms: Natural
-    """How long the ledger stays silent when nothing is pending."""
-    block_bytes_max: Annotated[int, Meta(ge=1, le=BLOCK_BYTES_MAX)]
-    block_transactions_max: Annotated[int, Meta(ge=1, le=BLOCK_TRANSACTIONS_MAX)]
-    block_rows_max: Annotated[int, Meta(ge=1, le=BLOCK_ROWS_MAX)]
-    block_lapses_max: Annotated[int, Meta(ge=1, le=BLOCK_LAPSES_MAX)]
-    """More postings than this would not fit into one log entry."""
-    officers: Annotated[tuple[OfficersRule, ...], Meta(max_length=OFFICER_RULES_MAX)]
-
-
-class ValidatorRecord(Record, frozen=True):
-    """A validator of a set."""
-
-    party: Slug
-    keys: ValidatorKeys
-
-
-class ValidatorSetRecord(Record, frozen=True):
-    """The validators that act from a height on."""
-
-    from_height: Natural
-    validators: tuple[ValidatorRecord, ...]
-
-
-class ValidatorSchedule(Record, frozen=True):
-    """The sets in force and decided, by height."""
-
-    sets: tuple[ValidatorSetRecord, ...]
-
-
-class RulesFrom(Record, frozen=True):
-    """A rules version and the height from which it holds."""
-
-    version: Natural
-    from_height: Natural
-
-
-class EngineFrom(Record, frozen=True):
-    """A consensus engine and the height from which it decides."""
-
-    engine: Literal["builtin", "comet"]
-    at_height: Natural
-
-
-class Control(Record, frozen=True):
-    """What governance decided about the ledger as a whole."""
-
-    paused_since_ms: OptionalTime
-    quiet: tuple[Natural, Natural]
-    """Start of the last pause, and until when nothing lapses after it; zeros at first (R11.4)."""
-    rules: tuple[RulesFrom, ...]
-    """By height; the first holds from the start."""
-    engines: tuple[EngineFrom, ...]
-    """By height; none until the first switch."""
 
 
 class Admit(Record, frozen=True, tag="admit"):
@@ -282,11 +185,8 @@ class ProposalCount(Record, frozen=True):
     count: Natural
 
 
-PARAMETERS = Table("parameters", Parameters)
-VALIDATORS = Table("validators", ValidatorSchedule)
-CONTROL = Table("control", Control)
-PROPOSAL_COUNT = Table("proposal-count", ProposalCount)
-"""These four have one record, under ``all``."""
+PROPOSAL_COUNT = Table("proposal-count", ProposalCount, running_sum=True)
+"""One record, under ``all``."""
 PROPOSALS = Table("proposal", Proposal)
 """By number, nine digits."""
 
@@ -294,54 +194,6 @@ PROPOSALS = Table("proposal", Proposal)
 def proposal_key(number: int) -> str:
     """Return the key part of a proposal."""
     return f"{number:09d}"
-
-
-def require_not_paused(control: Control, kind: str) -> None:
-    """Raise LedgerPaused unless a kind may be applied now (R10.1)."""
-    for since_ms in control.paused_since_ms:
-        if kind not in WHILE_PAUSED:
-            raise LedgerPaused(since_ms=since_ms)
-
-
-def lapses_run(control: Control, time_ms: int) -> bool:
-    """Return whether things lapse at a time: not in a pause, and not for a while after (R8.1)."""
-    return not control.paused_since_ms and time_ms >= control.quiet[1]
-
-
-def quiet_after(control: Control, time_ms: int) -> tuple[int, int]:
-    """Return the quiet time when a pause ends now (R11.4).
-
-    A pause that began in the quiet time of the one before prolongs it.
-    """
-    (paused_ms,), (from_ms, until_ms) = control.paused_since_ms, control.quiet
-    return (from_ms if paused_ms < until_ms else paused_ms, time_ms + QUIET_MS)
-
-
-def rules_version_at(control: Control, height: int) -> int:
-    """Return the rules version that holds at a height."""
-    acting = RULES_VERSION
-    for rules in control.rules:
-        if rules.from_height <= height:
-            acting = rules.version
-    return acting
-
-
-def engine_at(control: Control, height: int) -> str:
-    """Return the engine that decides a height; before any switch whichever began."""
-    acting = ""
-    for engine in control.engines:
-        if engine.at_height <= height:
-            acting = engine.engine
-    return acting
-
-
-def validators_at(schedule: ValidatorSchedule, height: int) -> ValidatorSetRecord:
-    """Return the set that acts at a height."""
-    acting = schedule.sets[0]
-    for candidate in schedule.sets:
-        if candidate.from_height <= height:
-            acting = candidate
-    return acting
 
 
 def apply_propose(view: StateView, tx: Propose, context: Context) -> Outcome:
@@ -367,6 +219,9 @@ def apply_propose(view: StateView, tx: Propose, context: Context) -> Outcome:
     return Outcome(changes=draft.changes())
 
 
+PROPOSE = Kind(record=Propose, apply=apply_propose, allowed_while_paused=True)
+
+
 def apply_vote(view: StateView, tx: Vote, context: Context) -> Outcome:
     """Return the writes of a vote. Checks run in the order of T24."""
     _require_voter(view, tx.voter, context)
@@ -386,6 +241,9 @@ def apply_vote(view: StateView, tx: Vote, context: Context) -> Outcome:
         voted = msgspec.structs.replace(proposal, no=(*proposal.no, tx.voter))
         draft.put(PROPOSALS, voted, proposal_key(proposal.number))
     return Outcome(changes=draft.changes())
+
+
+VOTE = Kind(record=Vote, apply=apply_vote, allowed_while_paused=True)
 
 
 def _announce_keys(draft: Draft, action: Action) -> None:
@@ -445,7 +303,7 @@ def check_action(view: StateView, action: Action, context: Context) -> None:
             require_kind(party, "treasury", "data_centre", "auditor")
             require_keys_fit(view, party.id, party.kind, keys, threshold)
         case SetParameters(parameters=parameters):
-            _check_parameters(parameters)
+            check_parameters(parameters)
         case SetRulesVersion(version=version, from_height=from_height):
             _require_ahead(from_height, context)
             last = control.rules[-1] if control.rules else RulesFrom(version=1, from_height=0)
@@ -495,11 +353,6 @@ def member_keys(member: Member) -> list[bytes]:
     return keys
 
 
-def validator_keys(validator: ValidatorKeys) -> list[bytes]:
-    """Return the four keys of a validating node."""
-    return [validator.consensus, validator.log, validator.cosigner, validator.link]
-
-
 def _check_admission(view: StateView, member: Member, context: Context) -> None:
     if member.id == RESERVED_ID or get(view, PARTIES, member.id) is not None:
         raise PartyExists(party=member.id)
@@ -508,7 +361,7 @@ def _check_admission(view: StateView, member: Member, context: Context) -> None:
         raise ActionInvalid(reason=problem)
     _require_new_keys(view, member_keys(member), owner=member.id)
     if member.validator:
-        _require_room(_next_set(view, context, member.id, member.validator))
+        require_room(next_set(view, context, member.id, member.validator))
 
 
 def _require_new_keys(view: StateView, keys: list[bytes], *, owner: str) -> None:
@@ -532,7 +385,7 @@ def _check_status(view: StateView, action: SetStatus, context: Context) -> None:
     if party.status == action.status:
         raise ActionInvalid(reason=f"{party.id} is {party.status} already")
     if action.status != "active":
-        _require_room(_next_set(view, context, party.id, ()))
+        require_room(next_set(view, context, party.id, ()))
 
 
 def _check_validator(view: StateView, action: SetValidator, context: Context) -> None:
@@ -546,29 +399,7 @@ def _check_validator(view: StateView, action: SetValidator, context: Context) ->
     require_active(party)
     for validator in action.validator:
         _require_new_keys(view, validator_keys(validator), owner=party.id)
-    _require_room(_next_set(view, context, party.id, action.validator))
-
-
-def _require_room(validators: tuple[ValidatorRecord, ...]) -> None:
-    if not 1 <= len(validators) <= VALIDATORS_MAX:
-        raise ActionInvalid(
-            reason=f"{len(validators)} validators would remain, expected 1 to {VALIDATORS_MAX}"
-        )
-
-
-def _check_parameters(parameters: Parameters) -> None:
-    for name, least in (
-        ("block_bytes_max", BLOCK_BYTES_MIN),
-        ("block_rows_max", BLOCK_ROWS_MIN),
-        ("expiry_ahead_max_ms", EXPIRY_AHEAD_MIN_MS),
-        ("heartbeat_ms", HEARTBEAT_MIN_MS),
-    ):
-        value = getattr(parameters, name)
-        if value < least:
-            raise ActionInvalid(reason=f"{name} is {value}, expected at least {least}")
-    for rule in parameters.officers:
-        if rule.kind.startswith("governance."):  # else nobody could ever take it back
-            raise ActionInvalid(reason="governance asks for two officers, whatever it is about")
+    require_room(next_set(view, context, party.id, action.validator))
 
 
 def _require_ahead(height: int, context: Context) -> None:
@@ -640,16 +471,11 @@ def admit(draft: Draft, member: Member) -> None:
     draft.put(PARTIES, party, member.id)
     put_keys(draft, member.id, (), member.keys)
     for validator in member.validator:
-        _own_validator_keys(draft, member.id, validator)
+        put_validator_keys(draft, member.id, validator)
     if member.kind in ("treasury", "data_centre"):
         _change_ids(draft, MEMBERS, with_=member.id)
     if is_city(party):
         _change_ids(draft, CITIES, with_=member.id)
-
-
-def _own_validator_keys(draft: Draft, party: str, validator: ValidatorKeys) -> None:
-    for key in validator_keys(validator):
-        draft.put(VALIDATOR_KEYS, KeyOwner(party=party), key.hex())
 
 
 def _change_ids(draft: Draft, table: Table[Ids], *, with_: str = "", without: str = "") -> None:
@@ -658,36 +484,3 @@ def _change_ids(draft: Draft, table: Table[Ids], *, with_: str = "", without: st
     if with_:
         ids.append(with_)
     draft.put(table, Ids(ids=tuple(sorted(ids))), "all")
-
-
-def set_validator(draft: Draft, party: str, validator: OptionalValidator, context: Context) -> None:
-    """Write the set that acts two heights on; sets that nobody asks for any more are dropped."""
-    for keys in validator:
-        _own_validator_keys(draft, party, keys)
-    from_height = context.height + VALIDATOR_LAG
-    changed = ValidatorSetRecord(
-        from_height=from_height, validators=_next_set(draft, context, party, validator)
-    )
-    schedule = must(draft, VALIDATORS, "all")
-    acting = validators_at(schedule, context.height)
-    kept = [
-        one
-        for one in schedule.sets
-        if acting.from_height <= one.from_height and one.from_height != from_height
-    ]
-    draft.put(VALIDATORS, ValidatorSchedule(sets=(*kept, changed)), "all")
-
-
-def _next_set(
-    view: StateView, context: Context, party: str, validator: OptionalValidator
-) -> tuple[ValidatorRecord, ...]:
-    """Return the validators two heights on with one party's replaced, in its old place."""
-    schedule = must(view, VALIDATORS, "all")
-    before = validators_at(schedule, context.height + VALIDATOR_LAG).validators
-    new = tuple(ValidatorRecord(party=party, keys=keys) for keys in validator)
-    if not any(one.party == party for one in before):
-        return before + new
-    found: list[ValidatorRecord] = []
-    for one in before:
-        found += new if one.party == party else [one]
-    return tuple(found)

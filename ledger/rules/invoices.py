@@ -122,13 +122,13 @@ class ContractRecord(Record, frozen=True):
 
 INVOICES = Table("invoice", InvoiceRecord)
 """By invoice tag in hex."""
-CONTRACTS = Table("contract", ContractRecord)
-"""By contract tag in hex."""
-CONTRACT_BASE = Table("contract-base", Amount)
+CONTRACTS = Table("contract", ContractRecord, running_sum=True)
+"""By contract tag in hex. It counts its claims, so each of them writes it."""
+CONTRACT_BASE = Table("contract-base", Amount, running_sum=True)
 """By programme and contract tag in hex: the bases of its invoices."""
-CONTRACT_PAID = Table("contract-paid", Amount)
+CONTRACT_PAID = Table("contract-paid", Amount, running_sum=True)
 """By programme and contract tag in hex: what its claims have pending and accepted."""
-DEVICE_TIME = Table("device-time", Amount)
+DEVICE_TIME = Table("device-time", Amount, running_sum=True)
 """By centre, chip and day: claimed gpu_ms."""
 
 

@@ -4,7 +4,7 @@ import msgspec
 
 from ledger.rules import calendar
 from ledger.rules.base import Context, Outcome, Posting
-from ledger.rules.governance import CONTROL, lapses_run
+from ledger.rules.control import CONTROL, lapses_run
 from ledger.rules.parties import PARTIES
 from ledger.rules.reserves import RESERVES, Reserve, change_left, end_of_grace
 from ledger.rules.vouchers import VOUCHERS, Voucher, expiry_of, give_back, move_value

@@ -8,7 +8,7 @@ from msgspec import Meta
 from ledger.encoding.codec import Hash, Natural, PublicKey, Record, Slug, Text
 from ledger.encoding.crypto import is_registrable_key
 from ledger.rules.authority import CONFLICTING_ROLES, KEYS, TREASURY_ROLES, RegisteredKey
-from ledger.rules.base import Context, Outcome
+from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.refusals import (
     KeyInvalid,
     KeysUnfit,
@@ -301,3 +301,6 @@ def apply_enrol(view: StateView, tx: Enrol, context: Context) -> Outcome:
     draft.put(PARTIES, party, tx.party)
     draft.put(REGISTRATION_TAGS, KeyOwner(party=tx.party), tx.registration_tag.hex())
     return Outcome(changes=draft.changes())
+
+
+ENROL = Kind(record=Enrol, apply=apply_enrol, rows=lambda tx: len(tx.keys))

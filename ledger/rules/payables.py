@@ -67,7 +67,7 @@ class OpenCycle(Record, frozen=True):
 
 
 PAYABLES = Table("payable", Payable)
-OPEN_CYCLE = Table("open-cycle", OpenCycle)
+OPEN_CYCLE = Table("open-cycle", OpenCycle, running_sum=True)
 """One record, under ``all``; none before the first join."""
 
 

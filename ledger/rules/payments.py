@@ -7,17 +7,10 @@ from msgspec import Meta
 
 from ledger.encoding.codec import Fen, Natural, Record, Slug, Text
 from ledger.rules import calendar
-from ledger.rules.base import Context, Outcome
+from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.holds import require_not_held
 from ledger.rules.parties import PARTIES, OptionalTime, require_consent
-from ledger.rules.payables import (
-    PAYABLES,
-    Payable,
-    PayableId,
-    is_cleared,
-    open_of,
-    payable_of,
-)
+from ledger.rules.payables import PAYABLES, Payable, PayableId, is_cleared, open_of, payable_of
 from ledger.rules.refusals import (
     EndToEndIdUsed,
     NotPartOfPayment,
@@ -102,7 +95,7 @@ class RecordPayment(Record, frozen=True, tag="payment.record"):
     act: Instruct | Confirm | Return | WriteOff | ObjectToPayment
 
 
-def apply_payment(view: StateView, tx: RecordPayment, context: Context) -> Outcome:
+def apply_record_payment(view: StateView, tx: RecordPayment, context: Context) -> Outcome:
     """Return the writes of a payment's progress. Checks run in the order of T19."""
     match tx.act:
         case Instruct() as act:
@@ -115,6 +108,13 @@ def apply_payment(view: StateView, tx: RecordPayment, context: Context) -> Outco
             return _write_off(view, act, context)
         case ObjectToPayment() as act:
             return _object(view, act, context)
+
+
+RECORD_PAYMENT = Kind(
+    record=RecordPayment,
+    apply=apply_record_payment,
+    amount=lambda tx: tx.act.amount if isinstance(tx.act, Instruct | WriteOff) else 0,
+)
 
 
 def _instruct(view: StateView, act: Instruct, context: Context) -> Outcome:

@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from ledger.encoding.codec import BasisPoints, Fen, Natural, ProgrammeId, Record, Slug, Text
 from ledger.rules.attestations import CRITERIA_MAX, Criterion
-from ledger.rules.base import Context, Outcome
+from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.money import WHOLE_BASIS_POINTS, FunderShare, Rounding
 from ledger.rules.parties import HolderClass, party_of, require_active, require_city, require_kind
 from ledger.rules.refusals import (
@@ -122,7 +122,7 @@ class Totals(Record, frozen=True):
 PROGRAMMES = Table("programme", Programme)
 TERMS = Table("terms", Terms)
 """By programme and version."""
-TOTALS = Table("totals", Totals)
+TOTALS = Table("totals", Totals, running_sum=True)
 """By programme."""
 
 
@@ -235,3 +235,6 @@ def apply_publish(view: StateView, tx: Publish, context: Context) -> Outcome:
             tx.programme,
         )
     return Outcome(changes=draft.changes())
+
+
+PUBLISH = Kind(record=Publish, apply=apply_publish)

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from ledger.encoding.codec import Hash, Natural, Record, Slug
-from ledger.rules.base import Context, Outcome
+from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.parties import (
     PARTIES,
     KeySet,
@@ -104,6 +104,9 @@ def apply_set_keys(view: StateView, tx: SetKeys, context: Context) -> Outcome:
             return _object(view, act, context)
         case DecideRecovery() as act:
             return _decide(view, act, context)
+
+
+SET_KEYS = Kind(record=SetKeys, apply=apply_set_keys, allowed_while_paused=True)
 
 
 def _rotate(view: StateView, act: Rotate, context: Context) -> Outcome:

@@ -3,32 +3,16 @@
 Codes and numbers are protocol (spec R): changing one is a fork. Hundreds group by concept.
 """
 
-from dataclasses import dataclass, fields
-from typing import ClassVar, TypeVar, dataclass_transform
+from typing import ClassVar
 
-T = TypeVar("T", bound="TransactionRefused")
+from ledger.coded import Coded
+from ledger.coded import coded as refusal
 
 
-class TransactionRefused(Exception):
+class TransactionRefused(Coded):
     """The user's transaction breaks a rule; it changes nothing but spends its id if logged."""
 
     number: ClassVar[int]
-    code: ClassVar[str]
-    sentence: ClassVar[str]
-
-    @property
-    def values(self) -> dict[str, int | str]:
-        """Return the typed values of this refusal by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
-
-    def __str__(self) -> str:
-        return self.sentence.format(**self.values)
-
-
-@dataclass_transform(kw_only_default=True, eq_default=False)
-def refusal(cls: type[T]) -> type[T]:
-    """Make a refusal's annotations its keyword-only, typed values."""
-    return dataclass(kw_only=True, eq=False)(cls)
 
 
 # 1xx: who must have signed

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from ledger.encoding.codec import Fen, Natural, Record, SerialId, Slug
 from ledger.rules import calendar
-from ledger.rules.base import Context, Outcome
+from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.centres import accreditation_of, devices_of, rate_for, require_accepted
 from ledger.rules.holds import require_not_held
 from ledger.rules.parties import party_of, require_active, require_free, require_kind
@@ -79,7 +79,7 @@ class Release(Record, frozen=True, tag="voucher.release"):
     amount: PositiveFen
 
 
-def apply_reserve(view: StateView, tx: SetAside, context: Context) -> Outcome:
+def apply_set_aside(view: StateView, tx: SetAside, context: Context) -> Outcome:
     """Return the writes that set value aside. Checks run in the order of T12."""
     holder = party_of(view, tx.holder)
     require_kind(holder, "holder")
@@ -138,6 +138,9 @@ def apply_reserve(view: StateView, tx: SetAside, context: Context) -> Outcome:
     return Outcome(changes=draft.changes(), postings=(posting,))
 
 
+SET_ASIDE = Kind(record=SetAside, apply=apply_set_aside)
+
+
 def reserve_of(view: StateView, reserve_id: str) -> Reserve:
     """Return a reserve; raise ReserveUnknown."""
     reserve = get(view, RESERVES, reserve_id)
@@ -192,3 +195,6 @@ def apply_release(view: StateView, tx: Release, context: Context) -> Outcome:
         draft, reserve.voucher, source="reserved", amount=tx.amount, context=context
     )
     return Outcome(changes=draft.changes(), postings=postings)
+
+
+RELEASE = Kind(record=Release, apply=apply_release)

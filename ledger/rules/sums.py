@@ -20,7 +20,7 @@ class Counter(Record, frozen=True):
     next: Natural
 
 
-SERIALS = Table("serial", Counter)
+SERIALS = Table("serial", Counter, running_sum=True)
 """By family (``claim``, ``reserve``, ``hold``, ``anchor``) and the party that counts."""
 
 

@@ -18,7 +18,7 @@ from ledger.encoding.codec import (
 from ledger.encoding.crypto import sha256
 from ledger.rules import calendar, money
 from ledger.rules.attestations import require_eligible
-from ledger.rules.base import Context, Outcome, Posting
+from ledger.rules.base import ENVELOPE_BYTES_MAX, Context, Kind, Outcome, Posting
 from ledger.rules.budgets import commit_budget, return_budget
 from ledger.rules.holds import require_not_held
 from ledger.rules.parties import (
@@ -93,9 +93,9 @@ class Voucher(Record, frozen=True):
 
 
 VOUCHERS = Table("voucher", Voucher)
-ISSUED = Table("issued", Amount)
+ISSUED = Table("issued", Amount, running_sum=True)
 """By programme, year of mint and holder: what the cap on grants counts."""
-GROUP_ISSUED = Table("group-issued", Amount)
+GROUP_ISSUED = Table("group-issued", Amount, running_sum=True)
 """By programme, year of mint and SHA-256 of the control group in hex."""
 
 
@@ -283,6 +283,15 @@ def apply_mint(view: StateView, tx: Mint, context: Context) -> Outcome:
     return Outcome(changes=draft.changes(), postings=(posting,))
 
 
+MINT = Kind(
+    record=Mint,
+    apply=apply_mint,
+    bytes_max=ENVELOPE_BYTES_MAX,
+    rows=lambda tx: len(tx.rows),
+    amount=lambda tx: sum(row.amount for row in tx.rows),
+)
+
+
 def require_grant(
     draft: Draft, terms: Terms, programme_id: str, party: Party, amount: int, context: Context
 ) -> None:
@@ -384,6 +393,9 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
     return Outcome(changes=draft.changes(), postings=(posting,))
 
 
+TRANSFER = Kind(record=Transfer, apply=apply_transfer)
+
+
 def apply_extend(view: StateView, tx: Extend, context: Context) -> Outcome:
     """Return the write of a longer validity. Checks run in the order of T16."""
     voucher = voucher_of(view, tx.voucher)
@@ -405,6 +417,9 @@ def apply_extend(view: StateView, tx: Extend, context: Context) -> Outcome:
     return Outcome(changes=draft.changes())
 
 
+EXTEND = Kind(record=Extend, apply=apply_extend)
+
+
 def apply_revoke(view: StateView, tx: Revoke, context: Context) -> Outcome:
     """Return the writes that take value back. Checks run in the order of T17."""
     voucher = voucher_of(view, tx.voucher)
@@ -420,6 +435,9 @@ def apply_revoke(view: StateView, tx: Revoke, context: Context) -> Outcome:
         time_ms=context.time_ms,
     )
     return Outcome(changes=draft.changes(), postings=(posting,))
+
+
+REVOKE = Kind(record=Revoke, apply=apply_revoke, amount=lambda tx: tx.amount)
 
 
 def change_totals(draft: Draft, programme_id: str, **parts: int) -> None:

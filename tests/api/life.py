@@ -2,7 +2,8 @@
 
 from ledger.rules import calendar
 from ledger.rules.claims import Line
-from ledger.rules.governance import PARAMETERS, SetParameters
+from ledger.rules.control import PARAMETERS
+from ledger.rules.governance import SetParameters
 from ledger.view import must
 from tests import builders
 from tests.api.world import FakeNode, store_of

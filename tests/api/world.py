@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.services import Limits
 from engines.seam import SeenCommit
-from ledger.encoding.codec import NotCanonical
-from ledger.execute import Execution, Inadmissible
+from ledger.execute import Execution
+from ledger.inadmissible import Inadmissible
 from ledger.ledger import Ledger
 from ledger.rules.refusals import TransactionRefused
 from ledger.status import Busy, TransactionStatus
@@ -118,7 +118,7 @@ class FakeNode:
         except TransactionRefused as refusal:
             return Effect.refused(height, refusal)
         except Inadmissible as error:
-            raise NotCanonical(str(error)) from None
+            return Effect.inadmissible(height, error)
         return Effect.holding(height, outcome.postings)
 
     async def lookup(self, transaction_id: bytes) -> TransactionStatus:

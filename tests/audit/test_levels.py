@@ -21,7 +21,7 @@ from audit.replay import Level, Plan, WorkFolderWrong, replay
 from audit.sources import Api, ExportFolder, NodeStore, Source, TileDump, open_source
 from audit.verdicts import Incomplete, Tampered, Unverifiable
 from audit.verifying import HelperLost, Verdict
-from ledger import execute
+from ledger import catalogue
 from ledger.encoding import checkpoint, merkle, note, tiles
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.entries import GenesisEntry, encode_entry
@@ -353,7 +353,7 @@ def test_a_dump_without_a_bundle_or_with_another_checkpoint_is_found(
 def test_rules_that_nobody_here_knows_are_unverifiable_and_no_accusation(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execute, "RULES_OF_VERSION", {})
+    monkeypatch.setattr(catalogue, "RULES_VERSIONS", ())
     with pytest.raises(Unverifiable) as found:
         audited(world.export, tmp_path / "a")
     assert (found.value.height, found.value.field) == (1, "record.rules_version")
@@ -401,7 +401,7 @@ def test_each_verdict_has_an_exit_code_of_its_own(
     short = forge.write(tmp_path / "short", world.mirror.genesis, world.log)
     (short / files.COMMITS).write_bytes(b"")
     assert run(str(short), "--log-id", log_id)[0] == 10
-    monkeypatch.setattr(execute, "RULES_OF_VERSION", {})
+    monkeypatch.setattr(catalogue, "RULES_VERSIONS", ())
     assert run(str(world.export), "--log-id", log_id)[0] == 9
 
 

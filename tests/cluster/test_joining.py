@@ -18,15 +18,8 @@ import pytest
 
 from engines.builtin.messages import decode_commit
 from ledger.encoding import crypto
-from ledger.rules.governance import (
-    Action,
-    Admit,
-    Member,
-    Propose,
-    SetValidator,
-    ValidatorKeys,
-    Vote,
-)
+from ledger.rules.governance import Action, Admit, Member, Propose, SetValidator, Vote
+from ledger.rules.validators import ValidatorKeys
 from ledger.store.lmdb_store import LmdbReader
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans, validators_for
 from localnet.network import ROOT, LocalNetwork, Plan, free_ports, make_member

@@ -30,7 +30,7 @@ from ledger.encoding.codec import Hash, Natural, Record, Signature
 from ledger.entries import TransactionEntry, decode_entry
 from ledger.execute import Verify
 from ledger.ledger import Ledger
-from ledger.rules.governance import ValidatorSchedule
+from ledger.rules.validators import ValidatorSchedule
 from ledger.status import TransactionStatus
 from ledger.store.rows import BlockRow
 from ledger.transactions import Transaction

@@ -17,7 +17,8 @@ from ledger.blocks import BLOCK_TRANSACTIONS_MAX, BlockInput
 from ledger.encoding import codec
 from ledger.encoding.codec import Record
 from ledger.encoding.crypto import sha256
-from ledger.execute import Execution, Inadmissible
+from ledger.execute import Execution
+from ledger.inadmissible import Inadmissible
 from ledger.ledger import Ledger
 from ledger.rules.parties import Enrol, PartyKey
 from ledger.store.memory import MemoryStore
@@ -53,7 +54,7 @@ A_BLOCK = BlockId(b"\1" * 32)
 def envelope(operation: Record, *people: str, expires_at: int = START_MS + MINUTE_MS) -> bytes:
     """Return an operation signed by officers of the city."""
     body = codec.encode(
-        Body(version=1, log_id=FOUNDATION.log_id, expires_at=expires_at, operation=operation)  # type: ignore[arg-type]
+        Body(version=1, log_id=FOUNDATION.log_id, expires_at=expires_at, operation=operation)
     )
     seeds = [seed_of("shanghai", person) for person in people]
     message = signing_bytes(body)

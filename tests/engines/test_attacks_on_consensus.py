@@ -32,7 +32,7 @@ from engines.builtin.messages import (
 )
 from engines.builtin.p2p.frames import Channel
 from engines.builtin.signer import UNKNOWN_HEIGHT, Signer, SignerDamaged, format_slots
-from ledger import execute
+from ledger import catalogue
 from ledger.encoding import codec
 from ledger.execute import RulesUnknown
 from ledger.ledger import Ledger
@@ -308,7 +308,7 @@ def test_a_flood_of_wants_is_answered_once() -> None:
 def test_a_node_of_old_software_signs_nothing_at_a_height_of_new_rules(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(execute, "RULES_OF_VERSION", {})
+    monkeypatch.setattr(catalogue, "RULES_VERSIONS", ())
     ports = Ports()
     with pytest.raises(RulesUnknown):
         ports.host()

@@ -1,10 +1,10 @@
 """One valid envelope of every kind, for tests that bend them."""
 
-from ledger.rules.claims import GrantAfterUse, Line
+from ledger.rules.claims import Line
+from ledger.rules.control import OfficersRule
 from ledger.rules.governance import (
     Action,
     Admit,
-    OfficersRule,
     Pause,
     Resume,
     SetMemberKeys,
@@ -17,6 +17,7 @@ from ledger.rules.governance import (
 from ledger.rules.invoices import Contract
 from ledger.rules.money import FunderShare
 from ledger.rules.programmes import RateRow
+from ledger.rules.redemptions import GrantAfterUse
 from tests import builders
 
 VOUCHER = "shanghai.compute.000000001"

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from ledger.blocks import BlockInput, BlockRefused, Limits
 from ledger.encoding.codec import NotCanonical
-from ledger.execute import Execution, Inadmissible
+from ledger.execute import Execution
+from ledger.inadmissible import Inadmissible
 from ledger.ledger import Ledger
 from ledger.transactions import Transaction
 

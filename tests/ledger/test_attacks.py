@@ -14,9 +14,9 @@ from ledger.ledger import Ledger
 from ledger.rules import calendar, invoices
 from ledger.rules.attestations import ATTESTATIONS, CRITERIA_MAX
 from ledger.rules.centres import ACCREDITATIONS, DEVICES_MAX, Accreditation, Devices
-from ledger.rules.claims import Redeem
 from ledger.rules.invoices import DAY_GPU_MS, DEVICE_TIME, Usage
 from ledger.rules.parties import PartyKey
+from ledger.rules.redemptions import Redeem
 from ledger.rules.refusals import AmountOverflow
 from ledger.store.lmdb_store import LmdbStore
 from ledger.store.memory import MemoryStore

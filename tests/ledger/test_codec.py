@@ -1,7 +1,8 @@
 """Canonical bytes (W1) and envelopes (X1, X2): one value, one encoding, no surprises."""
 
 import random
-from typing import Any, get_args
+from collections.abc import Iterator
+from typing import Any, Literal, Union, get_args
 
 import msgpack  # type: ignore[import-untyped]
 import msgspec
@@ -9,18 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from ledger import catalogue
 from ledger.encoding import codec
-from ledger.encoding.codec import FEN_MAX, NotCanonical
+from ledger.encoding.codec import FEN_MAX, NotCanonical, Record
+from ledger.inadmissible import KindUnknown
+from ledger.rules.base import ENVELOPE_BYTES_MAX, TRANSACTION_BYTES_MAX
 from ledger.rules.claims import DecideClaim
 from ledger.rules.governance import Action
 from ledger.rules.payments import RecordPayment
 from ledger.rules.recoveries import SetKeys
 from ledger.rules.vouchers import Mint, MintRow, Transfer
 from ledger.transactions import (
-    MINT_BYTES_MAX,
-    RULES,
     SIGNATURES_MAX,
-    TRANSACTION_BYTES_MAX,
     Envelope,
     kind_of,
     parse,
@@ -33,12 +34,49 @@ from tests.reference import decode as reference
 KINDS = one_of_each_kind()
 
 
+class UnionBody(Record, frozen=True):
+    """A body as one static union of all kinds decodes it: what the look-up must not differ from."""
+
+    version: Literal[1]
+    log_id: codec.Hash
+    expires_at: codec.Natural
+    operation: Union[tuple(kind.record for kind in catalogue.KINDS.values())]  # type: ignore[valid-type] # noqa: UP007
+
+
 def accepts(raw: bytes) -> bool:
+    """Return whether an envelope is of a known kind, by look-up and by the union alike."""
+    is_parsed, unknown = True, None
     try:
         parse(raw)
+    except KindUnknown as error:
+        is_parsed, unknown = False, error.kind
+    except NotCanonical:
+        is_parsed = False
+    assert unknown == reference.unknown_kind(raw)
+    assert is_parsed is in_the_union(raw)
+    return is_parsed
+
+
+def in_the_union(raw: bytes) -> bool:
+    try:
+        envelope: Envelope = codec.decode(Envelope, raw, ENVELOPE_BYTES_MAX)
+        body: UnionBody = codec.decode(UnionBody, envelope.body, ENVELOPE_BYTES_MAX)
+        codec.check_texts(*texts_in(body))
     except NotCanonical:
         return False
-    return True
+    keys = [key for key, _ in envelope.signatures]
+    is_short = len(raw) <= TRANSACTION_BYTES_MAX or isinstance(body.operation, Mint)
+    return is_short and keys == sorted(set(keys))
+
+
+def texts_in(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    if isinstance(value, Record):
+        value = msgspec.structs.astuple(value)
+    if isinstance(value, tuple):
+        for item in value:
+            yield from texts_in(item)
 
 
 def opened(raw: bytes) -> tuple[Any, Any]:
@@ -56,7 +94,7 @@ def closed(outer: Any, body: Any) -> bytes:
 
 def test_the_envelopes_cover_every_kind_and_both_readers_take_them() -> None:
     kinds = {name.partition("/")[0] for name in KINDS}
-    assert kinds == {str(kind.__struct_config__.tag) for kind in RULES}
+    assert kinds == set(catalogue.KINDS)
     assert kinds == set(reference.KINDS)
     for name, raw in KINDS.items():
         assert kind_of(parse(raw).body.operation) == name.partition("/")[0]
@@ -212,6 +250,84 @@ def test_the_largest_key_and_the_smallest_are_ordinary_keys() -> None:
     assert accepts(seal(body, {bytes([255]) * 32: bytes(64)}))
 
 
+def of_unknown_kind(*operation: Any, keys: tuple[int, ...] = (1,)) -> bytes:
+    """Return a sealed envelope around an operation, as it is."""
+    outer, body = opened(KINDS["voucher.transfer"])
+    body[3] = list(operation)
+    outer[1] = [[bytes([key]) * 32, bytes(64)] for key in keys]
+    return closed(outer, body)
+
+
+def test_a_canonical_envelope_of_an_unknown_kind_is_told_from_a_malformed_one() -> None:
+    for operation in (
+        ("voucher.note",),
+        (
+            "voucher.note",
+            "shanghai.compute.000000001",
+            b"\x2c" * 32,
+            -5,
+            2**64 - 1,
+            True,
+            ["字" * 85],
+        ),
+        ("voucher.note", [[[[[[1]]]]]]),
+        ("_._", "x" * 256),
+        ("a" * 32 + "." + "b" * 32, b"x" * 50_000),
+    ):
+        with pytest.raises(KindUnknown) as unknown:
+            parse(of_unknown_kind(*operation))
+        assert (
+            unknown.value.kind
+            == operation[0]
+            == reference.unknown_kind(of_unknown_kind(*operation))
+        )
+
+
+NOT_EVEN_UNKNOWN: dict[str, tuple[Any, ...]] = {
+    "no name": (),
+    "a number for a name": (1,),
+    "a name of one word": ("note",),
+    "a name with capitals": ("Voucher.note",),
+    "a name of three words": ("voucher.note.more",),
+    "a name that is too long": ("a" * 33 + ".b",),
+    "nil": ("voucher.note", None),
+    "a float": ("voucher.note", 1.0),
+    "a map": ("voucher.note", {}),
+    "a map within": ("voucher.note", [{"a": {}}]),
+    "an extension": ("voucher.note", msgpack.ExtType(1, b"1")),
+    "a timestamp": ("voucher.note", [msgpack.Timestamp(1, 0)]),
+    "a long text": ("voucher.note", ["字" * 86]),
+    "arrays too deep": ("voucher.note", [[[[[[[1]]]]]]]),
+    "arrays far too deep": ("voucher.note", msgpack.unpackb(b"\x91" * 400 + b"\x01")),
+}
+
+
+@pytest.mark.parametrize("name", NOT_EVEN_UNKNOWN)
+def test_what_no_kind_could_have_is_malformed_and_not_of_an_unknown_kind(name: str) -> None:
+    raw = of_unknown_kind(*NOT_EVEN_UNKNOWN[name])
+    assert reference.unknown_kind(raw) is None
+    with pytest.raises(NotCanonical):
+        parse(raw)
+
+
+def test_an_unknown_kind_excuses_no_other_fault_of_form() -> None:
+    good = of_unknown_kind("voucher.note", 5)
+    assert reference.unknown_kind(good) == "voucher.note"
+    for raw in (
+        good + b"\x00",
+        good.replace(b"\xacvoucher.note\x05", b"\xd9\x0cvoucher.note\x05"),
+        good.replace(b"\xacvoucher.note\x05", b"\xacvoucher.note\xcc\x05"),
+        good.replace(b"\xacvoucher.note\x05", b"\xacvoucher.no\xff\xff\x05"),
+        of_unknown_kind("voucher.note", 5, keys=(2, 1)),
+        of_unknown_kind("voucher.note", 5, keys=()),
+        of_unknown_kind("voucher.note", *[bytes(15_000)] * 4),
+    ):
+        assert raw != good
+        assert reference.unknown_kind(raw) is None
+        with pytest.raises(NotCanonical):
+            parse(raw)
+
+
 def test_only_a_mint_may_be_longer_than_16_kib() -> None:
     signatures = {bytes([1]) * 32: bytes(64)}
 
@@ -224,7 +340,7 @@ def test_only_a_mint_may_be_longer_than_16_kib() -> None:
         assert isinstance(packed, bytes)
         return seal(packed, signatures)
 
-    assert TRANSACTION_BYTES_MAX < len(sealed_mint(1_000)) <= MINT_BYTES_MAX
+    assert TRANSACTION_BYTES_MAX < len(sealed_mint(1_000)) <= ENVELOPE_BYTES_MAX
     assert accepts(sealed_mint(1_000))
     assert not accepts(sealed_mint(1_001))
 
@@ -254,7 +370,7 @@ def test_the_id_covers_no_signature_and_the_digest_does() -> None:
 def test_an_envelope_is_hashed_as_received() -> None:
     raw = KINDS["voucher.redeem"]
     assert parse(raw).raw is raw
-    assert codec.encode(codec.decode(Envelope, raw, MINT_BYTES_MAX)) == raw
+    assert codec.encode(codec.decode(Envelope, raw, ENVELOPE_BYTES_MAX)) == raw
 
 
 MUTATIONS_PER_KIND = 700

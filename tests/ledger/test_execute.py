@@ -21,7 +21,7 @@ from ledger.genesis import (
 )
 from ledger.ledger import Ledger
 from ledger.rules import calendar
-from ledger.rules.governance import PARAMETERS
+from ledger.rules.control import PARAMETERS
 from ledger.rules.parties import PartyKey
 from ledger.rules.vouchers import Mint, MintRow
 from ledger.store.memory import MemoryStore

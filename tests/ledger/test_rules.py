@@ -15,12 +15,13 @@ from ledger.rules.authority import KEYS
 from ledger.rules.base import Posting
 from ledger.rules.budgets import BUDGETS
 from ledger.rules.centres import ACCREDITATIONS, RECOGNITIONS
-from ledger.rules.claims import BAND_USED, CLAIMS, Line
+from ledger.rules.claims import CLAIMS, Line
 from ledger.rules.invoices import DAY_GPU_MS, DEVICE_TIME, INVOICES, Usage
 from ledger.rules.money import FunderShare, Rounding
 from ledger.rules.parties import PARTIES, REGISTRATION_TAGS, PartyKey
 from ledger.rules.payables import PAYABLES, payable_id
 from ledger.rules.programmes import PROGRAMMES, TOTALS, Publish, RateRow, Review
+from ledger.rules.redemptions import BAND_USED
 from ledger.rules.vouchers import ISSUED, VOUCHERS, Voucher
 from ledger.transactions import parse
 from ledger.view import Table, get, must

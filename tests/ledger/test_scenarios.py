@@ -11,23 +11,14 @@ from ledger.invariants import check_state
 from ledger.rules import calendar
 from ledger.rules.cases import ClearHold, SetHold
 from ledger.rules.centres import ACCREDITATIONS, Accredit
-from ledger.rules.claims import (
-    CLAIMS,
-    DISPUTE_WINDOW_MS,
-    Decide,
-    DecideClaim,
-    Dispute,
-    Line,
-    Redeem,
-)
+from ledger.rules.claims import CLAIMS, DISPUTE_WINDOW_MS, Decide, DecideClaim, Dispute, Line
+from ledger.rules.control import PARAMETERS, OfficersRule
 from ledger.rules.governance import (
-    PARAMETERS,
     PROPOSAL_COUNT,
     PROPOSALS,
     Action,
     Admit,
     Member,
-    OfficersRule,
     Pause,
     Propose,
     Resume,
@@ -51,6 +42,7 @@ from ledger.rules.recoveries import (
     Rotate,
     SetKeys,
 )
+from ledger.rules.redemptions import Redeem
 from ledger.rules.reserves import GRACE_MS, RESERVES, SetAside
 from ledger.rules.vouchers import VOUCHERS, Transfer
 from ledger.store.memory import MemoryStore

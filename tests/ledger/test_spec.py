@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ledger.blocks import BlockRecord
+from ledger.catalogue import KINDS
 from ledger.encoding.codec import Record
+from ledger.inadmissible import all_inadmissible
 from ledger.rules.governance import Action
 from ledger.rules.refusals import all_refusals
 from ledger.tables import TABLES
-from ledger.transactions import RULES
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = ROOT / "docs" / "spec"
 PAGES = {
     name: (SPEC / f"{name}.md").read_text(encoding="utf-8")
-    for name in ("wire", "transactions", "kinds", "rules", "blocks", "state", "log")
+    for name in ("wire", "transactions", "kinds", "rules", "blocks", "state", "log", "node")
 }
 
 
@@ -26,6 +27,16 @@ def test_every_code_stands_in_the_table_with_its_number_and_values() -> None:
     assert written == [
         (one.number, one.code, [field.name for field in fields(one)])  # type: ignore[arg-type]
         for one in all_refusals()
+    ]
+
+
+def test_every_inadmissible_code_stands_in_its_table_in_order_with_its_values() -> None:
+    text = PAGES["transactions"].partition("**X7")[2].partition("## Codes")[0]
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", text, re.M)
+    written = [(code, re.findall(r"`(\w+)`", values)) for code, values in rows]
+    assert written == [
+        (one.code, [field.name for field in fields(one)])  # type: ignore[arg-type]
+        for one in all_inadmissible()
     ]
 
 
@@ -47,17 +58,14 @@ def names_of_fields(record: type) -> tuple[str, ...]:
 
 
 def test_the_page_has_exactly_the_kinds_of_the_code() -> None:
-    kinds = [str(rule.__struct_config__.tag) for rule in RULES]
-    assert len(kinds) == 24
-    assert sorted(sections()) == sorted(kinds)
+    assert sorted(sections()) == sorted(KINDS)
 
 
 def test_every_kind_lists_exactly_its_fields_in_order() -> None:
-    for rule in RULES:
-        kind = str(rule.__struct_config__.tag)
+    for kind, declared in KINDS.items():
         text = re.split(r"\n(?:1\. |\*rotate\*|\*decide\*|\*instructed\*)", sections()[kind])[0]
         place = 0
-        for name in names_of_fields(rule):
+        for name in names_of_fields(declared.record):
             found = text.find(f"`{name}`", place)
             assert found >= 0, f"{kind}: no {name} after {text[:place]!r}"
             place = found + 1
@@ -65,7 +73,7 @@ def test_every_kind_lists_exactly_its_fields_in_order() -> None:
 
 def test_every_field_on_the_page_is_in_the_code() -> None:
     """A name in back-quotes before the checks is a field, or a value of one."""
-    known = {"act", *(word for rule in RULES for word in words_of(rule))}
+    known = {"act", *(word for kind in KINDS.values() for word in words_of(kind.record))}
     for kind, section in sections().items():
         head = re.split(r"\n(?:1\. |\*rotate\*|\*decide\*|\*instructed\*)", section)[0]
         written = re.sub(r"one of `[^`]*`|`\[[^`]*`", "", head, flags=re.S)
@@ -110,6 +118,20 @@ def test_every_action_of_governance_is_described() -> None:
 def test_every_table_of_records_is_described() -> None:
     written = re.findall(r"^\| `([a-z-]+)` \| ", PAGES["blocks"], re.M)
     assert sorted(written) == sorted(TABLES)
+
+
+def test_every_running_sum_is_named_where_the_pool_passes_over_it() -> None:
+    text = PAGES["node"].partition("Running sums and counters")[2].partition("The proposer")[0]
+    written = re.findall(r"`([a-z-]+)`", text)
+    assert written == sorted(table.name for table in TABLES.values() if table.running_sum)
+
+
+def test_the_kinds_that_a_pause_does_not_stop_are_named() -> None:
+    text = PAGES["rules"].partition("**R10.1**")[2].partition("**R10.2**")[0]
+    written = re.findall(r"`([a-z_]+\.[a-z_]+)`", text)
+    assert sorted(written) == sorted(
+        name for name, kind in KINDS.items() if kind.allowed_while_paused
+    )
 
 
 def test_the_record_lists_its_fields_in_order() -> None:

@@ -19,13 +19,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from ledger.catalogue import KINDS
 from ledger.encoding.codec import FEN_MAX, NotCanonical, Record
 from ledger.entries import AutomaticEntry, TransactionEntry, decode_entry
 from ledger.execute import Execution
 from ledger.invariants import PARTS, check_state
 from ledger.ledger import Ledger
 from ledger.rules.attestations import ATTESTATIONS
-from ledger.rules.claims import CLAIMS, GrantAfterUse, Line
+from ledger.rules.claims import CLAIMS, Line
 from ledger.rules.governance import (
     PROPOSALS,
     Action,
@@ -41,10 +42,11 @@ from ledger.rules.parties import PARTIES
 from ledger.rules.payables import PAYABLES, open_cycle, open_of
 from ledger.rules.payments import PAYMENTS
 from ledger.rules.programmes import PROGRAMMES, TOTALS, Review
+from ledger.rules.redemptions import GrantAfterUse
 from ledger.rules.reserves import RESERVES
 from ledger.rules.vouchers import VOUCHERS
 from ledger.store.memory import MemoryStore
-from ledger.transactions import RULES, parse
+from ledger.transactions import parse
 from ledger.view import Table, must
 from tests import builders
 from tests.builders import Chain, Signers, keys_of, no_caps, officers
@@ -569,7 +571,7 @@ def test_random_mixes_of_all_kinds_keep_every_invariant() -> None:
     assert OUTCOMES.total() > EXAMPLES * STEPS // 2
     held = {kind for kind, code in OUTCOMES if code == "ok"}
     codes = {code for _, code in OUTCOMES}
-    print(f"{len(held)} of {len(RULES)} kinds held, {len(codes) - 1} codes refused")
+    print(f"{len(held)} of {len(KINDS)} kinds held, {len(codes) - 1} codes refused")
     assert len(held) >= 22
     assert len(codes) >= 30
     assert "amount_overflow" in codes

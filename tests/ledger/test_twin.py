@@ -12,17 +12,20 @@ from ledger.rules.authority import KEYS
 from ledger.rules.budgets import BUDGETS
 from ledger.rules.cases import ANCHORS
 from ledger.rules.centres import ACCREDITATIONS, RECOGNITIONS
-from ledger.rules.claims import BAND_USED, CLAIMS, REDEEMED
+from ledger.rules.claims import CLAIMS, REDEEMED
 from ledger.rules.clearing import CYCLES
-from ledger.rules.governance import CONTROL, PARAMETERS, PROPOSALS, VALIDATORS
+from ledger.rules.control import CONTROL, PARAMETERS
+from ledger.rules.governance import PROPOSALS
 from ledger.rules.holds import HOLDS
 from ledger.rules.invoices import CONTRACT_BASE, CONTRACT_PAID, CONTRACTS, DEVICE_TIME, INVOICES
 from ledger.rules.parties import ANNOUNCED_KEYS, PARTIES
 from ledger.rules.payables import OPEN_CYCLE, PAYABLES
 from ledger.rules.payments import PAYMENTS
 from ledger.rules.programmes import PROGRAMMES, TOTALS
+from ledger.rules.redemptions import BAND_USED
 from ledger.rules.refusals import TransactionRefused
 from ledger.rules.reserves import RESERVES
+from ledger.rules.validators import VALIDATORS
 from ledger.rules.vouchers import GROUP_ISSUED, ISSUED, VOUCHERS
 from ledger.store.memory import MemoryStore
 from ledger.view import Table

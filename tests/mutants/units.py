@@ -6,28 +6,30 @@ import msgspec
 
 from ledger.blocks import Fault
 from ledger.rules.authority import KEYS, RegisteredKey, Signers, registered
-from ledger.rules.base import Context
+from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.clearing import net_transfers
-from ledger.rules.faults import FAULTS, apply_faults, fault_key, problem_of
-from ledger.rules.governance import (
+from ledger.rules.control import (
     QUIET_MS,
-    VALIDATOR_LAG,
-    VALIDATORS,
     Control,
     EngineFrom,
     RulesFrom,
-    ValidatorRecord,
-    ValidatorSchedule,
-    ValidatorSetRecord,
     engine_at,
     quiet_after,
     rules_version_at,
-    set_validator,
-    validators_at,
 )
+from ledger.rules.faults import FAULTS, apply_faults, fault_key, problem_of
 from ledger.rules.payables import Position, owed_net
 from ledger.rules.refusals import AmountOverflow
 from ledger.rules.sums import serial_id
+from ledger.rules.validators import (
+    VALIDATOR_LAG,
+    VALIDATORS,
+    ValidatorRecord,
+    ValidatorSchedule,
+    ValidatorSetRecord,
+    set_validator,
+    validators_at,
+)
 from ledger.view import Draft, Nothing, must
 from tests.builders import key, validator_keys
 
@@ -65,6 +67,13 @@ def positions(**nets: int) -> tuple[Position, ...]:
 
 def a_rules_version_holds_from_its_height() -> None:
     assert [rules_version_at(CONTROL, height) for height in (9, 10, 11)] == [1, 2, 2]
+
+
+def a_kind_is_known_from_its_rules_version_and_changes_with_a_later_one() -> None:
+    first, second, third = (lambda view, tx, context: Outcome(changes=()) for _ in range(3))
+    kind = Kind(record=Fault, apply=first, since=2, changed=((4, second), (6, third)))
+    found = [kind.rule_at(version) for version in range(1, 8)]
+    assert found == [None, first, first, second, second, third, third]
 
 
 def an_engine_decides_from_its_height() -> None:
@@ -209,6 +218,7 @@ def what_is_owed_net_leaves_out_who_owes() -> None:
 
 UNITS: tuple[Callable[[], None], ...] = (
     a_rules_version_holds_from_its_height,
+    a_kind_is_known_from_its_rules_version_and_changes_with_a_later_one,
     an_engine_decides_from_its_height,
     validators_act_from_their_height,
     a_change_keeps_the_sets_that_act_or_will_and_replaces_that_of_its_height,

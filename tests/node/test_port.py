@@ -3,7 +3,7 @@
 from msgspec import msgpack
 
 from ledger.encoding import codec
-from ledger.execute import Inadmissible
+from ledger.inadmissible import Expired, WrongLog
 from ledger.rules.base import Posting
 from ledger.rules.refusals import VoucherExhausted
 from ledger.status import TransactionStatus
@@ -25,8 +25,10 @@ def fields(status: TransactionStatus) -> list[object]:
 def test_a_status_says_what_is_known_of_a_transaction() -> None:
     refused = [REFUSAL.code, REFUSAL.number, str(REFUSAL)]
     values = [["asked", 61], ["available", 60]]
-    late = Inadmissible("expired", "expired at 9, block time is 10")
-    strange = Inadmissible("wrong_log", "signed for another log")
+    late = Expired(expires_at_ms=9, time_ms=10)
+    times = [["expires_at_ms", 9], ["time_ms", 10]]
+    strange = WrongLog(signed_for="00", log_id="01")
+    logs = [["signed_for", "00"], ["log_id", "01"]]
 
     cases = (
         (TransactionStatus.pending(ID, 9), ["pending", "ok", 0, "", [], 9, [], []]),
@@ -38,11 +40,20 @@ def test_a_status_says_what_is_known_of_a_transaction() -> None:
         (TransactionStatus.expired(ID, 9), ["expired", "ok", 0, "", [], 9, [], []]),
         (
             TransactionStatus.inadmissible(ID, 9, late),
-            ["expired", "expired", 0, str(late), [], 9, [], []],
+            [
+                "expired",
+                "expired",
+                0,
+                str(late),
+                [["expires_at_ms", 9], ["time_ms", 10]],
+                9,
+                [],
+                [],
+            ],
         ),
         (
             TransactionStatus.inadmissible(ID, 9, strange),
-            ["inadmissible", "wrong_log", 0, str(strange), [], 9, [], []],
+            ["inadmissible", "wrong_log", 0, str(strange), logs, 9, [], []],
         ),
         (TransactionStatus.unknown(ID), ["unknown", "ok", 0, "", [], 0, [], []]),
     )
@@ -62,12 +73,13 @@ def test_an_effect_is_seven_plain_values_a_posting() -> None:
     )
     plain = ["burn", "shanghai.compute", 3, 1, 500, "claimed", "redeemed"]
     refused = [8, REFUSAL.code, REFUSAL.number, str(REFUSAL), [["asked", 61], ["available", 60]]]
-    strange = Inadmissible("wrong_log", "signed for another log")
+    strange = WrongLog(signed_for="00", log_id="01")
+    logs = [["signed_for", "00"], ["log_id", "01"]]
 
     for effect, expected in (
         (Effect.holding(8, (burn,)), [8, "ok", 0, "", [], [plain]]),
         (Effect.refused(8, REFUSAL), [*refused, []]),
-        (Effect.inadmissible(8, strange), [8, "wrong_log", 0, str(strange), [], []]),
+        (Effect.inadmissible(8, strange), [8, "wrong_log", 0, str(strange), logs, []]),
     ):
         data = codec.encode(effect)
         assert msgpack.decode(data) == expected

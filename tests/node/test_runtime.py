@@ -20,7 +20,7 @@ from engines.builtin.p2p.frames import Channel, PeerFault
 from engines.builtin.signer import open_signer
 from ledger.encoding.codec import NotCanonical
 from ledger.encoding.crypto import public_key
-from ledger.execute import Inadmissible
+from ledger.inadmissible import Inadmissible
 from ledger.status import Busy
 from localnet.facts import load_facts, member_plans
 from localnet.network import LocalNetwork, free_ports

@@ -19,6 +19,7 @@ SERIAL = re.compile(rf"{SLUG.pattern}(\.{SLUG.pattern})?\.[0-9]{{9}}")
 PAYABLE = re.compile(rf"{SLUG.pattern}\.[0-9]{{9}}-[0-9]{{3}}")
 END_TO_END = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,34}")
 THING = re.compile(r"[a-z0-9][a-z0-9.-]{0,95}")
+KIND_NAME = re.compile(r"[a-z_]{1,32}\.[a-z_]{1,32}")
 
 
 def integer(least: int, most: int) -> Check:
@@ -314,24 +315,47 @@ def strict(data: bytes) -> Any:
 
 def accepts(envelope: bytes) -> bool:
     """Return whether the specification takes these bytes for an envelope."""
-    if len(envelope) > 60_000:
-        return False
-    try:
-        outer = strict(envelope)
-        is_sealed = row(binary(0, 60_000), many(row(HASH, binary(64, 64)), 1, 16))
-        if not is_sealed(outer):
-            return False
-        body = strict(outer[0])
-    except ValueError:
-        return False
-    keys = [key for key, _ in outer[1]]
-    if any(first >= second for first, second in pairwise(keys)):
-        return False
-    if not row(integer(1, 1), HASH, NATURAL, lambda value: type(value) is list)(body):
-        return False
-    operation = body[3]
-    if not operation or type(operation[0]) is not str or operation[0] not in KINDS:
+    operation = operation_in(envelope)
+    if operation is None or operation[0] not in KINDS:
         return False
     if operation[0] != "voucher.mint" and len(envelope) > 16_384:
         return False
     return row(*KINDS[operation[0]])(operation[1:])
+
+
+def unknown_kind(envelope: bytes) -> str | None:
+    """Return the name of a kind that the specification lacks, if nothing else is wrong (X7)."""
+    operation = operation_in(envelope)
+    if operation is None or operation[0] in KINDS or not is_plain(operation, 7):
+        return None
+    return operation[0] if KIND_NAME.fullmatch(operation[0]) else None
+
+
+def operation_in(envelope: bytes) -> Any:
+    """Return the operation in an envelope, a name first; None if the rest has another form."""
+    if len(envelope) > 60_000:
+        return None
+    try:
+        outer = strict(envelope)
+        is_sealed = row(binary(0, 60_000), many(row(HASH, binary(64, 64)), 1, 16))
+        if not is_sealed(outer):
+            return None
+        body = strict(outer[0])
+    except ValueError:
+        return None
+    keys = [key for key, _ in outer[1]]
+    if any(first >= second for first, second in pairwise(keys)):
+        return None
+    if not row(integer(1, 1), HASH, NATURAL, lambda value: type(value) is list)(body):
+        return None
+    operation = body[3]
+    return operation if operation and type(operation[0]) is str else None
+
+
+def is_plain(value: Any, nesting: int) -> bool:
+    """Return whether a value has types of W1.1 only, texts and nesting within their bounds."""
+    if type(value) is list:
+        return nesting > 0 and all(is_plain(item, nesting - 1) for item in value)
+    if type(value) is str:
+        return len(value.encode("utf-8")) <= 256
+    return type(value) in (int, bytes, bool)

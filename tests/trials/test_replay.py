@@ -18,8 +18,8 @@ from ledger.entries import (
     decode_entry,
     encode_entry,
 )
-from ledger.rules.governance import ValidatorSetRecord
 from ledger.rules.programmes import TOTALS
+from ledger.rules.validators import ValidatorSetRecord
 from ledger.store.memory import MemoryStore
 from ledger.transactions import parse, seal
 from ledger.view import must

@@ -21,8 +21,8 @@ from ledger.encoding import codec, crypto
 from ledger.encoding.codec import UINT64_MAX, NotCanonical, Record
 from ledger.encoding.tiles import Tile, parse_path
 from ledger.entries import TransactionEntry, decode_entry
-from ledger.execute import Inadmissible
 from ledger.genesis import log_id_of
+from ledger.inadmissible import Inadmissible
 from ledger.ledger import Ledger
 from ledger.rules.attestations import ATTESTATIONS
 from ledger.rules.budgets import BUDGETS
@@ -30,15 +30,8 @@ from ledger.rules.cases import ANCHORS
 from ledger.rules.centres import ACCREDITATIONS, RECOGNITIONS
 from ledger.rules.claims import CLAIMS
 from ledger.rules.clearing import CYCLES
-from ledger.rules.governance import (
-    CONTROL,
-    PARAMETERS,
-    PROPOSALS,
-    VALIDATORS,
-    Member,
-    proposal_key,
-    validators_at,
-)
+from ledger.rules.control import CONTROL, PARAMETERS
+from ledger.rules.governance import PROPOSALS, Member, proposal_key
 from ledger.rules.holds import HOLDS
 from ledger.rules.parties import MEMBERS, PARTIES, PartyKey
 from ledger.rules.payables import PAYABLES, is_cleared, open_cycle, open_of
@@ -47,6 +40,7 @@ from ledger.rules.programmes import PROGRAMMES, TERMS, TOTALS
 from ledger.rules.recoveries import RECOVERIES
 from ledger.rules.refusals import TransactionRefused
 from ledger.rules.reserves import RESERVES
+from ledger.rules.validators import VALIDATORS, validators_at
 from ledger.rules.vouchers import VOUCHERS
 from ledger.store.memory import MemoryStore
 from ledger.transactions import Transaction, parse

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from itertools import count
-from typing import Any, get_args
+from typing import Any
 
 from msgspec import inspect
 
-from ledger.transactions import Operation
+from ledger.catalogue import KINDS
 
 
 def example(type_: inspect.Type, numbers: Iterator[int]) -> Any:
@@ -45,7 +45,7 @@ def text(pattern: str, number: int) -> str:
 
 def descriptions() -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield a name and an operation of every kind, one for each of its acts."""
-    for kind in get_args(Operation):
+    for kind in (one.record for one in KINDS.values()):
         described = inspect.type_info(kind)
         assert isinstance(described, inspect.StructType)
         acts: list[tuple[str, inspect.Type]] = [("", described)]
@@ -66,7 +66,7 @@ def descriptions() -> Iterator[tuple[str, dict[str, Any]]]:
 def records() -> Iterator[tuple[str, inspect.StructType]]:
     """Yield every record that an operation is made of, with the name of its class."""
     seen: set[type] = set()
-    left: list[inspect.Type] = [inspect.type_info(kind) for kind in get_args(Operation)]
+    left: list[inspect.Type] = [inspect.type_info(kind.record) for kind in KINDS.values()]
     while left:
         match left.pop():
             case inspect.StructType(cls=cls, fields=fields) as described:

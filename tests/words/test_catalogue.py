@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from ledger.inadmissible import all_inadmissible
 from ledger.rules.refusals import all_refusals
 from tests.words.examples import literals, records
 from words import answers, fields
-from words.answers import INADMISSIBLE, placeholders, templates
+from words.answers import placeholders, templates
 from words.languages import CODES, GROUPS, load
+
+INADMISSIBLE = {error.code for error in all_inadmissible()}
 
 ENGLISH, CHINESE = (load(code) for code in CODES)
 RULES = Path(__file__).resolve().parents[2] / "ledger" / "rules"
@@ -43,7 +46,7 @@ def test_a_code_is_said_in_both_languages_with_the_same_values(code: str) -> Non
 
 
 def test_no_code_is_said_that_nobody_answers() -> None:
-    known = {refusal.code for refusal in all_refusals()} | INADMISSIBLE.keys()
+    known = {refusal.code for refusal in all_refusals()} | INADMISSIBLE
     assert known == templates().keys()
     for family in ("refusal.", "meaning."):
         said = {key.removeprefix(family) for key in CHINESE.texts if key.startswith(family)}

@@ -22,7 +22,7 @@ from ledger.encoding.note import Note
 from ledger.encoding.policy import Policy
 from ledger.encoding.tiles import Tile, TileNodes
 from ledger.execute import ROOT_EVERY_MS
-from ledger.rules.governance import VALIDATORS, ValidatorSchedule, validators_at
+from ledger.rules.validators import VALIDATORS, ValidatorSchedule, validators_at
 from ledger.rules.vouchers import VOUCHERS, voucher_id
 from ledger.store.lmdb_store import LmdbReader, LmdbStore, Snapshot
 from ledger.trust import origin_of, policy_of

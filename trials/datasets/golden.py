@@ -24,15 +24,7 @@ from ledger.rules.attestations import Attest, RevokeAttestation, Topic
 from ledger.rules.budgets import Appropriate
 from ledger.rules.cases import ClearHold, RecordAnchor, SetHold
 from ledger.rules.centres import Recognise
-from ledger.rules.claims import (
-    Credit,
-    Decide,
-    DecideClaim,
-    Dispute,
-    GrantAfterUse,
-    Line,
-    Redeem,
-)
+from ledger.rules.claims import Credit, Decide, DecideClaim, Dispute, Line
 from ledger.rules.clearing import Close
 from ledger.rules.governance import Admit, Propose, Vote
 from ledger.rules.invoices import HOUR_MS, Contract, Invoice, Usage
@@ -48,6 +40,7 @@ from ledger.rules.payments import (
 )
 from ledger.rules.programmes import Publish, RateRow, Review, Terms
 from ledger.rules.recoveries import DecideRecovery, Recover, SetKeys
+from ledger.rules.redemptions import GrantAfterUse, Redeem
 from ledger.rules.reserves import Release, SetAside
 from ledger.rules.vouchers import Extend, Mint, MintRow, Revoke, Transfer
 from ledger.store.memory import MemoryStore

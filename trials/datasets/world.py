@@ -57,7 +57,7 @@ class Signer:
                 version=1,
                 log_id=self._log_id,
                 expires_at=expires_at,
-                operation=act.operation,  # type: ignore[arg-type]
+                operation=act.operation,
             )
         )
         message = signing_bytes(body)

@@ -27,10 +27,11 @@ from ledger.rules import calendar, money
 from ledger.rules.attestations import Attest
 from ledger.rules.budgets import Appropriate
 from ledger.rules.centres import Accredit, Devices, Recognise
-from ledger.rules.claims import Credit, Decide, DecideClaim, GrantAfterUse, Line, Redeem
+from ledger.rules.claims import Credit, Decide, DecideClaim, Line
 from ledger.rules.invoices import DAY_GPU_MS, HOUR_MS, Contract, Invoice, Usage
 from ledger.rules.parties import Enrol, HolderClass, PartyKey
 from ledger.rules.programmes import Publish, Review, Terms
+from ledger.rules.redemptions import GrantAfterUse, Redeem
 from ledger.rules.reserves import Release, SetAside
 from ledger.rules.sums import serial_id
 from ledger.rules.vouchers import Mint, MintRow, Transfer, voucher_id

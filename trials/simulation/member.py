@@ -1,6 +1,6 @@
 """One simulated process: the real host over simulated ports, and its death and return."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -22,10 +22,11 @@ from engines.builtin.wal import WalDamaged, WriteAheadLog
 from engines.seam import SeenCommit
 from ledger.encoding import codec
 from ledger.encoding.codec import NotCanonical
-from ledger.execute import Execution, Inadmissible, signatures_hold
+from ledger.execute import Execution, signatures_hold
+from ledger.inadmissible import Inadmissible, KindUnknown
 from ledger.ledger import Ledger
 from ledger.status import Busy, TransactionStatus
-from ledger.transactions import parse
+from ledger.transactions import Transaction, parse
 from trials.simulation.disk import (
     Crash,
     CrashPlan,
@@ -399,7 +400,7 @@ class Member:
     def _take_batch(self, host: BuiltinEngine, payload: bytes) -> None:
         try:
             batch: Batch = codec.decode(Batch, payload, BATCH_BYTES_MAX + 64 * 1024)
-            transactions = [parse(raw) for raw in batch.envelopes]
+            transactions = list(_of_known_kinds(batch.envelopes))
         except NotCanonical as error:
             raise PeerFault(f"malformed batch: {error}") from None
         for transaction in transactions:
@@ -438,3 +439,12 @@ class Member:
         self._world.note(f"{self.name} blames {peer}: {reason}")
         self._witness.blamed(self, peer, reason)
         self._network.relink(self.name, peer)
+
+
+def _of_known_kinds(envelopes: tuple[bytes, ...]) -> Iterator[Transaction]:
+    """Yield what a peer sent on, but for kinds that only newer software knows: no fault of it."""
+    for raw in envelopes:
+        try:
+            yield parse(raw)
+        except KindUnknown:
+            continue

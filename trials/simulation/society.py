@@ -17,19 +17,15 @@ from ledger.genesis import Genesis, log_id_of
 from ledger.rules import calendar
 from ledger.rules.budgets import Appropriate
 from ledger.rules.centres import Accredit, Devices
-from ledger.rules.claims import Line, Redeem
-from ledger.rules.governance import (
-    Member,
-    Parameters,
-    Propose,
-    SetValidator,
-    ValidatorKeys,
-    Vote,
-)
+from ledger.rules.claims import Line
+from ledger.rules.control import Parameters
+from ledger.rules.governance import Member, Propose, SetValidator, Vote
 from ledger.rules.invoices import Invoice, Usage
 from ledger.rules.money import FunderShare
 from ledger.rules.parties import Enrol, PartyKey
 from ledger.rules.programmes import Publish, RateRow, Review, Terms
+from ledger.rules.redemptions import Redeem
+from ledger.rules.validators import ValidatorKeys
 from ledger.rules.vouchers import Mint, MintRow, Transfer
 from ledger.transactions import Body, seal, signing_bytes, transaction_id
 from trials.samples import plain_terms
@@ -147,7 +143,7 @@ class Clients:
     ) -> tuple[bytes, bytes]:
         """Return id and envelope."""
         body = codec.encode(
-            Body(version=1, log_id=self._log_id, expires_at=expires_at, operation=operation)  # type: ignore[arg-type]
+            Body(version=1, log_id=self._log_id, expires_at=expires_at, operation=operation)
         )
         message = signing_bytes(body)
         seeds = [seed_of(*who) for who in signers]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from ledger import entries
 from ledger.execute import Execution
-from ledger.rules.claims import Redeem
 from ledger.rules.programmes import TOTALS
+from ledger.rules.redemptions import Redeem
 from ledger.rules.vouchers import VOUCHERS, Mint, Transfer
 from ledger.store.memory import MemoryStore
 from ledger.transactions import parse

@@ -10,12 +10,11 @@ import msgspec
 
 from desk.description import describe, record_from
 from desk.documents import Json
+from ledger.rules.control import OfficersRule, Parameters
 from ledger.rules.governance import (
     Action,
     Admit,
     Member,
-    OfficersRule,
-    Parameters,
     Pause,
     Propose,
     Resume,
@@ -25,10 +24,10 @@ from ledger.rules.governance import (
     SetStatus,
     SetValidator,
     SwitchEngine,
-    ValidatorKeys,
     Vote,
 )
 from ledger.rules.parties import PartyStatus
+from ledger.rules.validators import ValidatorKeys
 from tally.exits import UsageError
 from tally.output import emit, parse_yuan
 from wallet.commands.session import Desk, Session, emit_outcome, reading, shown_times, writing

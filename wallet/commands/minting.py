@@ -22,8 +22,7 @@ from ledger.rules.refusals import (
     PartyUnknown,
     PartyWrongKind,
 )
-from ledger.rules.vouchers import MINT_ROWS_MAX, Mint, MintRow, voucher_id
-from ledger.transactions import MINT_BYTES_MAX
+from ledger.rules.vouchers import MINT, MINT_ROWS_MAX, Mint, MintRow, voucher_id
 from tally.exits import Exit, Refused, TallyError, UsageError
 from tally.output import parse_yuan, say, spoken
 from wallet import signing
@@ -49,7 +48,7 @@ OF_HOLDER = frozenset(refusal.code for refusal in (PartyUnknown, PartyWrongKind,
 BAD_ROWS_MAX = 1_000
 """Bad rows that are looked for before giving up: each may cost ten questions to a node."""
 CSV_BYTES_MAX = 8 * 1024 * 1024
-MINT_ROOM_BYTES = MINT_BYTES_MAX - 4_096
+MINT_ROOM_BYTES = MINT.bytes_max - 4_096
 """What a mint's rows may take, beside its other fields and sixteen signatures."""
 
 

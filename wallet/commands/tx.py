@@ -10,10 +10,11 @@ from pathlib import Path
 
 import click
 
-from desk.description import KINDS, describe, operation_from
+from desk.description import describe, operation_from
 from desk.documents import Json
 from desk.drafts import OFFLINE_LIFE_MS, Draft
 from desk.sheets import document_of, sheet_of
+from ledger.catalogue import KINDS
 from ledger.encoding.codec import NotCanonical
 from ledger.encoding.policy import Accepted
 from ledger.encoding.receipt import Receipt
@@ -97,7 +98,7 @@ def kinds(kind: str | None) -> None:
     if kind is None:
         emit([{"kind": name} for name in sorted(KINDS)])
     else:
-        emit([{"field": name} for name in KINDS[kind].__struct_fields__])
+        emit([{"field": name} for name in KINDS[kind].record.__struct_fields__])
 
 
 @group.command()

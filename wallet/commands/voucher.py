@@ -11,17 +11,12 @@ import click
 from desk.description import describe
 from desk.documents import Json
 from ledger.rules import calendar
-from ledger.rules.claims import GrantAfterUse, Line, Redeem
+from ledger.rules.claims import Line
 from ledger.rules.invoices import HOUR_MS, Contract, Invoice, Usage
 from ledger.rules.programmes import ServiceClass
+from ledger.rules.redemptions import GrantAfterUse, Redeem
 from ledger.rules.reserves import Release, SetAside
-from ledger.rules.vouchers import (
-    Extend,
-    Mint,
-    Revoke,
-    Transfer,
-    voucher_id,
-)
+from ledger.rules.vouchers import Extend, Mint, Revoke, Transfer, voucher_id
 from tally.exits import TallyError, UsageError
 from tally.output import YUAN, emit, parse_yuan, say
 from wallet import signing

@@ -7,10 +7,11 @@ import msgspec
 from ledger.encoding.codec import FEN_MAX
 from ledger.encoding.crypto import sha256
 from ledger.rules.centres import ACCREDITATIONS, RECOGNITIONS, Devices
-from ledger.rules.claims import CLAIMS, REDEEMED, GrantAfterUse, Line
+from ledger.rules.claims import CLAIMS, REDEEMED, Line
 from ledger.rules.invoices import CONTRACT_PAID, DAY_GPU_MS, Contract, Usage
 from ledger.rules.parties import PARTIES
 from ledger.rules.programmes import Review
+from ledger.rules.redemptions import GrantAfterUse
 from ledger.rules.reserves import GRACE_MS
 from ledger.rules.sums import Amount
 from ledger.rules.vouchers import GROUP_ISSUED, ISSUED

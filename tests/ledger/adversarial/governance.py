@@ -4,20 +4,20 @@ from typing import Any
 
 import msgspec
 
-from ledger.rules.governance import (
+from ledger.rules.control import (
     BLOCK_BYTES_MIN,
     BLOCK_ROWS_MIN,
     EXPIRY_AHEAD_MIN_MS,
     HEARTBEAT_MIN_MS,
-    PROPOSALS,
     QUIET_MS,
-    VALIDATORS,
-    VALIDATORS_MAX,
+    OfficersRule,
+    Parameters,
+)
+from ledger.rules.governance import (
+    PROPOSALS,
     VOTING_MS,
     Action,
     Admit,
-    OfficersRule,
-    Parameters,
     Pause,
     Resume,
     SetMemberKeys,
@@ -26,13 +26,17 @@ from ledger.rules.governance import (
     SetStatus,
     SetValidator,
     SwitchEngine,
-    ValidatorRecord,
-    ValidatorSchedule,
-    ValidatorSetRecord,
     proposal_key,
 )
 from ledger.rules.parties import PartyStatus
 from ledger.rules.recoveries import RECOVERY_WAIT_MS
+from ledger.rules.validators import (
+    VALIDATORS,
+    VALIDATORS_MAX,
+    ValidatorRecord,
+    ValidatorSchedule,
+    ValidatorSetRecord,
+)
 from ledger.rules.vouchers import VOUCHERS
 from tests import builders
 from tests.builders import keys_of, officers, validator_keys

@@ -6,11 +6,12 @@ from ledger.encoding import crypto
 from ledger.ledger import Storage
 from ledger.rules.budgets import BUDGETS, Appropriate
 from ledger.rules.centres import Accredit, Devices, Recognise
-from ledger.rules.claims import Line, Redeem
+from ledger.rules.claims import Line
 from ledger.rules.invoices import Invoice, Usage
 from ledger.rules.money import FunderShare
 from ledger.rules.parties import Enrol, PartyKey
 from ledger.rules.programmes import TOTALS, Publish, Terms
+from ledger.rules.redemptions import Redeem
 from ledger.rules.vouchers import Mint, MintRow
 from ledger.view import must
 from localnet.network import Plan

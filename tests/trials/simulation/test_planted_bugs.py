@@ -46,12 +46,12 @@ from ledger.encoding.codec import NotCanonical, Record
 from ledger.execute import Execution
 from ledger.invariants import InvariantBroken
 from ledger.ledger import Ledger
-from ledger.rules import claims, governance, vouchers
 from ledger.rules import faults as faults_module
+from ledger.rules import redemptions, validators, vouchers
 from ledger.rules.base import Context
 from ledger.rules.calendar import DAY_MS
-from ledger.rules.governance import ValidatorSetRecord
 from ledger.rules.refusals import SignatureMissing, TransactionRefused
+from ledger.rules.validators import ValidatorSetRecord
 from ledger.store.memory import MemoryStore, _NoPages
 from ledger.store.tree import TreeBesideStore
 from ledger.transactions import Transaction
@@ -263,14 +263,14 @@ def timeouts_not_logged(patch: Patch) -> None:
 
 
 def validators_change_one_height_early(patch: Patch) -> None:
-    correct = governance.validators_at
+    correct = validators.validators_at
     patch.setattr(
         "ledger.ledger.validators_at", lambda schedule, height: correct(schedule, height + 1)
     )
 
 
 def validators_change_one_height_late(patch: Patch) -> None:
-    correct = governance.validators_at
+    correct = validators.validators_at
     patch.setattr(
         "ledger.ledger.validators_at", lambda schedule, height: correct(schedule, height - 1)
     )
@@ -384,7 +384,7 @@ def faults_suspend_below_four(patch: Patch) -> None:
 def suspended_at_once(patch: Patch) -> None:
     def planted(draft: Draft, party: str, validator: Any, context: Context) -> None:
         early = msgspec.structs.replace(context, height=context.height - 1)
-        governance.set_validator(draft, party, validator, early)
+        validators.set_validator(draft, party, validator, early)
 
     patch.setattr(faults_module, "set_validator", planted)
 
@@ -460,7 +460,7 @@ def disk_errors_of_the_log_swallowed(patch: Patch) -> None:
 
 
 def double_spend_check_dropped(patch: Patch) -> None:
-    for rules in (vouchers, claims):
+    for rules in (vouchers, redemptions):
         patch.setattr(rules, "require_available", lambda voucher, amount: None)
 
 
@@ -563,7 +563,7 @@ def refusals_differ_between_members(patch: Patch) -> None:
 
 def expiry_not_checked(patch: Patch) -> None:
     for module in ("ledger.ledger", "ledger.execute"):
-        patch.setattr(f"{module}.check_form", lambda *arguments: None)
+        patch.setattr(f"{module}.check_form", lambda *given, **named: None)
     patch.setattr("engines.builtin.mempool.Mempool.next_expiry_ms", lambda pool: None)
 
 

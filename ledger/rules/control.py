@@ -1,0 +1,136 @@
+"""Control: parameters, pauses, rules version and engine of the ledger as a whole (spec R14.2)."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from ledger.blocks import (
+    BLOCK_BYTES_MAX,
+    BLOCK_LAPSES_MAX,
+    BLOCK_ROWS_MAX,
+    BLOCK_TRANSACTIONS_MAX,
+    RULES_VERSION,
+)
+from ledger.encoding.codec import Fen, Natural, Record, Text
+from ledger.rules.base import Kind
+from ledger.rules.parties import OptionalTime
+from ledger.rules.refusals import ActionInvalid, LedgerPaused
+from ledger.view import Table
+
+QUIET_MS = 72 * 3_600_000
+"""How long after a pause nothing lapses (R11.4)."""
+OFFICER_RULES_MAX = 64
+BLOCK_BYTES_MIN = 65_536
+"""A block must be able to hold the largest mint."""
+BLOCK_ROWS_MIN = 1_000
+EXPIRY_AHEAD_MIN_MS = 60_000
+HEARTBEAT_MIN_MS = 1_000
+
+
+class OfficersRule(Record, frozen=True):
+    """A kind and amount for which two officers are not enough (R3.1)."""
+
+    kind: Text
+    from_fen: Fen
+    persons: Annotated[int, Meta(ge=2, le=16)]
+
+
+class Parameters(Record, frozen=True):
+    """What governance may change, within the limits of B3.3 and R14.2. Times in ms."""
+
+    expiry_ahead_max_ms: Natural
+    """How far ahead a transaction's expiry may lie."""
+    heartbeat_ms: Natural
+    """How long the ledger stays silent when nothing is pending."""
+    block_bytes_max: Annotated[int, Meta(ge=1, le=BLOCK_BYTES_MAX)]
+    block_transactions_max: Annotated[int, Meta(ge=1, le=BLOCK_TRANSACTIONS_MAX)]
+    block_rows_max: Annotated[int, Meta(ge=1, le=BLOCK_ROWS_MAX)]
+    block_lapses_max: Annotated[int, Meta(ge=1, le=BLOCK_LAPSES_MAX)]
+    """More postings than this would not fit into one log entry."""
+    officers: Annotated[tuple[OfficersRule, ...], Meta(max_length=OFFICER_RULES_MAX)]
+
+
+class RulesFrom(Record, frozen=True):
+    """A rules version and the height from which it holds."""
+
+    version: Natural
+    from_height: Natural
+
+
+class EngineFrom(Record, frozen=True):
+    """A consensus engine and the height from which it decides."""
+
+    engine: Literal["builtin", "comet"]
+    at_height: Natural
+
+
+class Control(Record, frozen=True):
+    """What governance decided about the ledger as a whole."""
+
+    paused_since_ms: OptionalTime
+    quiet: tuple[Natural, Natural]
+    """Start of the last pause, and until when nothing lapses after it; zeros at first (R11.4)."""
+    rules: tuple[RulesFrom, ...]
+    """By height; the first holds from the start."""
+    engines: tuple[EngineFrom, ...]
+    """By height; none until the first switch."""
+
+
+PARAMETERS = Table("parameters", Parameters)
+CONTROL = Table("control", Control)
+"""These two have one record, under ``all``."""
+
+
+def require_not_paused(control: Control, kind: Kind) -> None:
+    """Raise LedgerPaused unless a kind may be applied now (R10.1)."""
+    for since_ms in control.paused_since_ms:
+        if not kind.allowed_while_paused:
+            raise LedgerPaused(since_ms=since_ms)
+
+
+def lapses_run(control: Control, time_ms: int) -> bool:
+    """Return whether things lapse at a time: not in a pause, and not for a while after (R8.1)."""
+    return not control.paused_since_ms and time_ms >= control.quiet[1]
+
+
+def quiet_after(control: Control, time_ms: int) -> tuple[int, int]:
+    """Return the quiet time when a pause ends now (R11.4).
+
+    A pause that began in the quiet time of the one before prolongs it.
+    """
+    (paused_ms,), (from_ms, until_ms) = control.paused_since_ms, control.quiet
+    return (from_ms if paused_ms < until_ms else paused_ms, time_ms + QUIET_MS)
+
+
+def rules_version_at(control: Control, height: int) -> int:
+    """Return the rules version that holds at a height."""
+    acting = RULES_VERSION
+    for rules in control.rules:
+        if rules.from_height <= height:
+            acting = rules.version
+    return acting
+
+
+def engine_at(control: Control, height: int) -> str:
+    """Return the engine that decides a height; before any switch whichever began."""
+    acting = ""
+    for engine in control.engines:
+        if engine.at_height <= height:
+            acting = engine.engine
+    return acting
+
+
+def check_parameters(parameters: Parameters) -> None:
+    """Raise ActionInvalid on parameters with which the ledger could not go on (R14.2)."""
+    for name, least in (
+        ("block_bytes_max", BLOCK_BYTES_MIN),
+        ("block_rows_max", BLOCK_ROWS_MIN),
+        ("expiry_ahead_max_ms", EXPIRY_AHEAD_MIN_MS),
+        ("heartbeat_ms", HEARTBEAT_MIN_MS),
+    ):
+        value = getattr(parameters, name)
+        if value < least:
+            raise ActionInvalid(reason=f"{name} is {value}, expected at least {least}")
+    for rule in parameters.officers:
+        if rule.kind.startswith("governance."):  # else nobody could ever take it back
+            raise ActionInvalid(reason="governance asks for two officers, whatever it is about")
