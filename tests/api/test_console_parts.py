@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 
 from api.console import cases, governance, language, pages, settlement, views
+from api.console.deeds import Deed
 from api.services import Services
 from ledger.catalogue import KINDS
 from ledger.rules.calendar import DAY_MS
@@ -154,6 +155,7 @@ async def test_every_kind_of_transaction_is_told_as_a_deed(
         rows = views.transactions(snapshot)
     assert {row.kind for row in rows} == set(KINDS)
     assert all(row.is_final for row in rows)
+    assert [row.kind for row in rows if row.deed == Deed()] == []
     redeem = next(row for row in reversed(rows) if row.kind == "voucher.redeem")
     assert (redeem.deed.source, redeem.deed.target) == ("firm-a", "guian-hub")
     assert (redeem.deed.amount, redeem.deed.named) == (1_000_000, (life.FIRST,))
