@@ -10,6 +10,7 @@ from verifier.kinds import (
     PARAMETERS,
     TRANSACTIONS_MAX,
     VALIDATORS_MAX,
+    rows_of,
 )
 from verifier.wire import (
     Malformed,
@@ -112,17 +113,7 @@ class Transaction(NamedTuple):
 
     def rows(self) -> int:
         """Return how many rows it counts in a block (B3.3)."""
-        kind, *parts = self.operation
-        match kind:
-            case "voucher.mint":
-                return len(parts[2])
-            case "recognition.set":
-                return len(parts[1]) * len(parts[2])
-            case "party.enrol":
-                return len(parts[8])
-            case "voucher.redeem":
-                return len(parts[3]) + len(parts[8])
-        return 1
+        return rows_of(self.operation)
 
 
 class Header(NamedTuple):

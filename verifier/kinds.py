@@ -4,6 +4,8 @@ A decoder looks at form alone. What a rule answers with a code is not asked here
 a rule refuses is as well-formed as any other.
 """
 
+from typing import Any
+
 from verifier.wire import (
     Shape,
     basis_points,
@@ -286,3 +288,18 @@ KINDS: dict[str, Shape] = {
     "governance.vote": fields(voter=slug, proposal=natural, approve=boolean),  # T24
 }
 OPERATION = named(KINDS)
+
+
+def rows_of(operation: tuple[Any, ...]) -> int:
+    """Return how many rows an operation counts in a block (B3.3)."""
+    kind, *parts = operation
+    match kind:
+        case "voucher.mint":
+            return len(parts[2])
+        case "recognition.set":
+            return len(parts[1]) * len(parts[2])
+        case "party.enrol":
+            return len(parts[8])
+        case "voucher.redeem":
+            return len(parts[3]) + len(parts[8])
+    return 1

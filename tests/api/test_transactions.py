@@ -9,11 +9,14 @@ import pytest
 
 from api import following
 from api.app import stop_waiting
+from api.problems import CODES
 from api.routes.transactions import BODY_BYTES_MAX
+from ledger.inadmissible import AlreadyLogged, Expired, all_inadmissible
 from ledger.transactions import parse
 from tests import builders
 from tests.api.world import World
 from tests.builders import GENESIS_MS, MINUTE_MS, NOON_MS
+from tests.toy.note import Note
 
 pytestmark = pytest.mark.anyio
 
@@ -203,6 +206,26 @@ async def test_bytes_that_are_no_transaction_are_named_so(minted: World, body: b
     for path in (POST, f"{POST}/simulate"):
         answer = await minted.client.post(path, content=body)
         assert (answer.status_code, answer.json()["code"]) == (400, "not_canonical")
+
+
+async def test_a_kind_that_the_software_lacks_is_named_so(minted: World) -> None:
+    note = Note(voucher=VOUCHER, holder="firm-a", remark=bytes(32))
+    raw = builders.signed(note, ("firm-a", "owner"))
+    for path in (POST, f"{POST}/simulate"):
+        answer = await minted.client.post(path, content=raw)
+        assert (answer.status_code, answer.json()["code"]) == (400, "kind_unknown")
+        assert answer.json()["values"] == {"kind": "voucher.note"}
+
+
+async def test_what_no_block_can_hold_is_told_with_its_values(minted: World) -> None:
+    raw = builders.transfer(VOUCHER, 500, by=(("stranger", "owner"),))
+    answer = await minted.client.post(POST, content=raw)
+    assert answer.json()["values"] == {"key": builders.key("stranger", "owner").hex()}
+
+
+def test_every_inadmissible_code_is_a_problem_or_a_status() -> None:
+    told_as_status = {Expired.code, AlreadyLogged.code}
+    assert {one.code for one in all_inadmissible()} - set(CODES) == told_as_status
 
 
 async def test_a_body_beyond_the_limit_is_too_large_declared_or_not(minted: World) -> None:
