@@ -126,7 +126,7 @@ TABLES: Mapping[str, Columns] = {
         "city": Column("name", _city),
         "terms_version": Column("integer"),
         "holder": Column("name"),
-        "redeemer": Column("name"),
+        "centre": Column("name"),
         "centre_city": Column("name", "centre.host"),
         "paying_host": Column("name", "host"),
         "order": Column("text"),

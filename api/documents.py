@@ -46,7 +46,7 @@ def postings_of(postings: tuple[Posting, ...]) -> list[Plain]:
 
 
 def find_logged(snapshot: Snapshot, transaction_id: bytes, expires_at: int | None) -> Logged | None:
-    """Return a transaction if it is in the log; knowing its expiry makes this one look."""
+    """Return a transaction if it is in the log; knowing its expiry makes this one read."""
     sequence = None
     if expires_at is not None:
         sequence = snapshot.sequence_of(transaction_id, expires_at)

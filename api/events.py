@@ -21,8 +21,8 @@ from ledger.transactions import parse
 STREAMS_MAX = 100
 STREAMS_PER_CLIENT_MAX = 4
 BATCH_MAX = 256
-"""Entries that one look at the log reads."""
-LOOK_S = 1
+"""Entries that one read of the log reads."""
+POLL_S = 1
 """How often a stream looks at the store when no commit wakes it."""
 KEEP_ALIVE_S = 15
 MEDIA_TYPE = "text/event-stream"
@@ -86,7 +86,7 @@ async def events(reader: LmdbReader, follower: Follower, first: int) -> AsyncIte
             sent_at = monotonic()
             await asyncio.sleep(0)  # a long backlog must not hold up other requests
             continue
-        await woken(commit, LOOK_S)
+        await woken(commit, POLL_S)
         if monotonic() - sent_at >= KEEP_ALIVE_S:
             yield b": alive\n\n"
             sent_at = monotonic()
@@ -130,8 +130,8 @@ def _event(sequence: int, block: BlockRow, entry: Entry) -> bytes:
         case ClosingEntry():
             name = "block"
             entries = block.log_size - block.first_sequence - 1
-            data = where | {"record_hash": block.app_hash.hex(), "entries": entries}
+            data = where | {"record_hash": block.record_hash.hex(), "entries": entries}
         case GenesisEntry():
             name = "block"
-            data = where | {"record_hash": block.app_hash.hex(), "entries": 0}
+            data = where | {"record_hash": block.record_hash.hex(), "entries": 0}
     return f"id: {sequence}\nevent: {name}\ndata: ".encode() + msgspec.json.encode(data) + b"\n\n"

@@ -58,7 +58,7 @@ def _accreditation_then(moment: Moment, claim: Claim) -> Accreditation:
     """Return the centre's accreditation that a claim was made under."""
     made, _ = next(moment.versions(CLAIMS, claim.id))
     found = None
-    for sequence, version in moment.versions(ACCREDITATIONS, claim.redeemer):
+    for sequence, version in moment.versions(ACCREDITATIONS, claim.centre):
         # A store without replay may lack the first versions within a block (spec H6.8).
         if found is not None and sequence > made:
             break

@@ -121,7 +121,7 @@ class Waiters:
             outcome=outcome,
         )
         self._waiting[waiter] = None
-        self._look((waiter,))  # it may have been logged since it was submitted
+        self._settle((waiter,))  # it may have been logged since it was submitted
         self._some.set()
         try:
             async with asyncio.timeout(within_s):
@@ -138,7 +138,7 @@ class Waiters:
                 self._some.clear()
                 await self._some.wait()
             commit = self._follower.next_commit()
-            self._look(tuple(self._waiting))
+            self._settle(tuple(self._waiting))
             if self._asking is None or self._asking.done():
                 self._asking = asyncio.create_task(self._ask())
             await woken(commit, TICK_S)
@@ -154,8 +154,8 @@ class Waiters:
             if waiter.transaction_id == status.id and not waiter.outcome.done():
                 waiter.outcome.set_result(status)
 
-    def _look(self, waiters: tuple[_Waiter, ...]) -> None:
-        """Settle what the store settles, in one short look."""
+    def _settle(self, waiters: tuple[_Waiter, ...]) -> None:
+        """Settle what the store settles, in one short read transaction."""
         with self._reader.begin() as snapshot:
             head = head_of(snapshot)
             for waiter in waiters:

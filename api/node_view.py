@@ -67,7 +67,7 @@ class NodeView:
             "name": "" if self._last is None else self._last.name,
             "height": head.height,
             "time_ms": head.time_ms,
-            "record_hash": head.app_hash.hex(),
+            "record_hash": head.record_hash.hex(),
             "quorum_age_ms": age_ms,
         }
 

@@ -15,7 +15,7 @@ from ledger.rules.payables import OPEN_CYCLE, PAYABLES, OpenCycle, Payable, is_c
 from ledger.rules.payments import PAYMENTS
 
 PAYABLES_MAX = 256
-"""Payables that one look at the store takes in for a statement."""
+"""Payables that one read of the store takes in for a statement."""
 
 COLUMNS = (
     *("payable", "debtor", "creditor", "cause", "leg", "reverse", "due_ms"),
@@ -124,7 +124,7 @@ class Statement:
     first: int
     end: int
 
-    def look(
+    def next_payables(
         self, moment: Moment, start: bytes
     ) -> tuple[list[tuple[Payable, list[Movement]]], bytes | None]:
         """Return the next payables with their movements up to the end, and where to go on."""

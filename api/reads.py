@@ -1,6 +1,6 @@
-"""Reading the store: one short look an answer, pages by cursor, places in the log.
+"""Reading the store: one short read transaction an answer, pages by cursor, places in the log.
 
-Every function here takes a Snapshot and returns before anything is awaited: a look that stays open
+Every function here takes a Snapshot and returns before anything is awaited: a read that stays open
 makes the node's store grow.
 """
 
@@ -46,7 +46,7 @@ def head_of(snapshot: Snapshot) -> Head:
 
 def anchored(content: dict[str, Plain], head: Head | BlockRow) -> dict[str, Plain]:
     """Return an answer with the height and record hash that it is true at."""
-    return {**content, "height": head.height, "record_hash": head.app_hash.hex()}
+    return {**content, "height": head.height, "record_hash": head.record_hash.hex()}
 
 
 def cursor_of(key: bytes) -> str:
@@ -70,7 +70,7 @@ def start_of(cursor: str | None, prefix: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The records as they were after a block, within one look at the store."""
+    """The records as they were after a block, within one read of the store."""
 
     snapshot: Snapshot
     block: Head | BlockRow

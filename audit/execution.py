@@ -57,7 +57,7 @@ class Executor:
                     height=record.height,
                     time_ms=record.time_ms,
                     transactions=tuple(one.raw for one in block.transactions),
-                    faults=record.faults,
+                    misbehaviours=record.misbehaviours,
                 ),
                 is_logged=self._is_logged,
                 load=_in_turn(block),

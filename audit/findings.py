@@ -1,7 +1,7 @@
 """What a watch found: files that are never overwritten, and a webhook that is told until it heard.
 
 A finding is two files of one name: NAME.json, which is also what the webhook gets, and beside it
-the proof (spec Y13). Once it was delivered NAME.delivered stands there too.
+the evidence (spec Y13). Once it was delivered NAME.delivered stands there too.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ RETRY_S = 1
 RETRY_MAX_S = 300
 DELIVERIES_MAX = 4
 """Findings of one call: a slow webhook must not keep the watch from looking."""
-PROOF_ENDING = ".misbehaviour"
+EVIDENCE_ENDING = ".misbehaviour"
 
 Document = dict[str, Any]
 
@@ -37,7 +37,7 @@ class Findings:
         folder.mkdir(parents=True, exist_ok=True)
         for name in self.names():
             document = self.document(name)
-            write_once(self.proof_path(name), document["proof"].encode())
+            write_once(self.evidence_path(name), document["evidence"].encode())
 
     def names(self) -> list[str]:
         """Return the names of all findings."""
@@ -52,22 +52,22 @@ class Findings:
         path = self._path(name, ".json")
         try:
             document: Document = msgspec.json.decode(path.read_bytes(), type=Document)
-            if not isinstance(document["proof"], str):
-                raise ValueError("no proof")
+            if not isinstance(document["evidence"], str):
+                raise ValueError("no evidence")
         except (ValueError, KeyError) as error:
             raise TallyError(f"{path} is damaged: {error}; put it elsewhere") from None
         return document
 
-    def proof_path(self, name: str) -> Path:
-        """Return where the proof of a finding is."""
-        return self._path(name, PROOF_ENDING)
+    def evidence_path(self, name: str) -> Path:
+        """Return where the evidence of a finding is."""
+        return self._path(name, EVIDENCE_ENDING)
 
     def record(self, name: str, document: Document) -> bool:
         """Make a finding durable; return False if there is no room for it."""
         if len(self.names()) >= FINDINGS_MAX:
             return False
         write_once(self._path(name, ".json"), (to_json(document, indent=2) + "\n").encode())
-        write_once(self.proof_path(name), document["proof"].encode())
+        write_once(self.evidence_path(name), document["evidence"].encode())
         return True
 
     def undelivered(self) -> Iterator[str]:

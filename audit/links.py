@@ -8,7 +8,7 @@ from audit.verdicts import Incomplete, Tampered
 from consensus.certificate import Verify
 from engines.families import family_of
 from engines.seam import CommitHead, CommitInvalid, CommitMissing, ProvenCommit
-from ledger.blocks import record_hash
+from ledger.blocks import record_hash_of
 from ledger.encoding import merkle
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.codec import NotCanonical
@@ -59,7 +59,7 @@ class LogLinks:
         if record.log_root != frontier.root():
             raise _wrong(block, "log_root", "the entries before it have another root")
         self.append(block.raws[-1:])
-        self.previous = record_hash(record)
+        self.previous = record_hash_of(record)
 
 
 def _wrong(block: LoggedBlock, field: str, reason: str) -> Tampered:

@@ -2,7 +2,7 @@
 
 One process reads, decodes, links and executes the log, which has an order. Beside it, worker
 processes verify signatures and one more makes roots; their verdicts come back in the order of the
-log, so the first fault is named whoever finds it. Memory does not grow with the log.
+log, so the first finding is named whoever makes it. Memory does not grow with the log.
 """
 
 import gc
@@ -26,7 +26,7 @@ from audit.structure import LoggedBlock, check_genesis, read_blocks
 from audit.verdicts import Finding, Incomplete, Tampered
 from audit.verifying import HelperLost
 from engines.seam import CommitHead
-from ledger.blocks import record_hash
+from ledger.blocks import record_hash_of
 from ledger.encoding import codec, merkle
 from ledger.encoding.codec import Record
 from ledger.execute import Head
@@ -76,7 +76,7 @@ class Counts(msgspec.Struct, kw_only=True):
     record_hash: bytes = b""
 
 
-class Standing(msgspec.Struct, kw_only=True):
+class Progress(msgspec.Struct, kw_only=True):
     """Where a replay stands: all that it needs to go on, beside its store."""
 
     log_id: bytes
@@ -183,7 +183,7 @@ def replay(
     is_kept: bool = False,
     on_entries: Callable[[int], None] = lambda _: None,
 ) -> Report:
-    """Replay a source's log; raise Tampered, Unverifiable or Incomplete at the first fault.
+    """Replay a source's log; raise Tampered, Unverifiable or Incomplete at the first finding.
 
     ``work`` is a folder for scratch files. If ``is_kept``, a replay that was killed goes on in it
     where it stood; WorkFolderWrong if it belongs to another or is in use. ``on_entries`` is told
@@ -279,13 +279,13 @@ class _Replay:
 
     def _run(self) -> Report:
         genesis = self._genesis()
-        standing = self._standing()
-        if standing is None:  # or an earlier run stopped before it could say where
+        progress = self._progress()
+        if progress is None:  # or an earlier run stopped before it could say where
             for name in ("store", "tree"):
                 shutil.rmtree(self._work / name, ignore_errors=True)
         self._store = ScratchStore(self._work / "store")
         self._stack.callback(self._store.close)
-        self._begin(genesis, standing)
+        self._begin(genesis, progress)
         self._read()
         self._finish()
         return self._report()
@@ -300,7 +300,7 @@ class _Replay:
 
     # Beginning, or going on
 
-    def _begin(self, genesis: bytes, standing: Standing | None) -> None:
+    def _begin(self, genesis: bytes, progress: Progress | None) -> None:
         plan = self._plan
         try:
             parsed = parse_genesis(genesis)
@@ -308,7 +308,7 @@ class _Replay:
             raise Tampered(height=0, sequence=0, field="genesis", reason=str(error)) from None
         entry, head, writes = beginning(parsed, genesis)
         seen = self._source.checkpoint()
-        if standing is None:
+        if progress is None:
             first = next(self._source.entries(0), b"")
             check_genesis(first, genesis)
             self._counts = Counts(entries=1, time_ms=parsed.time_ms, record_hash=plan.log_id)
@@ -317,14 +317,14 @@ class _Replay:
             proposed: tuple[SetChange, ...] = ()
             frontier, commits_height, commit = merkle.Frontier(), 0, None
         else:
-            self._counts, schedule, proposed = standing.counts, standing.schedule, standing.proposed
-            size = standing.counts.entries if plan.level >= Level.MERKLE else 0
-            frontier = merkle.Frontier(size, standing.peaks)
-            commits_height, commit = standing.commits_height, standing.commit
-        self._saved = self._resumed_at = self._counts.entries if standing is not None else 0
+            self._counts, schedule, proposed = progress.counts, progress.schedule, progress.proposed
+            size = progress.counts.entries if plan.level >= Level.MERKLE else 0
+            frontier = merkle.Frontier(size, progress.peaks)
+            commits_height, commit = progress.commits_height, progress.commit
+        self._saved = self._resumed_at = self._counts.entries if progress is not None else 0
         self._sets = SetFollower(schedule, proposed)
         self._links = LogLinks(plan.log_id, frontier, self._counts.record_hash, seen)
-        if standing is None and plan.level >= Level.MERKLE:
+        if progress is None and plan.level >= Level.MERKLE:
             self._links.append([entry])
         commits = self._commits(commits_height + 1)
         self._shapes = CommitShapes(commits, commits_height)
@@ -341,23 +341,23 @@ class _Replay:
         if plan.level >= Level.EXECUTE:
             roots = RootKeeper(self._work / "tree", plan.state_roots, is_apart=plan.workers != 0)
             self._stack.callback(roots.close)
-            if standing is not None:
+            if progress is not None:
                 stood = self._store.head()
                 assert stood is not None, "a note is written with its head"
                 head = stood
-                self._executed_from = standing.executed_from
+                self._executed_from = progress.executed_from
             elif plan.snapshot is not None:
                 head = self._take_snapshot(plan.snapshot, genesis)
             else:
                 self._store.begin(writes)
-            if standing is not None or plan.snapshot is not None:
+            if progress is not None or plan.snapshot is not None:
                 self._store.settle()
                 roots.begin(self._store.values(), head.log_size)
             else:
                 roots.begin(((write.key, write.value) for write in writes), None)
             self._roots, self._executor = roots, Executor(self._store, head, roots)
 
-    def _standing(self) -> Standing | None:
+    def _progress(self) -> Progress | None:
         """Return where an earlier run of this replay stood, if it said so."""
         if not (self._is_kept and (self._work / "store" / "data.mdb").exists()):
             return None
@@ -365,16 +365,16 @@ class _Replay:
             note = store.note()
         if note is None:
             return None
-        standing = msgspec.msgpack.decode(note, type=Standing)
+        progress = msgspec.msgpack.decode(note, type=Progress)
         plan = self._plan
-        if standing.log_id != plan.log_id:
-            raise WorkFolderWrong(f"{self._work} is of log {standing.log_id.hex()}")
-        if (standing.level, standing.state_roots) != (plan.level, plan.state_roots):
-            name = Level(standing.level).name.lower()
+        if progress.log_id != plan.log_id:
+            raise WorkFolderWrong(f"{self._work} is of log {progress.log_id.hex()}")
+        if (progress.level, progress.state_roots) != (plan.level, plan.state_roots):
+            name = Level(progress.level).name.lower()
             raise WorkFolderWrong(
-                f"{self._work} was begun at level {name} with state roots {standing.state_roots}"
+                f"{self._work} was begun at level {name} with state roots {progress.state_roots}"
             )
-        return standing
+        return progress
 
     def _commits(self, first: int) -> Iterator[Commit]:
         end = self._source.end()
@@ -404,10 +404,10 @@ class _Replay:
             raise SourceLacks(f"the snapshot has no {Path(error.filename).name}") from None
         except (SnapshotRefused, msgspec.MsgspecError) as error:
             raise SourceWrong("snapshot", str(error)) from None
-        with closing(LmdbReader(made)) as reader, reader.begin() as look:
-            for key, value in look.scan("state", prefix=b"", limit=codec.UINT64_MAX):
+        with closing(LmdbReader(made)) as reader, reader.begin() as snapshot:
+            for key, value in snapshot.scan("state", prefix=b"", limit=codec.UINT64_MAX):
                 self._store.add_current(key, value)
-            for row, value in look.scan("ids", prefix=b"", limit=codec.UINT64_MAX):
+            for row, value in snapshot.scan("ids", prefix=b"", limit=codec.UINT64_MAX):
                 self._store.add_id(row, int.from_bytes(value, "big"))
         shutil.rmtree(made)
         self._executed_from = head.height
@@ -472,7 +472,7 @@ class _Replay:
         """Raise Tampered unless the first block that is executed follows the snapshot."""
         assert self._executor is not None
         head = self._executor.head
-        if (head.log_size, head.app_hash) != (block.first, block.record.previous):
+        if (head.log_size, head.record_hash) != (block.first, block.record.previous):
             raise Tampered(
                 height=head.height,
                 sequence=head.log_size,
@@ -488,7 +488,7 @@ class _Replay:
         counts.refused += sum(1 for entry in block.logged if entry.code)
         counts.state_roots += len(block.record.state_root)
         counts.height, counts.time_ms = block.record.height, block.record.time_ms
-        counts.record_hash = record_hash(block.record)
+        counts.record_hash = record_hash_of(block.record)
 
     def _save(self) -> None:
         """Write where everything stands, once all that was handed out has come back."""
@@ -498,7 +498,7 @@ class _Replay:
         if self._roots is not None:
             self._roots.flush(counts.entries)
         head = self._commit_links.head
-        standing = Standing(
+        progress = Progress(
             log_id=self._plan.log_id,
             level=self._plan.level,
             state_roots=self._plan.state_roots,
@@ -511,7 +511,7 @@ class _Replay:
             executed_from=self._executed_from,
         )
         executed = None if self._executor is None else self._executor.head
-        self._store.flush(executed, msgspec.msgpack.encode(standing))
+        self._store.flush(executed, msgspec.msgpack.encode(progress))
         self._saved = counts.entries
 
     # The end
@@ -537,7 +537,7 @@ class _Replay:
             self._source.check_tree()
 
     def _settle(self) -> None:
-        """Wait for what others have under way; raise Tampered at the first fault."""
+        """Wait for what others have under way; raise Tampered at the first finding."""
         if self._queue is not None:
             self._queue.settle(all_of_them=True)
         if self._roots is not None:

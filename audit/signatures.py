@@ -183,7 +183,7 @@ class SetFollower:
 
     def _find(self, latest: ValidatorSetRecord, record: BlockRecord) -> ValidatorSetRecord | None:
         owners = {one.keys.consensus: one.party for one in latest.validators}
-        caught = [owners[fault.validator] for fault in record.faults if fault.validator in owners]
+        caught = [owners[one.validator] for one in record.misbehaviours if one.validator in owners]
         changes = [*self.proposed, *(SetChange(party, ()) for party in caught)]
         tried = 0
         for depth in range(1, CHANGES_MAX + 1):

@@ -23,7 +23,7 @@ from node.exports import FileCutOff, FileDamaged
 from node.fetch import client_of
 
 ROWS_MAX = 1_024
-"""Rows of one look into a store: readers that stay for long make it grow."""
+"""Rows of one read of a store: readers that stay for long make it grow."""
 ANSWER_BYTES_MAX = 1024 * 1024
 """Longest answer of an API that is not a stream."""
 BREAKS_MAX = 10
@@ -228,14 +228,14 @@ class TileDump:
 
 
 class NodeStore:
-    """A node's store, read in short looks; the node may run."""
+    """A node's store, read in short transactions; the node may run."""
 
     def __init__(self, folder: Path) -> None:
         if not (folder / "data.mdb").is_file():
             raise SourceLacks(f"{folder} is no store")
         self._reader = LmdbReader(folder)
-        with self._reader.begin() as look:
-            head, genesis = look.head(), look.genesis()
+        with self._reader.begin() as snapshot:
+            head, genesis = snapshot.head(), snapshot.genesis()
         if head is None or genesis is None:
             raise SourceLacks(f"{folder} is a store that has not begun")
         self._genesis = genesis
@@ -251,8 +251,8 @@ class NodeStore:
 
     def tile(self, tile: Tile) -> bytes:
         """Return a tile of the log's tree."""
-        with self._reader.begin() as look:
-            data = look.tile(tile)
+        with self._reader.begin() as snapshot:
+            data = snapshot.tile(tile)
         if not data:
             raise SourceLacks(f"the store has no {tile.path()}")
         return data
@@ -263,8 +263,8 @@ class NodeStore:
 
     def _rows(self, table: str, first: int, end: int) -> Iterator[tuple[int, bytes]]:
         while first < end:
-            with self._reader.begin() as look:
-                rows = list(self._look(look, table, first))
+            with self._reader.begin() as snapshot:
+                rows = list(self._read_rows(snapshot, table, first))
             if not rows:
                 return
             for number, value in rows:
@@ -275,9 +275,9 @@ class NodeStore:
                 yield number, value
                 first = number + 1
 
-    def _look(self, look: Snapshot, table: str, first: int) -> Iterator[tuple[int, bytes]]:
+    def _read_rows(self, snapshot: Snapshot, table: str, first: int) -> Iterator[tuple[int, bytes]]:
         start = first.to_bytes(8, "big")
-        for key, value in look.scan(table, prefix=b"", start=start, limit=ROWS_MAX):
+        for key, value in snapshot.scan(table, prefix=b"", start=start, limit=ROWS_MAX):
             yield int.from_bytes(key, "big"), value
 
     def end(self) -> End | None:

@@ -18,7 +18,7 @@ from audit.web import NoAnswer, Published, Web
 from ledger.encoding import checkpoint, merkle, misbehaviour, note, policy, tiles
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.crypto import sha256
-from ledger.encoding.misbehaviour import Fault, NotAccepted, NothingProven
+from ledger.encoding.misbehaviour import Misbehaviour, NotAccepted, NothingProven
 from ledger.encoding.note import NOTE_BYTES_MAX, Note
 from ledger.encoding.policy import POLICY_BYTES_MAX, Accepted, Policy
 from ledger.encoding.text import MalformedText
@@ -68,7 +68,7 @@ class Code(StrEnum):
     """The log has branches."""
 
 
-FAULTS = (Code.WENT_BACK, Code.ROLLBACK, Code.FORK)
+FINDINGS = (Code.WENT_BACK, Code.ROLLBACK, Code.FORK)
 """What is kept as a finding and told to the webhook."""
 HARMLESS = (Code.OK, Code.BEHIND, Code.UNREACHABLE)
 
@@ -104,14 +104,14 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return checkpoint.parse(self.note().text)
 
 
-Told = Literal["", "went_back", "rollback"]
+Reported = Literal["", "went_back", "rollback"]
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is remembered of a node."""
 
     largest: Kept
-    told: Told = ""
+    reported: Reported = ""
     """What was reported since it last served its largest head or a larger one."""
 
 
@@ -192,7 +192,7 @@ class Watch:
         answers = self._web.get_each(
             [f"{url}/log/checkpoint" for url in self._nodes], NOTE_BYTES_MAX
         )
-        events, heads = self._judged(answers)
+        events, heads = self._checked(answers)
         self._shown = {one.kept.node: one.accepted.checkpoint for one in heads}
         self._follow(heads)
         found: list[Event] = []
@@ -206,7 +206,7 @@ class Watch:
 
     # --- which heads are to be believed ----------------------------------------------------------
 
-    def _judged(self, answers: Sequence[bytes | NoAnswer]) -> tuple[dict[str, Event], list[_Head]]:
+    def _checked(self, answers: Sequence[bytes | NoAnswer]) -> tuple[dict[str, Event], list[_Head]]:
         """Return what there is to say of the nodes without a good head, and the good heads."""
         events: dict[str, Event] = {}
         heads: list[_Head] = []
@@ -389,18 +389,22 @@ class Watch:
         own = None if served is None else served.largest
         larger = [one for one in (own, branch) if one and one.checkpoint().size > head.size]
         signed = [one for one in larger if self._is_rollback(head, one)]
-        told: Told = "rollback" if signed else "went_back" if own in larger else ""
+        reported: Reported = "rollback" if signed else "went_back" if own in larger else ""
         largest = own if own is not None and own in larger else head.kept
         if own is not None and own.checkpoint().size == head.size:
             largest = own
-        before = "" if served is None else served.told
+        before = "" if served is None else served.reported
         self._remember(
-            url, Served(largest=largest, told="rollback" if told and before == "rollback" else told)
+            url,
+            Served(
+                largest=largest,
+                reported="rollback" if reported and before == "rollback" else reported,
+            ),
         )
-        if not told:
+        if not reported:
             return None
-        code, other = Code(told), (signed or larger)[0]
-        if before not in (told, "rollback"):
+        code, other = Code(reported), (signed or larger)[0]
+        if before not in (reported, "rollback"):
             self._find(code, head, other, (), found)
         size = other.checkpoint().size
         if code is Code.ROLLBACK:
@@ -414,7 +418,7 @@ class Watch:
     def _is_rollback(self, head: _Head, larger: Kept) -> bool:
         """Return whether some key cosigned this head after a larger one."""
         try:
-            misbehaviour.judge(misbehaviour.of(head.note, larger.note()), self.policies)
+            misbehaviour.verify(misbehaviour.of(head.note, larger.note()), self.policies)
         except (NothingProven, NotAccepted):
             return False
         return True
@@ -431,11 +435,11 @@ class Watch:
     def _harmless(self, head: _Head, *, is_compared: bool) -> Event:
         age = self._age_s(head)
         if age is None or age > HEAD_AGE_MAX_S:
-            told = "too few tell when they saw it" if age is None else f"cosigned {age} s ago"
+            reported = "too few tell when they saw it" if age is None else f"cosigned {age} s ago"
             return self._event(
                 Code.OLD,
                 head,
-                f"its head of {head.size} entries is an old one: {told}, more than "
+                f"its head of {head.size} entries is an old one: {reported}, more than "
                 f"{HEAD_AGE_MAX_S} s. Its node is down, or it hides what came since",
             )
         if not is_compared:
@@ -460,7 +464,7 @@ class Watch:
             Code.FORK,
             head,
             f"the log has forked: {count} branches are known; this node's head has {head.size} "
-            f"entries; the proofs are in {self._folder / 'findings'}",
+            f"entries; the evidence is in {self._folder / 'findings'}",
         )
 
     def _event(self, code: Code, head: _Head, sentence: str) -> Event:
@@ -485,13 +489,15 @@ class Watch:
         found.append(event)
 
     def _finding(
-        self, code: Code, name: str, head: _Head, other: Kept, made: misbehaviour.Misbehaviour
+        self, code: Code, name: str, head: _Head, other: Kept, made: misbehaviour.Evidence
     ) -> Event:
         sizes = sorted((head.size, other.checkpoint().size))
         try:
-            proven = misbehaviour.judge(made, self.policies)
+            proven = misbehaviour.verify(made, self.policies)
             signers = [described(one) for one in proven.signers]
-            assert proven.fault is (Fault.FORK if code is Code.FORK else Fault.ROLLBACK)
+            assert proven.misbehaviour is (
+                Misbehaviour.FORK if code is Code.FORK else Misbehaviour.ROLLBACK
+            )
         except NothingProven:
             signers = []
             assert code is Code.WENT_BACK
@@ -526,8 +532,8 @@ class Watch:
                 "other_node": other.node,
                 "other_size": other.checkpoint().size,
                 "signers": signers,
-                "file": str(self.findings.proof_path(name)),
-                "proof": made.to_bytes().decode(),
+                "file": str(self.findings.evidence_path(name)),
+                "evidence": made.to_bytes().decode(),
             },
         )
 
@@ -584,7 +590,7 @@ def described(signer: misbehaviour.Signer) -> Document:
     }
 
 
-def _name(code: Code, made: misbehaviour.Misbehaviour) -> str:
+def _name(code: Code, made: misbehaviour.Evidence) -> str:
     """Return a finding's name: that of the two trees, whoever signs their heads again."""
     digest = sha256((made.first.text + made.second.text).encode()).hex()
     return f"{code.replace('_', '-')}-{digest[:32]}"

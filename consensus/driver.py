@@ -106,7 +106,7 @@ class Driver:
         return kept[0].proposal if kept else None
 
     def proposals_of(self, block_id: BlockId) -> tuple[Proposal, ...]:
-        """Return the proposals that offered a block, by round."""
+        """Return the proposals of a block, by round."""
         return tuple(
             received.proposal
             for _, kept in sorted(self._proposals.items())

@@ -1,4 +1,4 @@
-"""Proof that a validator said two things at one place of a height (spec D).
+"""Evidence of equivocation: a validator said two things at one place of a height (spec D).
 
 Anybody can check it with the validator's key alone. An honest key never made one: its signer keeps
 what it signed last, and refuses to sign anything else at the same height, round and step.
@@ -21,10 +21,10 @@ from consensus.messages import (
 from ledger.encoding.codec import Natural, Record, Signature, encode
 from ledger.encoding.crypto import tagged_hash
 
-PROOF_BYTES_MAX = 512
-"""Longest encoded proof."""
+EVIDENCE_BYTES_MAX = 512
+"""Longest encoding."""
 
-FaultKind = Literal["proposal", "prevote", "precommit"]
+EvidenceKind = Literal["proposal", "prevote", "precommit"]
 
 
 class Said(Record, frozen=True, kw_only=True):
@@ -36,26 +36,26 @@ class Said(Record, frozen=True, kw_only=True):
     signature: Signature
 
 
-class FaultProof(Record, frozen=True, kw_only=True):
+class Evidence(Record, frozen=True, kw_only=True):
     """Two contradicting messages of one key and kind, for one height and round."""
 
     validator: ValidatorKeyBytes
     height: Natural
-    kind: FaultKind
+    kind: EvidenceKind
     round: Round
     said: tuple[Said, Said]
-    """Ascending by block id and valid round, so that a contradiction has one proof only."""
+    """Ascending by block id and valid round, so that two messages make one evidence only."""
 
 
-class ProofInvalid(ValueError):
-    """A proof does not show that its validator broke the protocol."""
+class EvidenceInvalid(ValueError):
+    """Evidence does not show that its validator misbehaved."""
 
 
-def proof_of(first: Vote | Proposal, second: Vote | Proposal) -> FaultProof:
-    """Return the proof that two verified messages make; they differ in what they say alone."""
-    kind: FaultKind = "proposal" if isinstance(first, Proposal) else _kind(first.kind)
+def evidence_of(first: Vote | Proposal, second: Vote | Proposal) -> Evidence:
+    """Return what two verified messages prove; they differ in what they say alone."""
+    kind: EvidenceKind = "proposal" if isinstance(first, Proposal) else _kind(first.kind)
     one, other = sorted((_said(first), _said(second)), key=_order)
-    return FaultProof(
+    return Evidence(
         validator=first.validator,
         height=first.height,
         kind=kind,
@@ -64,30 +64,30 @@ def proof_of(first: Vote | Proposal, second: Vote | Proposal) -> FaultProof:
     )
 
 
-def verify_proof(proof: FaultProof, log_id: bytes, epoch: int, verify: Verify) -> None:
-    """Raise ProofInvalid unless both messages are signed and say different things."""
-    one, other = proof.said
+def verify_evidence(evidence: Evidence, log_id: bytes, epoch: int, verify: Verify) -> None:
+    """Raise EvidenceInvalid unless both messages are signed and say different things."""
+    one, other = evidence.said
     if not _order(one) < _order(other):
-        raise ProofInvalid("what was said is not two different things in ascending order")
-    for said in proof.said:
-        if not verify(proof.validator, _message(proof, said, log_id, epoch), said.signature):
-            raise ProofInvalid(f"bad signature of {proof.validator.hex()}")
+        raise EvidenceInvalid("what was said is not two different things in ascending order")
+    for said in evidence.said:
+        if not verify(evidence.validator, _message(evidence, said, log_id, epoch), said.signature):
+            raise EvidenceInvalid(f"bad signature of {evidence.validator.hex()}")
 
 
-def proof_hash(proof: FaultProof) -> bytes:
-    """Return the name under which a record of the log mentions a proof."""
-    return tagged_hash("tallystick/fault/v1", encode(proof))
+def evidence_hash(evidence: Evidence) -> bytes:
+    """Return the name by which a record of the log mentions evidence."""
+    return tagged_hash("tallystick/evidence/v1", encode(evidence))
 
 
-def _message(proof: FaultProof, said: Said, log_id: bytes, epoch: int) -> bytes:
-    height, round_ = proof.height, proof.round
-    if proof.kind != "proposal":
+def _message(evidence: Evidence, said: Said, log_id: bytes, epoch: int) -> bytes:
+    height, round_ = evidence.height, evidence.round
+    if evidence.kind != "proposal":
         if said.valid_round:
-            raise ProofInvalid("a vote has no valid round")
-        kind = VoteKind(proof.kind)
+            raise EvidenceInvalid("a vote has no valid round")
+        kind = VoteKind(evidence.kind)
         return vote_sign_bytes(log_id, epoch, kind, height, round_, said.block_id)
     if not said.block_id:
-        raise ProofInvalid("a proposal names a block")
+        raise EvidenceInvalid("a proposal names a block")
     return proposal_sign_bytes(log_id, epoch, height, round_, said.valid_round, said.block_id[0])
 
 

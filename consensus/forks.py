@@ -8,8 +8,8 @@ from consensus.validators import ValidatorSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conflict:
-    """A fork and the keys that signed both of its sides. Always more than a third of the power."""
+class ForkEvidence:
+    """Two commits of one height and the keys that signed both: more than a third of the power."""
 
     one: Certificate
     """The certificate of the earlier round."""
@@ -33,12 +33,14 @@ class Conflict:
         return self.proven or self.suspects
 
 
-def conflict(one: Certificate, other: Certificate, validators: ValidatorSet) -> Conflict | None:
-    """Return what two certificates of one height say about their signers, None if they agree.
+def fork_evidence(
+    one: Certificate, other: Certificate, validators: ValidatorSet
+) -> ForkEvidence | None:
+    """Return what two certificates of one height prove about their signers, None if they agree.
 
     Both must have passed ``verify_certificate`` with ``validators``, the set of that height: an
-    unverified one would accuse whomever its maker likes. Certificates of two heights never
-    conflict, nor do two of one block, other signers or other rounds though they may have (K3).
+    unverified one would accuse whomever its maker likes. Certificates of two heights are no
+    fork, nor are two of one block, other signers or other rounds though they may have (K3).
     """
     if one.height != other.height or one.block_id == other.block_id:
         return None
@@ -49,7 +51,7 @@ def conflict(one: Certificate, other: Certificate, validators: ValidatorSet) -> 
     # Two quorums share more than a third (V2). Less means that one of them was never verified.
     assert validators.is_one_third_plus(sum(validators.power_of(key) for key in both))
     is_one_round = one.round == other.round
-    return Conflict(
+    return ForkEvidence(
         one=one,
         other=other,
         proven=both if is_one_round else (),

@@ -25,7 +25,7 @@ class ProposalReceived(Record, frozen=True, kw_only=True, tag="proposal"):
     """A proposal is here with its whole block, own proposals included.
 
     The host feeds it only after the signature is verified, the chunks are complete and the block
-    was executed. Both verdicts are stored with it, so that a replay judges as the node did, or is
+    was executed. Both verdicts are stored with it, so that a replay decides as the node did, or is
     seen not to (node.md N6.5).
     """
 

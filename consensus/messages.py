@@ -57,7 +57,7 @@ class Vote(Record, frozen=True, kw_only=True):
 
 
 class Proposal(Record, frozen=True, kw_only=True):
-    """The proposer's offer of a block for one round; the chunks of the block travel beside it."""
+    """The proposer's block for one round; the chunks of the block travel beside it."""
 
     height: Natural
     round: Round

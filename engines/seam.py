@@ -35,7 +35,7 @@ class SeenCommit(Record, frozen=True):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class EngineState:
     """Where an engine stands."""
 
     round: int
@@ -76,9 +76,9 @@ class EngineStopped(Exception):
 class PromiseBroken(EngineStopped):
     """More than a third of the power broke the protocol: no restart of this node mends that."""
 
-    def __init__(self, sentence: str, proof: bytes) -> None:
+    def __init__(self, sentence: str, evidence: bytes) -> None:
         super().__init__(sentence)
-        self.proof = proof
+        self.evidence = evidence
         """What shows it, to be kept in a file."""
 
 
@@ -211,7 +211,7 @@ class Engine(Protocol):
     def status(self, transaction_id: bytes) -> TransactionStatus:
         """Say what is known of a transaction outside the log."""
 
-    def standing(self) -> Standing:
+    def state(self) -> EngineState:
         """Say where the engine stands."""
 
     def has_work(self) -> bool:

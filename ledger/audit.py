@@ -9,7 +9,7 @@ from ledger.entries import ClosingEntry, Entry
 from ledger.execute import Execution
 
 BLOCK_ENTRIES_MAX = 4_002
-"""Lapses, transactions and the closing entry of one block."""
+"""Expiries, transactions and the closing entry of one block."""
 
 
 class AuditFinding(Exception):

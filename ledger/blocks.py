@@ -11,19 +11,19 @@ from ledger.encoding.crypto import tagged_hash
 BLOCK_BYTES_MAX = 2 * 1024 * 1024
 BLOCK_TRANSACTIONS_MAX = 4_000
 BLOCK_ROWS_MAX = 8_000
-BLOCK_LAPSES_MAX = 256
-FAULTS_MAX = 64
+BLOCK_EXPIRIES_MAX = 256
+MISBEHAVIOURS_MAX = 64
 RULES_VERSION = 1
 
 
-class Fault(Record, frozen=True):
+class Misbehaviour(Record, frozen=True):
     """A validator that signed two contradicting messages."""
 
     validator: PublicKey
     kind: Literal["proposal", "prevote", "precommit"]
     height: Natural
-    proof: Hash
-    """Names the proof that the engine keeps beside the log."""
+    evidence: Hash
+    """Names the evidence that the engine keeps beside the log."""
 
 
 class StateRoot(Record, frozen=True):
@@ -54,7 +54,7 @@ class BlockRecord(Record, frozen=True):
     """Of the set that acts at height + 2."""
     parameters_hash: Hash
     rules_version: Natural
-    faults: Annotated[tuple[Fault, ...], Meta(max_length=FAULTS_MAX)]
+    misbehaviours: Annotated[tuple[Misbehaviour, ...], Meta(max_length=MISBEHAVIOURS_MAX)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class BlockInput:
     time_ms: int
     transactions: tuple[bytes, ...]
     """Envelopes as received, in order."""
-    faults: tuple[Fault, ...] = ()
+    misbehaviours: tuple[Misbehaviour, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +86,6 @@ class BlockRefused(Exception):
         """Which of the block's transactions is why, if it is one."""
 
 
-def record_hash(record: BlockRecord) -> bytes:
+def record_hash_of(record: BlockRecord) -> bytes:
     """Return the record hash that a record stands for."""
     return tagged_hash("tallystick/record/v1", encode(record))

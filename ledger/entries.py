@@ -25,7 +25,7 @@ class AutomaticEntry(Record, frozen=True, tag="automatic"):
     """What block time did by itself; stands before the block's transactions."""
 
     signed: bytes
-    """Always empty: nobody signs a lapse."""
+    """Always empty: nobody signs an expiry."""
     code: Code
     postings: tuple[Posting, ...]
 

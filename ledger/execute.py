@@ -13,12 +13,12 @@ from msgspec import Meta
 from ledger import catalogue, entries
 from ledger.blocks import (
     BLOCK_BYTES_MAX,
-    FAULTS_MAX,
+    MISBEHAVIOURS_MAX,
     BlockInput,
     BlockRecord,
     BlockRefused,
     StateRoot,
-    record_hash,
+    record_hash_of,
 )
 from ledger.encoding import codec, merkle
 from ledger.encoding.codec import Hash, Natural, NotCanonical, Record
@@ -46,8 +46,8 @@ from ledger.rules.control import (
     require_not_paused,
     rules_version_at,
 )
-from ledger.rules.faults import apply_faults, problem_of
-from ledger.rules.lapses import apply_lapses
+from ledger.rules.expiry import apply_expiries
+from ledger.rules.misbehaviour import apply_misbehaviours, problem_of
 from ledger.rules.refusals import TransactionRefused
 from ledger.rules.validators import VALIDATOR_LAG, VALIDATORS, ValidatorSchedule, validators_at
 from ledger.transactions import (
@@ -71,7 +71,7 @@ class Head(Record, frozen=True):
     log_id: Hash
     height: Natural
     time_ms: Natural
-    app_hash: Hash
+    record_hash: Hash
     """Hash of the last block record; the log id before the first."""
     log_size: Natural
     log_peaks: tuple[Hash, ...]
@@ -89,7 +89,7 @@ class Head(Record, frozen=True):
         *,
         height: int,
         time_ms: int,
-        app_hash: bytes,
+        record_hash: bytes,
         log_size: int,
         log_peaks: tuple[bytes, ...],
         is_rooted: bool,
@@ -105,7 +105,7 @@ class Head(Record, frozen=True):
             log_id=self.log_id,
             height=height,
             time_ms=time_ms,
-            app_hash=app_hash,
+            record_hash=record_hash,
             log_size=log_size,
             log_peaks=log_peaks,
             rooted_ms=rooted_ms,
@@ -280,7 +280,7 @@ class CommittedState(StateView, Protocol):
 class BlockBuilder:
     """Applies a block step by step; proposers and validators share it.
 
-    Lapses come first, then each transaction in order; ``finish`` closes the block.
+    Expiries come first, then each transaction in order; ``finish`` closes the block.
     """
 
     def __init__(self, view: CommittedState, head: Head, *, height: int, time_ms: int) -> None:
@@ -305,14 +305,14 @@ class BlockBuilder:
         self.rows = 0
         control = must(view, CONTROL, "all")
         self._rules_version = known_version(control, height)
-        lapses = apply_lapses(
-            view, self._unsigned(control.quiet), limit=self._parameters.block_lapses_max
+        expiries = apply_expiries(
+            view, self._unsigned(control.quiet), limit=self._parameters.block_expiries_max
         )
-        if lapses.changes:
-            self._write(lapses.changes, self._sequence)
+        if expiries.changes:
+            self._write(expiries.changes, self._sequence)
             self._entries.append(
                 entries.encode_entry(
-                    entries.AutomaticEntry(signed=b"", code=0, postings=lapses.postings)
+                    entries.AutomaticEntry(signed=b"", code=0, postings=expiries.postings)
                 )
             )
 
@@ -322,7 +322,7 @@ class BlockBuilder:
             time_ms=self._time_ms,
             height=self._height,
             sequence=self._sequence,
-            previous_record_hash=self._head.app_hash,
+            previous_record_hash=self._head.record_hash,
             transaction_id=b"",
             signers=Signers(keys=()),
             quiet=quiet,
@@ -371,7 +371,7 @@ class BlockBuilder:
                 height=self._height,
                 time_ms=self._time_ms,
                 sequence=sequence,
-                previous_record_hash=self._head.app_hash,
+                previous_record_hash=self._head.record_hash,
             )
         except TransactionRefused as refusal:
             return refusal, Outcome(changes=())
@@ -414,7 +414,7 @@ class BlockBuilder:
         in another process, and compares them there. It needs no more than the last write of each
         key, so the execution holds no other.
         """
-        self._note_faults(block)
+        self._note_misbehaviours(block)
         check_changes(self._view, self._draft.written)
         if claimed is None:
             writes, leaves = self._all_writes(), merkle.leaf_hashes(self._entries)
@@ -424,11 +424,11 @@ class BlockBuilder:
             writes, leaves = self._last_writes(), []
             log = merkle.Frontier()  # it grows in another process
         state_root = self._state_root(block.time_ms, claimed)
-        record, app_hash = None, self._head.app_hash
-        if self._entries or block.faults or state_root:
+        record, record_hash = None, self._head.record_hash
+        if self._entries or block.misbehaviours or state_root:
             roots = self._roots(writes, log) if claimed is None else claimed
             record = self._record(block, state_root, roots)
-            app_hash = record_hash(record)
+            record_hash = record_hash_of(record)
             closing = entries.encode_entry(entries.ClosingEntry(record=record))
             self._entries.append(closing)
             if claimed is None:
@@ -437,7 +437,7 @@ class BlockBuilder:
         head = self._head.after(
             height=block.height,
             time_ms=block.time_ms,
-            app_hash=app_hash,
+            record_hash=record_hash,
             log_size=self._sequence,
             log_peaks=tuple(log.peaks),
             is_rooted=bool(state_root),
@@ -487,12 +487,12 @@ class BlockBuilder:
             log_root=log.root(),
         )
 
-    def _note_faults(self, block: BlockInput) -> None:
-        """Write what the block's faults do; the closing entry is where they stand."""
-        if block.faults:
+    def _note_misbehaviours(self, block: BlockInput) -> None:
+        """Write what follows from the block's misbehaviours; the closing entry names them."""
+        if block.misbehaviours:
             control = must(self._draft, CONTROL, "all")
             context = self._unsigned(control.quiet)
-            changes = apply_faults(self._view, self._draft, block.faults, context)
+            changes = apply_misbehaviours(self._view, self._draft, block.misbehaviours, context)
             self._write(changes, self._sequence)
 
     def _record(
@@ -508,7 +508,7 @@ class BlockBuilder:
             log_id=self._head.log_id,
             height=block.height,
             time_ms=block.time_ms,
-            previous=self._head.app_hash,
+            previous=self._head.record_hash,
             transactions_root=roots.transactions_root,
             changes_root=roots.changes_root,
             state_root=state_root,
@@ -517,7 +517,7 @@ class BlockBuilder:
             validators_hash=validators_hash(validators_at(schedule, block.height + VALIDATOR_LAG)),
             parameters_hash=parameters_hash(parameters),
             rules_version=self._rules_version,
-            faults=block.faults,
+            misbehaviours=block.misbehaviours,
         )
 
 
@@ -549,9 +549,9 @@ def execute(
         raise BlockRefused(f"{len(block.transactions)} transactions")
     if sum(map(len, block.transactions)) > min(parameters.block_bytes_max, BLOCK_BYTES_MAX):
         raise BlockRefused("too many bytes")
-    if len(block.faults) > FAULTS_MAX:
-        raise BlockRefused(f"{len(block.faults)} faults")
-    problem = problem_of(view, block.faults, block.height)
+    if len(block.misbehaviours) > MISBEHAVIOURS_MAX:
+        raise BlockRefused(f"{len(block.misbehaviours)} misbehaviours")
+    problem = problem_of(view, block.misbehaviours, block.height)
     if problem:
         raise BlockRefused(problem)
     seen: dict[bytes, None] = {}

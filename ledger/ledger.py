@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from ledger import entries, execute, genesis
-from ledger.blocks import BLOCK_BYTES_MAX, BlockInput, Fault, Limits
+from ledger.blocks import BLOCK_BYTES_MAX, BlockInput, Limits, Misbehaviour
 from ledger.encoding import crypto, merkle
 from ledger.encoding.codec import Record
 from ledger.execute import (
@@ -32,10 +32,10 @@ from ledger.rules.control import (
     Control,
     Parameters,
     engine_at,
-    lapses_run,
+    expiry_runs,
     rules_version_at,
 )
-from ledger.rules.faults import problem_of
+from ledger.rules.misbehaviour import problem_of
 from ledger.rules.parties import PARTIES, VALIDATOR_KEYS, Party
 from ledger.rules.refusals import TransactionRefused
 from ledger.rules.validators import VALIDATORS, ValidatorSetRecord, validators_at
@@ -235,7 +235,7 @@ class Ledger:
             height=head.height + 1,
             time_ms=max(time_ms, head.time_ms + 1),
             sequence=head.log_size,
-            previous_record_hash=head.app_hash,
+            previous_record_hash=head.record_hash,
         )
 
     def sender(self, transaction: Transaction) -> Party:
@@ -255,12 +255,12 @@ class Ledger:
     def has_due(self, time_ms: int) -> bool:
         """Return whether a block at ``time_ms`` would have something to do by itself."""
         control = self.control()
-        lapses = lapses_run(control, time_ms) and bool(self._storage.due(time_ms, 1))
-        return lapses or self.last().root_is_due(time_ms)
+        expiries = expiry_runs(control, time_ms) and bool(self._storage.due(time_ms, 1))
+        return expiries or self.last().root_is_due(time_ms)
 
-    def may_record(self, fault: Fault) -> bool:
-        """Return whether the next block may carry a fault: news, of a key that validates (B3.1)."""
-        return not problem_of(self._storage, (fault,), self.last().height + 1)
+    def may_record(self, misbehaviour: Misbehaviour) -> bool:
+        """Return whether the next block may name it: news, of a key that validates (B3.1)."""
+        return not problem_of(self._storage, (misbehaviour,), self.last().height + 1)
 
     def engine(self, height: int) -> str:
         """Return the engine that members chose for a height, empty if they never did."""
@@ -277,12 +277,12 @@ class Ledger:
         height: int,
         time_ms: int,
         limits: Limits,
-        faults: tuple[Fault, ...] = (),
+        misbehaviours: tuple[Misbehaviour, ...] = (),
         on_refused: Callable[[Transaction, TransactionRefused], None] | None = None,
     ) -> tuple[bytes, ...]:
         """Return envelopes that apply in this order within limits, as a block at ``time_ms``.
 
-        ``faults`` are new and ascending; ``on_refused`` is told what a rule refused on the way.
+        ``misbehaviours`` are new and ascending; ``on_refused`` gets what a rule refused meanwhile.
         """
         head = self.last()
         builder = BlockBuilder(self._storage, head, height=height, time_ms=time_ms)
@@ -307,7 +307,7 @@ class Ledger:
             elif on_refused is not None:
                 on_refused(transaction, refusal)
         block = BlockInput(
-            height=height, time_ms=time_ms, transactions=tuple(chosen), faults=faults
+            height=height, time_ms=time_ms, transactions=tuple(chosen), misbehaviours=misbehaviours
         )
         self._keep(builder.finish(block))
         return block.transactions
@@ -365,7 +365,7 @@ def beginning(parsed: genesis.Genesis, data: bytes) -> tuple[bytes, Head, tuple[
         log_id=log_id,
         height=0,
         time_ms=parsed.time_ms,
-        app_hash=log_id,
+        record_hash=log_id,
         log_size=frontier.size,
         log_peaks=tuple(frontier.peaks),
         rooted_ms=parsed.time_ms,

@@ -37,7 +37,7 @@ class StateView(Protocol):
         """Return the record under a key, or None."""
 
     def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
-        """Return keys of vouchers and reserves that lapses look at until ``until_ms`` (R8.1).
+        """Return keys of vouchers and reserves that expiry looks at until ``until_ms`` (R8.1).
 
         Ordered by (due, key), at most ``limit``.
         """
@@ -81,7 +81,7 @@ class Draft:
         return written
 
     def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
-        """Return the base's due records: lapses run before anything is written in a block."""
+        """Return the base's due records: expiries run before anything is written in a block."""
         assert not self.written, "due() is asked before the block writes"
         return self._base.due(until_ms, limit)
 

@@ -289,7 +289,7 @@ def redeem(
     )
     operation = Redeem(
         holder=firm.id,
-        redeemer=centre,
+        centre=centre,
         order=RESERVED_ORDER if reserve else f"order-{secrets.token_hex(4)}",
         lines=(Line(voucher=flow.vouchers[firm.id], amount=amount + extra_fen, reserve=reserve),),
         grant=(),
@@ -516,7 +516,7 @@ def nanning_example(flow: Flow) -> Signed:
     )
     operation = Redeem(
         holder="nanning-firm-1",
-        redeemer="guian-hub",
+        centre="guian-hub",
         order="worked example",
         lines=(),
         grant=(grant,),
@@ -544,7 +544,7 @@ def reserve_and_hold(flow: Flow) -> None:
     set_aside = SetAside(
         voucher=flow.vouchers[firm.id],
         holder=firm.id,
-        redeemer="guian-hub",
+        centre="guian-hub",
         order=RESERVED_ORDER,
         amount=amount,
         chip="ascend-910b",

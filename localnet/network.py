@@ -423,7 +423,7 @@ def plain_parameters(heartbeat_ms: int) -> Parameters:
         block_bytes_max=2 * 1024 * 1024,
         block_transactions_max=4_000,
         block_rows_max=8_000,
-        block_lapses_max=256,
+        block_expiries_max=256,
         officers=(),
     )
 

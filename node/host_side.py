@@ -265,34 +265,34 @@ class HostSide:
     def status(self, reached: Reachability) -> NodeStatus:
         """Say how the node is."""
         self._thread.check()
-        head, standing = self._ledger.last(), self._engine.standing()
+        head, state = self._ledger.last(), self._engine.state()
         return NodeStatus(
             name=self._config.party,
             network=self._network,
             log_id=head.log_id,
             height=head.height,
             time_ms=head.time_ms,
-            app_hash=head.app_hash,
+            record_hash=head.record_hash,
             log_size=head.log_size,
-            round=standing.round,
-            step=standing.step,
-            validating=standing.validates,
-            pending=standing.pending,
+            round=state.round,
+            step=state.step,
+            validating=state.validates,
+            pending=state.pending,
             quorum_age_ms=reached.quorum_age_ms,
-            stopped=standing.stopped,
+            stopped=state.stopped,
             peers=tuple(
                 PeerStatus(name=peer.name, up=peer.up, round_trip_us=peer.round_trip_us or 0)
                 for peer in reached.peers
             ),
-            commits=standing.commits,
+            commits=state.commits,
         )
 
     def metrics_page(self) -> str:
         """Return the metrics page."""
         self._thread.check()
-        standing = self._engine.standing()
-        self._metrics.round.set(standing.round)
-        self._metrics.pending.set(standing.pending)
-        self._metrics.stopped.set(1 if standing.stopped else 0)
+        state = self._engine.state()
+        self._metrics.round.set(state.round)
+        self._metrics.pending.set(state.pending)
+        self._metrics.stopped.set(1 if state.stopped else 0)
         self._metrics.store_percent.set(self._store.used_share_percent())
         return self._metrics.page()

@@ -45,7 +45,7 @@ class NodeStatus(Record, frozen=True):
     log_id: Hash
     height: Natural
     time_ms: Natural
-    app_hash: Hash
+    record_hash: Hash
     log_size: Natural
     round: Natural
     step: str
@@ -204,8 +204,8 @@ class Failure(Record, frozen=True, tag="failure"):
 
 
 PortEvent = Committed | RefusedForNow
-Told = TransactionAnswer | EffectAnswer | StatusAnswer | CosignAnswer | TextAnswer
-Answer = Told | Failure | PortEvent
+Reply = TransactionAnswer | EffectAnswer | StatusAnswer | CosignAnswer | TextAnswer
+Answer = Reply | Failure | PortEvent
 
 
 class PortHandler(Protocol):

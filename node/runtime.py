@@ -28,7 +28,7 @@ from node.log_keeper import LogKeeper
 from node.metrics import Metrics
 from node.port import Effect, JobFailed, NodeStatus, PortServer
 from node.scrub import StoreRotten
-from node.stopped import keep_proof, remember_stop
+from node.stopped import keep_evidence, remember_stop
 from node.verifying import Verified, Verifiers
 
 SUBMISSIONS_MAX = 8_192
@@ -261,7 +261,7 @@ class Node:
             try:
                 remember_stop(self._config.stopped, f"the node broke off: {reason}")
                 if isinstance(error, PromiseBroken):
-                    keep_proof(self._config.folder / "fork.bin", error.proof)
+                    keep_evidence(self._config.folder / "fork.bin", error.evidence)
             except OSError:
                 _LOGGER.critical("the disk does not even take the reason", exc_info=True)
 

@@ -18,7 +18,7 @@ import msgspec
 from engines.families import family_of
 from engines.seam import CommitInvalid, ProvenCommit
 from ledger.audit import BLOCK_ENTRIES_MAX
-from ledger.blocks import BlockRecord, StateRoot, record_hash
+from ledger.blocks import BlockRecord, StateRoot, record_hash_of
 from ledger.encoding import codec, crypto, merkle
 from ledger.encoding.codec import NotCanonical, Record
 from ledger.encoding.crypto import sha256
@@ -55,7 +55,7 @@ class TrustPoint:
     """What somebody trusted says of the ledger: its record hash after a height."""
 
     height: int
-    app_hash: bytes
+    record_hash: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,7 @@ class _Making:
             if isinstance(entry, ClosingEntry):
                 record = entry.record
                 self._check_record(record, previous, height, envelopes)
-                previous, height = record_hash(record), record.height
+                previous, height = record_hash_of(record), record.height
                 envelopes = merkle.Frontier()
                 for root in record.state_root:
                     self._root = (first, root)
@@ -253,7 +253,9 @@ class _Making:
         """Check each block's writes and all commits; return where the ledger then stands."""
         genesis = parse_genesis(self._genesis)
         self._prove_genesis()
-        self._add_block_row(height=0, time_ms=genesis.time_ms, app_hash=self._log_id, logs=(0, 1))
+        self._add_block_row(
+            height=0, time_ms=genesis.time_ms, record_hash=self._log_id, logs=(0, 1)
+        )
         schedule = self._schedule(0, 1, None)
         _, head, _ = beginning(genesis, self._genesis)
         self._check_trust(0, self._log_id)
@@ -278,7 +280,7 @@ class _Making:
                     head = head.after(
                         height=record.height,
                         time_ms=record.time_ms,
-                        app_hash=chain.record_hash,
+                        record_hash=chain.record_hash,
                         log_size=end,
                         log_peaks=(),
                         is_rooted=bool(record.state_root),
@@ -296,7 +298,7 @@ class _Making:
         return head.after(
             height=chain.height,
             time_ms=chain.time_ms or genesis.time_ms,
-            app_hash=chain.record_hash,
+            record_hash=chain.record_hash,
             log_size=self._log_size,
             log_peaks=tuple(self._frontier.peaks),
             is_rooted=False,
@@ -324,23 +326,23 @@ class _Making:
         self._check_trust(commit.height, commit.record_hash)
 
     def _add_block_row(
-        self, height: int, time_ms: int, app_hash: bytes, logs: tuple[int, int]
+        self, height: int, time_ms: int, record_hash: bytes, logs: tuple[int, int]
     ) -> None:
         first, end = logs
         self._draft.add_block(
             BlockRow(
                 height=height,
                 time_ms=time_ms,
-                app_hash=app_hash,
+                record_hash=record_hash,
                 first_sequence=first,
                 log_size=end,
             )
         )
 
-    def _check_trust(self, height: int, app_hash: bytes) -> None:
+    def _check_trust(self, height: int, record_hash: bytes) -> None:
         trust = self._trust
         if trust is not None and trust.height == height:
-            found, given = app_hash.hex(), trust.app_hash.hex()
+            found, given = record_hash.hex(), trust.record_hash.hex()
             _require(
                 found == given, f"height {height}: its record hash is {found}, the trusted {given}"
             )

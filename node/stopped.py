@@ -34,7 +34,7 @@ def forget_stop(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def keep_proof(path: Path, proof: bytes) -> None:
+def keep_evidence(path: Path, evidence: bytes) -> None:
     """Keep what shows a broken promise beside the reason, durably; the first one stays."""
     if not path.exists():
-        write_durably(path, proof)
+        write_durably(path, evidence)

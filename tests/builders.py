@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from ledger.blocks import BlockInput, Fault
+from ledger.blocks import BlockInput, Misbehaviour
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import Record
 from ledger.execute import Execution
@@ -128,7 +128,7 @@ def parameters(**changes: Any) -> Parameters:
         "block_bytes_max": 2 * 1024 * 1024,
         "block_transactions_max": 4_000,
         "block_rows_max": 8_000,
-        "block_lapses_max": 256,
+        "block_expiries_max": 256,
         "officers": (),
     }
     return Parameters(**(values | changes))
@@ -197,7 +197,7 @@ def terms(**changes: Any) -> Terms:
         listed=(),
         transfer="enrolled",
         review=Review(automatic_band=20_000_000, sample_every=0),
-        payee="provider",
+        payee="centre",
         grant="on_application",
         funders=(FunderShare(funder="shanghai", basis_points=10_000),),
         residual_funder="shanghai",
@@ -352,7 +352,7 @@ def transfer(
 
 
 def redeem(
-    *lines: tuple[str, int], holder: str = "firm-a", redeemer: str = "guian-hub", **changes: Any
+    *lines: tuple[str, int], holder: str = "firm-a", centre: str = "guian-hub", **changes: Any
 ) -> bytes:
     """Return a redemption signed by holder and centre; the invoice is ten times the claim."""
     amount = sum(fen for _, fen in lines)
@@ -377,8 +377,8 @@ def redeem(
     }
     by, extra = _apart(changes)
     values.update(changes)
-    tx = Redeem(holder=holder, redeemer=redeemer, **values)
-    return signed(tx, *(by or ((holder, "owner"), (redeemer, "officer-1"))), **extra)
+    tx = Redeem(holder=holder, centre=centre, **values)
+    return signed(tx, *(by or ((holder, "owner"), (centre, "officer-1"))), **extra)
 
 
 # Kinds with a party's consent: who signs follows from the party's name
@@ -457,7 +457,7 @@ def set_aside(voucher: str, amount: int, **changes: Any) -> bytes:
     """Return a reserve of firm-a for guian-hub, for ten days."""
     values: dict[str, Any] = {
         "holder": "firm-a",
-        "redeemer": "guian-hub",
+        "centre": "guian-hub",
         "order": "order-1",
         "chip": "ascend-910b",
         "service_class": "training",
@@ -469,11 +469,11 @@ def set_aside(voucher: str, amount: int, **changes: Any) -> bytes:
     return signed(tx, *(by or consent(values["holder"])), **extra)
 
 
-def release(reserve: str, amount: int, *, redeemer: str = "guian-hub", **changes: Any) -> bytes:
+def release(reserve: str, amount: int, *, centre: str = "guian-hub", **changes: Any) -> bytes:
     """Return that a centre gives reserved value back."""
     by, extra = _apart(changes)
-    tx = Release(reserve=reserve, redeemer=redeemer, amount=amount, **changes)
-    return signed(tx, *(by or consent(redeemer)), **extra)
+    tx = Release(reserve=reserve, centre=centre, amount=amount, **changes)
+    return signed(tx, *(by or consent(centre)), **extra)
 
 
 def extend(voucher: str, until_day: int, **changes: Any) -> bytes:
@@ -619,7 +619,10 @@ class Chain:
         self.ledger.begin(self.genesis)
 
     def block(
-        self, *transactions: bytes, time_ms: int | None = None, faults: tuple[Fault, ...] = ()
+        self,
+        *transactions: bytes,
+        time_ms: int | None = None,
+        misbehaviours: tuple[Misbehaviour, ...] = (),
     ) -> Execution:
         """Execute and commit a block of these transactions."""
         self.now_ms = self.now_ms + 1_000 if time_ms is None else time_ms
@@ -629,7 +632,7 @@ class Chain:
                 height=head.height + 1,
                 time_ms=self.now_ms,
                 transactions=transactions,
-                faults=faults,
+                misbehaviours=misbehaviours,
             )
         )
         self.ledger.commit(execution, b"certificate")

@@ -42,7 +42,7 @@ class DecidedChain:
             BlockInput(height=height, time_ms=time_ms, transactions=transactions)
         )
         previous = (self.commits[-1].certificate,) if self.commits else ()
-        body = codec.encode(Body(transactions=transactions, faults=(), previous=previous))
+        body = codec.encode(Body(transactions=transactions, evidence=(), previous=previous))
         header = Header(
             version=1,
             log_id=LOG_ID,
@@ -51,11 +51,11 @@ class DecidedChain:
             time_ms=time_ms,
             proposer=key(VOTERS[0], "consensus"),
             parent=messages.block_id(self.commits[-1].header) if self.commits else NO_BLOCK,
-            record_hash=execution.head.app_hash,
+            record_hash=execution.head.record_hash,
             body_hash=messages.body_hash(messages.chunk_hashes(messages.chunks_of(body))),
         )
         commit = StoredCommit(
-            header=header, certificate=certify(header), previous=previous, faults=()
+            header=header, certificate=certify(header), previous=previous, evidence=()
         )
         ledger.commit(execution, codec.encode(commit))
         self.commits.append(commit)

@@ -38,6 +38,24 @@ REGISTRY_HOSTS = tuple(
     ".".join(name) for name in (("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"))
 )
 
+OLD_WORDS = {
+    "redeemers?|providers?": "centre, or data centre",
+    "app[_ ]?hash(es)?": "record hash",
+    "stop(s|ped|ping)? to validate": "stops validating",
+    "laps(e|es|ed|ing)": "expiry, expires",
+    "deeds?": "operation summary, act",
+    "fault_?proofs?|proofs? of (faults|misbehaviour)": "evidence, evidence of misbehaviour",
+}
+"""Words that gave way to docs/GLOSSARY.md, and what they gave way to."""
+OLD_WORDS_STAND_IN = ("CHANGELOG.md", "docs/GLOSSARY.md", "docs/adr/", "tests/test_tidy.py")
+OLD_NAMES = {
+    "look": "snapshot, read",
+    "looks": "reads",
+    "standing": "status",
+    "Standing": "progress",
+}
+"""Names in Python that gave way; as words of a sentence they are plain English."""
+
 Rule = Callable[[ast.AST], Iterator[tuple[int, str]]]
 """Takes a module's tree; yields line and complaint."""
 
@@ -192,6 +210,33 @@ def wording(text: str) -> Iterator[tuple[int, str]]:
                 yield number, f"names the package registry {host}"
 
 
+def old_words(text: str) -> Iterator[tuple[int, str]]:
+    """No word that gave way to another: two words for one idea are looked up twice."""
+    patterns = [
+        (re.compile(rf"(?<![A-Za-z0-9])({old})(?![A-Za-z0-9])", re.IGNORECASE), new)
+        for old, new in OLD_WORDS.items()
+    ]
+    for number, line in enumerate(text.splitlines(), start=1):
+        for pattern, new in patterns:
+            for found in pattern.finditer(line):
+                yield number, f"says {found.group()}, now {new}"
+
+
+def old_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """No name in code that gave way to another."""
+    for node in ast.walk(tree):
+        match node:
+            case (
+                ast.Name(id=name, lineno=line)
+                | ast.Attribute(attr=name, lineno=line)
+                | ast.arg(arg=name, lineno=line)
+                | ast.FunctionDef(name=name, lineno=line)
+                | ast.AsyncFunctionDef(name=name, lineno=line)
+                | ast.ClassDef(name=name, lineno=line)
+            ) if name.lstrip("_") in OLD_NAMES:
+                yield line, f"is named {name}, now {OLD_NAMES[name.lstrip('_')]}"
+
+
 def _is_deterministic(path: str) -> bool:
     return path.startswith(("ledger/", "consensus/"))
 
@@ -222,6 +267,7 @@ RULES: dict[str, tuple[Rule, Callable[[str], bool]]] = {
         ),
     ),
     "reexports": (reexports, lambda path: path.endswith("__init__.py")),
+    "old names": (old_names, lambda path: True),
 }
 """Each rule with the files it holds for, by path relative to the root."""
 
@@ -269,6 +315,45 @@ def test_no_file_names_a_registry_a_machine_or_an_unowned_task() -> None:
     assert complaints == []
 
 
+def test_no_file_says_a_word_that_gave_way() -> None:
+    read, complaints = 0, []
+    for path in files():
+        name = path.relative_to(ROOT).as_posix()
+        if not name.startswith(OLD_WORDS_STAND_IN):
+            read += 1
+            found = old_words(path.read_text(encoding="utf-8"))
+            complaints += [f"{name}:{line}: {what}" for line, what in found]
+    assert read > len(PACKAGES)
+    assert complaints == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "the redeemer",
+        'payee = "provider"',
+        "head.app_hash",
+        "its app hash",
+        "a key that stopped to validate",
+        "def apply_lapses():",
+        "RESERVE_LAPSED",
+        "row.deed.act",
+        "a proof of misbehaviour",
+    ],
+)
+def test_the_rule_of_old_words_fires_on(line: str) -> None:
+    assert len(list(old_words(f"fine\n{line}\n"))) == 1
+
+
+def test_the_rule_of_old_words_leaves_alone() -> None:
+    assert list(old_words("elapsed_s\ncollapsed\nindeed\n8deed1\n-p no:cacheprovider\n")) == []
+
+
+def test_no_line_of_the_architecture_is_longer_than_100_characters() -> None:
+    lines = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if len(line) > 100] == []
+
+
 FIRES = [
     (floats, "x = 0.5"),
     (floats, "x = 1 / 2"),
@@ -296,6 +381,10 @@ FIRES = [
     (prints, "print(1)"),
     (reexports, "from x import y"),
     (reexports, "'''Doc.'''\n__all__ = ['y']"),
+    (old_names, "look = reader.begin()"),
+    (old_names, "def f(standing): pass"),
+    (old_names, "self._look()"),
+    (old_names, "class Standing: pass"),
 ]
 
 RESTS = [
@@ -309,6 +398,7 @@ RESTS = [
     (empty_asserts, "assert x is True"),
     (prints, "emit(1)"),
     (reexports, "'''Doc.'''\n__version__ = '1'"),
+    (old_names, "looked_up = outstanding(claim)"),
 ]
 
 

@@ -38,7 +38,7 @@ class ReplayReport:
     log_id: bytes
     height: int
     """Of the last block with a record."""
-    app_hash: bytes
+    record_hash: bytes
     entries: int
     blocks: int
     transactions: int
@@ -87,7 +87,7 @@ def replay(
     return ReplayReport(
         log_id=head.log_id,
         height=head.height,
-        app_hash=head.app_hash,
+        record_hash=head.record_hash,
         entries=head.log_size,
         blocks=blocks,
         transactions=transactions,
@@ -168,7 +168,7 @@ def _execute(ledger: Ledger, raws: list[bytes], sequence: int) -> Execution:
                 height=record.height,
                 time_ms=record.time_ms,
                 transactions=tuple(envelopes),
-                faults=record.faults,
+                misbehaviours=record.misbehaviours,
             )
         )
     except BlockRefused as error:
@@ -221,7 +221,7 @@ def check_export(genesis: bytes, folder: Path) -> dict[str, object]:
         "transactions": report.transactions,
         "refused": report.refused,
         "records": report.records,
-        "record_hash": report.app_hash,
+        "record_hash": report.record_hash,
         "programmes": len(report.totals),
         "minted_fen": sum(totals.minted for _, totals in report.totals),
         "outstanding_fen": sum(

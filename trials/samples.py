@@ -39,7 +39,7 @@ def plain_terms(**changes: Any) -> Terms:
         listed=(),
         transfer="enrolled",
         review=Review(automatic_band=0, sample_every=0),
-        payee="provider",
+        payee="centre",
         grant="on_application",
         funders=(FunderShare(funder="shanghai", basis_points=10_000),),
         residual_funder="shanghai",

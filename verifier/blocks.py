@@ -38,7 +38,7 @@ GENESIS_BYTES_MAX = 60_000
 ENTRY_BYTES_MAX = 65_535
 ENVELOPE_BYTES_MAX = 16_384
 MINT_BYTES_MAX = 60_000
-FAULTS_MAX = 64
+MISBEHAVIOURS_MAX = 64
 ROUND_MAX = 2**31 - 1
 COMMIT_BYTES_MAX = 69_632
 """A3."""
@@ -77,11 +77,11 @@ class Record(NamedTuple):
     validators_hash: bytes
     parameters_hash: bytes
     rules_version: int
-    faults: tuple[tuple[bytes, str, int, bytes], ...]
-    """Validator key, kind, height, name of the proof."""
+    misbehaviours: tuple[tuple[bytes, str, int, bytes], ...]
+    """Validator key, kind, height, name of the evidence."""
 
-    def app_hash(self) -> bytes:
-        """Return the app hash after this record (B5); its canonical bytes are those received."""
+    def record_hash(self) -> bytes:
+        """Return the record hash after this record (B5); its canonical bytes are those received."""
         return tagged_hash("tallystick/record/v1", encode(self))
 
 
@@ -150,8 +150,8 @@ class Commit(NamedTuple):
     certificate: Certificate
     previous: tuple[Certificate, ...]
     """Of the height before; none in the first block."""
-    proofs: tuple[tuple[Any, ...], ...]
-    """Of the faults that the record names (D2)."""
+    evidence: tuple[tuple[Any, ...], ...]
+    """Of the misbehaviours that the record names (D2)."""
 
 
 TRANSACTION_TAG = "tallystick/tx/v1"
@@ -188,7 +188,9 @@ _RECORD = fields(
     validators_hash=hash32,
     parameters_hash=hash32,
     rules_version=natural,
-    faults=many(fields(key=hash32, kind=_SAID_KINDS, height=natural, proof=hash32), 0, FAULTS_MAX),
+    misbehaviours=many(
+        fields(key=hash32, kind=_SAID_KINDS, height=natural, evidence=hash32), 0, MISBEHAVIOURS_MAX
+    ),
 )
 
 
@@ -228,7 +230,7 @@ _CERTIFICATE = fields(
 _SAID = fields(
     block=optional(hash32), valid_round=optional(integer(0, ROUND_MAX)), signature=signature
 )
-_PROOF = fields(
+_EVIDENCE = fields(
     key=hash32,
     height=natural,
     kind=_SAID_KINDS,
@@ -239,7 +241,7 @@ _COMMIT = fields(
     header=_HEADER,
     certificate=_CERTIFICATE,
     previous=optional(_CERTIFICATE),
-    proofs=many(_PROOF, 0, FAULTS_MAX),
+    evidence=many(_EVIDENCE, 0, MISBEHAVIOURS_MAX),
 )
 
 
@@ -279,12 +281,12 @@ def decode_transaction(envelope: bytes) -> Transaction:
 
 def decode_commit(data: bytes) -> Commit:
     """Return what the engine stored beside a block; raise Malformed."""
-    header, certificate, previous, proofs = decode(data, _COMMIT, bytes_max=COMMIT_BYTES_MAX)
+    header, certificate, previous, evidence = decode(data, _COMMIT, bytes_max=COMMIT_BYTES_MAX)
     return Commit(
         header=Header(*header),
         certificate=Certificate(*certificate),
         previous=tuple(Certificate(*one) for one in previous),
-        proofs=proofs,
+        evidence=evidence,
     )
 
 

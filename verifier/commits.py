@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from verifier.blocks import Certificate, Commit, Header, Record, decode_commit, is_ascending
 from verifier.finding import FileDamaged, Finding, Level
-from verifier.members import FAULT_AGE_MAX, Members, ValidatorSet
+from verifier.members import EVIDENCE_AGE_MAX, Members, ValidatorSet
 from verifier.signatures import holds
 from verifier.wire import Malformed, encode, frame, tagged_hash
 
@@ -31,18 +31,18 @@ class BuiltinCommits:
         self._parent = bytes(32)
         self._parent_certificate: Certificate | None = None
         self._parent_set: ValidatorSet = ()
-        self._app_hash = log_id
+        self._record_hash = log_id
         self.height = 0
         """The last height whose commit was checked."""
 
     def through(
-        self, record: Record, app_hash: bytes, envelopes: tuple[bytes, ...], members: Members
+        self, record: Record, record_hash: bytes, envelopes: tuple[bytes, ...], members: Members
     ) -> None:
         """Check the commits up to that of a record's height; raise Finding."""
         while self.height + 1 < record.height and not self._is_over(members):
             self._take(self._next(), None, (), members)
         if not self._is_over(members):
-            self._app_hash = app_hash
+            self._record_hash = record_hash
             self._take(self._next(), record, envelopes, members)
 
     def finish(self, members: Members) -> None:
@@ -92,7 +92,7 @@ class BuiltinCommits:
             self._check_header(commit, envelopes, acting)
             self._check_certificate("certificate", commit.certificate, block_id, acting)
             self._check_previous(commit)
-            self._check_proofs(commit, record)
+            self._check_evidence(commit, record)
             self._parent_set = acting
         self._parent, self._parent_certificate = block_id, commit.certificate
         self._time_ms = commit.header.time_ms
@@ -116,15 +116,15 @@ class BuiltinCommits:
         header = commit.header
         if header.parent != self._parent:
             raise self._wrong("header.parent", "not the block before")
-        if header.record_hash != self._app_hash:
-            raise self._wrong("header.record_hash", "not the app hash of the log")
+        if header.record_hash != self._record_hash:
+            raise self._wrong("header.record_hash", "not the record hash of the log")
         if all(keys[0] != header.proposer for _, keys in acting):
             raise self._wrong("header.proposer", "no validator of this height")
-        body = encode((envelopes, commit.proofs, commit.previous))
+        body = encode((envelopes, commit.evidence, commit.previous))
         chunks = [body[at : at + CHUNK_BYTES] for at in range(0, len(body), CHUNK_BYTES)]
         hashes = [hashlib.sha256(chunk).digest() for chunk in chunks]
         if header.body_hash != tagged_hash("tallystick/body/v1", *hashes):
-            raise self._wrong("header.body_hash", "not that of envelopes, proofs and certificate")
+            raise self._wrong("header.body_hash", "not that of envelopes, evidence and certificate")
 
     def _check_certificate(
         self, field: str, certificate: Certificate, block_id: bytes, acting: ValidatorSet
@@ -163,23 +163,23 @@ class BuiltinCommits:
         if carried != self._parent_certificate:  # mostly the very one that was just checked
             self._check_certificate("previous", carried, self._parent, self._parent_set)
 
-    def _check_proofs(self, commit: Commit, record: Record | None) -> None:
-        """The proofs are of the faults that the record names, and hold (D2, D3, N9.2)."""
+    def _check_evidence(self, commit: Commit, record: Record | None) -> None:
+        """The evidence is of the misbehaviours that the record names, and holds (D2, D3, N9.2)."""
         named = (
-            [(key, kind, height, name) for key, kind, height, name in record.faults]
+            [(key, kind, height, name) for key, kind, height, name in record.misbehaviours]
             if (record is not None)
             else []
         )
         found = [
-            (key, kind, height, tagged_hash("tallystick/fault/v1", encode(proof)))
-            for proof in commit.proofs
-            for key, height, kind, _, _ in (proof,)
+            (key, kind, height, tagged_hash("tallystick/evidence/v1", encode(evidence)))
+            for evidence in commit.evidence
+            for key, height, kind, _, _ in (evidence,)
         ]
         if found != named:
-            raise self._wrong("proofs", "not those of the record's faults")
-        for position, (key, height, kind, round_, said) in enumerate(commit.proofs):
-            place = f"proofs.{position}"
-            if not self.height + 1 - FAULT_AGE_MAX < height <= self.height + 1:
+            raise self._wrong("evidence", "not that of the record's misbehaviours")
+        for position, (key, height, kind, round_, said) in enumerate(commit.evidence):
+            place = f"evidence.{position}"
+            if not self.height + 1 - EVIDENCE_AGE_MAX < height <= self.height + 1:
                 raise self._wrong(place, f"about height {height}")
             if not said[0][:2] < said[1][:2]:
                 raise self._wrong(place, "the two messages do not differ in order")

@@ -33,7 +33,7 @@ VALIDATORS_MAX = 128
 TRANSACTIONS_MAX = 4_000
 BLOCK_BYTES_MAX = 2_097_152
 ROWS_MAX = 8_000
-LAPSES_MAX = 256
+EXPIRIES_MAX = 256
 
 CODES = frozenset(
     (
@@ -86,7 +86,7 @@ PARAMETERS = fields(
     block_bytes_max=integer(1, BLOCK_BYTES_MAX),
     block_transactions_max=integer(1, TRANSACTIONS_MAX),
     block_rows_max=integer(1, ROWS_MAX),
-    block_lapses_max=integer(1, LAPSES_MAX),
+    block_expiries_max=integer(1, EXPIRIES_MAX),
     officers=many(fields(kind=text, from_fen=natural, persons=integer(2, 16)), 0, 64),
 )
 ACTION = named(
@@ -135,7 +135,7 @@ TERMS = fields(
     listed=many(slug, 0, 64),
     transfer=word("none", "enrolled", "same_group"),
     review=fields(automatic_band=natural, sample_every=natural),
-    payee=word("provider", "holder"),
+    payee=word("centre", "holder"),
     grant=word("on_application", "automatic", "after_use"),
     funders=many(fields(funder=slug, basis_points=basis_points), 1, 16),
     residual_funder=slug,
@@ -211,7 +211,7 @@ KINDS: dict[str, Shape] = {
         delta=delta,
         carried_from=optional(natural),
     ),
-    "provider.accredit": fields(  # T5
+    "centre.accredit": fields(  # T5
         host=slug,
         centre=slug,
         devices=many(DEVICES, 0, 64),
@@ -238,7 +238,7 @@ KINDS: dict[str, Shape] = {
     ),
     "voucher.redeem": fields(  # T9
         holder=slug,
-        redeemer=slug,
+        centre=slug,
         order=ORDER,
         lines=many(fields(voucher=serial_id, amount=positive, reserve=optional(serial_id)), 0, 16),
         grant=optional(fields(programme=programme_id, terms_version=natural, amount=positive)),
@@ -255,14 +255,14 @@ KINDS: dict[str, Shape] = {
     "voucher.reserve": fields(  # T12
         voucher=serial_id,
         holder=slug,
-        redeemer=slug,
+        centre=slug,
         order=ORDER,
         amount=positive,
         chip=slug,
         service_class=SERVICE_CLASS,
         until_ms=natural,
     ),
-    "voucher.release": fields(reserve=serial_id, redeemer=slug, amount=positive),  # T13
+    "voucher.release": fields(reserve=serial_id, centre=slug, amount=positive),  # T13
     "claim.decide": fields(act=_DECIDE),  # T14
     "claim.credit": fields(claim=serial_id, amount=positive, note=hash32),  # T15
     "voucher.extend": fields(voucher=serial_id, until_day=natural, case=hash32),  # T16

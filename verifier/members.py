@@ -12,7 +12,7 @@ from verifier.wire import encode, tagged_hash
 
 OPEN_MS = 14 * 86_400_000
 """T23: after that no vote on a proposal is accepted."""
-FAULT_AGE_MAX = 64
+EVIDENCE_AGE_MAX = 64
 """N9.2."""
 KNOWN_RULES = 1
 """The rules version that these pages describe."""
@@ -25,7 +25,7 @@ ValidatorSet = tuple[ValidatorEntry, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Member:
     """What governance knows of a member."""
 
     kind: str
@@ -48,8 +48,8 @@ class Members:
     def __init__(self, genesis: Genesis) -> None:
         self.parameters = genesis.parameters
         """In force for the next block: G1's, from expiry_ahead_max_ms to officers."""
-        self._standing = {
-            member[0]: Standing(kind=member[1], party_class=member[2]) for member in genesis.members
+        self._members = {
+            member[0]: Member(kind=member[1], party_class=member[2]) for member in genesis.members
         }
         validating: ValidatorSet = tuple(
             (member[0], member[8][0]) for member in genesis.members if member[8]
@@ -62,7 +62,7 @@ class Members:
         """The first height of another engine, or of a later epoch of this one."""
         self._proposals: dict[int, Proposal] = {}
         self._count = 0
-        self._faults: set[tuple[bytes, int, str]] = set()
+        self._misbehaviours: set[tuple[bytes, int, str]] = set()
 
     def acting(self, height: int) -> ValidatorSet:
         """Return the validators of a height, at most two above the last block."""
@@ -82,23 +82,23 @@ class Members:
         """Return the hash of the parameters (B4)."""
         return tagged_hash("tallystick/parameters/v1", encode(self.parameters))
 
-    def wrong_fault(self, record: Record) -> str | None:
-        """Return what is wrong with the faults of a record that comes next (B3.1), or None."""
+    def wrong_misbehaviour(self, record: Record) -> str | None:
+        """Return what is wrong with the misbehaviours of the next record (B3.1), or None."""
         keys = [
             {keys[0] for _, keys in self.acting(height)}
             for height in (record.height, record.height + 2)
         ]
-        for key, kind, height, _ in record.faults:
-            if not record.height - FAULT_AGE_MAX < height <= record.height:
-                return f"a fault of height {height}"
+        for key, kind, height, _ in record.misbehaviours:
+            if not record.height - EVIDENCE_AGE_MAX < height <= record.height:
+                return f"misbehaviour of height {height}"
             if not any(key in known for known in keys):
-                return "a fault of a key that does not validate"
-            if (key, height, kind) in self._faults:
-                return "a fault that was recorded before"
+                return "misbehaviour of a key that does not validate"
+            if (key, height, kind) in self._misbehaviours:
+                return "misbehaviour that was recorded before"
         return None
 
     def follow(self, record: Record, accepted: list[tuple[Any, ...]]) -> None:
-        """Take in a block: its operations that the rules accepted, in order, then its faults."""
+        """Take in a block: the operations that the rules accepted, in order, then misbehaviours."""
         for operation in accepted:
             match operation:
                 case "governance.propose", str(proposer), tuple(action):
@@ -109,9 +109,9 @@ class Members:
                     self._approve(self._count, proposer, record.height)
                 case "governance.vote", str(voter), int(number), True:
                     self._approve(number, voter, record.height)
-        for fault in record.faults:
-            self._strike(fault[0], record.height)
-            self._faults.add((fault[0], fault[2], fault[1]))
+        for misbehaviour in record.misbehaviours:
+            self._strike(misbehaviour[0], record.height)
+            self._misbehaviours.add((misbehaviour[0], misbehaviour[2], misbehaviour[1]))
         self._forget(record)
 
     def _approve(self, number: int, voter: str, height: int) -> None:
@@ -121,11 +121,11 @@ class Members:
             return
         proposal.yes.add(voter)
         cities, members = [], []
-        for party, standing in self._standing.items():
-            if standing.status != "active" or standing.kind == "auditor":
+        for party, member in self._members.items():
+            if member.status != "active" or member.kind == "auditor":
                 continue
             members.append(party)
-            if (standing.kind, standing.party_class) == ("treasury", "city"):
+            if (member.kind, member.party_class) == ("treasury", "city"):
                 cities.append(party)
         if all(_is_two_thirds(asked, proposal.yes) for asked in (cities, members)):
             del self._proposals[number]
@@ -135,12 +135,12 @@ class Members:
         """Do what an adopted action does to members, validators and parameters (R14.2)."""
         match action:
             case "admit", member:
-                self._standing[member[0]] = Standing(kind=member[1], party_class=member[2])
+                self._members[member[0]] = Member(kind=member[1], party_class=member[2])
                 if member[8]:
                     self._schedule(height, _with(self._sets[-1][1], member[0], member[8]))
             case "status", party, status:
-                if party in self._standing:
-                    self._standing[party] = replace(self._standing[party], status=status)
+                if party in self._members:
+                    self._members[party] = replace(self._members[party], status=status)
                 if status != "active":
                     self._schedule(height, _without(self._sets[-1][1], party))
             case "validator", party, validator:
@@ -175,8 +175,8 @@ class Members:
         for number, proposal in list(self._proposals.items()):
             if proposal.closes_ms <= record.time_ms:
                 del self._proposals[number]
-        oldest = record.height - FAULT_AGE_MAX
-        self._faults = {one for one in self._faults if one[1] > oldest}
+        oldest = record.height - EVIDENCE_AGE_MAX
+        self._misbehaviours = {one for one in self._misbehaviours if one[1] > oldest}
 
 
 def _is_two_thirds(asked: list[str], yes: set[str]) -> bool:

@@ -60,7 +60,7 @@ class Report:
     height: int
     """Of the last record."""
     time_ms: int
-    app_hash: bytes
+    record_hash: bytes
     """After the last record; as the records claim at structure level."""
     log_size: int
     log_root: bytes | None
@@ -102,7 +102,7 @@ class Block:
     def writes(self) -> bool:
         """Return whether it writes state: refused transactions do not (X4)."""
         accepted = any(entry.code == 0 for entry in self.entries)
-        return self.automatic or accepted or bool(self.record.faults)
+        return self.automatic or accepted or bool(self.record.misbehaviours)
 
 
 def verify(folder: Path, log_id: bytes, level: Level) -> Report:
@@ -126,9 +126,9 @@ def verify(folder: Path, log_id: bytes, level: Level) -> Report:
             break
         block = log.decode(first, raws[:-1], record)
         log.check(block, raws)
-        app_hash = record.app_hash()
-        commits.through(record, app_hash, block.envelopes, log.members)
-        log.follow(block, app_hash)
+        record_hash = record.record_hash()
+        commits.through(record, record_hash, block.envelopes, log.members)
+        log.follow(block, record_hash)
     else:
         commits.finish(log.members)
         if source.checkpoint is not None:
@@ -213,7 +213,7 @@ class _Log:
         self._level = level
         self._network = genesis.network
         self._time_ms = genesis.time_ms
-        self._app_hash = log_id
+        self._record_hash = log_id
         self._tree = Tree()
         self._tiles = tiles
         self._size = 0
@@ -282,7 +282,7 @@ class _Log:
         if self._level.includes(Level.SIGNATURES):
             _check_signatures(block)
 
-    def follow(self, block: Block, app_hash: bytes) -> None:
+    def follow(self, block: Block, record_hash: bytes) -> None:
         """Go on after a block whose commit was checked; raise Finding.
 
         What the record says of the time after its block can be compared only then.
@@ -295,7 +295,7 @@ class _Log:
                 raise _wrong(block, "validators_hash", "not that of the set that members chose")
             if record.parameters_hash != self.members.parameters_hash():
                 raise _wrong(block, "parameters_hash", "not that of the parameters in force")
-        self.height, self._time_ms, self._app_hash = record.height, record.time_ms, app_hash
+        self.height, self._time_ms, self._record_hash = record.height, record.time_ms, record_hash
         if record.state_root:
             self._rooted_ms, self._unrooted = record.time_ms, None
         if block.writes:
@@ -314,7 +314,7 @@ class _Log:
             log_id=self._log_id,
             height=self.height,
             time_ms=self._time_ms,
-            app_hash=self._app_hash,
+            record_hash=self._record_hash,
             log_size=self._size,
             log_root=self._tree.root() if hashed else None,
             records=self._records,
@@ -370,7 +370,7 @@ class _Log:
         """Check what B3.1, B4 and B5 say of a record without a hash."""
         record = block.record
         known = self.members.rules_version(record.height)
-        order = [(key, height, kind) for key, kind, height, _ in record.faults]
+        order = [(key, height, kind) for key, kind, height, _ in record.misbehaviours]
         wrongs = (
             (record.log_id != self._log_id, "log_id", "another ledger's"),
             (record.height <= self.height, "height", "not above that of the record before"),
@@ -378,7 +378,7 @@ class _Log:
             (record.time_ms > LAST_MOMENT_MS, "time_ms", "after the last moment"),
             (record.log_size != block.closing, "log_size", f"expected {block.closing}"),
             (record.rules_version != known, "rules_version", f"expected {known}"),
-            (not is_ascending(order), "faults", "they do not ascend"),
+            (not is_ascending(order), "misbehaviours", "they do not ascend"),
             (
                 not (block.writes or block.entries or record.state_root),
                 "height",
@@ -388,9 +388,9 @@ class _Log:
         for is_wrong, field, reason in wrongs:
             if is_wrong:
                 raise _wrong(block, field, reason)
-        fault = self.members.wrong_fault(record)
-        if fault is not None:
-            raise _wrong(block, "faults", fault)
+        misbehaviour = self.members.wrong_misbehaviour(record)
+        if misbehaviour is not None:
+            raise _wrong(block, "misbehaviours", misbehaviour)
 
     def _check_transactions(self, block: Block) -> None:
         """Check what B3.2 and B3.3 ask before any signature and rule."""
@@ -422,7 +422,7 @@ class _Log:
     def _check_hashes(self, block: Block) -> None:
         record = block.record
         wrongs = (
-            (record.previous != self._app_hash, "previous", "not the hash of the record before"),
+            (record.previous != self._record_hash, "previous", "not the hash of the record before"),
             (
                 record.transactions_root != tree.root_of(block.envelopes),
                 "transactions_root",

@@ -22,7 +22,7 @@ class ProposalRow:
 
     proposal: Proposal
     action: str
-    standing: str
+    status: str
     """``open``, ``adopted``, or ``over`` if its time is."""
 
 
@@ -52,7 +52,7 @@ def governance(snapshot: Snapshot) -> Governance:
             ProposalRow(
                 proposal=proposal,
                 action=kind_of(proposal.action),
-                standing="over" if is_over else proposal.status,
+                status="over" if is_over else proposal.status,
             )
         )
     members = [must(snapshot, PARTIES, one) for one in must(snapshot, MEMBERS, "all").ids]

@@ -139,13 +139,13 @@ class Console:
         return drawn
 
     def draw(
-        self, services: Services, name: str, spoken: Language, look: Callable[[Snapshot], object]
+        self, services: Services, name: str, spoken: Language, read: Callable[[Snapshot], object]
     ) -> Drawn:
-        """Return what a look at the store shows, drawn with the template of that name."""
+        """Return what a read of the store shows, drawn with the template of that name."""
         began = monotonic()
         with services.reader.begin() as snapshot:
             head = head_of(snapshot)
-            shown = look(snapshot)
+            shown = read(snapshot)
         html = self.render(
             f"{name}.html", spoken, shown=shown, height=head.height, network=services.network
         )

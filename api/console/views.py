@@ -1,4 +1,4 @@
-"""What the console shows, gathered from one look at the store and the node's status.
+"""What the console shows, gathered from one read of the store and the node's status.
 
 What is not known is None here and said so on the page; it is never drawn as zero.
 """
@@ -69,10 +69,10 @@ class ProgrammeRow:
     appropriated: int
     outstanding: int
     burned: int
-    lapsed: int
+    expired: int
     """Expired or revoked."""
     free: int
-    """Appropriated and not committed; value that lapsed within its year is in it again."""
+    """Appropriated and not committed; value that expired within its year is in it again."""
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -110,7 +110,7 @@ def programmes(snapshot: Snapshot) -> Programmes:
         appropriated=sum(row.appropriated for row in rows),
         outstanding=sum(row.outstanding for row in rows),
         burned=sum(row.burned for row in rows),
-        lapsed=sum(row.lapsed for row in rows),
+        expired=sum(row.expired for row in rows),
         free=sum(row.free for row in rows),
     )
     return Programmes(rows=tuple(rows), total=total)
@@ -128,7 +128,7 @@ def _programme_row(snapshot: Snapshot, programme: Programme) -> ProgrammeRow:
         appropriated=sum(one.budget.appropriated for one in budgets),
         outstanding=totals.available + totals.reserved + totals.claimed,
         burned=totals.redeemed,
-        lapsed=totals.expired + totals.revoked,
+        expired=totals.expired + totals.revoked,
         free=sum(one.budget.appropriated - one.budget.committed for one in budgets),
     )
 

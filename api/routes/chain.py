@@ -95,7 +95,7 @@ async def commit(request: Request, height: schemas.HeightPath) -> Response:
         item = {
             "height": height,
             "time_ms": row.time_ms,
-            "app_hash": row.app_hash.hex(),
+            "record_hash": row.record_hash.hex(),
             "certificate": certificate.hex(),
         }
         content = {"item": item, "sequence": max(0, row.log_size - 1)}

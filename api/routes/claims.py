@@ -19,14 +19,14 @@ CLAIM = Resource(CLAIMS)
 
 async def wanted_claims(
     holder: schemas.SlugQuery = None,
-    redeemer: schemas.SlugQuery = None,
+    centre: schemas.SlugQuery = None,
     programme: schemas.ProgrammeQuery = None,
     status: StatusQuery = None,
 ) -> Selection[Claim]:
     """Return the claims that a request asks for."""
     return Selection(
         of=CLAIM,
-        under="" if redeemer is None else f"{redeemer}.",
+        under="" if centre is None else f"{centre}.",
         named=holder,
         keep=where(holder=holder, programme=programme, status=status),
     )
@@ -37,7 +37,7 @@ WantedClaims = Annotated[Selection[Claim], Depends(wanted_claims)]
 
 @router.get("", responses=schemas.LISTED)
 async def claims(request: Request, wanted: WantedClaims, paging: Paging) -> Response:
-    """List claims by id, which starts with the redeemer."""
+    """List claims by id, which starts with the centre."""
     return listed(request, wanted, paging)
 
 

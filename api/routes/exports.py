@@ -1,6 +1,6 @@
-"""What is streamed without a cap, in looks of bounded size: the log, tables, statements.
+"""What is streamed without a cap, in reads of bounded size: the log, tables, statements.
 
-Tables are all as they were after one block, however many looks it takes: of what changed since,
+Tables are all as they were after one block, however many reads it takes: of what changed since,
 the history has the older version.
 """
 
@@ -147,7 +147,7 @@ def _stream(content: AsyncIterator[bytes], form: Form, block: Head | BlockRow) -
     """Return rows that are true after a block, which the headers name."""
     headers = {
         "Tallystick-Height": str(block.height),
-        "Tallystick-Record-Hash": block.app_hash.hex(),
+        "Tallystick-Record-Hash": block.record_hash.hex(),
     }
     return StreamingResponse(content, media_type=tabular.MEDIA_TYPES[form], headers=headers)
 
@@ -163,12 +163,12 @@ async def _records(
     start: bytes | None = wanted.prefix
     while start is not None:
         with reader.begin() as snapshot:
-            start, chunk = _look(Moment(snapshot, block), wanted, table, start, form)
+            start, chunk = _next_rows(Moment(snapshot, block), wanted, table, start, form)
         yield chunk
         await asyncio.sleep(0)  # where a filter matches little, others get their turn
 
 
-def _look(
+def _next_rows(
     moment: Moment, wanted: Selection[R], table: Exported[R], start: bytes, form: Form
 ) -> tuple[bytes | None, bytes]:
     """Return where to go on, if anywhere, and the next rows."""
@@ -206,12 +206,12 @@ async def _postings(reader: LmdbReader, first: int, end: int, form: Form) -> Asy
     yield tabular.head(form, tuple(TABLES["postings"]))
     while first < end:
         with reader.begin() as snapshot:
-            first, chunk = _posting_look(snapshot, first, end, form)
+            first, chunk = _next_postings(snapshot, first, end, form)
         yield chunk
         await asyncio.sleep(0)  # as above
 
 
-def _posting_look(snapshot: Snapshot, first: int, end: int, form: Form) -> tuple[int, bytes]:
+def _next_postings(snapshot: Snapshot, first: int, end: int, form: Form) -> tuple[int, bytes]:
     """Return where to go on, and the next rows."""
     rows: list[Plain] = []
     for sequence, of_entry in posting_rows(snapshot, first, min(end, first + CHUNK_ROWS_MAX)):
@@ -301,7 +301,7 @@ async def _statement(
     start: bytes | None = asked.wanted.prefix if asked.first > 0 else None
     while start is not None:
         with reader.begin() as snapshot:
-            found, start = asked.look(Moment(snapshot, head), start)
+            found, start = asked.next_payables(Moment(snapshot, head), start)
         balance += sum(
             one.amount for _, moves in found for one in moves if one.sequence < asked.first
         )
@@ -312,7 +312,7 @@ async def _statement(
     while start is not None:
         with reader.begin() as snapshot:
             moment = Moment(snapshot, head)
-            found, start = asked.look(moment, start)
+            found, start = asked.next_payables(moment, start)
             rows = []
             for payable, moves in found:
                 for one in moves:

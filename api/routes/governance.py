@@ -19,7 +19,7 @@ from ledger.rules.validators import VALIDATORS, ValidatorRecord, validators_at
 
 router = APIRouter(prefix="/v1", tags=["governance"], responses=schemas.PROBLEM)
 
-StandingQuery = Annotated[Literal["open", "adopted", "over"] | None, Query(alias="status")]
+StatusQuery = Annotated[Literal["open", "adopted", "over"] | None, Query(alias="status")]
 
 
 def _is_over(moment: Moment, proposal: Proposal) -> bool:
@@ -31,12 +31,12 @@ PROPOSAL = Resource(PROPOSALS, {"over": _is_over})
 
 
 @router.get("/governance/proposals", responses=schemas.LISTED)
-async def proposals(request: Request, paging: Paging, standing: StandingQuery = None) -> Response:
+async def proposals(request: Request, paging: Paging, status: StatusQuery = None) -> Response:
     """List proposals by number; ``over`` are those not adopted in time."""
 
     def keep(moment: Moment, proposal: Proposal) -> bool:
         now = "over" if _is_over(moment, proposal) else proposal.status
-        return standing in (None, now)
+        return status in (None, now)
 
     return listed(request, Selection(of=PROPOSAL, keep=keep), paging)
 

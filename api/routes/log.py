@@ -38,9 +38,9 @@ async def checkpoint(request: Request) -> Response:
     """Return the signed head of the log."""
     services = services_of(request)
     published = read_checkpoint(services.checkpoint)
-    with services.reader.begin() as look:
+    with services.reader.begin() as snapshot:
         try:
-            head_within(published, look)
+            head_within(published, snapshot)
         except Problem as pending:
             raise Problem("not_found", pending.detail) from None
     return Response(published, media_type=CHECKPOINT_MEDIA_TYPE, headers={"Cache-Control": BRIEFLY})
@@ -55,8 +55,8 @@ async def tile(request: Request, rest: str) -> Response:
         named = parse_path(path)
     except MalformedTile as error:
         raise Problem("not_found", str(error)) from None
-    with services_of(request).reader.begin() as look:
-        data = look.tile(named) if isinstance(named, Tile) else look.bundle(named)
+    with services_of(request).reader.begin() as snapshot:
+        data = snapshot.tile(named) if isinstance(named, Tile) else snapshot.bundle(named)
     if data is None:
         raise Problem("not_found", f"the log has no {path} yet")
     headers = {"Cache-Control": FOREVER}

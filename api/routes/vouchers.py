@@ -93,13 +93,13 @@ async def reserves(
     request: Request,
     paging: Paging,
     holder: schemas.SlugQuery = None,
-    redeemer: schemas.SlugQuery = None,
+    centre: schemas.SlugQuery = None,
     voucher: schemas.SerialQuery = None,
 ) -> Response:
-    """List reserves by id, which starts with the redeemer."""
+    """List reserves by id, which starts with the centre."""
     wanted = Selection(
         of=RESERVE,
-        under="" if redeemer is None else f"{redeemer}.",
+        under="" if centre is None else f"{centre}.",
         named=voucher if voucher is not None else holder,
         keep=where(holder=holder, voucher=voucher),
     )

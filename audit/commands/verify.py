@@ -45,7 +45,7 @@ def _document(report: Report) -> dict[str, object]:
         "log_id": report.log_id.hex(),
         "height": report.height,
         "time_ms": report.time_ms,
-        "record_hash": report.app_hash.hex(),
+        "record_hash": report.record_hash.hex(),
         "log_size": report.log_size,
         "log_root": "" if report.log_root is None else report.log_root.hex(),
         "records": report.records,

@@ -1,4 +1,4 @@
-"""``tally audit watch`` and ``misbehaviour``: whether a log tells everybody the same, and proof."""
+"""``tally audit watch`` and ``misbehaviour``: whether a log tells everybody the same; evidence."""
 
 import time
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ from audit.watch import (
     document_of,
 )
 from audit.web import Web
-from ledger.encoding import misbehaviour as proofs
+from ledger.encoding import misbehaviour as evidence
 from ledger.encoding.crypto import sha256
-from ledger.encoding.misbehaviour import MISBEHAVIOUR_BYTES_MAX, NotAccepted, NothingProven
+from ledger.encoding.misbehaviour import EVIDENCE_BYTES_MAX, NotAccepted, NothingProven
 from ledger.encoding.plain import Plain
 from ledger.encoding.policy import Policy
 from ledger.encoding.text import MalformedText
@@ -113,17 +113,17 @@ def _once(watching: Watch, webhook: Webhook | None, origin: str) -> None:
         "findings": [document_of(one) for one in found],
         "webhook": undelivered,
     }
-    faults = found + [one for one in statuses if one.code not in HARMLESS]
-    worst = [one for one in faults if one.code not in (Code.OLD, Code.UNCOMPARED)]
+    problems = found + [one for one in statuses if one.code not in HARMLESS]
+    worst = [one for one in problems if one.code not in (Code.OLD, Code.UNCOMPARED)]
     if worst:
         sentences = dict.fromkeys(f"{one.node}: {one.sentence}" for one in worst)
         raise AuditFinding("; ".join(sentences), details=facts)
     if all(one.code is Code.UNREACHABLE for one in statuses):
         reasons = "; ".join(f"{one.node}: {one.sentence}" for one in statuses)
         raise Unreachable(f"no node answers with a head: {reasons}", details=facts)
-    if faults:
-        sentences = dict.fromkeys(f"{one.node}: {one.sentence}" for one in faults)
-        is_old = any(one.code is Code.OLD for one in faults)
+    if problems:
+        sentences = dict.fromkeys(f"{one.node}: {one.sentence}" for one in problems)
+        is_old = any(one.code is Code.OLD for one in problems)
         raise (Unreachable if is_old else Incomplete)("; ".join(sentences), details=facts)
     answered = sum(one.code is not Code.UNREACHABLE for one in statuses)
     verdict = f"one log: {answered} of {len(statuses)} nodes answer, and no head contradicts"
@@ -173,9 +173,9 @@ def _for_ever(watching: Watch, webhook: Webhook | None, every: int) -> Iterator[
 
 
 def _row(event: Event) -> dict[str, Plain]:
-    """Return the line of an event; the proof stands in its file."""
+    """Return the line of an event; the evidence stands in its file."""
     document = document_of(event)
-    document.pop("proof", None)
+    document.pop("evidence", None)
     return {"time": dates.stamp(int(time.time())), **document}
 
 
@@ -183,18 +183,18 @@ def _row(event: Event) -> dict[str, Plain]:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @policies_option
 def misbehaviour(file: Path, policy_files: tuple[Path, ...]) -> None:
-    """Verify a proof of misbehaviour with nothing but the file and policies; say whose it is."""
+    """Verify evidence of misbehaviour with nothing but the file and policies; say whose it is."""
     trusted = trusted_in(policy_files)
     try:
-        found = proofs.judge(proofs.parse(read_file(file, MISBEHAVIOUR_BYTES_MAX)), trusted)
+        found = evidence.verify(evidence.parse(read_file(file, EVIDENCE_BYTES_MAX)), trusted)
     except MalformedText as error:
-        raise AuditFinding(f"{file} is no proof of misbehaviour: {error}") from None
+        raise AuditFinding(f"{file} is no evidence of misbehaviour: {error}") from None
     except (NotAccepted, NothingProven) as error:
         raise Unverifiable(f"{file} proves nothing: {error}") from None
     emit(
         {
-            "verdict": f"proven: a {found.fault} of the log {found.first.origin}",
-            "fault": str(found.fault),
+            "verdict": f"proven: a {found.misbehaviour} of the log {found.first.origin}",
+            "misbehaviour": str(found.misbehaviour),
             "origin": found.first.origin,
             "smaller_size": found.first.size,
             "smaller_root": found.first.root,

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from consensus.certificate import Certificate, CertificateInvalid, verify_certificate
-from consensus.evidence import FaultProof, ProofInvalid, verify_proof
-from consensus.forks import Conflict, conflict
+from consensus.evidence import Evidence, EvidenceInvalid, verify_evidence
+from consensus.forks import ForkEvidence, fork_evidence
 from consensus.messages import ValidatorKey
 from consensus.validators import Validator, ValidatorSet
 from engines.builtin import messages
-from engines.builtin.faults import is_current
+from engines.builtin.evidence_pool import is_current
 from engines.builtin.messages import Body, DecidedBlock, Header
 from engines.builtin.p2p.frames import PeerFault
 from engines.seam import PromiseBroken
@@ -30,13 +30,13 @@ EMPTY_BLOCK_MS = 500
 class ForkSeen(PromiseBroken):
     """Two blocks of one height were decided: more than a third of the power broke the protocol."""
 
-    def __init__(self, found: Conflict) -> None:
+    def __init__(self, found: ForkEvidence) -> None:
         word = "proven guilty" if found.proven else "suspects"
         super().__init__(
             f"a fork: height {found.one.height} has a certificate for block "
             f"{found.one.block_id.hex()} and one for {found.other.block_id.hex()}; "
             f"{word}: {' '.join(key.hex() for key in found.named)}",
-            proof=codec.encode((found.one, found.other)),
+            evidence=codec.encode((found.one, found.other)),
         )
         self.found = found
 
@@ -51,7 +51,7 @@ def validator_set(record: ValidatorSetRecord) -> ValidatorSet:
 
 
 def is_idle(execution: Execution) -> bool:
-    """Return whether a block logs neither a lapse nor a transaction: at most its own record."""
+    """Return whether a block logs neither an expiry nor a transaction: at most its own record."""
     return len(execution.entries) <= 1
 
 
@@ -67,8 +67,8 @@ class BlockCheck:
     """Its certificate; none before the first block."""
     validators: ValidatorSet
     """Who decides this height."""
-    has_verified: Callable[[FaultProof], bool]
-    """Tells which proofs need no second look."""
+    has_verified: Callable[[Evidence], bool]
+    """Tells which evidence needs no second check."""
     verify: Verify
 
     def execution(self, header: Header, data: bytes) -> Execution | None:
@@ -91,13 +91,13 @@ class BlockCheck:
         try:
             body = messages.decode_body(data)
             self._check_previous(body, header.height)
-            self._check_faults(body, header.height)
+            self._check_evidence(body, header.height)
             execution = self.ledger.execute(_block_input(header, body))
         except (NotCanonical, CertificateInvalid, BlockRefused):
             return None
         if is_idle(execution) and header.time_ms < head.time_ms + EMPTY_BLOCK_MS:
             return None  # nobody may make the height run for nothing
-        return execution if execution.head.app_hash == header.record_hash else None
+        return execution if execution.head.record_hash == header.record_hash else None
 
     def adopted(self, block: DecidedBlock) -> Execution:
         """Return what a block does that others decided; raise PeerFault if its proof fails.
@@ -126,20 +126,20 @@ class BlockCheck:
             raise AssertionError(f"certified block {header.height} does not hold on this state")
         return execution
 
-    def require_proven(self, proof: FaultProof) -> None:
-        """Raise ProofInvalid unless a proof of a fault holds."""
-        if not self.has_verified(proof):
-            verify_proof(proof, self.log_id, messages.ENGINE_EPOCH, self.verify)
+    def require_proven(self, evidence: Evidence) -> None:
+        """Raise EvidenceInvalid unless evidence holds."""
+        if not self.has_verified(evidence):
+            verify_evidence(evidence, self.log_id, messages.ENGINE_EPOCH, self.verify)
 
-    def _check_faults(self, body: Body, height: int) -> None:
-        """Raise BlockRefused unless every fault that a body carries is proven and current."""
-        for proof in body.faults:
-            if not is_current(proof, height):
-                raise BlockRefused(f"a fault of height {proof.height}")
+    def _check_evidence(self, body: Body, height: int) -> None:
+        """Raise BlockRefused unless all evidence that a body carries holds and is current."""
+        for evidence in body.evidence:
+            if not is_current(evidence, height):
+                raise BlockRefused(f"misbehaviour of height {evidence.height}")
             try:
-                self.require_proven(proof)
-            except ProofInvalid as error:
-                raise BlockRefused(f"a fault: {error}") from None
+                self.require_proven(evidence)
+            except EvidenceInvalid as error:
+                raise BlockRefused(f"evidence: {error}") from None
 
     def _check_previous(self, body: Body, height: int) -> None:
         """Raise CertificateInvalid unless a body carries the certificate of its parent."""
@@ -170,7 +170,7 @@ class BlockCheck:
                     self._verify_certificate(theirs, validators)
                 except CertificateInvalid:
                     return
-                found = conflict(ours, theirs, validators)
+                found = fork_evidence(ours, theirs, validators)
                 if found is not None:
                     raise ForkSeen(found)
 
@@ -186,5 +186,5 @@ def _block_input(header: Header, body: Body) -> BlockInput:
         height=header.height,
         time_ms=header.time_ms,
         transactions=body.transactions,
-        faults=tuple(map(messages.fault_of, body.faults)),
+        misbehaviours=tuple(map(messages.misbehaviour_of, body.evidence)),
     )

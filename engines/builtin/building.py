@@ -58,26 +58,29 @@ class Builder:
             wait_ms = head.time_ms + 1 - now_ms
             self._timers.after(wait_ms, self._later(now.driver, round_))
             return
-        proofs = self._desk.waiting()
+        evidence = self._desk.waiting()
         block = BlockInput(
             height=now.number,
             time_ms=now_ms,
             transactions=(),
-            faults=tuple(map(messages.fault_of, proofs)),
+            misbehaviours=tuple(map(messages.misbehaviour_of, evidence)),
         )
         transactions = self._ledger.propose(
             self._pool.ready(),
             height=block.height,
             time_ms=now_ms,
             limits=Limits(),
-            faults=block.faults,
+            misbehaviours=block.misbehaviours,
             on_refused=self._pool.refuse,
         )
-        body = Body(transactions=transactions, faults=proofs, previous=self._heights.previous)
+        body = Body(transactions=transactions, evidence=evidence, previous=self._heights.previous)
         data = codec.encode(body)
         execution = self._ledger.execute(
             BlockInput(
-                height=block.height, time_ms=now_ms, transactions=transactions, faults=block.faults
+                height=block.height,
+                time_ms=now_ms,
+                transactions=transactions,
+                misbehaviours=block.misbehaviours,
             )
         )
         if is_idle(execution) and now_ms < head.time_ms + EMPTY_BLOCK_MS:
@@ -95,7 +98,7 @@ class Builder:
             time_ms=now_ms,
             proposer=own,
             parent=self._heights.parent,
-            record_hash=execution.head.app_hash,
+            record_hash=execution.head.record_hash,
             body_hash=messages.body_hash(messages.chunk_hashes(messages.chunks_of(data))),
         )
         now.blocks.keep(messages.block_id(header), ProposedBlock(header, data, execution))

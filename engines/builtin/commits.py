@@ -18,7 +18,7 @@ from engines.seam import (
     OnCommit,
     ProvenCommit,
 )
-from ledger.blocks import BlockRecord, record_hash
+from ledger.blocks import BlockRecord, record_hash_of
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import NotCanonical
 from ledger.rules.validators import ValidatorSchedule, validators_at
@@ -98,7 +98,7 @@ class BuiltinChain:
             raise CommitInvalid(height=expected, reason=str(error)) from None
         header, certificate = commit.header, commit.certificate
         if record is not None:
-            self.record_hash = record_hash(record)
+            self.record_hash = record_hash_of(record)
             if header.time_ms != record.time_ms:
                 raise CommitInvalid(
                     height=expected,
@@ -181,7 +181,7 @@ class BuiltinChain:
 
 def _carries(commit: StoredCommit, envelopes: tuple[bytes, ...]) -> bool:
     """Return whether a header is of the body with these envelopes (N2.3)."""
-    body = Body(transactions=envelopes, faults=commit.faults, previous=commit.previous)
+    body = Body(transactions=envelopes, evidence=commit.evidence, previous=commit.previous)
     hashes = messages.chunk_hashes(messages.chunks_of(codec.encode(body)))
     return messages.body_hash(hashes) == commit.header.body_hash
 
@@ -221,7 +221,7 @@ class BuiltinCommits:
         header, certificate = block.header, block.certificate
         block_id = messages.block_id(header)
         said = (header.height, header.parent, header.record_hash, header.time_ms)
-        stored = (height, parent or messages.NO_BLOCK, row.app_hash, row.time_ms)
+        stored = (height, parent or messages.NO_BLOCK, row.record_hash, row.time_ms)
         require(said == stored, "it is of another block", "header")
         hashes = messages.chunk_hashes(messages.chunks_of(block.body))
         is_body = messages.body_hash(hashes) == header.body_hash

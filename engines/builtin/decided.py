@@ -18,7 +18,9 @@ def decided_block(blocks: Blockstore, height: int) -> DecidedBlock | None:
         entry = entries.decode_entry(raw)
         if isinstance(entry, entries.TransactionEntry):
             transactions.append(entry.signed)
-    body = Body(transactions=tuple(transactions), faults=commit.faults, previous=commit.previous)
+    body = Body(
+        transactions=tuple(transactions), evidence=commit.evidence, previous=commit.previous
+    )
     return DecidedBlock(
         header=commit.header, certificate=commit.certificate, body=codec.encode(body)
     )

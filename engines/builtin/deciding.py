@@ -6,7 +6,7 @@ from collections.abc import Callable
 from consensus.certificate import Certificate
 from consensus.effects import Decide
 from engines.builtin import messages
-from engines.builtin.faults import Faults
+from engines.builtin.evidence_pool import EvidencePool
 from engines.builtin.height import Heights
 from engines.builtin.journal import Journal
 from engines.builtin.machine import Inputs, unbroken
@@ -34,7 +34,7 @@ class Decisions:
         pool: Mempool,
         inputs: Inputs,
         votes: Votes,
-        evidence: Faults,
+        evidence: EvidencePool,
         key: OwnKey,
         journal: Journal,
         clock: Clock,
@@ -82,7 +82,7 @@ class Decisions:
         began_us = self._heights.now.work_since_us
         decided_us = self._clock.monotonic_us()
         stored = StoredCommit(
-            header=header, certificate=certificate, previous=body.previous, faults=body.faults
+            header=header, certificate=certificate, previous=body.previous, evidence=body.evidence
         )
         head = self._ledger.commit(execution, codec.encode(stored))
         self._heights.decided(header, certificate)

@@ -24,7 +24,7 @@ from engines.builtin.building import Builder
 from engines.builtin.catchup import Catchup
 from engines.builtin.deciding import Decisions
 from engines.builtin.evidence import EvidenceDesk
-from engines.builtin.faults import Faults
+from engines.builtin.evidence_pool import EvidencePool
 from engines.builtin.gossip import Gossip
 from engines.builtin.height import Heights
 from engines.builtin.journal import Journal
@@ -34,7 +34,7 @@ from engines.builtin.messages import (
     Ask,
     Blocks,
     Chunk,
-    FaultMessage,
+    EvidenceMessage,
     Here,
     ProposalMessage,
     VoteMessage,
@@ -52,7 +52,7 @@ from engines.builtin.timeouts import RoundTimers
 from engines.builtin.votes import Votes
 from engines.builtin.wal import WriteAheadLog
 from engines.builtin.work import Work
-from engines.seam import Blockstore, Clock, Standing, Tell, Timers
+from engines.seam import Blockstore, Clock, EngineState, Tell, Timers
 from ledger.encoding import crypto
 from ledger.encoding.codec import NotCanonical
 from ledger.execute import Verify
@@ -82,7 +82,7 @@ class BuiltinEngine:
     ) -> None:
         self.pool = Mempool(ledger, on_refused=tell.refused)
         self.key = OwnKey(signer, wal, ledger.last().log_id, tell.stopped)
-        self.evidence = Faults()
+        self.evidence = EvidencePool()
         self.catchup = Catchup()
         self.heights = Heights(
             ledger=ledger,
@@ -208,10 +208,10 @@ class BuiltinEngine:
         """Say what is known of a transaction outside the log."""
         return self.pool.status(transaction_id)
 
-    def standing(self) -> Standing:
+    def state(self) -> EngineState:
         """Say where the engine stands."""
         driver = self.heights.now.driver
-        return Standing(
+        return EngineState(
             round=driver.round,
             step=driver.step.name.lower(),
             validates=self.heights.own_key() is not None,
@@ -293,8 +293,8 @@ class BuiltinEngine:
                 self._presence.on_here(peer, message)
                 self.decisions.end_silence_if_sure()
                 self._sync.ask_if_behind(patient=False)
-            case FaultMessage(proof=proof):
-                self._desk.on_evidence(proof)
+            case EvidenceMessage(evidence=evidence):
+                self._desk.on_evidence(evidence)
             case ProposalMessage(proposal=proposal):
                 if not is_elsewhere(proposal.height):
                     self._proposals.on_proposal(proposal)
@@ -311,8 +311,8 @@ class BuiltinEngine:
     def on_peer_up(self, peer: str) -> None:
         """Tell a peer where we are, and hand it what its clients have not seen."""
         self._presence.say_here(peer)
-        for proof in self._desk.waiting():
-            self._messenger.send(peer, FaultMessage(proof=proof))
+        for evidence in self._desk.waiting():
+            self._messenger.send(peer, EvidenceMessage(evidence=evidence))
         batch = self._gossip.own_pending()
         if batch is not None:
             self._messenger.send(peer, batch)

@@ -10,7 +10,7 @@ from consensus.timeouts import TimeoutPolicy
 from consensus.validators import ValidatorSet
 from engines.builtin import messages
 from engines.builtin.block_check import BlockCheck, validator_set
-from engines.builtin.faults import Faults, Place
+from engines.builtin.evidence_pool import EvidencePool, Place
 from engines.builtin.messages import Header
 from engines.builtin.own_key import OwnKey
 from engines.builtin.proposed_blocks import ProposedBlocks
@@ -73,7 +73,7 @@ class Heights:
         ledger: Ledger,
         blocks: Blockstore,
         key: OwnKey,
-        evidence: Faults,
+        evidence: EvidencePool,
         clock: Clock,
         timeouts: TimeoutPolicy,
         verify: Verify,

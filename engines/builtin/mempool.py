@@ -156,9 +156,9 @@ class Mempool:
                     del self._finished[next(iter(self._finished))]
                 self._finished[transaction_id] = entry.transaction.body.expires_at
         if self._entries:
-            self._look_again(execution, time_ms)
+            self._recheck(execution, time_ms)
 
-    def _look_again(self, execution: Execution, time_ms: int) -> None:
+    def _recheck(self, execution: Execution, time_ms: int) -> None:
         touched: dict[bytes, None] = {}
         for write in execution.writes:
             for transaction_id in self._by_key.get(write.key, ()):

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from consensus.certificate import CERTIFICATE_BYTES_MAX, Certificate
-from consensus.evidence import PROOF_BYTES_MAX, FaultProof, proof_hash
+from consensus.evidence import EVIDENCE_BYTES_MAX, Evidence, evidence_hash
 from consensus.inputs import Input
 from consensus.messages import CHUNKS_MAX, BlockId, Proposal, Vote
 from engines.builtin.p2p.frames import MESSAGE_BYTES_MAX, Channel, PeerFault
-from ledger.blocks import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, FAULTS_MAX, Fault
+from ledger.blocks import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, MISBEHAVIOURS_MAX, Misbehaviour
 from ledger.encoding import codec
 from ledger.encoding.codec import Hash, Natural, NotCanonical, PublicKey, Record
 from ledger.encoding.crypto import sha256, tagged_hash
@@ -22,7 +22,7 @@ SYNC_BLOCKS_MAX = 64
 SYNC_BYTES_MAX = 4 * 1024 * 1024
 """A sync answer stops growing here; one block always fits."""
 BATCH_BYTES_MAX = BLOCK_BYTES_MAX
-COMMIT_BYTES_MAX = 2 * CERTIFICATE_BYTES_MAX + FAULTS_MAX * PROOF_BYTES_MAX + 4096
+COMMIT_BYTES_MAX = 2 * CERTIFICATE_BYTES_MAX + MISBEHAVIOURS_MAX * EVIDENCE_BYTES_MAX + 4096
 ENGINE_EPOCH = 0
 NO_BLOCK = bytes(32)
 """Parent of the first block."""
@@ -50,7 +50,7 @@ class Body(Record, frozen=True):
     """What a block carries."""
 
     transactions: Annotated[tuple[bytes, ...], Meta(max_length=BLOCK_TRANSACTIONS_MAX)]
-    faults: Annotated[tuple[FaultProof, ...], Meta(max_length=FAULTS_MAX)]
+    evidence: Annotated[tuple[Evidence, ...], Meta(max_length=MISBEHAVIOURS_MAX)]
     """Ascending by key, height and kind; none that stands on the log (N9)."""
     previous: Annotated[tuple[Certificate, ...], Meta(max_length=1)]
     """The certificate of the height before; none in the first block."""
@@ -62,17 +62,17 @@ class StoredCommit(Record, frozen=True):
     header: Header
     certificate: Certificate
     previous: Annotated[tuple[Certificate, ...], Meta(max_length=1)]
-    faults: Annotated[tuple[FaultProof, ...], Meta(max_length=FAULTS_MAX)]
+    evidence: Annotated[tuple[Evidence, ...], Meta(max_length=MISBEHAVIOURS_MAX)]
     """Both as the block carried them, so that its body can be made again."""
 
 
-def fault_of(proof: FaultProof) -> Fault:
-    """Return what the record of the log says of a proven fault."""
-    return Fault(
-        validator=proof.validator,
-        kind=proof.kind,
-        height=proof.height,
-        proof=proof_hash(proof),
+def misbehaviour_of(evidence: Evidence) -> Misbehaviour:
+    """Return what the record of the log says of what is proven."""
+    return Misbehaviour(
+        validator=evidence.validator,
+        kind=evidence.kind,
+        height=evidence.height,
+        evidence=evidence_hash(evidence),
     )
 
 
@@ -113,10 +113,10 @@ class Here(Record, frozen=True, tag="here"):
     round: Natural
 
 
-class FaultMessage(Record, frozen=True, tag="fault"):
+class EvidenceMessage(Record, frozen=True, tag="evidence"):
     """A validator contradicted itself."""
 
-    proof: FaultProof
+    evidence: Evidence
 
 
 # On the block channel
@@ -179,14 +179,14 @@ class Blocks(Record, frozen=True, tag="blocks"):
     blocks: Annotated[tuple[DecidedBlock, ...], Meta(max_length=SYNC_BLOCKS_MAX)]
 
 
-OnVoteChannel = VoteMessage | Here | FaultMessage
+OnVoteChannel = VoteMessage | Here | EvidenceMessage
 OnBlockChannel = ProposalMessage | Chunk | WantChunks
 OnTransactionsChannel = Batch
 OnSyncChannel = Ask | Blocks
 Message = OnVoteChannel | OnBlockChannel | OnTransactionsChannel | OnSyncChannel
 
 _CHANNELS: dict[type[Record], Channel] = {
-    **dict.fromkeys((VoteMessage, Here, FaultMessage), Channel.VOTE),
+    **dict.fromkeys((VoteMessage, Here, EvidenceMessage), Channel.VOTE),
     **dict.fromkeys((ProposalMessage, Chunk, WantChunks), Channel.BLOCK),
     Batch: Channel.TRANSACTIONS,
     **dict.fromkeys((Ask, Blocks), Channel.SYNC),

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from consensus.effects import BroadcastProposal
-from consensus.evidence import proof_of
+from consensus.evidence import evidence_of
 from consensus.inputs import ProposalReceived
 from consensus.messages import BlockId, Proposal, proposal_sign_bytes
 from consensus.votebook import WINDOW_MAX
@@ -61,7 +61,7 @@ class Proposals:
         header = self._verified_header(proposal)
         first = now.driver.proposal_for(proposal.round)
         if first is not None and not now.driver.wants(proposal):
-            self._desk.learn(proof_of(first, proposal))
+            self._desk.learn(evidence_of(first, proposal))
             return  # executing block after block of one proposer would be its weapon
         received_ms = self._clock.wall_ms()
         if now.blocks.get(proposal.block_id) is not None:
@@ -121,7 +121,7 @@ class Proposals:
             for proposal in assembly.proposals:  # another block of this round was faster
                 first = now.driver.proposal_for(proposal.round)
                 if first is not None:
-                    self._desk.learn(proof_of(first, proposal))
+                    self._desk.learn(evidence_of(first, proposal))
             return
         execution = now.check.execution(assembly.header, body)
         block = ProposedBlock(assembly.header, body, execution)

@@ -6,7 +6,7 @@ from consensus.messages import Vote, VoteKind, vote_sign_bytes
 from consensus.votebook import WINDOW_MAX
 from engines.builtin import messages
 from engines.builtin.evidence import EvidenceDesk
-from engines.builtin.faults import Faults
+from engines.builtin.evidence_pool import EvidencePool
 from engines.builtin.height import Heights
 from engines.builtin.machine import Inputs
 from engines.builtin.own_key import OwnKey
@@ -27,7 +27,7 @@ class Votes:
         key: OwnKey,
         inputs: Inputs,
         desk: EvidenceDesk,
-        pool: Faults,
+        pool: EvidencePool,
         verify: Verify,
     ) -> None:
         self._heights = heights

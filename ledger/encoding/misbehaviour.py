@@ -1,7 +1,7 @@
-"""Proof that keys of a log misbehaved: two heads that nobody honest signs both (spec Y13).
+"""Evidence that keys of a log misbehaved: two heads that nobody honest signs both (spec Y13).
 
-It needs nothing but itself and a policy. Which fault it claims, its form says: heads of one size
-fork; so do heads of two sizes with a path; without one they were cosigned in the wrong order.
+It needs nothing but itself and a policy. What it claims, its form says: heads of one size fork;
+so do heads of two sizes with a path; without one they were cosigned in the wrong order.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from ledger.encoding.text import MalformedText, base64_of, parse_hash
 
 PATH_MAX = 64
 """Longest path: the depth of the largest tree, and the subtree that it starts with."""
-MISBEHAVIOUR_BYTES_MAX = 2 * NOTE_BYTES_MAX + 4 * 1024
+EVIDENCE_BYTES_MAX = 2 * NOTE_BYTES_MAX + 4 * 1024
 """Longest file: two notes and a path."""
 
 _HEADER = "tallystick.log/misbehaviour@v1"
 
 
-class MalformedMisbehaviour(MalformedText):
+class MalformedEvidence(MalformedText):
     """The bytes are no file of Y13.1."""
 
 
@@ -34,8 +34,8 @@ class NothingProven(ValueError):
     """Both heads are signed, and an honest signer may have signed both."""
 
 
-class Fault(StrEnum):
-    """What was done."""
+class Misbehaviour(StrEnum):
+    """What the keys did."""
 
     FORK = "fork"
     """Two trees of which none is the beginning of the other."""
@@ -44,8 +44,8 @@ class Fault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Misbehaviour:
-    """Claims that heads contradict each other; nothing is known before ``judge``."""
+class Evidence:
+    """Claims that heads contradict each other; nothing is known before ``verify``."""
 
     first: note.Note
     """The head of the smaller tree; of two of one size that with the smaller root."""
@@ -74,38 +74,36 @@ class Signer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class Proven:
     """What is proven."""
 
-    fault: Fault
+    misbehaviour: Misbehaviour
     first: Checkpoint
     second: Checkpoint
     signers: tuple[Signer, ...]
     """Of a fork: every key at hand that signed both. Of a rollback: the keys that did it."""
 
 
-def of(first: note.Note, second: note.Note, path: Sequence[bytes] = ()) -> Misbehaviour:
+def of(first: note.Note, second: note.Note, path: Sequence[bytes] = ()) -> Evidence:
     """Return the file about two heads in either order; the path is of the larger one."""
     one, other = sorted((first, second), key=lambda signed: _order(checkpoint.parse(signed.text)))
-    return Misbehaviour(first=one, second=other, path=tuple(path))
+    return Evidence(first=one, second=other, path=tuple(path))
 
 
-def parse(data: bytes) -> Misbehaviour:
-    """Return the proof that a file writes. Raises MalformedMisbehaviour."""
-    if len(data) > MISBEHAVIOUR_BYTES_MAX:
-        raise MalformedMisbehaviour(
-            f"expected at most {MISBEHAVIOUR_BYTES_MAX} bytes, got {len(data)}"
-        )
+def parse(data: bytes) -> Evidence:
+    """Return the evidence that a file holds. Raises MalformedEvidence."""
+    if len(data) > EVIDENCE_BYTES_MAX:
+        raise MalformedEvidence(f"expected at most {EVIDENCE_BYTES_MAX} bytes, got {len(data)}")
     # A checkpoint has no empty line: each of the two notes has the one before its signatures.
     parts = data.split(b"\n\n")
     if len(parts) != 5:
-        raise MalformedMisbehaviour(f"expected a head and two notes, got {len(parts)} parts")
+        raise MalformedEvidence(f"expected a head and two notes, got {len(parts)} parts")
     # The head is ASCII; anything else is no line of it.
     header, *lines = parts[0].decode("ascii", "replace").split("\n")
     if header != _HEADER:
-        raise MalformedMisbehaviour(f"expected {_HEADER}")
+        raise MalformedEvidence(f"expected {_HEADER}")
     if len(lines) > PATH_MAX:
-        raise MalformedMisbehaviour("no tree is that deep")
+        raise MalformedEvidence("no tree is that deep")
     try:
         path = tuple(map(parse_hash, lines))
         notes = [
@@ -114,17 +112,17 @@ def parse(data: bytes) -> Misbehaviour:
         ]
         first, second = (checkpoint.parse(one.text) for one in notes)
     except MalformedText as error:
-        raise MalformedMisbehaviour(str(error)) from None
+        raise MalformedEvidence(str(error)) from None
     if first.origin != second.origin:
-        raise MalformedMisbehaviour("the heads are of two logs")
+        raise MalformedEvidence("the heads are of two logs")
     if _order(first) >= _order(second):
-        raise MalformedMisbehaviour("expected two heads, first that of the smaller tree")
+        raise MalformedEvidence("expected two heads, first that of the smaller tree")
     if path and not 0 < first.size < second.size:
-        raise MalformedMisbehaviour("a path between trees that have none")
-    return Misbehaviour(first=notes[0], second=notes[1], path=path)
+        raise MalformedEvidence("a path between trees that have none")
+    return Evidence(first=notes[0], second=notes[1], path=path)
 
 
-def judge(found: Misbehaviour, trusted: Sequence[Policy]) -> Judgement:
+def verify(found: Evidence, trusted: Sequence[Policy]) -> Proven:
     """Return what a file proves under some policies; one of them has to accept each head (Y13.3).
 
     Raises NotAccepted or NothingProven.
@@ -132,16 +130,16 @@ def judge(found: Misbehaviour, trusted: Sequence[Policy]) -> Judgement:
     first, second = (accept_any(trusted, one).checkpoint for one in (found.first, found.second))
     signers = _signers_of_both(found, trusted)
     if first.size == second.size:
-        fault = Fault.FORK
+        misbehaviour = Misbehaviour.FORK
     elif found.path:
         roots = merkle.prefix_roots(size1=first.size, size2=second.size, path=found.path)
         if roots is None or roots[1] != second.root:
             raise NothingProven("the path does not lead to the root of the larger tree")
         if roots[0] == first.root:
             raise NothingProven("the smaller tree is the beginning of the larger one")
-        fault = Fault.FORK
+        misbehaviour = Misbehaviour.FORK
     else:
-        fault = Fault.ROLLBACK
+        misbehaviour = Misbehaviour.ROLLBACK
         signers = tuple(
             one
             for one in signers
@@ -149,7 +147,7 @@ def judge(found: Misbehaviour, trusted: Sequence[Policy]) -> Judgement:
         )
         if not signers:
             raise NothingProven("no key cosigned the smaller tree after the larger one")
-    return Judgement(fault=fault, first=first, second=second, signers=signers)
+    return Proven(misbehaviour=misbehaviour, first=first, second=second, signers=signers)
 
 
 def accept_any(trusted: Sequence[Policy], signed: note.Note) -> Accepted:
@@ -167,7 +165,7 @@ def _order(head: Checkpoint) -> tuple[int, bytes]:
     return head.size, head.root
 
 
-def _signers_of_both(found: Misbehaviour, trusted: Sequence[Policy]) -> tuple[Signer, ...]:
+def _signers_of_both(found: Evidence, trusted: Sequence[Policy]) -> tuple[Signer, ...]:
     """Return every key of the policies that signed both heads, once each."""
     both: dict[VerifierKey, Signer] = {}
     origin = checkpoint.parse(found.first.text).origin

@@ -164,7 +164,7 @@ def require_unrelated(
         if not _asks_unrelated(group):
             continue
         if holder.control_group and holder.control_group == centre.control_group:
-            raise RelatedParties(holder=holder.id, redeemer=centre.id, group=holder.control_group)
+            raise RelatedParties(holder=holder.id, centre=centre.id, group=holder.control_group)
         _require_group(view, group, holder, ((), (centre.id,)), time_ms)
 
 

@@ -48,7 +48,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     transaction_id: bytes
     signers: Signers
     quiet: tuple[int, int]
-    """From when until when, in ms, nothing lapses because of the last pause (R11.4)."""
+    """From when until when, in ms, nothing expires because of the last pause (R11.4)."""
 
     def put_off(self, date_ms: int) -> int:
         """Return when something ends: not in the quiet time, if it was good before (R11.4)."""

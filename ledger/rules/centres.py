@@ -76,7 +76,7 @@ RECOGNITIONS = Table("recognition", Recognition, running_sum=True)
 """By programme and host."""
 
 
-class Accredit(Record, frozen=True, tag="provider.accredit"):
+class Accredit(Record, frozen=True, tag="centre.accredit"):
     """A host city states a centre's devices, or that its accreditation ends (T5)."""
 
     host: Slug

@@ -26,7 +26,7 @@ from ledger.rules.refusals import (
     RedeemedCapExceeded,
     TagNotChecked,
 )
-from ledger.rules.reserves import RESERVES, OrderRef, change_left, lapse_of
+from ledger.rules.reserves import RESERVES, OrderRef, change_left, reserve_expiry_of
 from ledger.rules.sums import Amount, amount_at, change_amount
 from ledger.rules.vouchers import VOUCHERS, Part, PositiveFen, give_back, move_value, uncount_issued
 from ledger.view import Draft, StateView, Table, get, must
@@ -59,7 +59,7 @@ class Claim(Record, frozen=True):
     programme: ProgrammeId
     terms_version: Natural
     holder: Slug
-    redeemer: Slug
+    centre: Slug
     order: OrderRef
     lines: Lines
     invoice: Invoice
@@ -131,7 +131,7 @@ def accept(draft: Draft, claim: Claim, terms: Terms, accepted: int, context: Con
         terms,
         cause=claim.id,
         host=claim.host,
-        creditor=claim.redeemer if terms.payee == "provider" else claim.holder,
+        creditor=claim.centre if terms.payee == "centre" else claim.holder,
         amount=accepted,
         time_ms=context.time_ms,
     )
@@ -174,7 +174,7 @@ def require_status(claim: Claim, *statuses: str) -> None:
 def shown_of(claim: Claim) -> Shown:
     """Return what a claim showed when it was made."""
     return Shown(
-        redeemer=claim.redeemer,
+        centre=claim.centre,
         holder=claim.holder,
         programme=claim.programme,
         invoice=claim.invoice,
@@ -262,7 +262,7 @@ def _return_line(
     target: Part | None = "expired" if terms.grant == "after_use" else None
     for reserve_id in line.reserve:
         reserve = must(draft, RESERVES, reserve_id)
-        if context.time_ms < lapse_of(reserve, context):
+        if context.time_ms < reserve_expiry_of(reserve, context):
             change_left(draft, reserve_id, amount)
             target = "reserved"
     if target is None:
@@ -321,8 +321,8 @@ def apply_credit(view: StateView, tx: Credit, context: Context) -> Outcome:
     """Return the writes of a credit note. Checks run in the order of T15."""
     claim = claim_of(view, tx.claim)
     require_status(claim, "accepted")
-    redeemer = party_of(view, claim.redeemer)
-    context.signers.require_threshold(redeemer.id, redeemer.threshold)
+    centre = party_of(view, claim.centre)
+    context.signers.require_threshold(centre.id, centre.threshold)
     context.signers.require_officers(issuer_of(claim.programme), "review")
     before = claim.accepted - claim.credited
     if tx.amount > before:

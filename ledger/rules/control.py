@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from ledger.blocks import (
     BLOCK_BYTES_MAX,
-    BLOCK_LAPSES_MAX,
+    BLOCK_EXPIRIES_MAX,
     BLOCK_ROWS_MAX,
     BLOCK_TRANSACTIONS_MAX,
     RULES_VERSION,
@@ -18,7 +18,7 @@ from ledger.rules.refusals import ActionInvalid, LedgerPaused
 from ledger.view import Table
 
 QUIET_MS = 72 * 3_600_000
-"""How long after a pause nothing lapses (R11.4)."""
+"""How long after a pause nothing expires (R11.4)."""
 OFFICER_RULES_MAX = 64
 BLOCK_BYTES_MIN = 65_536
 """A block must be able to hold the largest mint."""
@@ -45,7 +45,7 @@ class Parameters(Record, frozen=True):
     block_bytes_max: Annotated[int, Meta(ge=1, le=BLOCK_BYTES_MAX)]
     block_transactions_max: Annotated[int, Meta(ge=1, le=BLOCK_TRANSACTIONS_MAX)]
     block_rows_max: Annotated[int, Meta(ge=1, le=BLOCK_ROWS_MAX)]
-    block_lapses_max: Annotated[int, Meta(ge=1, le=BLOCK_LAPSES_MAX)]
+    block_expiries_max: Annotated[int, Meta(ge=1, le=BLOCK_EXPIRIES_MAX)]
     """More postings than this would not fit into one log entry."""
     officers: Annotated[tuple[OfficersRule, ...], Meta(max_length=OFFICER_RULES_MAX)]
 
@@ -69,7 +69,7 @@ class Control(Record, frozen=True):
 
     paused_since_ms: OptionalTime
     quiet: tuple[Natural, Natural]
-    """Start of the last pause, and until when nothing lapses after it; zeros at first (R11.4)."""
+    """Start of the last pause, and until when nothing expires after it; zeros at first (R11.4)."""
     rules: tuple[RulesFrom, ...]
     """By height; the first holds from the start."""
     engines: tuple[EngineFrom, ...]
@@ -88,8 +88,8 @@ def require_not_paused(control: Control, kind: Kind) -> None:
             raise LedgerPaused(since_ms=since_ms)
 
 
-def lapses_run(control: Control, time_ms: int) -> bool:
-    """Return whether things lapse at a time: not in a pause, and not for a while after (R8.1)."""
+def expiry_runs(control: Control, time_ms: int) -> bool:
+    """Return whether things expire at a time: not in a pause, and not for a while after (R8.1)."""
     return not control.paused_since_ms and time_ms >= control.quiet[1]
 
 

@@ -95,7 +95,7 @@ class InvoiceUse(Record, frozen=True):
 class InvoiceRecord(Record, frozen=True):
     """What was claimed of an invoice, over all programmes (R12.1, invariant I4)."""
 
-    redeemer: Slug
+    centre: Slug
     holder: Slug
     net: Fen
     base: Fen
@@ -111,7 +111,7 @@ class InvoiceRecord(Record, frozen=True):
 class ContractRecord(Record, frozen=True):
     """A contract as it was first shown: it stays so while a claim rests on it."""
 
-    redeemer: Slug
+    centre: Slug
     holder: Slug
     amount: Fen
     start_day: Natural
@@ -135,7 +135,7 @@ DEVICE_TIME = Table("device-time", Amount, running_sum=True)
 class Shown(Record, frozen=True):
     """What a redemption shows: the part of T9 that is about the bill."""
 
-    redeemer: Slug
+    centre: Slug
     holder: Slug
     programme: ProgrammeId
     invoice: Invoice
@@ -158,7 +158,7 @@ def find_invoice(view: StateView, shown: Shown, terms: Terms) -> InvoiceRecord |
     if found is None or not found.uses:
         return None
     for field, known, given in (
-        ("redeemer", found.redeemer, shown.redeemer),
+        ("centre", found.centre, shown.centre),
         ("holder", found.holder, shown.holder),
         ("net", found.net, shown.invoice.net),
         ("base", found.base, shown.invoice.base),
@@ -248,14 +248,14 @@ def use_contract(draft: Draft, shown: Shown, terms: Terms, amount: int) -> None:
     known = get(draft, CONTRACTS, tag)
     claims = 0 if known is None else known.claims
     record = ContractRecord(
-        redeemer=shown.redeemer,
+        centre=shown.centre,
         holder=shown.holder,
         amount=contract.amount,
         start_day=contract.start_day,
         end_day=contract.end_day,
         claims=claims + 1,
     )
-    for field in ("redeemer", "holder", "amount", "start_day", "end_day"):
+    for field in ("centre", "holder", "amount", "start_day", "end_day"):
         if claims and getattr(known, field) != getattr(record, field):
             raise ContractDiffers(field=field)
     days = contract.end_day - contract.start_day
@@ -311,7 +311,7 @@ def use_invoice(
 ) -> None:
     """Write a claim into its invoice: a new one, or one that other programmes claimed before."""
     record = found or InvoiceRecord(
-        redeemer=shown.redeemer,
+        centre=shown.centre,
         holder=shown.holder,
         net=shown.invoice.net,
         base=shown.invoice.base,
@@ -356,5 +356,5 @@ def settle_invoice(
             draft.put(CONTRACTS, fewer, key[1])
     if not uses:
         for row in shown.usage:
-            used = (shown.redeemer, row.chip, str(row.day))
+            used = (shown.centre, row.chip, str(row.day))
             change_amount(draft, DEVICE_TIME, -row.gpu_ms, *used)

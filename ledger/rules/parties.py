@@ -1,4 +1,4 @@
-"""Parties, their keys and their standing; enrolment (spec T1, R3, R10)."""
+"""Parties, their keys and their status; enrolment (spec T1, R3, R10)."""
 
 from collections.abc import Iterable
 from typing import Annotated, Literal

@@ -83,7 +83,7 @@ class Terms(Record, frozen=True):
     listed: Annotated[tuple[Slug, ...], Meta(max_length=LISTED_MAX)]
     transfer: Literal["none", "enrolled", "same_group"]
     review: Review
-    payee: Literal["provider", "holder"]
+    payee: Literal["centre", "holder"]
     grant: Literal["on_application", "automatic", "after_use"]
     funders: Annotated[tuple[FunderShare, ...], Meta(min_length=1, max_length=FUNDERS_MAX)]
     residual_funder: Slug

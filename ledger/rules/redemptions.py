@@ -70,7 +70,7 @@ class Redeem(Record, frozen=True, tag="voucher.redeem"):
     """Present vouchers to a data centre with its invoice (T9)."""
 
     holder: Slug
-    redeemer: Slug
+    centre: Slug
     order: OrderRef
     lines: Lines
     grant: Annotated[tuple[GrantAfterUse, ...], Meta(max_length=1)]
@@ -92,7 +92,7 @@ class Asked:
     """What a redemption asks for, found and checked."""
 
     holder: Party
-    redeemer: Party
+    centre: Party
     joint: bool
     """The holder signs it now; else it authorised the centre when it reserved (T9)."""
     programme: str
@@ -104,9 +104,9 @@ class Asked:
 def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
     """Return the writes a redemption causes. Checks run in the order of T9."""
     asked = _asked(view, tx, context)  # T9.1 to T9.10
-    holder, redeemer, programme_id, amount = (
+    holder, centre, programme_id, amount = (
         asked.holder,
-        asked.redeemer,
+        asked.centre,
         asked.programme,
         asked.amount,
     )
@@ -114,19 +114,19 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
     require_not_held(
         view,
         ("party", holder.id),
-        ("party", redeemer.id),
-        ("centre", redeemer.id),
+        ("party", centre.id),
+        ("centre", centre.id),
         ("programme", programme_id),
         *(("voucher", voucher.id) for voucher in asked.vouchers),
     )
     accreditation = _accreditation(view, asked, terms, context)  # T9.12, T9.13
-    require_unrelated(view, terms.eligibility, holder, redeemer, context.time_ms)
+    require_unrelated(view, terms.eligibility, holder, centre, context.time_ms)
     if tx.grant:
         require_eligible(view, terms.eligibility, holder, context.time_ms)
     if tx.invoice.base > tx.invoice.net:
         raise BaseExceedsNet(base=tx.invoice.base, net=tx.invoice.net)
     shown = Shown(
-        redeemer=redeemer.id,
+        centre=centre.id,
         holder=holder.id,
         programme=programme_id,
         invoice=tx.invoice,
@@ -160,11 +160,11 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
     )
     automatic = holder_signed and _take_band(draft, asked, terms, context)
     claim = Claim(
-        id=next_serial(draft, "claim", redeemer.id),
+        id=next_serial(draft, "claim", centre.id),
         programme=programme_id,
         terms_version=asked.terms_version,
         holder=holder.id,
-        redeemer=redeemer.id,
+        centre=centre.id,
         order=tx.order,
         lines=lines,
         invoice=tx.invoice,
@@ -221,17 +221,17 @@ def _asked(view: StateView, tx: Redeem, context: Context) -> Asked:
     """Return who asks for what, each line or the grant able to pay (T9.1 to T9.10)."""
     holder = party_of(view, tx.holder)
     require_kind(holder, "holder")
-    redeemer = party_of(view, tx.redeemer)
-    require_kind(redeemer, "data_centre")
+    centre = party_of(view, tx.centre)
+    require_kind(centre, "data_centre")
     if bool(tx.lines) == bool(tx.grant):
         raise LinesOrGrant(lines=len(tx.lines), grants=len(tx.grant))
     require_distinct([line.voucher for line in tx.lines])
-    context.signers.require_threshold(redeemer.id, redeemer.threshold)
+    context.signers.require_threshold(centre.id, centre.threshold)
     joint = not tx.lines or not all(line.reserve for line in tx.lines)
     if joint:
         context.signers.require_threshold(holder.id, holder.threshold)
         require_free(holder)
-        require_active(redeemer)
+        require_active(centre)
     vouchers = tuple(_voucher_of_line(view, line, tx) for line in tx.lines)
     for other in vouchers[1:]:
         first = vouchers[0]
@@ -249,7 +249,7 @@ def _asked(view: StateView, tx: Redeem, context: Context) -> Asked:
         _require_after_use(view, grant)
     return Asked(
         holder=holder,
-        redeemer=redeemer,
+        centre=centre,
         joint=joint,
         programme=vouchers[0].programme if vouchers else tx.grant[0].programme,
         terms_version=vouchers[0].terms_version if vouchers else tx.grant[0].terms_version,
@@ -264,13 +264,13 @@ def _voucher_of_line(view: StateView, line: Line, tx: Redeem) -> Voucher:
     for reserve_id in line.reserve:
         reserve = reserve_of(view, reserve_id)
         is_for_this = (
-            (reserve.voucher, reserve.redeemer) == (line.voucher, tx.redeemer)
+            (reserve.voucher, reserve.centre) == (line.voucher, tx.centre)
             and (reserve.order, reserve.service_class) == (tx.order, tx.service_class)
             and all(row.chip == reserve.chip for row in tx.usage)
         )
         if not is_for_this:
             raise ReserveMismatch(
-                reserve=reserve_id, voucher=reserve.voucher, redeemer=reserve.redeemer
+                reserve=reserve_id, voucher=reserve.voucher, centre=reserve.centre
             )
     return voucher
 
@@ -291,12 +291,12 @@ def _accreditation(view: StateView, asked: Asked, terms: Terms, context: Context
     """
     if asked.joint:
         require_not_suspended(programme_of(view, asked.programme))
-        accreditation = accreditation_of(view, asked.redeemer.id)
+        accreditation = accreditation_of(view, asked.centre.id)
         require_accepted(view, asked.programme, terms, accreditation, context.time_ms)
         return accreditation
-    found = get(view, ACCREDITATIONS, asked.redeemer.id)
+    found = get(view, ACCREDITATIONS, asked.centre.id)
     if found is None:
-        raise CentreNotAccredited(centre=asked.redeemer.id)
+        raise CentreNotAccredited(centre=asked.centre.id)
     return found
 
 
@@ -336,7 +336,7 @@ def _take_band(draft: Draft, asked: Asked, terms: Terms, context: Context) -> bo
         if int.from_bytes(draw, "big") % every == 0:
             return False
     month = calendar.month_of(context.time_ms)
-    key = (asked.programme, asked.holder.id, asked.redeemer.id, month)
+    key = (asked.programme, asked.holder.id, asked.centre.id, month)
     if amount_at(draft, BAND_USED, *key) + asked.amount > terms.review.automatic_band:
         return False
     change_amount(draft, BAND_USED, asked.amount, *key)

@@ -235,9 +235,9 @@ class RelatedParties(TransactionRefused):
     """Holder and centre are under one control where the programme forbids it."""
 
     number, code = 217, "related_parties"
-    sentence = "{holder} and {redeemer} are both of {group}"
+    sentence = "{holder} and {centre} are both of {group}"
     holder: str
-    redeemer: str
+    centre: str
     group: str
 
 
@@ -584,10 +584,10 @@ class ReserveMismatch(TransactionRefused):
     """The reserve is of another voucher or for another centre."""
 
     number, code = 513, "reserve_mismatch"
-    sentence = "reserve {reserve} is of {voucher} for {redeemer}"
+    sentence = "reserve {reserve} is of {voucher} for {centre}"
     reserve: str
     voucher: str
-    redeemer: str
+    centre: str
 
 
 @refusal
@@ -601,10 +601,10 @@ class ReserveExhausted(TransactionRefused):
 
 
 @refusal
-class ReserveLapsed(TransactionRefused):
+class ReserveExpired(TransactionRefused):
     """The reserve's hold end and the grace after it are over."""
 
-    number, code = 515, "reserve_lapsed"
+    number, code = 515, "reserve_expired"
     sentence = "{reserve} was good until {until_ms}, block time is {time_ms}"
     reserve: str
     until_ms: int

@@ -14,7 +14,7 @@ from ledger.rules.parties import party_of, require_active, require_free, require
 from ledger.rules.programmes import ServiceClass, programme_of, require_not_suspended, terms_of
 from ledger.rules.refusals import (
     ReserveExhausted,
-    ReserveLapsed,
+    ReserveExpired,
     ReserveMismatch,
     ReserveUnknown,
     ReserveUntilInvalid,
@@ -43,7 +43,7 @@ class Reserve(Record, frozen=True):
     id: SerialId
     voucher: SerialId
     holder: Slug
-    redeemer: Slug
+    centre: Slug
     order: OrderRef
     chip: Slug
     service_class: ServiceClass
@@ -63,7 +63,7 @@ class SetAside(Record, frozen=True, tag="voucher.reserve"):
 
     voucher: SerialId
     holder: Slug
-    redeemer: Slug
+    centre: Slug
     order: OrderRef
     amount: PositiveFen
     chip: Slug
@@ -75,7 +75,7 @@ class Release(Record, frozen=True, tag="voucher.release"):
     """A centre gives reserved value back (T13)."""
 
     reserve: SerialId
-    redeemer: Slug
+    centre: Slug
     amount: PositiveFen
 
 
@@ -83,23 +83,23 @@ def apply_set_aside(view: StateView, tx: SetAside, context: Context) -> Outcome:
     """Return the writes that set value aside. Checks run in the order of T12."""
     holder = party_of(view, tx.holder)
     require_kind(holder, "holder")
-    redeemer = party_of(view, tx.redeemer)
-    require_kind(redeemer, "data_centre")
+    centre = party_of(view, tx.centre)
+    require_kind(centre, "data_centre")
     context.signers.require_threshold(holder.id, holder.threshold)
     require_free(holder)
-    require_active(redeemer)
+    require_active(centre)
     voucher = held_voucher(view, tx.voucher, tx.holder)
     require_not_held(
         view,
         ("party", holder.id),
-        ("party", redeemer.id),
-        ("centre", redeemer.id),
+        ("party", centre.id),
+        ("centre", centre.id),
         ("programme", voucher.programme),
         ("voucher", voucher.id),
     )
     require_not_suspended(programme_of(view, voucher.programme))
     terms = terms_of(view, voucher.programme, voucher.terms_version)
-    accreditation = accreditation_of(view, redeemer.id)
+    accreditation = accreditation_of(view, centre.id)
     require_accepted(view, voucher.programme, terms, accreditation, context.time_ms)
     devices = devices_of(accreditation, tx.chip)
     rate_for(
@@ -115,10 +115,10 @@ def apply_set_aside(view: StateView, tx: SetAside, context: Context) -> Outcome:
         raise ReserveUntilInvalid(until_ms=tx.until_ms, time_ms=context.time_ms, latest_ms=expiry)
     draft = Draft(view)
     reserve = Reserve(
-        id=next_serial(draft, "reserve", redeemer.id),
+        id=next_serial(draft, "reserve", centre.id),
         voucher=voucher.id,
         holder=holder.id,
-        redeemer=redeemer.id,
+        centre=centre.id,
         order=tx.order,
         chip=tx.chip,
         service_class=tx.service_class,
@@ -150,11 +150,11 @@ def reserve_of(view: StateView, reserve_id: str) -> Reserve:
 
 
 def end_of_grace(reserve: Reserve) -> int:
-    """Return when the lapses look at a reserve (R8.1)."""
+    """Return when expiry looks at a reserve (R8.1)."""
     return reserve.until_ms + GRACE_MS
 
 
-def lapse_of(reserve: Reserve, context: Context) -> int:
+def reserve_expiry_of(reserve: Reserve, context: Context) -> int:
     """Return the first millisecond at which a reserve is no longer good (R11.4)."""
     return context.put_off(end_of_grace(reserve))
 
@@ -166,10 +166,10 @@ def require_left(reserve: Reserve, amount: int) -> None:
 
 
 def require_good(reserve: Reserve, context: Context) -> None:
-    """Raise ReserveLapsed once hold end and grace are over."""
-    lapse = lapse_of(reserve, context)
-    if context.time_ms >= lapse:
-        raise ReserveLapsed(reserve=reserve.id, until_ms=lapse, time_ms=context.time_ms)
+    """Raise ReserveExpired once hold end and grace are over."""
+    expiry = reserve_expiry_of(reserve, context)
+    if context.time_ms >= expiry:
+        raise ReserveExpired(reserve=reserve.id, until_ms=expiry, time_ms=context.time_ms)
 
 
 def change_left(draft: Draft, reserve_id: str, delta: int) -> None:
@@ -182,12 +182,10 @@ def change_left(draft: Draft, reserve_id: str, delta: int) -> None:
 def apply_release(view: StateView, tx: Release, context: Context) -> Outcome:
     """Return the writes that give value back. Checks run in the order of T13."""
     reserve = reserve_of(view, tx.reserve)
-    if reserve.redeemer != tx.redeemer:
-        raise ReserveMismatch(
-            reserve=reserve.id, voucher=reserve.voucher, redeemer=reserve.redeemer
-        )
-    redeemer = party_of(view, tx.redeemer)
-    context.signers.require_threshold(redeemer.id, redeemer.threshold)
+    if reserve.centre != tx.centre:
+        raise ReserveMismatch(reserve=reserve.id, voucher=reserve.voucher, centre=reserve.centre)
+    centre = party_of(view, tx.centre)
+    context.signers.require_threshold(centre.id, centre.threshold)
     require_left(reserve, tx.amount)
     draft = Draft(view)
     change_left(draft, reserve.id, -tx.amount)

@@ -82,7 +82,7 @@ class Voucher(Record, frozen=True):
     expires_at_ms: Natural
     """First millisecond at which the voucher is no longer good, but for R11.1."""
     due_ms: Natural
-    """When the lapses look at it next, if value is available (R8.1)."""
+    """When expiry looks at it next, if value is available (R8.1)."""
     stopped_ms: Natural
     """How long its holder had been stopped when it got the voucher (R11.1)."""
     terms_version: Natural

@@ -89,7 +89,7 @@ def _environment(
 
 
 class Snapshot:
-    """A consistent look at the store inside one short read transaction."""
+    """The store at one moment, inside one short read transaction."""
 
     def __init__(self, transaction: lmdb.Transaction, databases: dict[str, lmdb._Database]) -> None:
         self._transaction = transaction
@@ -211,7 +211,7 @@ class Snapshot:
         return None if found is None else int.from_bytes(found, "big")
 
     def find(self, transaction_id: bytes) -> int | None:
-        """Return where an id was logged, its expiry unknown: one look per hour in the index."""
+        """Return where an id was logged, its expiry unknown: one read per hour in the index."""
         with self._transaction.cursor(db=self._databases["ids"]) as cursor:
             found = cursor.last()
             while found:
@@ -460,7 +460,7 @@ class LmdbStore:
         assert os.getpid() == self._process, "a forked process writes"
         with self._environment.begin(write=True) as transaction:
             yield transaction
-        # The old look would pin every page it can see; take a new one at once.
+        # The old read would pin every page it can see; take a new one at once.
         self._reading.abort()
         self._reading = self._environment.begin()
         self.snapshot = Snapshot(self._reading, self._databases)
@@ -472,7 +472,7 @@ class LmdbStore:
         row = BlockRow(
             height=head.height,
             time_ms=head.time_ms,
-            app_hash=head.app_hash,
+            record_hash=head.record_hash,
             first_sequence=first_sequence,
             log_size=head.log_size,
         )
@@ -506,7 +506,7 @@ class LmdbStore:
 
 
 class LmdbReader:
-    """A reading end for another process; each look is one short read transaction."""
+    """A reading end for another process, in short read transactions."""
 
     def __init__(self, path: Path, *, map_bytes: int = MAP_BYTES) -> None:
         self._environment = _environment(path, readonly=True, map_bytes=map_bytes)
@@ -516,14 +516,14 @@ class LmdbReader:
 
     def begin(self) -> AbstractContextManager[Snapshot]:
         """Return a context manager that yields a Snapshot; keep it short."""
-        return _Look(self._environment, self._databases)
+        return _ReadTransaction(self._environment, self._databases)
 
     def close(self) -> None:
         """Close the environment."""
         self._environment.close()
 
 
-class _Look:
+class _ReadTransaction:
     def __init__(self, environment: lmdb.Environment, databases: dict[str, lmdb._Database]) -> None:
         self._snapshot = Snapshot(environment.begin(), databases)
 

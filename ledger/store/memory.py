@@ -89,7 +89,7 @@ class MemoryStore:
         self.blocks[head.height] = BlockRow(
             height=head.height,
             time_ms=head.time_ms,
-            app_hash=head.app_hash,
+            record_hash=head.record_hash,
             first_sequence=first,
             log_size=len(self.log),
         )

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from ledger.encoding.codec import Hash, Natural, Record
 from ledger.rules.claims import Claim
-from ledger.rules.faults import FaultRecord
+from ledger.rules.expiry import due_ms
 from ledger.rules.holds import Hold
-from ledger.rules.lapses import due_ms
+from ledger.rules.misbehaviour import MisbehaviourRecord
 from ledger.rules.payables import Payable
 from ledger.rules.payments import Payment
 from ledger.rules.reserves import Reserve
@@ -20,7 +20,7 @@ class BlockRow(Record, frozen=True):
 
     height: Natural
     time_ms: Natural
-    app_hash: Hash
+    record_hash: Hash
     first_sequence: Natural
     """Log position of the block's first entry."""
     log_size: Natural
@@ -33,7 +33,7 @@ def id_key(transaction_id: bytes, expires_at: int) -> bytes:
 
 
 def due_row(key: bytes, record: Record | None) -> bytes | None:
-    """Return the index row under which a record waits for the lapses, if it does (R8.1)."""
+    """Return the index row under which a record waits for expiry, if it does (R8.1)."""
     if not isinstance(record, (Voucher, Reserve)):
         return None
     due = due_ms(record)
@@ -44,23 +44,24 @@ def party_rows(key: bytes, record: Record) -> Iterable[bytes]:
     """Return index rows ``name NUL record key`` by which a new record is found.
 
     A name is a party's id, or the id of what the record is about: a reserve is also found by its
-    voucher, a payment by its payable, a hold by the thing it freezes, a fault by its key's owner.
+    voucher, a payment by its payable, a hold by the thing it freezes, misbehaviour by the key's
+    owner.
     """
     names: tuple[str, ...]
     match record:
         case Voucher(holder=holder):
             names = (holder,)
-        case Claim(holder=holder, redeemer=redeemer):
-            names = (holder, redeemer)
-        case Reserve(holder=holder, redeemer=redeemer, voucher=voucher):
-            names = (holder, redeemer, voucher)
+        case Claim(holder=holder, centre=centre):
+            names = (holder, centre)
+        case Reserve(holder=holder, centre=centre, voucher=voucher):
+            names = (holder, centre, voucher)
         case Payable(debtor=debtor, creditor=creditor):
             names = (debtor, creditor)
         case Payment(payable=payable):
             names = (payable,)
         case Hold(thing=thing):
             names = (thing,)
-        case FaultRecord(party=party):
+        case MisbehaviourRecord(party=party):
             names = (party,)
         case _:
             return

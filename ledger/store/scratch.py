@@ -14,7 +14,7 @@ import lmdb
 from ledger.encoding import codec
 from ledger.encoding.codec import Record
 from ledger.execute import Execution, Head, Write
-from ledger.rules.lapses import due_ms
+from ledger.rules.expiry import due_ms
 from ledger.rules.reserves import Reserve
 from ledger.rules.vouchers import VOUCHERS, Voucher
 from ledger.store.rows import due_row, id_key
@@ -35,7 +35,7 @@ roots is folded once."""
 PAGES_MAX = 20_000
 """Changed pages of the state tree that wait in memory."""
 _NEVER_MS = 2**63
-_LAPSING = (Voucher, Reserve)
+_EXPIRING = (Voucher, Reserve)
 _BEHIND_VOUCHERS = VOUCHERS.prefix[:-1] + b"0"
 """The first key that can stand behind the table."""
 _UNKNOWN = Record()
@@ -137,7 +137,7 @@ class ScratchStore:
             record = write.record
             records[write.key] = record
             waiting[write.key] = write.value
-            if isinstance(record, _LAPSING):
+            if isinstance(record, _EXPIRING):
                 due = due_ms(record)
                 if due is not None and due < self._due_ms:
                     self._due_ms = due
@@ -248,7 +248,7 @@ class ScratchStore:
     def _index(self, transaction: lmdb.Transaction, due: lmdb._Database, key: bytes) -> None:
         """Bring the due index up to a record that is about to be written."""
         record = self._records[key]
-        if not isinstance(record, _LAPSING):
+        if not isinstance(record, _EXPIRING):
             return
         before = self._get("state", key)
         was = None
@@ -297,7 +297,7 @@ class ScratchTree:
         """Forget all pages."""
         with self._environment.begin(write=True) as transaction:
             transaction.drop(self._environment.open_db(None, txn=transaction), delete=False)
-        self._look_again()
+        self._read_anew()
 
     def flush(self, log_size: int) -> None:
         """Write all pages, and how many entries they cover."""
@@ -317,9 +317,9 @@ class ScratchTree:
             if log_size is not None:
                 transaction.put(b"log size", log_size.to_bytes(8, "big"))
         self._tree.changed.clear()
-        self._look_again()
+        self._read_anew()
 
-    def _look_again(self) -> None:
+    def _read_anew(self) -> None:
         self._reading.abort()
         self._reading = self._environment.begin()
 

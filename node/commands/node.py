@@ -447,7 +447,7 @@ def fetch(folder: Path, url: str, trust: str | None) -> None:
     emit(
         {
             "height": made.head.height,
-            "record_hash": made.head.app_hash.hex(),
+            "record_hash": made.head.record_hash.hex(),
             "log_size": made.head.log_size,
             "versions": made.versions,
             "trusted": point is not None,
@@ -459,7 +459,7 @@ def _trust_point(text: str) -> TrustPoint:
     height, _, digits = text.partition(":")
     if not height.isdecimal() or not re.fullmatch("[0-9a-fA-F]{64}", digits):
         raise UsageError(f"--trust: expected HEIGHT:HASH, the hash as 64 hex digits, got {text!r}")
-    return TrustPoint(height=int(height), app_hash=bytes.fromhex(digits))
+    return TrustPoint(height=int(height), record_hash=bytes.fromhex(digits))
 
 
 @group.command()
@@ -474,7 +474,7 @@ def status(folder: Path) -> None:
             "log_id": found.log_id,
             "height": found.height,
             "time_ms": found.time_ms,
-            "record_hash": found.app_hash,
+            "record_hash": found.record_hash,
             "log_size": found.log_size,
             "round": found.round,
             "role": _role(found),

@@ -31,7 +31,7 @@ LITERAL_KEY = re.compile(r"""\bt\(\s*["']([a-z0-9_.]+)["']\s*[,)]""")
 
 FIXED = {
     "scope": get_args(Scope),
-    "standing": ("open", "adopted", "over"),
+    "proposal_status": ("open", "adopted", "over"),
     "status": ("open", "suspended", "closed"),
     "service_class": get_args(ServiceClass),
 }
@@ -93,7 +93,7 @@ def test_a_bars_parts_follow_one_another_and_stay_within_it() -> None:
         appropriated=999,
         outstanding=333,
         burned=500,
-        lapsed=0,
+        expired=0,
         free=166,
     )
     burned, outstanding = row.parts
@@ -101,7 +101,7 @@ def test_a_bars_parts_follow_one_another_and_stay_within_it() -> None:
     assert outstanding.start + outstanding.length == 833
 
 
-async def test_every_kind_of_transaction_is_told_as_a_deed(
+async def test_every_kind_of_transaction_is_told_as_a_summary(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     life.live(world.node)
@@ -209,7 +209,7 @@ async def test_governance_shows_votes_and_what_is_in_force(world: World) -> None
     life.live(world.node)
     with world.app.state.services.reader.begin() as snapshot:
         shown = governance.governance(snapshot)
-    assert [(row.proposal.number, row.standing) for row in shown.proposals] == [
+    assert [(row.proposal.number, row.status) for row in shown.proposals] == [
         (2, "open"),
         (1, "adopted"),
     ]

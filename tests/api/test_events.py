@@ -74,12 +74,12 @@ async def test_a_commit_is_streamed_as_its_entries(world: World) -> None:
         "sequence": head.log_size - 1,
         "height": head.height,
         "time_ms": head.time_ms,
-        "record_hash": head.app_hash.hex(),
+        "record_hash": head.record_hash.hex(),
         "entries": 2,
     }
 
 
-async def test_what_lapses_by_itself_is_streamed_as_automatic(world: World) -> None:
+async def test_what_expires_by_itself_is_streamed_as_automatic(world: World) -> None:
     world.node.commit(builders.mint(("firm-a", 100)))
     reading = Reading(world, world.chain.ledger.last().log_size)
     world.chain.block(time_ms=builders.NOON_MS + 400 * 86_400_000)
@@ -100,7 +100,7 @@ async def test_a_silent_stream_is_kept_alive_by_comments(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "KEEP_ALIVE_S", 0)
-    monkeypatch.setattr(events, "LOOK_S", 0.01)
+    monkeypatch.setattr(events, "POLL_S", 0.01)
     reading = Reading(world, world.chain.ledger.last().log_size)
     following = asyncio.create_task(reading.next())
     async with asyncio.timeout(HANG_S):
@@ -112,7 +112,7 @@ async def test_a_silent_stream_is_kept_alive_by_comments(
 async def test_a_commit_that_nobody_announced_is_streamed_all_the_same(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "LOOK_S", 0.01)
+    monkeypatch.setattr(events, "POLL_S", 0.01)
     await world.lose_node()
     reading = Reading(world, world.chain.ledger.last().log_size)
     following = asyncio.create_task(reading.next())

@@ -52,7 +52,7 @@ async def table_of(world: World, path: str) -> list[dict[str, str]]:
     ],
 )
 @pytest.mark.parametrize("rows_max", [1, 2, 1_024])
-async def test_an_export_is_the_whole_list_whatever_the_looks(
+async def test_an_export_is_the_whole_list_whatever_the_reads(
     lived: World, monkeypatch: pytest.MonkeyPatch, path: str, rows_max: int
 ) -> None:
     monkeypatch.setattr(exports, "CHUNK_ROWS_MAX", rows_max)
@@ -166,7 +166,7 @@ async def test_an_export_names_the_block_that_it_is_true_at(lived: World) -> Non
     head = lived.chain.ledger.last()
     answer = await lived.client.get("/v1/exports/vouchers")
     assert answer.headers["tallystick-height"] == str(head.height)
-    assert answer.headers["tallystick-record-hash"] == head.app_hash.hex()
+    assert answer.headers["tallystick-record-hash"] == head.record_hash.hex()
 
 
 async def test_an_export_of_the_past_is_what_an_export_was_then(world: World) -> None:
@@ -189,20 +189,20 @@ async def test_a_block_that_comes_while_an_export_runs_does_not_show_in_it(
     world.node.commit(builders.mint(("firm-a", 10_000_000), ("firm-b", 700)))
     before = await rows_of(world, "vouchers")
     monkeypatch.setattr(exports, "CHUNK_ROWS_MAX", 1)
-    look = exports._look
-    looks = 0
+    read = exports._next_rows
+    reads = 0
 
-    def look_and_commit(*arguments: Any) -> Any:
-        nonlocal looks
-        looks += 1
-        found = look(*arguments)
-        if looks == 1:
+    def read_and_commit(*arguments: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        found = read(*arguments)
+        if reads == 1:
             world.node.commit(builders.transfer(life.FIRST, 500), builders.mint(("firm-b", 9)))
         return found
 
-    monkeypatch.setattr(exports, "_look", look_and_commit)
+    monkeypatch.setattr(exports, "_next_rows", read_and_commit)
     assert await rows_of(world, "vouchers") == before
-    assert looks == 4
+    assert reads == 4
     assert len(await rows_of(world, "vouchers")) == 4
 
 
@@ -311,7 +311,7 @@ def history_of(world: World, log_size: int) -> list[Version]:
 
 
 @pytest.mark.parametrize("rows_max", [1, 7, 1_024])
-async def test_the_history_is_every_version_whatever_the_looks_and_goes_on_after_any_row(
+async def test_the_history_is_every_version_whatever_the_reads_and_goes_on_after_any_row(
     lived: World, monkeypatch: pytest.MonkeyPatch, rows_max: int
 ) -> None:
     monkeypatch.setattr(exports, "CHUNK_ROWS_MAX", rows_max)
@@ -349,25 +349,25 @@ async def test_postings_end_with_the_block_at_which_they_were_asked_for(
     world.node.commit(builders.mint(("firm-a", 10_000_000), ("firm-b", 700)))
     before = await rows_of(world, "postings")
     monkeypatch.setattr(exports, "CHUNK_ROWS_MAX", 2)
-    look = exports._posting_look
-    looks = 0
+    read = exports._next_postings
+    reads = 0
 
-    def look_and_commit(*arguments: Any) -> Any:
-        nonlocal looks
-        looks += 1
-        found = look(*arguments)
-        world.node.commit(builders.mint(("firm-b", looks)))
+    def read_and_commit(*arguments: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        found = read(*arguments)
+        world.node.commit(builders.mint(("firm-b", reads)))
         return found
 
-    monkeypatch.setattr(exports, "_posting_look", look_and_commit)
+    monkeypatch.setattr(exports, "_next_postings", read_and_commit)
     assert await rows_of(world, "postings") == before
-    assert looks > 2
+    assert reads > 2
     monkeypatch.undo()
-    assert len(await rows_of(world, "postings")) == len(before) + looks
+    assert len(await rows_of(world, "postings")) == len(before) + reads
 
 
 @pytest.mark.parametrize("table", TABLES)
-async def test_no_look_takes_more_rows_than_its_bound(
+async def test_no_read_takes_more_rows_than_its_bound(
     lived: World, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:
     monkeypatch.setattr(exports, "CHUNK_ROWS_MAX", 2)

@@ -33,7 +33,9 @@ async def test_every_state_answer_names_its_height_and_record_hash(lived: World)
         *("governance/control", "governance/members", "parties/firm-b/attestations"),
     ):
         found = await lived.get(f"/v1/{path}")
-        assert (found["height"], found["record_hash"]) == (head.height, head.app_hash.hex()), path
+        assert (found["height"], found["record_hash"]) == (head.height, head.record_hash.hex()), (
+            path
+        )
         assert ("items" in found) != ("item" in found and "sequence" in found), path
 
 
@@ -43,9 +45,9 @@ async def test_every_state_answer_names_its_height_and_record_hash(lived: World)
         (f"reserves?voucher={life.FIRST}", [life.RESERVE]),
         (f"reserves?voucher={life.SECOND}", []),
         (f"reserves?voucher={life.FIRST}&holder=firm-b", []),
-        ("reserves?holder=firm-a&redeemer=guian-hub", [life.RESERVE]),
+        ("reserves?holder=firm-a&centre=guian-hub", [life.RESERVE]),
         ("reserves?holder=guian-hub", []),
-        ("reserves?redeemer=chengdu-aicc", []),
+        ("reserves?centre=chengdu-aicc", []),
         ("claims?status=under_review", [life.WAITING]),
         ("claims?status=disputed", []),
         ("claims?status=accepted&programme=shanghai.shared", [life.CLEARED]),
@@ -183,16 +185,16 @@ def later(world: World) -> int:
     return world.chain.now_ms + builders.MINUTE_MS
 
 
-async def test_a_proposal_shows_its_action_votes_and_standing(lived: World) -> None:
+async def test_a_proposal_shows_its_action_votes_and_status(lived: World) -> None:
     adopted = (await lived.get("/v1/governance/proposals/1"))["item"]
     assert adopted["yes"] == ["shanghai", "guiyang", "henan", "guian-hub"]
     assert (adopted["action"]["kind"], adopted["status"]) == ("parameters", "adopted")
     assert adopted["action"]["parameters"] == (await lived.get("/v1/governance/parameters"))["item"]
-    standing = {}
+    listed = {}
     for status in ("open", "adopted", "over"):
         found = await lived.get(f"/v1/governance/proposals?status={status}")
-        standing[status] = [one["number"] for one in found["items"]]
-    assert standing == {"open": [2], "adopted": [1], "over": []}
+        listed[status] = [one["number"] for one in found["items"]]
+    assert listed == {"open": [2], "adopted": [1], "over": []}
     lived.node.commit(time_ms=(await lived.get("/v1/governance/proposals/2"))["item"]["closes_ms"])
     over = (await lived.get("/v1/governance/proposals?status=over"))["items"]
     assert [(one["number"], one["status"], one["over"]) for one in over] == [(2, "open", True)]

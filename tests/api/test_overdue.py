@@ -1,4 +1,4 @@
-"""A server whose look at the store stays open ends itself; the node gets its slot back (N13)."""
+"""A server whose read of the store stays open ends itself; the node gets its slot back (N13)."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ from tests.api.world import chain_at, store_of
 STUCK_SERVER = """
 import sys, time
 from api import overdue, serve
-overdue.LOOK_S_MAX, overdue.WATCH_EVERY_S = float(sys.argv[1]), 0.05
+overdue.READ_S_MAX, overdue.WATCH_EVERY_S = float(sys.argv[1]), 0.05
 from ledger.store.lmdb_store import Snapshot
 correct = Snapshot.block_row
 def slow(snapshot, height):
@@ -68,23 +68,23 @@ def ask_a_slow_server(node: NodeThread, allowed_s: float) -> tuple[int | None, i
     return status, process.returncode, said
 
 
-def test_a_server_with_a_look_open_too_long_ends_and_its_slot_is_freed(node: NodeThread) -> None:
+def test_a_server_with_a_read_open_too_long_ends_and_its_slot_is_freed(node: NodeThread) -> None:
     status, code, said = ask_a_slow_server(node, 0.3)
     assert (status, code) == (None, 1)
     assert said == (
-        "a look at the store has been open for more than 0.3 s and keeps its old pages alive: "
+        "a read of the store has been open for more than 0.3 s and keeps its old pages alive: "
         "this server ends, start it again\n"
     )
     assert node.call(lambda: store_of(node.node.chain).check_readers()) == 1
 
 
 def test_a_server_that_is_slow_within_what_is_allowed_answers(node: NodeThread) -> None:
-    status, code, said = ask_a_slow_server(node, overdue.LOOK_S_MAX)
+    status, code, said = ask_a_slow_server(node, overdue.READ_S_MAX)
     assert (status, code, said) == (200, 0, "")
-    assert overdue.LOOK_S_MAX == 5
+    assert overdue.READ_S_MAX == 5
 
 
-def test_a_reader_knows_its_oldest_look(tmp_path: Path) -> None:
+def test_a_reader_knows_its_oldest_read(tmp_path: Path) -> None:
     store_of(chain_at(tmp_path)).close()  # one process opens an environment once
     reader = TimedReader(tmp_path)
     assert reader.oldest_s() == 0

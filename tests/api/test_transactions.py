@@ -67,7 +67,7 @@ async def test_a_transaction_is_pending_until_a_block_holds_it(minted: World) ->
         }
     ]
     assert found["node"]["name"] == "shanghai"
-    assert found["node"]["record_hash"] == head.app_hash.hex()
+    assert found["node"]["record_hash"] == head.record_hash.hex()
 
 
 async def test_waiting_for_final_answers_when_the_block_is_durable(minted: World) -> None:

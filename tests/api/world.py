@@ -140,7 +140,7 @@ class FakeNode:
             log_id=head.log_id,
             height=head.height,
             time_ms=head.time_ms,
-            app_hash=head.app_hash,
+            record_hash=head.record_hash,
             log_size=head.log_size,
             round=0,
             step="propose",

@@ -12,7 +12,7 @@ from audit import files
 from consensus.certificate import Certificate
 from engines.builtin import messages
 from engines.builtin.messages import NO_BLOCK, Body, Header, StoredCommit, decode_commit
-from ledger.blocks import BlockRecord, StateRoot, record_hash
+from ledger.blocks import BlockRecord, StateRoot, record_hash_of
 from ledger.encoding import codec, merkle
 from ledger.entries import (
     ClosingEntry,
@@ -109,7 +109,7 @@ def link_again(log: Log, genesis: bytes) -> Log:
     """
     frontier = merkle.Frontier()
     frontier.append(merkle.leaf_hash(genesis))
-    app_hash, parent, made = builders.LOG_ID, NO_BLOCK, list[Height]()
+    record_hash, parent, made = builders.LOG_ID, NO_BLOCK, list[Height]()
     for old in count_again(log):
         one = old
         envelopes: tuple[bytes, ...] = ()
@@ -122,20 +122,20 @@ def link_again(log: Log, genesis: bytes) -> Log:
             (one,) = with_record(
                 (one,),
                 0,
-                previous=app_hash,
+                previous=record_hash,
                 transactions_root=merkle.root(envelopes),
                 log_root=frontier.root(),
             )
             frontier.append(merkle.leaf_hash(one.raws[-1]))
-            app_hash = record_hash(one.record)
+            record_hash = record_hash_of(one.record)
         previous = (made[-1].commit.certificate,) if made else ()
         commit = change(one.commit, previous=previous)
-        body = Body(transactions=envelopes, faults=commit.faults, previous=previous)
+        body = Body(transactions=envelopes, evidence=commit.evidence, previous=previous)
         chunks = messages.chunks_of(codec.encode(body))
         header = change(
             commit.header,
             parent=parent,
-            record_hash=app_hash,
+            record_hash=record_hash,
             body_hash=messages.body_hash(messages.chunk_hashes(chunks)),
         )
         certificate = _certify(header)

@@ -1,4 +1,4 @@
-"""Executing on the lean store gives what executing on the naive one gave, lapses and all."""
+"""Executing on the lean store gives what executing on the naive one gave, expiries and all."""
 
 from contextlib import closing
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_the_state_is_that_of_the_naive_store(
         roots.settle(all_of_them=True)
         live = expected.head()
         assert live is not None
-        assert executor.head.app_hash == live.app_hash
+        assert executor.head.record_hash == live.record_hash
         assert rooted > 2
         store.settle()
         assert dict(store.values()) == expected.state

@@ -117,7 +117,7 @@ def test_worker_processes_find_the_same_and_say_what_they_cost(
     assert together.cost.signatures_cpu_ms > 0
 
 
-def test_a_fault_that_a_worker_finds_is_named(world: World, tmp_path: Path) -> None:
+def test_what_a_worker_finds_is_named(world: World, tmp_path: Path) -> None:
     at = 4
     header = world.log[at].commit.header
     key, _ = world.log[at].commit.certificate.signatures[0]

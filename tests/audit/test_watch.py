@@ -20,7 +20,7 @@ from audit.commands import watch as command
 from audit.watch import Code, Event, Watch, document_of
 from audit.web import NoAnswer, Web
 from ledger.encoding import misbehaviour, policy
-from ledger.encoding.misbehaviour import Fault, NothingProven
+from ledger.encoding.misbehaviour import Misbehaviour, NothingProven
 from ledger.encoding.note import NOTE_BYTES_MAX
 from ledger.encoding.policy import Policy
 from tally.exits import TallyError
@@ -80,11 +80,11 @@ class Nodes:
         """Do a round; return what it found."""
         return self.watch.round()[1]
 
-    def judged(self, event: Event, policies: Sequence[Policy] = ()) -> misbehaviour.Judgement:
+    def checked(self, event: Event, policies: Sequence[Policy] = ()) -> misbehaviour.Proven:
         """Return what the file of a finding proves to a stranger."""
         data = Path(event.facts["file"]).read_bytes()
-        assert data.decode() == event.facts["proof"]
-        return misbehaviour.judge(misbehaviour.parse(data), policies or [trusted()])
+        assert data.decode() == event.facts["evidence"]
+        return misbehaviour.verify(misbehaviour.parse(data), policies or [trusted()])
 
 
 @pytest.fixture
@@ -108,8 +108,8 @@ def test_nodes_that_agree_are_well_also_while_some_are_behind(nodes: Nodes) -> N
 def test_two_heads_of_one_size_are_a_fork_that_names_every_signer(nodes: Nodes) -> None:
     nodes.servers[2].entries = entries(300, "another", 299)
     (event,) = nodes.found()
-    proven = nodes.judged(event)
-    assert (event.code, proven.fault) == (Code.FORK, Fault.FORK)
+    proven = nodes.checked(event)
+    assert (event.code, proven.misbehaviour) == (Code.FORK, Misbehaviour.FORK)
     assert "two heads of 300 entries" in event.sentence
     assert event.sentence.endswith("cosigned both: a, b, c, d")
     assert [one["name"] for one in event.facts["signers"]] == list(COSIGNERS), "no log key did"
@@ -123,7 +123,7 @@ def test_a_larger_head_that_begins_otherwise_is_a_fork(nodes: Nodes, size: int, 
     assert nodes.codes() == ["ok"] * 4
     nodes.servers[3].entries = entries(size + 300, "another", min(since, size - 1, 256))
     (event,) = nodes.found()
-    assert nodes.judged(event).fault is Fault.FORK
+    assert nodes.checked(event).misbehaviour is Misbehaviour.FORK
     assert "do not begin with" in event.sentence
 
 
@@ -131,8 +131,8 @@ def test_a_smaller_head_that_is_no_part_of_the_largest_is_a_fork(nodes: Nodes) -
     nodes.grow(600)
     nodes.servers[0].entries = entries(350, "another", 349)
     (event,) = nodes.found()
-    assert nodes.judged(event).fault is Fault.FORK
-    assert nodes.judged(event).second.size == 600
+    assert nodes.checked(event).misbehaviour is Misbehaviour.FORK
+    assert nodes.checked(event).second.size == 600
 
 
 def test_a_fork_is_told_once_and_both_branches_may_grow(nodes: Nodes) -> None:
@@ -155,7 +155,7 @@ def test_a_fork_after_a_restart_contradicts_what_was_seen_before_it(nodes: Nodes
     for one in nodes.servers:
         one.entries = entries(420, "another", 299)
     (event,) = nodes.found()
-    assert nodes.judged(event).first.size == 300
+    assert nodes.checked(event).first.size == 300
     assert "fork" in event.sentence
 
 
@@ -181,8 +181,8 @@ def test_a_smaller_head_cosigned_later_is_a_rollback_by_its_cosigners(nodes: Nod
     nodes.servers[1].cosigners = "abc"
     statuses, (event,) = nodes.watch.round()
     assert [str(one.code) for one in statuses] == ["ok", "rollback", "ok", "ok"]
-    proven = nodes.judged(event)
-    assert (event.code, proven.fault) == (Code.ROLLBACK, Fault.ROLLBACK)
+    proven = nodes.checked(event)
+    assert (event.code, proven.misbehaviour) == (Code.ROLLBACK, Misbehaviour.ROLLBACK)
     assert [one.name for one in proven.signers] == ["a", "b", "c"]
     nodes.servers[1].entries = entries(501)
     nodes.restart()
@@ -215,7 +215,7 @@ def test_a_node_that_serves_its_own_old_head_went_back_and_no_key_did(nodes: Nod
     assert [str(one.code) for one in statuses] == ["ok", "went_back", "ok", "ok"]
     assert event.facts["signers"] == []
     with pytest.raises(NothingProven, match="no key cosigned"):
-        nodes.judged(event)
+        nodes.checked(event)
     nodes.restart()
     assert nodes.codes() == ["ok", "went_back", "ok", "ok"], "told once"
 
@@ -401,8 +401,11 @@ def test_a_kill_at_any_write_loses_no_finding_and_no_head(
         nodes.restart()
         nodes.watch.round()
         (name,) = nodes.watch.findings.names()
-        data = nodes.watch.findings.proof_path(name).read_bytes()
-        assert misbehaviour.judge(misbehaviour.parse(data), [trusted()]).fault is Fault.FORK
+        data = nodes.watch.findings.evidence_path(name).read_bytes()
+        assert (
+            misbehaviour.verify(misbehaviour.parse(data), [trusted()]).misbehaviour
+            is Misbehaviour.FORK
+        )
         assert [one.size for one in nodes.watch.branches()] in ([300, 310], [310, 300])
         assert list(nodes.watch.findings.undelivered()) == [name]
         if not died:
@@ -512,11 +515,11 @@ def test_one_round_that_finds_a_fork_proves_it_and_tells_the_webhook(
     (found,) = error["details"]["findings"]
     assert found["event"] == "fork"
     assert "s3cret" not in json.dumps(error)
-    assert json.loads(receiver.posted[0])["proof"] == found["proof"]
+    assert json.loads(receiver.posted[0])["evidence"] == found["evidence"]
     terminal = Tally(capsys)
     verify = ("audit", "misbehaviour", found["file"], "--policy", str(shell.policy))
     verdict = terminal.json(*verify)
-    assert verdict["fault"] == "fork"
+    assert verdict["misbehaviour"] == "fork"
     assert verdict["cosigned_both"] == list(COSIGNERS)
     other = tmp_path / "other.policy"
     other.write_bytes(trusted(("e", "f", "g", "h")).to_bytes())
@@ -580,7 +583,7 @@ def test_it_goes_on_and_tells_what_changes(shell: Shell) -> None:
     assert next(told)["event"] == "unreachable"
     shell.nodes.servers[3].entries = entries(310, "another", 299)
     found = next(told)
-    assert (found["event"], "proof" in found) == ("fork", False)
+    assert (found["event"], "evidence" in found) == ("fork", False)
     assert Path(found["file"]).is_file()
     assert [next(told)["event"] for _ in range(3)] == ["fork"] * 3, "of the nodes that answer"
 

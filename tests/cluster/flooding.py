@@ -19,7 +19,7 @@ from node.__main__ import main
 JUNK, ORDER, OFFERED = Path("junk"), Path("flood"), Path("offered")
 BURST_S = 0.02
 """What was missed longer ago is not sent."""
-LOOK_S = 0.1
+CHECK_S = 0.1
 
 Stock = list[tuple[int, bytes]]
 """Channel and message."""
@@ -36,12 +36,12 @@ async def flood(links: Links) -> None:
     """Send junk as ordered, for ever."""
     stock = msgspec.msgpack.decode(JUNK.read_bytes(), type=Stock)
     messages = itertools.cycle([(Channel(channel), payload) for channel, payload in stock])
-    offered, due, look = 0, 0.0, 0.0
+    offered, due, check = 0, 0.0, 0.0
     order = Order(victim="", per_s=0)
     while True:
         now = time.monotonic()
-        if now >= look:
-            look = now + LOOK_S
+        if now >= check:
+            check = now + CHECK_S
             order = msgspec.json.decode(ORDER.read_bytes(), type=Order)
             draft = OFFERED.with_suffix(".new")
             draft.write_text(str(offered))

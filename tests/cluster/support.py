@@ -128,8 +128,8 @@ class Cluster:
     def head(self, party: str) -> Head:
         """Return where a validator's store stands."""
         reader = LmdbReader(self.network.folder / party / "store")
-        with reader.begin() as look:
-            head = look.head()
+        with reader.begin() as snapshot:
+            head = snapshot.head()
         reader.close()
         assert head is not None
         return head
@@ -139,7 +139,7 @@ class Cluster:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             heads = [self.head(party) for party in self.parties]
-            if len({(head.height, head.app_hash) for head in heads}) == 1:
+            if len({(head.height, head.record_hash) for head in heads}) == 1:
                 return heads[0]
             assert time.monotonic() < deadline, f"heights {[head.height for head in heads]}"
             time.sleep(0.05)
@@ -147,15 +147,15 @@ class Cluster:
     def record_hashes(self, party: str, last: int) -> list[bytes]:
         """Return the record hash after every height."""
         reader = LmdbReader(self.network.folder / party / "store")
-        with reader.begin() as look:
-            rows = [look.block_row(height) for height in range(1, last + 1)]
+        with reader.begin() as snapshot:
+            rows = [snapshot.block_row(height) for height in range(1, last + 1)]
         reader.close()
-        return [row.app_hash for row in rows if row is not None]
+        return [row.record_hash for row in rows if row is not None]
 
 
 @contextmanager
-def judged(network: LocalNetwork, *, seed: int) -> Iterator[Crowd]:
-    """Let clients spend the same vouchers at all nodes meanwhile, and judge what they heard.
+def checked(network: LocalNetwork, *, seed: int) -> Iterator[Crowd]:
+    """Let clients spend the same vouchers at all nodes meanwhile, and check what they heard.
 
     Whatever was done to the network must be over at the end.
     """

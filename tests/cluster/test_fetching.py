@@ -21,7 +21,7 @@ def test_a_newcomer_fetches_a_store_joins_and_follows(tmp_path: Path) -> None:
         trusted = cluster.get("chengdu-aicc", "/v1/blocks/3")["item"]
         network.add(NEWCOMER)
         fetch = ("fetch", "--from", cluster.url("shanghai", ""))
-        made = cluster.run_tally(NEWCOMER, *fetch, "--trust", f"3:{trusted['app_hash']}")
+        made = cluster.run_tally(NEWCOMER, *fetch, "--trust", f"3:{trusted['record_hash']}")
         assert made["trusted"] and made["height"] >= cluster.head("shanghai").height - 20
         assert refused(network.folder / NEWCOMER, *fetch) == 2, "there is a store now"
 
@@ -46,7 +46,7 @@ def refused(folder: Path, *arguments: str) -> int:
 def states(folder: Path) -> dict[bytes, bytes]:
     """Return the current records of a node's store."""
     reader = LmdbReader(folder / "store")
-    with reader.begin() as look:
-        found = dict(look.scan("state", prefix=b"", limit=10**6))
+    with reader.begin() as snapshot:
+        found = dict(snapshot.scan("state", prefix=b"", limit=10**6))
     reader.close()
     return found

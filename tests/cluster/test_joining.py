@@ -157,8 +157,8 @@ class Consortium(Cluster):
     def signers(self, height: int) -> tuple[bytes, ...]:
         """Return whose precommits decided a height."""
         reader = LmdbReader(self.network.folder / "shanghai" / "store")
-        with reader.begin() as look:
-            commit = look.stored_commit(height)
+        with reader.begin() as snapshot:
+            commit = snapshot.stored_commit(height)
         reader.close()
         assert commit is not None
         return tuple(key for key, _ in decode_commit(commit).certificate.signatures)
@@ -209,8 +209,8 @@ class Consortium(Cluster):
         logs: list[tuple[bytes, ...]] = []
         for party in self.parties:
             reader = LmdbReader(self.network.folder / party / "store")
-            with reader.begin() as look:
-                logs.append(tuple(look.entries(0, head.log_size)))
+            with reader.begin() as snapshot:
+                logs.append(tuple(snapshot.entries(0, head.log_size)))
             reader.close()
         hashes = [self.record_hashes(party, head.height) for party in self.parties]
         assert all(one == hashes[0] for one in hashes)

@@ -1,4 +1,4 @@
-"""The judge of histories is judged: against trying every order, and on histories that are wrong."""
+"""The check of histories is checked: against trying every order, and on wrong histories."""
 
 import itertools
 import random
@@ -13,13 +13,13 @@ SEED = 20260103
 HISTORIES = 3_000
 FACE = 100
 
-Deed = tuple[str, int]
-"""A register's deeds: ("write", value), ("read", value), ("add", amount)."""
+Act = tuple[str, int]
+"""A register's acts: ("write", value), ("read", value), ("add", amount)."""
 
 
-def register(state: int, deed: Deed) -> int | None:
-    """Return a register's value after a deed; it never gets below zero."""
-    match deed:
+def register(state: int, act: Act) -> int | None:
+    """Return a register's value after a act; it never gets below zero."""
+    match act:
         case ("write", value):
             return value
         case ("add", amount):
@@ -28,7 +28,7 @@ def register(state: int, deed: Deed) -> int | None:
             return state if state == value else None
 
 
-def can_be_explained(operations: list[Operation[Deed]]) -> bool:
+def can_be_explained(operations: list[Operation[Act]]) -> bool:
     """Try every order of every choice of the unanswered ones: slow, and obviously right."""
     answered = [one for one in operations if one.answered_us is not None]
     doubtful = [one for one in operations if one.answered_us is None]
@@ -40,7 +40,7 @@ def can_be_explained(operations: list[Operation[Deed]]) -> bool:
     return False
 
 
-def keeps_time(order: tuple[Operation[Deed], ...]) -> bool:
+def keeps_time(order: tuple[Operation[Act], ...]) -> bool:
     """Return whether nothing stands before what was over when it began."""
     return all(
         later.answered_us is None or later.answered_us >= earlier.called_us
@@ -48,8 +48,8 @@ def keeps_time(order: tuple[Operation[Deed], ...]) -> bool:
     )
 
 
-def happens(order: tuple[Operation[Deed], ...]) -> bool:
-    """Return whether a register can do these deeds one after another."""
+def happens(order: tuple[Operation[Act], ...]) -> bool:
+    """Return whether a register can do these acts one after another."""
     state = 0
     for one in order:
         after = register(state, one.act)
@@ -59,21 +59,21 @@ def happens(order: tuple[Operation[Deed], ...]) -> bool:
     return True
 
 
-def random_history(dice: random.Random) -> list[Operation[Deed]]:
-    """Return up to six deeds at random times, some never answered."""
+def random_history(dice: random.Random) -> list[Operation[Act]]:
+    """Return up to six acts at random times, some never answered."""
     operations = []
     for _ in range(dice.randrange(1, 7)):
         called_us = dice.randrange(12)
-        deed = (dice.choice(("write", "read", "add")), dice.randrange(3))
-        if deed[0] == "add":
-            deed = ("add", deed[1] - 1)
+        act = (dice.choice(("write", "read", "add")), dice.randrange(3))
+        if act[0] == "add":
+            act = ("add", act[1] - 1)
         answered_us = None if dice.randrange(6) == 0 else called_us + dice.randrange(6)
         operations.append(
             Operation(
-                act=deed,
+                act=act,
                 called_us=called_us,
                 answered_us=answered_us,
-                is_read=deed[0] == "read",
+                is_read=act[0] == "read",
             )
         )
     return operations

@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.ci]
 
 KEPT = ("node-keys.json", "genesis.bin", "node.toml")
 """What an operator backs up (docs/operating.md)."""
-LOOK_EVERY_S = 0.1
+CHECK_EVERY_S = 0.1
 SOME_ENTRIES = 200
 """Of a light load: some ten seconds, two heads."""
 
@@ -166,7 +166,7 @@ class Watch:
 
     def _run(self) -> None:
         with httpx2.Client(trust_env=False, timeout=5) as client:
-            while not self._ends.wait(LOOK_EVERY_S):
+            while not self._ends.wait(CHECK_EVERY_S):
                 for url in self._urls:
                     try:
                         answer = client.get(url)

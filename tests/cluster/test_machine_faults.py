@@ -15,7 +15,7 @@ import pytest
 
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans
 from localnet.network import LocalNetwork
-from tests.cluster.support import PATIENCE_S, Cluster, hear, judged, running_cluster
+from tests.cluster.support import PATIENCE_S, Cluster, checked, hear, running_cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.ci]
 
@@ -47,7 +47,7 @@ int clock_gettime(clockid_t id, struct timespec *now) {
 def test_a_suspended_node_catches_up_and_votes_again(tmp_path: Path) -> None:
     with running_cluster(tmp_path, firms=4) as cluster:
         suspended, *others = cluster.parties
-        with judged(cluster.network, seed=SEED) as crowd:
+        with checked(cluster.network, seed=SEED) as crowd:
             cluster.network.kill(suspended, signal.SIGSTOP)
             until = time.monotonic() + SUSPENDED_S
             amount = 0
@@ -115,7 +115,7 @@ def test_a_full_disk_stops_its_node_alone_and_with_room_it_comes_back(tmp_path: 
             network.up()
             cluster = Cluster(network)
             cluster.fund(4)
-            with judged(network, seed=SEED) as crowd:
+            with checked(network, seed=SEED) as crowd:
                 hear(crowd, 1)
                 ballast = network.folder / full / "ballast"
                 fill(ballast)
@@ -176,7 +176,7 @@ def test_a_node_with_a_wrong_clock_stops_nobody_and_follows(
         monkeypatch.delenv("LD_PRELOAD")
         started = f"/proc/{cluster.network.places[wrong].node_pid}/maps"
         assert str(clock_shim) in Path(started).read_text(), "its clock is right"
-        with judged(cluster.network, seed=SEED) as crowd:
+        with checked(cluster.network, seed=SEED) as crowd:
             for amount in range(1, 9):
                 cluster.final(cluster.transfer(0, 1, amount), party=others[amount % 3])
             hear(crowd, HEARD)

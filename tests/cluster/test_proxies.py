@@ -13,7 +13,7 @@ import pytest
 
 from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans
 from localnet.network import LocalNetwork
-from tests.cluster.support import PATIENCE_S, Cluster, hear, judged
+from tests.cluster.support import PATIENCE_S, Cluster, checked, hear
 from trials.chaos.proxy import Proxies
 
 pytestmark = [pytest.mark.cluster, pytest.mark.ci]
@@ -64,7 +64,7 @@ def test_two_halves_stand_still_and_the_whole_goes_on(tmp_path: Path) -> None:
     dice = random.Random(SEED)
     with (
         behind_proxies(tmp_path) as (cluster, proxies),
-        judged(cluster.network, seed=SEED) as crowd,
+        checked(cluster.network, seed=SEED) as crowd,
     ):
         one_half, other_half = cluster.parties[:2], cluster.parties[2:]
         for silence in ("held back", "and again"):
@@ -87,7 +87,7 @@ def test_two_halves_stand_still_and_the_whole_goes_on(tmp_path: Path) -> None:
 def test_a_slow_line_slows_nobody_else(tmp_path: Path) -> None:
     with behind_proxies(tmp_path) as (cluster, proxies):
         slow = cluster.parties[0]
-        with judged(cluster.network, seed=SEED) as crowd:
+        with checked(cluster.network, seed=SEED) as crowd:
             proxies.delay((way for way in proxies.ways() if slow in way), SLOW_MS)
             for amount in range(1, 9):
                 cluster.final(cluster.transfer(0, 1, amount), party=cluster.parties[amount % 4])
@@ -100,7 +100,7 @@ def test_a_slow_line_slows_nobody_else(tmp_path: Path) -> None:
 def test_a_node_that_is_heard_by_nobody_follows_and_comes_back(tmp_path: Path) -> None:
     with behind_proxies(tmp_path) as (cluster, proxies):
         mute, *others = cluster.parties
-        with judged(cluster.network, seed=SEED) as crowd:
+        with checked(cluster.network, seed=SEED) as crowd:
             proxies.hold(way for way in proxies.ways() if way[0] == mute)
             for amount in range(1, 6):
                 cluster.final(cluster.transfer(0, 1, amount), party=others[amount % 3])
@@ -114,7 +114,7 @@ def test_a_node_that_is_heard_by_nobody_follows_and_comes_back(tmp_path: Path) -
 def test_one_direction_of_one_line_may_stall(tmp_path: Path) -> None:
     with behind_proxies(tmp_path) as (cluster, proxies):
         one, other = cluster.parties[:2]
-        with judged(cluster.network, seed=SEED) as crowd:
+        with checked(cluster.network, seed=SEED) as crowd:
             proxies.hold([(one, other)])
             for amount in range(1, 9):
                 cluster.final(cluster.transfer(0, 1, amount), party=cluster.parties[amount % 4])
@@ -127,7 +127,7 @@ def test_a_line_cut_in_the_middle_of_anything_is_nobodys_fault(tmp_path: Path) -
     with behind_proxies(tmp_path) as (cluster, proxies):
         deadline = time.monotonic() + PATIENCE_S
         amount = 0
-        with judged(cluster.network, seed=SEED) as crowd:
+        with checked(cluster.network, seed=SEED) as crowd:
             while proxies.cuts < CUTS:
                 assert time.monotonic() < deadline, f"{proxies.cuts} cuts"
                 proxies.cut(dice.sample(proxies.ways(), 4), dice, CUT_BYTES_MAX)

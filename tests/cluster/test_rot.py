@@ -65,8 +65,8 @@ def until(holds: Callable[[], bool]) -> None:
 def flip_a_byte_of_an_entry(store: Path) -> int:
     """Change the last transaction's entry wherever the file has it; return its sequence number."""
     reader = LmdbReader(store)
-    with reader.begin() as look:
-        entries = look.entries(0, 10**6)
+    with reader.begin() as snapshot:
+        entries = snapshot.entries(0, 10**6)
     sequence, raw = next(
         (place, raw)
         for place, raw in reversed(list(enumerate(entries)))
@@ -80,8 +80,8 @@ def flip_a_byte_of_an_entry(store: Path) -> int:
                 file.seek(place + len(raw) // 2)
                 file.write(bytes([raw[len(raw) // 2] ^ 1]))
                 place = content.find(raw, place + 1)
-        with reader.begin() as look:
-            (found,) = look.entries(sequence, sequence + 1)
+        with reader.begin() as snapshot:
+            (found,) = snapshot.entries(sequence, sequence + 1)
         if found != raw:
             reader.close()
             return sequence
@@ -90,7 +90,7 @@ def flip_a_byte_of_an_entry(store: Path) -> int:
 def tables(folder: Path) -> dict[str, dict[bytes, bytes]]:
     """Return all rows of a node's store."""
     reader = LmdbReader(folder / "store")
-    with reader.begin() as look:
-        found = {name: dict(look.scan(name, prefix=b"", limit=10**6)) for name in TABLES}
+    with reader.begin() as snapshot:
+        found = {name: dict(snapshot.scan(name, prefix=b"", limit=10**6)) for name in TABLES}
     reader.close()
     return found

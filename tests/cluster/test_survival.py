@@ -133,11 +133,11 @@ def test_what_was_final_survives_twenty_kills(tmp_path: Path) -> None:
         hashes = [cluster.record_hashes(party, head.height) for party in cluster.parties]
         assert all(one == hashes[0] for one in hashes)
         reader = LmdbReader(cluster.network.folder / "guiyang" / "store")
-        with reader.begin() as look:
-            log = look.entries(0, head.log_size)
+        with reader.begin() as snapshot:
+            log = snapshot.entries(0, head.log_size)
         reader.close()
         report = replay(cluster.network.genesis, log, storage=MemoryStore(), verify_commit=None)
-        assert report.app_hash == head.app_hash
+        assert report.record_hash == head.record_hash
         print(f"seed {seed}: {ROUNDS} kills, {len(final)} final transactions, height {head.height}")
         assert len(final) > ROUNDS
 

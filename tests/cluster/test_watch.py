@@ -19,10 +19,10 @@ pytestmark = [pytest.mark.cluster, pytest.mark.ci]
 def entries_of(cluster: Cluster, party: str) -> list[bytes]:
     """Return a node's log."""
     reader = LmdbReader(cluster.network.folder / party / "store")
-    with reader.begin() as look:
-        head = look.head()
+    with reader.begin() as snapshot:
+        head = snapshot.head()
         assert head is not None
-        found = look.entries(0, head.log_size)
+        found = snapshot.entries(0, head.log_size)
     reader.close()
     return list(found)
 
@@ -87,9 +87,9 @@ def test_a_forged_fork_of_a_live_network_is_found_proven_told_and_verified_offli
             assert (finding["event"], again["findings"]) == ("fork", [])
             assert len(found["branches"]) == 2
             (told,) = receiver.posted
-            assert json.loads(told)["proof"] == finding["proof"]
+            assert json.loads(told)["evidence"] == finding["evidence"]
     # The network is gone: the file and the policy are enough.
     verdict = tally.json("audit", "misbehaviour", finding["file"], "--policy", str(policy))
-    assert verdict["fault"] == "fork"
+    assert verdict["misbehaviour"] == "fork"
     assert set(verdict["cosigned_both"]) <= set(cluster.parties[:3])
     assert len(verdict["cosigned_both"]) >= 2, "two quorums of four share two"

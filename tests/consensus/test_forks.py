@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consensus.certificate import Certificate
-from consensus.forks import Conflict, conflict
+from consensus.forks import ForkEvidence, fork_evidence
 from consensus.messages import BlockId
 from tests.consensus.harness import key_of, validator_set
 
@@ -23,16 +23,16 @@ def certificate(
 
 def test_keys_in_two_certificates_of_one_round_are_proven() -> None:
     one, other = certificate(0, 1, 2), certificate(1, 2, 3, block_id=W)
-    found = conflict(one, other, FOUR)
-    assert found == Conflict(one=one, other=other, proven=(key_of(1), key_of(2)), suspects=())
+    found = fork_evidence(one, other, FOUR)
+    assert found == ForkEvidence(one=one, other=other, proven=(key_of(1), key_of(2)), suspects=())
     assert found.named == found.proven
 
 
 def test_keys_in_certificates_of_two_rounds_are_suspects_and_nobody_is_proven() -> None:
     early, late = certificate(0, 1, 2), certificate(1, 2, 3, block_id=W, round=3)
-    expected = Conflict(one=early, other=late, proven=(), suspects=(key_of(1), key_of(2)))
-    assert conflict(early, late, FOUR) == expected
-    assert conflict(late, early, FOUR) == expected, "the earlier round comes first"
+    expected = ForkEvidence(one=early, other=late, proven=(), suspects=(key_of(1), key_of(2)))
+    assert fork_evidence(early, late, FOUR) == expected
+    assert fork_evidence(late, early, FOUR) == expected, "the earlier round comes first"
     assert expected.named == expected.suspects
 
 
@@ -46,12 +46,12 @@ def test_keys_in_certificates_of_two_rounds_are_suspects_and_nobody_is_proven() 
     ids=["other signers", "another round", "another height"],
 )
 def test_certificates_of_one_block_or_of_two_heights_agree(other: Certificate) -> None:
-    assert conflict(certificate(0, 1, 2), other, FOUR) is None
+    assert fork_evidence(certificate(0, 1, 2), other, FOUR) is None
 
 
 def test_less_than_a_quorum_is_our_mistake_and_accuses_nobody() -> None:
     with pytest.raises(AssertionError):
-        conflict(certificate(0, 1, 2), certificate(2, 3, block_id=W), FOUR)
+        fork_evidence(certificate(0, 1, 2), certificate(2, 3, block_id=W), FOUR)
 
 
 @given(powers=POWERS, rounds=st.tuples(st.integers(0, 1), st.integers(0, 1)), data=st.data())
@@ -71,7 +71,7 @@ def test_the_named_keys_have_more_than_a_third_of_the_power(
 
     one = certificate(*quorum("one"), round=rounds[0])
     other = certificate(*quorum("other"), block_id=W, round=rounds[1])
-    found = conflict(one, other, validators)
+    found = fork_evidence(one, other, validators)
     assert found is not None
     assert 3 * sum(validators.power_of(key) for key in found.named) > sum(powers)
     for key in found.named:

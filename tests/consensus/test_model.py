@@ -68,7 +68,7 @@ class Traced(Network):
         self.acts = 0
 
     def check_lock(self, vote: Vote) -> None:
-        """The model is the judge of locks here."""
+        """The model checks locks here."""
 
     def broadcast(self, sender: Node, message: Message) -> None:
         match message:

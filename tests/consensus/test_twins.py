@@ -15,7 +15,7 @@ from random import Random
 
 import pytest
 
-from consensus.forks import Conflict, conflict
+from consensus.forks import ForkEvidence, fork_evidence
 from consensus.messages import ValidatorKey
 from consensus.validators import ValidatorSet
 from tests.consensus import test_planted_bugs as planted
@@ -219,8 +219,8 @@ def keys_of(world: World, *, honest: bool) -> set[ValidatorKey]:
     return {member.key for member in world.members if member.is_honest is honest}
 
 
-def guilty(world: World, found: Conflict) -> set[ValidatorKey]:
-    """Judge by all prevotes ever sent, as F4 says."""
+def guilty(world: World, found: ForkEvidence) -> set[ValidatorKey]:
+    """Find them by all prevotes ever sent, as F4 says."""
     block, first = (found.one.block_id,), found.one.round
     for round in range(first, found.other.round + 1):
         for other in {value for member in world.members for value in member.said.values()}:
@@ -233,7 +233,7 @@ def guilty(world: World, found: Conflict) -> set[ValidatorKey]:
 
 
 def check_fork(world: World, fork: Disagreement, counted: Counter[str]) -> None:
-    found = conflict(fork.one, fork.other, world.validators)
+    found = fork_evidence(fork.one, fork.other, world.validators)
     assert found is not None
     counted["proven" if found.proven else "suspected"] += 1
     honest, traitors = keys_of(world, honest=True), keys_of(world, honest=False)

@@ -28,7 +28,7 @@ SAID = "said"
 
 @cache
 def blocks() -> tuple[BlockInput, ...]:
-    """Return the blocks of heights 1 to BLOCKS: all simple kinds, refusals and lapses."""
+    """Return the blocks of heights 1 to BLOCKS: all simple kinds, refusals and expiries."""
     dice = random.Random("blocks")
     now_ms = builders.NOON_MS
     firms = (builders.enrol("firm-a"), builders.enrol("firm-b"))

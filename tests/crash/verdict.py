@@ -102,7 +102,11 @@ def twins() -> tuple[Whole, ...]:
 def tables_of_twin(twin: MemoryStore, genesis: Head, executions: list[Execution]) -> Tables:
     """Return what an LMDB store should hold, said a second time from the naive one."""
     first = BlockRow(
-        height=0, time_ms=genesis.time_ms, app_hash=genesis.app_hash, first_sequence=0, log_size=1
+        height=0,
+        time_ms=genesis.time_ms,
+        record_hash=genesis.record_hash,
+        first_sequence=0,
+        log_size=1,
     )
     records = tuple(twin.records())
     due = [row for key, record in records if (row := due_row(key, record)) is not None]
@@ -126,8 +130,8 @@ def tables_of_twin(twin: MemoryStore, genesis: Head, executions: list[Execution]
 
 def tables_of(store: LmdbStore) -> Tables:
     """Return what a store holds."""
-    look = store.snapshot
-    return {name: _hash(look.scan(name, prefix=b"", limit=EVER)) for name in TABLES}
+    snapshot = store.snapshot
+    return {name: _hash(snapshot.scan(name, prefix=b"", limit=EVER)) for name in TABLES}
 
 
 def check_store(path: Path, promised: int, *, goes_on: bool) -> int:

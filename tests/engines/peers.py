@@ -179,7 +179,7 @@ class Ports:
 def opening(now_ms: int = START_MS) -> tuple[bytes, ...]:
     """Return transactions that hold on an empty ledger."""
     clients = Clients(FOUNDATION.log_id, STAND_IN, Random(1))
-    return tuple(raw for _, raw in clients.opening(now_ms, lapses=False))
+    return tuple(raw for _, raw in clients.opening(now_ms, expiries=False))
 
 
 def decided_chain(length: int) -> list[DecidedBlock]:
@@ -195,7 +195,9 @@ def decided_chain(length: int) -> list[DecidedBlock]:
             ledger, FIRST, transactions, parent, previous, START_MS + 1_000 * height
         )
         certificate = certify(header)
-        stored = StoredCommit(header=header, certificate=certificate, previous=previous, faults=())
+        stored = StoredCommit(
+            header=header, certificate=certificate, previous=previous, evidence=()
+        )
         ledger.commit(execution, codec.encode(stored))
         blocks.append(DecidedBlock(header=header, certificate=certificate, body=data))
     return blocks
@@ -213,7 +215,7 @@ def make_block(
     execution = ledger.execute(
         BlockInput(height=height, time_ms=time_ms, transactions=transactions)
     )
-    body = codec.encode(Body(transactions=transactions, faults=(), previous=previous))
+    body = codec.encode(Body(transactions=transactions, evidence=(), previous=previous))
     header = Header(
         version=1,
         log_id=FOUNDATION.log_id,
@@ -222,7 +224,7 @@ def make_block(
         time_ms=time_ms,
         proposer=consensus_key(proposer),
         parent=parent,
-        record_hash=execution.head.app_hash,
+        record_hash=execution.head.record_hash,
         body_hash=messages.body_hash(messages.chunk_hashes(messages.chunks_of(body))),
     )
     return header, body, execution

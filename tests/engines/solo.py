@@ -13,18 +13,18 @@ from engines.seam import (
     CommitHead,
     CommitInvalid,
     CommitMissing,
+    EngineState,
     HostJobs,
     Neighbours,
     OnCommit,
     ProvenCommit,
     Reachability,
     SeenCommit,
-    Standing,
     Tell,
     Timers,
     VerifyEnvelopes,
 )
-from ledger.blocks import BlockInput, BlockRecord, Limits, record_hash
+from ledger.blocks import BlockInput, BlockRecord, Limits, record_hash_of
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import Hash, Natural, Record, Signature
 from ledger.entries import TransactionEntry, decode_entry
@@ -98,7 +98,9 @@ class SoloChain:
 
     def advance_to(self, record: BlockRecord, schedule: ValidatorSchedule) -> None:
         while self.height < record.height:
-            expects = record_hash(record) if self.height + 1 == record.height else self.record_hash
+            expects = (
+                record_hash_of(record) if self.height + 1 == record.height else self.record_hash
+            )
             if not self._next(expects):
                 raise CommitMissing(height=self.height + 1, reason="the commits end before it")
 
@@ -208,8 +210,8 @@ class SoloEngine:
             return TransactionStatus.unknown(transaction_id)
         return TransactionStatus.pending(transaction_id, waiting.body.expires_at)
 
-    def standing(self) -> Standing:
-        return Standing(
+    def state(self) -> EngineState:
+        return EngineState(
             round=0,
             step="alone",
             validates=not self.stopped,
@@ -256,7 +258,7 @@ class SoloEngine:
         execution = self.ledger.execute(
             BlockInput(height=height, time_ms=time_ms, transactions=envelopes)
         )
-        record, body = execution.head.app_hash, envelopes_hash(envelopes)
+        record, body = execution.head.record_hash, envelopes_hash(envelopes)
         message = message_of(execution.head.log_id, height, time_ms, record, body)
         commit = SoloCommit(
             height=height,

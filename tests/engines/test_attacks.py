@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from msgspec.structs import replace
 
-from consensus.evidence import proof_of
+from consensus.evidence import evidence_of
 from consensus.messages import BlockId, Proposal, VoteKind
 from engines.builtin import mempool, messages
 from engines.builtin.block_check import EMPTY_BLOCK_MS
@@ -144,7 +144,7 @@ def test_of_many_blocks_of_one_proposer_and_round_one_is_executed() -> None:
     assert ledger.executed == 1
     assert said(ports.votes()) == {(0, "prevote"): {(offers[0][0].block_id,)}}
     (found, *_) = host.evidence.known()
-    assert found == proof_of(offers[0][0], offers[1][0])
+    assert found == evidence_of(offers[0][0], offers[1][0])
 
 
 def test_of_many_blocks_on_their_way_in_at_once_one_is_executed() -> None:
@@ -232,7 +232,7 @@ def test_one_liars_vote_does_not_make_an_idle_proposer_hurry() -> None:
     ports.pass_time(1)
     liars = vote(FOURTH, VoteKind.PREVOTE, (), height=height)
     tell(host, FOURTH, VoteMessage(vote=liars))
-    assert host.standing().step == "propose", "a vote starts the height"
+    assert host.state().step == "propose", "a vote starts the height"
     ports.pass_time(EMPTY_BLOCK_MS - 2)
     assert own_headers(ports) == []
     ports.pass_time(1)

@@ -14,17 +14,17 @@ import lmdb
 import pytest
 from msgspec.structs import replace
 
-from consensus.evidence import proof_of
+from consensus.evidence import evidence_of
 from consensus.messages import BlockId, Proposal, Vote, VoteKind
 from engines.builtin import messages
 from engines.builtin.block_check import EMPTY_BLOCK_MS
 from engines.builtin.engine import BuiltinEngine
-from engines.builtin.faults import FAULT_AGE_MAX, LATE_VOTES_MAX
+from engines.builtin.evidence_pool import EVIDENCE_AGE_MAX, LATE_VOTES_MAX
 from engines.builtin.height import EngineSwitched
 from engines.builtin.messages import (
     Blocks,
     DecidedBlock,
-    FaultMessage,
+    EvidenceMessage,
     Here,
     ProposalMessage,
     VoteMessage,
@@ -113,12 +113,12 @@ def offered(ports: Ports) -> list[Proposal]:
 # --- stalling everybody --------------------------------------------------------------------------
 
 
-def test_a_proof_told_at_its_last_height_spoils_no_honest_block() -> None:
-    """One liar tells it after it proposed a block without it: next, all build on a stale proof."""
-    height = TURN + FAULT_AGE_MAX
+def test_evidence_told_at_its_last_height_spoils_no_honest_block() -> None:
+    """One liar tells it after it proposed a block without it: next, all build on stale evidence."""
+    height = TURN + EVIDENCE_AGE_MAX
     chain = decided_chain(height - 1)
     building, builder = synced(ABSENT, chain[:-1])
-    tell(builder, SECOND, FaultMessage(proof=proof_of(*lie(SECOND, height=TURN))))
+    tell(builder, SECOND, EvidenceMessage(evidence=evidence_of(*lie(SECOND, height=TURN))))
     take(builder, chain[-1:])
     _, judge = synced(FIRST, chain)
     assert builder.height == judge.height == height
@@ -132,13 +132,13 @@ def test_a_proof_told_at_its_last_height_spoils_no_honest_block() -> None:
     assert execution is not None, "an honest node refuses the block of another honest node"
 
 
-def test_faults_do_not_let_heights_run() -> None:
-    """A liar has a new fault for each height, and a vote to start it: no height has work."""
+def test_misbehaviour_does_not_let_heights_run() -> None:
+    """A liar lies anew at each height, and has a vote to start it: no height has work."""
     chain = decided_chain(TURN - 1)
     ports = Ports(name=ABSENT, now_ms=chain[-1].header.time_ms + 1)
     host = ports.host()
     take(host, chain)
-    tell(host, SECOND, FaultMessage(proof=proof_of(*lie(SECOND))))
+    tell(host, SECOND, EvidenceMessage(evidence=evidence_of(*lie(SECOND))))
     stray = vote(SECOND, VoteKind.PREVOTE, (), height=TURN)
     tell(host, SECOND, VoteMessage(vote=stray))
     ports.pass_time(EMPTY_BLOCK_MS - 100)
@@ -162,8 +162,8 @@ def accept_second_signatures(host: BuiltinEngine) -> None:
     host.heights.now.check = dataclasses.replace(host.heights.now.check, verify=verify)
 
 
-def test_a_proposal_signed_twice_makes_no_proof_that_proves_nothing() -> None:
-    """The proof would close the links of all who tell it, and spoil all blocks that carry it."""
+def test_a_proposal_signed_twice_makes_no_evidence_that_proves_nothing() -> None:
+    """The evidence would close the links of all who tell it, and spoil all blocks that carry it."""
     ports = Ports()
     host = ports.host()
     accept_second_signatures(host)
@@ -171,7 +171,7 @@ def test_a_proposal_signed_twice_makes_no_proof_that_proves_nothing() -> None:
     once = proposal(FIRST, header, body)
     offer(host, FIRST, once, body)
     tell(host, FIRST, ProposalMessage(proposal=replace(once, signature=once.signature[::-1])))
-    assert host.evidence.waiting(lambda fault: True) == ()
+    assert host.evidence.waiting(lambda misbehaviour: True) == ()
 
 
 @pytest.mark.parametrize("ended", [False, True])
@@ -233,7 +233,7 @@ def test_a_crash_at_the_end_of_the_silence_leaves_a_record() -> None:
             pytest.fail("neither slot survived")
 
 
-# --- faults that nobody records ------------------------------------------------------------------
+# --- misbehaviour that nobody records ------------------------------------------------------------
 
 
 def decide_first(host: BuiltinEngine) -> None:
@@ -256,10 +256,10 @@ def test_a_liar_cannot_make_others_forget_the_votes_of_a_height() -> None:
         tell(host, FOURTH, VoteMessage(vote=vote(FOURTH, VoteKind.PREVOTE, (), round_=round_)))
     decide_first(host)
     tell(host, FOURTH, VoteMessage(vote=late))
-    assert host.evidence.waiting(lambda fault: True) == (proof_of(timely, late),)
+    assert host.evidence.waiting(lambda misbehaviour: True) == (evidence_of(timely, late),)
 
 
-def test_a_vote_that_a_certificate_contradicts_becomes_a_proof() -> None:
+def test_a_vote_that_a_certificate_contradicts_becomes_evidence() -> None:
     ports = Ports()
     host = ports.host()
     told = vote(FOURTH, VoteKind.PRECOMMIT, ())
@@ -269,7 +269,7 @@ def test_a_vote_that_a_certificate_contradicts_becomes_a_proof() -> None:
     take(host, [replace(block, certificate=certificate)])
     assert host.height == 2
     certified = vote(FOURTH, VoteKind.PRECOMMIT, (messages.block_id(block.header),))
-    assert host.evidence.waiting(lambda fault: True) == (proof_of(told, certified),)
+    assert host.evidence.waiting(lambda misbehaviour: True) == (evidence_of(told, certified),)
 
 
 # --- work for nothing ----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ SPEC = ROOT / "docs" / "spec" / "p2p.md"
 
 NOT_A_PEERS = {
     "engines.builtin.deciding.SEEN_COMMITS_MAX": "what the console shows",
-    "engines.builtin.faults.FAULT_AGE_MAX": "a block's",
+    "engines.builtin.evidence_pool.EVIDENCE_AGE_MAX": "a block's",
     "engines.builtin.mempool.FINISHED_MAX": "what is remembered of those that had room",
     "engines.builtin.mempool.JUDGED_MAX": "the own work",
     "engines.builtin.mempool.RECHECKS_MAX": "the own work",

@@ -78,7 +78,7 @@ def test_a_block_with_a_quorum_of_precommits_becomes_durable() -> None:
     assert said(ports.votes()) == {(0, "prevote"): {(block,)}, (0, "precommit"): {(block,)}}
     head = ports.store.head()
     assert head is not None
-    assert head.app_hash == header.record_hash
+    assert head.record_hash == header.record_hash
 
 
 @pytest.mark.parametrize("off_ms", [-2_001, 2_001])
@@ -338,13 +338,13 @@ def test_a_lost_store_is_made_anew_in_silence_and_the_log_then_taken_up() -> Non
     ports.store = MemoryStore()
     Ledger(ports.store).begin(FOUNDATION.genesis)
     host = ports.host()
-    assert (host.height, host.standing().validates) == (1, False)
+    assert (host.height, host.state().validates) == (1, False)
     header, body = first_block(FIRST)
     offer(host, FIRST, proposal(FIRST, header, body), body)
     ports.pass_time(5_000)
     assert ports.votes() == []
     tell(host, FIRST, Blocks(blocks=tuple(chain)))
-    assert (host.height, host.standing().validates) == (5, True)
+    assert (host.height, host.state().validates) == (5, True)
     assert host.heights.now.driver.locked is not None, "the log says what the key is bound to"
     assert all(one in before for one in ports.votes() if one.round == before[-1].round)
 
@@ -376,7 +376,7 @@ def test_a_log_that_a_rotten_store_judged_is_judged_again_and_the_key_silent(
     assert all(one in before for one in ports.votes()), "what it would say now it has not said"
     tell(again, FOURTH, VoteMessage(vote=vote(FOURTH, VoteKind.PRECOMMIT, (block,))))
     assert not again.key.stopped
-    assert (again.height, again.standing().validates) == (2, True)
+    assert (again.height, again.state().validates) == (2, True)
 
 
 def test_a_key_whose_lock_this_store_finds_invalid_is_silent_at_its_height(
@@ -398,7 +398,7 @@ def test_a_key_whose_lock_this_store_finds_invalid_is_silent_at_its_height(
     ports.crash()
     monkeypatch.setattr(BlockCheck, "execution", lambda *_: None)
     again = ports.host()
-    assert (again.height, again.standing().validates) == (1, False)
+    assert (again.height, again.state().validates) == (1, False)
     ports.pass_time(60_000)
     assert all(one in before for one in ports.votes())
 
@@ -408,7 +408,7 @@ def test_a_key_whose_log_was_lost_is_silent_through_the_height_it_signed_at() ->
     ports.crash()
     ports.logs = [SimulatedLogFile(f"new.{index}", ports.plan, Random(1)) for index in (0, 1)]
     host = ports.host()
-    assert (host.height, host.standing().validates) == (5, False)
+    assert (host.height, host.state().validates) == (5, False)
     ports.pass_time(60_000)
     assert ports.votes() == []
 
@@ -702,13 +702,13 @@ def test_a_clients_transaction_is_sent_on_once_and_starts_the_height() -> None:
     ports = Ports(now_ms=head.time_ms + 1_000)  # no heartbeat is due yet
     host = ports.host()
     transaction = parse(opening(ports.now_ms)[0])
-    assert host.standing().step == "waiting"
+    assert host.state().step == "waiting"
     for _ in range(2):
         host.on_transaction(transaction, own=True)
     host.pause()
     batches = [payload for _, channel, payload in ports.sent if channel is Channel.TRANSACTIONS]
     assert batches == [codec.encode(messages.Batch(envelopes=(transaction.raw,)))]
-    assert host.standing().step == "propose"
+    assert host.state().step == "propose"
     assert len(host.pool) == 1
 
 

@@ -117,14 +117,14 @@ def members() -> list[Any]:
 
 
 def parameters(**changes: Any) -> list[Any]:
-    """Return parameters (G1): big mints and payments need three persons, lapses are few."""
+    """Return parameters (G1): big mints and payments need three persons, expiries are few."""
     values = {
         "expiry_ahead_max_ms": 7 * DAY_MS,
         "heartbeat_ms": 60_000,
         "block_bytes_max": 2_000_000,
         "block_transactions_max": 4_000,
         "block_rows_max": 8_000,
-        "block_lapses_max": 3,
+        "block_expiries_max": 3,
         "officers": [
             ["voucher.mint", 9_000, 3],
             ["payment.record", 2_500, 3],
@@ -149,7 +149,7 @@ def terms(name: str) -> dict[str, Any]:
         "listed": [],
         "transfer": "enrolled",
         "review": [4_000, 3],
-        "payee": "provider",
+        "payee": "centre",
         "grant": "on_application",
         "funders": [["shanghai", 10_000]],
         "residual_funder": "shanghai",
@@ -249,7 +249,7 @@ class Play:
         self.twin = Twin(world, values, lambda key: key not in BAD_KEYS)
         self.time_ms = start_ms
         self.height = 0
-        self.app_hash = b""
+        self.record_hash = b""
         self.usable: set[bytes] = set()
         self.in_block = 0
         self.made = 0
@@ -292,15 +292,15 @@ class Play:
 
     # Blocks
 
-    def block(self, app_hash: bytes, size_max: int = 8) -> list[Act]:
+    def block(self, record_hash: bytes, size_max: int = 8) -> list[Act]:
         """Let time pass and return the transactions of the next block."""
         self.time_ms += self._step_ms()
-        return self.block_now(app_hash, self.dice.randrange(size_max + 1))
+        return self.block_now(record_hash, self.dice.randrange(size_max + 1))
 
-    def block_now(self, app_hash: bytes, size: int) -> list[Act]:
+    def block_now(self, record_hash: bytes, size: int) -> list[Act]:
         """Return the transactions of a block at the present time."""
         self.height += 1
-        self.app_hash = app_hash
+        self.record_hash = record_hash
         self.in_block = 0
         twin = self.twin
         twin.begin_block(self.time_ms, self.height)
@@ -402,7 +402,7 @@ class Play:
             signers=signers,
             time_ms=self.time_ms,
             height=self.height,
-            app_hash=self.app_hash,
+            record_hash=self.record_hash,
             transaction_id=transaction_id(body),
         )
         kind = operation[0]
@@ -570,7 +570,7 @@ class Play:
             ["hopper", "foreign", 6, 0 if centre == "lingang-hub" else 3_000],
         ]
         ownership = "private" if centre == "beilun-hub" else "public"
-        return ["provider.accredit", host, centre, devices, 1_200, ownership, False]
+        return ["centre.accredit", host, centre, devices, 1_200, ownership, False]
 
     def _money(self, programme: str, funder: str, later: int) -> list[Any]:
         self._want(funder, "budget")
@@ -821,7 +821,7 @@ class Play:
         new["ceiling"] = self.dice.choice((5_000, 9_000, 10_000))
         new["validity_days"] = self.dice.choice((0, 3, 30))
         new["rounding"] = self.dice.choice((["truncate", 1], ["half_up", 7]))
-        new["payee"] = self.dice.choice(("provider", "provider", "holder"))
+        new["payee"] = self.dice.choice(("centre", "centre", "holder"))
         new["stackable"] = new["stackable"] if self._chance(0.85) else []
         if self._chance(0.3):
             # A lower cap on redemptions than some holder has reached.
@@ -911,7 +911,7 @@ class Play:
         elif self._chance(0.15):
             devices = devices[:1]
         ownership = self.dice.choice(("public", "private"))
-        return ["provider.accredit", host, centre, devices, 1_300, ownership, self._chance(0.15)]
+        return ["centre.accredit", host, centre, devices, 1_300, ownership, self._chance(0.15)]
 
     def _recognise(self) -> list[Any]:
         issuer = self._city()
@@ -1047,9 +1047,9 @@ class Play:
             self._want(CENTRES[0])
             return ["voucher.release", f"{CENTRES[0]}.000099999", CENTRES[0], 1]
         one = self.twin.reserves[name]
-        redeemer = one["redeemer"] if self._chance(0.95) else self._centre()
-        self._want(redeemer)
-        return ["voucher.release", name, redeemer, self._amount(one["left"])]
+        centre = one["centre"] if self._chance(0.95) else self._centre()
+        self._want(centre)
+        return ["voucher.release", name, centre, self._amount(one["left"])]
 
     def _extend(self) -> list[Any]:
         voucher = self._voucher()
@@ -1177,7 +1177,7 @@ class Play:
                         voucher["programme"],
                         voucher["version"],
                     )
-                    same = same and other["redeemer"] == reserve["redeemer"]
+                    same = same and other["centre"] == reserve["centre"]
                     uses = [
                         (one["order"], one["chip"], one["service_class"])
                         for one in (reserve, other)
@@ -1197,7 +1197,7 @@ class Play:
                         if same and of["available"] and of["id"] not in [one[0] for one in lines]:
                             lines.append([of["id"], self._amount(of["available"]), []])
                             break
-                centre = reserve["redeemer"] if self._chance(0.97) else self._centre()
+                centre = reserve["centre"] if self._chance(0.97) else self._centre()
                 return lines, voucher["programme"], voucher["version"], voucher["holder"], centre
         first = self._voucher()
         if first is None:
@@ -1249,7 +1249,7 @@ class Play:
             voucher["programme"],
             voucher["version"],
             voucher["holder"],
-            invoice["redeemer"],
+            invoice["centre"],
         )
 
     def _claim_edges(self, programme: str, version: int, holder: str, centre: str) -> list[int]:
@@ -1297,7 +1297,7 @@ class Play:
         """Return an invoice claimed before, if there is one."""
         tags = []
         for tag, known in self.twin.invoices.items():
-            same = (known["holder"], known["redeemer"]) == (holder, centre)
+            same = (known["holder"], known["centre"]) == (holder, centre)
             same = same and (not usage or known["usage"][0][0] == usage[0][0])
             if same or self._chance(0.01):
                 tags.append(tag)
@@ -1327,7 +1327,7 @@ class Play:
         known = [
             [tag, one["amount"], one["start"], one["end"]]
             for tag, one in self.twin.contracts.items()
-            if (one["holder"], one["redeemer"]) == (holder, centre) or self._chance(0.01)
+            if (one["holder"], one["centre"]) == (holder, centre) or self._chance(0.01)
         ]
         if known and self._chance(0.6):
             contract = list(self.dice.choice(known))
@@ -1370,7 +1370,7 @@ class Play:
             accepted = 0
         elif self._chance(0.3):
             edges = self._claim_edges(
-                claim["programme"], claim["version"], claim["holder"], claim["redeemer"]
+                claim["programme"], claim["version"], claim["holder"], claim["centre"]
             )
             accepted = min([claim["amount"], *edges[1:]])
         case = [CASE] if claim["status"] == "disputed" or self._chance(0.1) else []
@@ -1403,7 +1403,7 @@ class Play:
             claim = self.dice.choice(forgiven)
         if claim is None or self._chance(0.02):
             return ["claim.credit", f"{CENTRES[0]}.000099999", 1, CASE]
-        self._want(claim["redeemer"])
+        self._want(claim["centre"])
         self._want(claim["programme"].split(".")[0], "review")
         left = outstanding(claim)
         amount = 1 if claim is many else self._amount(left if self._chance(0.3) else left // 2)
@@ -1637,7 +1637,7 @@ class Play:
             officers = []
         changes: dict[str, Any] = {
             "officers": officers,
-            "block_lapses_max": self.dice.choice((1, 2, 256)),
+            "block_expiries_max": self.dice.choice((1, 2, 256)),
             "expiry_ahead_max_ms": self.dice.choice((60_000, DAY_MS)),
         }
         wrong: dict[str, Any] = self.dice.choice(

@@ -111,7 +111,7 @@ def one_of_each_kind() -> dict[str, bytes]:
             stackable=("guiyang.compute",),
         ),
         "programme.appropriate": builders.appropriate(-5, carried_from=(2025,)),
-        "provider.accredit": builders.accredit(),
+        "centre.accredit": builders.accredit(),
         "recognition.set": builders.recognise(limit=(300,)),
         "voucher.mint": builders.mint(("firm-a", 100_000), ("firm-b", 200)),
         "voucher.transfer": builders.transfer("shanghai.compute.000000001", 65_536),

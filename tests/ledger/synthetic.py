@@ -56,7 +56,7 @@ def make_store(path: Path, size: int) -> None:
             BlockRow(
                 height=height,
                 time_ms=head.time_ms,
-                app_hash=head.app_hash,
+                record_hash=head.record_hash,
                 first_sequence=0,
                 log_size=size,
             )

@@ -208,7 +208,7 @@ def test_a_bit_flipped_in_a_carried_certificate_is_found(tmp_path: Path) -> None
 def test_a_missing_carried_certificate_is_found(tmp_path: Path) -> None:
     chain, commits, log = decided(3)
     bare = StoredCommit(
-        header=commits[2].header, certificate=commits[2].certificate, previous=(), faults=()
+        header=commits[2].header, certificate=commits[2].certificate, previous=(), evidence=()
     )
     export(tmp_path, log, [codec.encode(commit) for commit in (*commits[:2], bare)])
     with pytest.raises(CheckFailed, match="lacks its parent's certificate"):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ledger.blocks import record_hash
+from ledger.blocks import record_hash_of
 from ledger.ledger import Ledger
 from ledger.rules.budgets import BUDGETS
 from ledger.rules.programmes import TOTALS
@@ -83,10 +83,10 @@ def test_whatever_an_engine_chooses_the_totals_and_balances_are_the_same(seed: i
     assert engine.pool == []
     assert engine.thrown_away > 0
     assert books(engine.ledger) == books(plain.ledger)
-    assert engine.ledger.last().app_hash != plain.ledger.last().app_hash, "other blocks"
+    assert engine.ledger.last().record_hash != plain.ledger.last().record_hash, "other blocks"
 
 
-def test_the_engine_makes_empty_blocks_that_leave_the_app_hash() -> None:
+def test_the_engine_makes_empty_blocks_that_leave_the_record_hash() -> None:
     engines = [driven(seed) for seed in range(4)]
     assert sum(engine.empty for engine in engines) > 0
     for engine in engines:
@@ -94,7 +94,7 @@ def test_the_engine_makes_empty_blocks_that_leave_the_app_hash() -> None:
         for block in engine.decided:
             before = again.last()
             after = again.commit(again.execute(block), b"")
-            assert (after.app_hash == before.app_hash) is (not block.transactions)
+            assert (after.record_hash == before.record_hash) is (not block.transactions)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -105,7 +105,7 @@ def test_the_same_inputs_give_the_same_records(seed: int) -> None:
         execution = other.execute(block)
         other.commit(execution, b"another engine's certificate")
         if execution.record is not None:
-            assert other.last().app_hash == record_hash(execution.record)
+            assert other.last().record_hash == record_hash_of(execution.record)
     assert other.last() == engine.ledger.last()
     one, two = store_of(engine.ledger), store_of(other)
     assert (one.log, one.state, one.history) == (two.log, two.state, two.history)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ledger.blocks import BlockInput, BlockRefused, Limits, record_hash
+from ledger.blocks import BlockInput, BlockRefused, Limits, record_hash_of
 from ledger.encoding import merkle
 from ledger.encoding.codec import encode
 from ledger.entries import ClosingEntry, TransactionEntry, decode_entry
@@ -92,7 +92,7 @@ def test_the_record_commits_to_everything_in_its_block() -> None:
     record = execution.record
     assert record is not None
     assert (record.height, record.time_ms) == (parent.height + 1, chain.now_ms)
-    assert (record.log_id, record.previous) == (parent.log_id, parent.app_hash)
+    assert (record.log_id, record.previous) == (parent.log_id, parent.record_hash)
     assert record.transactions_root == reference.root(mixed_block())
     last = {write.key: write.value for write in execution.writes}
     assert record.changes_root == changes_root(last)
@@ -101,8 +101,8 @@ def test_the_record_commits_to_everything_in_its_block() -> None:
     acting = chain.ledger.validators(record.height + 2)
     assert record.validators_hash == validators_hash(acting)
     assert record.parameters_hash == parameters_hash(must(store, PARAMETERS, "all"))
-    assert (record.state_root, record.faults) == ((), ())
-    assert chain.ledger.last().app_hash == record_hash(record)
+    assert (record.state_root, record.misbehaviours) == ((), ())
+    assert chain.ledger.last().record_hash == record_hash_of(record)
     closing = decode_entry(execution.entries[-1])
     assert isinstance(closing, ClosingEntry)
     assert closing.record == record
@@ -122,13 +122,13 @@ def test_sequence_numbers_are_log_positions() -> None:
         assert store.sequence_of(parse(raw).id, 0) == result.sequence
 
 
-def test_a_block_without_anything_leaves_app_hash_and_log_as_they_are() -> None:
+def test_a_block_without_anything_leaves_record_hash_and_log_as_they_are() -> None:
     chain = funded_chain()
     before = chain.ledger.last()
     execution = chain.block()
     after = chain.ledger.last()
     assert (execution.record, execution.entries) == (None, ())
-    assert (after.app_hash, after.log_size) == (before.app_hash, before.log_size)
+    assert (after.record_hash, after.log_size) == (before.record_hash, before.log_size)
     assert (after.height, after.time_ms) == (before.height + 1, before.time_ms + 1_000)
 
 
@@ -349,7 +349,7 @@ def test_a_genesis_names_its_log_for_ever() -> None:
     data = builders.genesis()
     ledger = Ledger(MemoryStore())
     head = ledger.begin(data)
-    assert head.log_id == head.app_hash == log_id_of(data)
+    assert head.log_id == head.record_hash == log_id_of(data)
     assert (head.height, head.time_ms, head.log_size) == (0, GENESIS_MS, 1)
     assert ledger.begin(data) == head, "idempotent"
     with pytest.raises(GenesisInvalid, match="another genesis"):
@@ -399,7 +399,7 @@ BAD_GENESES: dict[str, Callable[[], bytes]] = {
     "only cities and data centres validate": lambda: builders.genesis(
         SHANGHAI, builders.city("henan", level="province")
     ),
-    "Expected `int` <= 256": lambda: builders.genesis(block_lapses_max=257),
+    "Expected `int` <= 256": lambda: builders.genesis(block_expiries_max=257),
     "Expected `int` <= 4000": lambda: builders.genesis(block_transactions_max=4_001),
     "Expected `int` <= 8000": lambda: builders.genesis(block_rows_max=8_001),
     "Expected `int` <= 2097152": lambda: builders.genesis(block_bytes_max=2**21 + 1),

@@ -121,27 +121,27 @@ def test_genesis_alone_has_a_tile_of_one_hash(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_look_has_every_width_up_to_its_log_and_none_beyond(tmp_path: Path) -> None:
+def test_a_read_has_every_width_up_to_its_log_and_none_beyond(tmp_path: Path) -> None:
     size = 600
     synthetic.make_store(tmp_path / "store", size)
     entries, reader = synthetic.log_of(size), LmdbReader(tmp_path / "store")
     expected = naive.tiles(entries)
-    with reader.begin() as look:
+    with reader.begin() as snapshot:
         for tile in tiles.tiles_of(size):
             data = expected[tile.level, tile.index]
             for width in range(1, TILE_WIDTH + 1):
                 named = Tile(level=tile.level, index=tile.index, width=width)
                 is_there = width <= tile.width
-                assert look.tile(named) == (data[: width * HASH_BYTES] if is_there else None)
+                assert snapshot.tile(named) == (data[: width * HASH_BYTES] if is_there else None)
         for bundle in tiles.bundles_of(size):
             for width in range(1, TILE_WIDTH + 1):
                 named_bundle = Bundle(index=bundle.index, width=width)
                 framed = naive.bundle(entries, bundle.index, width)
                 is_there = width <= bundle.width
-                assert look.bundle(named_bundle) == (framed if is_there else None)
+                assert snapshot.bundle(named_bundle) == (framed if is_there else None)
         for beyond in (Tile(level=2, index=0, width=1), Tile(level=0, index=2**55 - 1, width=1)):
-            assert look.tile(beyond) is None
-        assert look.bundle(Bundle(index=3, width=1)) is None
+            assert snapshot.tile(beyond) is None
+        assert snapshot.bundle(Bundle(index=3, width=1)) is None
     reader.close()
 
 

@@ -1,4 +1,4 @@
-"""Proofs of misbehaviour (Y13): who signed two heads that do not go together is named, nobody else.
+"""Evidence of misbehaviour (Y13): who signed two heads that do not go together is named, no other.
 
 The twin walks a path by the definition of consistency proofs (RFC 6962, 2.1.2).
 """
@@ -14,10 +14,10 @@ import pytest
 from ledger.encoding import merkle, misbehaviour, note, policy, tiles
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.misbehaviour import (
-    MISBEHAVIOUR_BYTES_MAX,
+    EVIDENCE_BYTES_MAX,
     PATH_MAX,
-    Fault,
-    MalformedMisbehaviour,
+    Evidence,
+    MalformedEvidence,
     Misbehaviour,
     NotAccepted,
     NothingProven,
@@ -62,7 +62,7 @@ def nodes(entries: Sequence[bytes]) -> Node:
     return node
 
 
-def fork(small: list[bytes], large: list[bytes]) -> Misbehaviour:
+def fork(small: list[bytes], large: list[bytes]) -> Evidence:
     """Return what an honest watcher makes of the heads of two sizes."""
     path = tiles.prefix_path(nodes(large), size1=len(small), size2=len(large))
     return misbehaviour.of(head(large), head(small), path)
@@ -130,12 +130,16 @@ def test_heads_of_random_forks_are_proven_whatever_their_sizes() -> None:
         since = dice.randrange(size1)
         small, large = entries(size1), entries(size2, "another", since)
         made = fork(small, large) if size1 < size2 else misbehaviour.of(head(small), head(large))
-        found = misbehaviour.judge(misbehaviour.parse(made.to_bytes()), [trusted()])
-        assert (found.fault, found.first.size, found.second.size) == (Fault.FORK, size1, size2)
+        found = misbehaviour.verify(misbehaviour.parse(made.to_bytes()), [trusted()])
+        assert (found.misbehaviour, found.first.size, found.second.size) == (
+            Misbehaviour.FORK,
+            size1,
+            size2,
+        )
         assert [one.name for one in found.signers] == [ORIGIN, *COSIGNERS]
 
 
-def altered(made: Misbehaviour, other: Sequence[bytes], dice: random.Random) -> Misbehaviour:
+def altered(made: Evidence, other: Sequence[bytes], dice: random.Random) -> Evidence:
     """Return a claim about the same heads with another path."""
     path = list(made.path)
     match dice.randrange(7):
@@ -155,7 +159,7 @@ def altered(made: Misbehaviour, other: Sequence[bytes], dice: random.Random) -> 
         case _:
             at, bit = dice.randrange(len(path)), dice.randrange(256)
             path[at] = (int.from_bytes(path[at], "big") ^ 1 << bit).to_bytes(32, "big")
-    return Misbehaviour(first=made.first, second=made.second, path=tuple(path))
+    return Evidence(first=made.first, second=made.second, path=tuple(path))
 
 
 @pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.ci)])
@@ -174,7 +178,7 @@ def test_two_heads_of_one_log_are_never_misbehaviour(
         other = tiles.prefix_path(nodes(lies), size1=size1, size2=size2)
         true = misbehaviour.of(head(log[:size1], by=()), head(log, by=()), path)
         with pytest.raises(NothingProven, match="is the beginning"):
-            misbehaviour.judge(true, [lone])
+            misbehaviour.verify(true, [lone])
         data = true.to_bytes()
         for number in range(50):
             try:
@@ -184,10 +188,10 @@ def test_two_heads_of_one_log_are_never_misbehaviour(
                     at = dice.randrange(len(data))
                     swapped = bytes([dice.choice(b"AZaz019+/=\n ")])
                     made = misbehaviour.parse(data[:at] + swapped + data[at + 1 :])
-                found = misbehaviour.judge(made, [lone])
+                found = misbehaviour.verify(made, [lone])
             except NothingProven:
                 counts["refused"] += 1
-            except MalformedMisbehaviour:
+            except MalformedEvidence:
                 counts["malformed"] += 1
             except NotAccepted:
                 counts["not accepted"] += 1
@@ -203,7 +207,7 @@ def test_a_fork_names_who_signed_both_sides_and_nobody_else() -> None:
     small, large = entries(5), entries(9, "another", 3)
     path = tiles.prefix_path(nodes(large), size1=5, size2=9)
     one, other = head(small, 1_000, "abc"), head(large, 1_500, "bcd", log="b")
-    found = misbehaviour.judge(misbehaviour.of(one, other, path), [trusted()])
+    found = misbehaviour.verify(misbehaviour.of(one, other, path), [trusted()])
     said = [(one.name, one.first_s, one.second_s) for one in found.signers]
     assert said == [("b", 1_000, 1_500), ("c", 1_000, 1_500)]
 
@@ -212,24 +216,24 @@ def test_later_cosignatures_of_a_smaller_head_are_a_rollback_by_their_keys_alone
     log = entries(9)
     times = {"a": 1_001, "b": 1_000, "c": 999, "d": 2_000}
     late = misbehaviour.of(head(log[:5], times=times), head(log, 1_000))
-    found = misbehaviour.judge(misbehaviour.parse(late.to_bytes()), [trusted()])
-    assert found.fault is Fault.ROLLBACK
+    found = misbehaviour.verify(misbehaviour.parse(late.to_bytes()), [trusted()])
+    assert found.misbehaviour is Misbehaviour.ROLLBACK
     said = [(one.name, one.first_s, one.second_s) for one in found.signers]
     assert said == [("a", 1_001, 1_000), ("d", 2_000, 1_000)]
     early = misbehaviour.of(head(log[:5], 1_000), head(log, 1_000))
     with pytest.raises(NothingProven, match="no key cosigned"):
-        misbehaviour.judge(early, [trusted()])
+        misbehaviour.verify(early, [trusted()])
     others = misbehaviour.of(
         head(log[:5], 2_000, "abc"), head(log, 1_000, "bcd", times={"b": 2_000, "c": 2_000})
     )
     with pytest.raises(NothingProven, match="no key cosigned"):
-        misbehaviour.judge(others, [trusted()])
+        misbehaviour.verify(others, [trusted()])
 
 
 def test_a_fork_without_a_path_is_only_claimed() -> None:
     small, large = entries(5), entries(9, "another", 3)
     with pytest.raises(NothingProven):
-        misbehaviour.judge(misbehaviour.of(head(small), head(large)), [trusted()])
+        misbehaviour.verify(misbehaviour.of(head(small), head(large)), [trusted()])
 
 
 def test_heads_need_a_policy_each_and_may_have_different_ones() -> None:
@@ -239,12 +243,12 @@ def test_heads_need_a_policy_each_and_may_have_different_ones() -> None:
     made = misbehaviour.of(head(small), head(large, by=later, log="c"), path)
     for policies in ([], [trusted()], [trusted(later)]):
         with pytest.raises(NotAccepted):
-            misbehaviour.judge(made, policies)
-    found = misbehaviour.judge(made, [trusted(), trusted(later)])
+            misbehaviour.verify(made, policies)
+    found = misbehaviour.verify(made, [trusted(), trusted(later)])
     assert [one.name for one in found.signers] == ["c", "d"]
 
 
-def test_the_files_of_three_faults_are_what_they_were() -> None:
+def test_the_files_of_three_misbehaviours_are_what_they_were() -> None:
     small, large = entries(5), entries(9, "another", 3)
     made = {
         "fork": fork(small, large),
@@ -279,7 +283,7 @@ FRONT = DATA[: DATA.index(b"\n\n") + 1]
             FRONT + f"{base64_of(bytes(32))}\n".encode() * PATH_MAX + b"\n" + ONE + b"\n" + OTHER,
             "that deep",
         ),
-        (bytes(MISBEHAVIOUR_BYTES_MAX + 1), "expected at most"),
+        (bytes(EVIDENCE_BYTES_MAX + 1), "expected at most"),
         (
             FRONT + b"\n" + ONE + b"\n" + head(entries(5, "another")).to_bytes(),
             "without|that have none|smaller tree",
@@ -288,14 +292,14 @@ FRONT = DATA[: DATA.index(b"\n\n") + 1]
     ],
 )
 def test_what_is_no_such_file_is_refused(bad: bytes, reason: str) -> None:
-    with pytest.raises(MalformedMisbehaviour, match=reason):
+    with pytest.raises(MalformedEvidence, match=reason):
         misbehaviour.parse(bad)
 
 
 def test_a_path_from_the_empty_tree_is_refused() -> None:
     made = misbehaviour.of(head([]), head(entries(2)))
     front, gap, rest = made.to_bytes().partition(b"\n\n")
-    with pytest.raises(MalformedMisbehaviour, match="that have none"):
+    with pytest.raises(MalformedEvidence, match="that have none"):
         misbehaviour.parse(front + b"\n" + base64_of(bytes(32)).encode() + gap + rest)
 
 
@@ -306,6 +310,6 @@ def test_every_accepted_file_is_the_only_one_of_its_value() -> None:
         bent = DATA[:at] + bytes([dice.randrange(256)]) + DATA[at + 1 :]
         try:
             same += misbehaviour.parse(bent).to_bytes() == bent
-        except MalformedMisbehaviour:
+        except MalformedEvidence:
             continue
     assert same > 300, "none of them parsed to something else: to_bytes asserts it"

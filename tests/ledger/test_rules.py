@@ -38,13 +38,13 @@ HENAN_1_TO_1 = (
 )
 
 
-def look(chain: Chain, table: Table[Any], *parts: str) -> Any:
+def stored(chain: Chain, table: Table[Any], *parts: str) -> Any:
     """Return a record that must exist, loosely typed so that tests read its fields at once."""
     return must(chain.ledger._storage, table, *parts)
 
 
 def voucher(chain: Chain, voucher_id: str = V1) -> Voucher:
-    found = look(chain, VOUCHERS, voucher_id)
+    found = stored(chain, VOUCHERS, voucher_id)
     assert isinstance(found, Voucher)
     return found
 
@@ -85,15 +85,15 @@ def re_signed(raw: bytes, genesis: bytes) -> bytes:
 def test_an_enrolled_party_has_its_keys_its_tag_and_its_city() -> None:
     chain = Chain()
     chain.accept(builders.enrol("firm-a", control_group="group-1"))
-    party = look(chain, PARTIES, "firm-a")
+    party = stored(chain, PARTIES, "firm-a")
     assert (party.kind, party.party_class, party.enrolled_by) == (
         "holder",
         "start_up",
         ("shanghai",),
     )
-    assert look(chain, KEYS, key("firm-a", "owner").hex()).party == "firm-a"
+    assert stored(chain, KEYS, key("firm-a", "owner").hex()).party == "firm-a"
     tag = builders.seed("firm-a", "registration").hex()
-    assert look(chain, REGISTRATION_TAGS, tag).party == "firm-a"
+    assert stored(chain, REGISTRATION_TAGS, tag).party == "firm-a"
 
 
 def test_a_threshold_of_two_needs_two_keys() -> None:
@@ -135,7 +135,7 @@ def test_an_attestation_is_recorded_and_a_newer_one_replaces_it() -> None:
     chain = funded_chain()
     chain.accept(builders.attest("firm-a", "revenue_at_least", amount=5))
     chain.accept(builders.attest("firm-a", "revenue_at_least", amount=7))
-    found = look(chain, ATTESTATIONS, "firm-a", "revenue_at_least", "shanghai", "")
+    found = stored(chain, ATTESTATIONS, "firm-a", "revenue_at_least", "shanghai", "")
     assert (found.amount, found.issued_ms) == (7, chain.now_ms)
 
 
@@ -143,25 +143,25 @@ def test_a_new_version_leaves_old_vouchers_their_terms() -> None:
     chain = funded_chain()
     chain.accept(builders.mint(("firm-a", 100)))
     chain.accept(builders.publish(version=2, transfer="none"))
-    assert look(chain, PROGRAMMES, PROGRAMME).version == 2
+    assert stored(chain, PROGRAMMES, PROGRAMME).version == 2
     assert code(chain.block(builders.transfer(V1, 1))) == "ok"
 
 
 def test_an_appropriation_adds_up_and_may_be_taken_back_to_nothing() -> None:
     chain = funded_chain()
     chain.accept(builders.appropriate(5))
-    assert look(chain, BUDGETS, PROGRAMME, "2026", "shanghai").appropriated == 100_000_005
+    assert stored(chain, BUDGETS, PROGRAMME, "2026", "shanghai").appropriated == 100_000_005
     chain.accept(builders.appropriate(-100_000_005))
-    assert look(chain, BUDGETS, PROGRAMME, "2026", "shanghai").appropriated == 0
+    assert stored(chain, BUDGETS, PROGRAMME, "2026", "shanghai").appropriated == 0
     assert code(chain.block(builders.mint(("firm-a", 1)))) == "appropriation_exceeded"
 
 
 def test_an_accreditation_may_change_and_end() -> None:
     chain = funded_chain()
     chain.accept(builders.accredit(pue_milli=1100))
-    assert look(chain, ACCREDITATIONS, "guian-hub").pue_milli == 1100
+    assert stored(chain, ACCREDITATIONS, "guian-hub").pue_milli == 1100
     chain.accept(builders.accredit(ended=True))
-    assert look(chain, ACCREDITATIONS, "guian-hub").ended
+    assert stored(chain, ACCREDITATIONS, "guian-hub").ended
 
 
 def test_a_recognition_covers_every_pair_of_programme_and_host() -> None:
@@ -171,7 +171,7 @@ def test_a_recognition_covers_every_pair_of_programme_and_host() -> None:
     chain.accept(builders.recognise(programmes=programmes, hosts=("guiyang", "shanghai")))
     for programme in programmes:
         for host in ("guiyang", "shanghai"):
-            assert look(chain, RECOGNITIONS, programme, host).until_ms > NOON_MS
+            assert stored(chain, RECOGNITIONS, programme, host).until_ms > NOON_MS
 
 
 def test_a_mint_numbers_its_vouchers_in_row_order_with_one_posting() -> None:
@@ -185,29 +185,29 @@ def test_a_mint_numbers_its_vouchers_in_row_order_with_one_posting() -> None:
     ]
     (posting,) = postings(execution)
     assert (posting.kind, posting.serial, posting.count, posting.amount) == ("mint", 2, 2, 500)
-    totals = look(chain, TOTALS, PROGRAMME)
+    totals = stored(chain, TOTALS, PROGRAMME)
     assert (totals.minted, totals.available, totals.next_serial) == (600, 600, 4)
-    assert look(chain, BUDGETS, PROGRAMME, "2026", "shanghai").committed == 600
+    assert stored(chain, BUDGETS, PROGRAMME, "2026", "shanghai").committed == 600
 
 
 def test_a_mint_is_all_rows_or_none() -> None:
     chain = funded_chain()
     assert code(chain.block(builders.mint(("firm-a", 100), ("nobody", 1)))) == "party_unknown"
     assert get(chain.ledger._storage, VOUCHERS, V1) is None
-    assert look(chain, TOTALS, PROGRAMME).next_serial == 1
+    assert stored(chain, TOTALS, PROGRAMME).next_serial == 1
 
 
 def test_a_thousand_rows_are_one_mint() -> None:
     chain = funded_chain()
     execution = chain.accept(builders.mint(*[("firm-a", 1)] * 1_000))
-    assert look(chain, TOTALS, PROGRAMME).next_serial == 1_001
+    assert stored(chain, TOTALS, PROGRAMME).next_serial == 1_001
     assert postings(execution)[0].count == 1_000
 
 
 def test_a_transfer_moves_face_to_a_child_and_mints_nothing() -> None:
     chain = funded_chain()
     chain.accept(builders.mint(("firm-a", 100)))
-    before = look(chain, TOTALS, PROGRAMME)
+    before = stored(chain, TOTALS, PROGRAMME)
     execution = chain.accept(builders.transfer(V1, 40))
     parent, child = voucher(chain, V1), voucher(chain, V2)
     assert (parent.face, parent.available) == (60, 60)
@@ -217,13 +217,13 @@ def test_a_transfer_moves_face_to_a_child_and_mints_nothing() -> None:
         parent.expires_at_ms,
         parent.year,
     )
-    after = look(chain, TOTALS, PROGRAMME)
+    after = stored(chain, TOTALS, PROGRAMME)
     assert (after.minted, after.available) == (before.minted, before.available)
     (posting,) = postings(execution)
     assert (posting.kind, posting.serial, posting.amount) == ("transfer", 2, 40)
     assert (posting.source, posting.target) == ("firm-a", "firm-b")
-    assert look(chain, ISSUED, PROGRAMME, "2026", "firm-a").fen == 100, "the sender's stays"
-    assert look(chain, ISSUED, PROGRAMME, "2026", "firm-b").fen == 40
+    assert stored(chain, ISSUED, PROGRAMME, "2026", "firm-a").fen == 100, "the sender's stays"
+    assert stored(chain, ISSUED, PROGRAMME, "2026", "firm-b").fen == 40
 
 
 @pytest.mark.parametrize("amount", [1, 99, 100])
@@ -248,15 +248,17 @@ def test_a_redemption_in_the_band_is_burned_and_owed() -> None:
     chain.accept(builders.mint(("firm-a", 1_000), ("firm-a", 500)))
     execution = chain.accept(builders.redeem((V1, 700), (V2, 500)))
     assert (voucher(chain, V1).available, voucher(chain, V1).redeemed) == (300, 700)
-    claim = look(chain, CLAIMS, "guian-hub.000000001")
+    claim = stored(chain, CLAIMS, "guian-hub.000000001")
     assert (claim.amount, claim.accepted, claim.status) == (1_200, 1_200, "accepted")
     assert claim.submitted_by == ("guian-hub/officer-1", "firm-a/owner")
-    payable = look(chain, PAYABLES, payable_id(claim.id, 0))
+    payable = stored(chain, PAYABLES, payable_id(claim.id, 0))
     assert (payable.debtor, payable.creditor, payable.amount) == ("shanghai", "guian-hub", 1_200)
     assert [posting.kind for posting in postings(execution)] == ["burn", "burn"]
-    assert [use.claim for use in look(chain, INVOICES, claim.invoice.tag.hex()).uses] == [claim.id]
-    assert look(chain, DEVICE_TIME, "guian-hub", "ascend-910b", str(TODAY)).fen == 3_600_000
-    totals = look(chain, TOTALS, PROGRAMME)
+    assert [use.claim for use in stored(chain, INVOICES, claim.invoice.tag.hex()).uses] == [
+        claim.id
+    ]
+    assert stored(chain, DEVICE_TIME, "guian-hub", "ascend-910b", str(TODAY)).fen == 3_600_000
+    totals = stored(chain, TOTALS, PROGRAMME)
     assert (totals.minted, totals.available, totals.redeemed) == (1_500, 300, 1_200)
 
 
@@ -264,7 +266,7 @@ def test_a_claim_above_the_band_waits_and_owes_nothing() -> None:
     chain = chain_with(review=Review(automatic_band=999, sample_every=0))
     chain.accept(builders.mint(("firm-a", 10_000)))
     execution = chain.accept(builders.redeem((V1, 1_000)))
-    claim = look(chain, CLAIMS, "guian-hub.000000001")
+    claim = stored(chain, CLAIMS, "guian-hub.000000001")
     assert (claim.status, claim.accepted, claim.decided_ms) == ("under_review", 0, ())
     assert (voucher(chain, V1).available, voucher(chain, V1).claimed) == (9_000, 1_000)
     assert [posting.kind for posting in postings(execution)] == ["move"]
@@ -277,16 +279,16 @@ def test_the_band_is_summed_over_a_month_and_filled_to_the_fen() -> None:
     statuses = []
     for number, amount in enumerate((600, 401, 400, 1)):
         chain.accept(builders.redeem((V1, amount), invoice=f"bill {number}"))
-        statuses.append(look(chain, CLAIMS, f"guian-hub.{number + 1:09d}").status)
+        statuses.append(stored(chain, CLAIMS, f"guian-hub.{number + 1:09d}").status)
     assert statuses == ["accepted", "under_review", "accepted", "under_review"]
-    assert look(chain, BAND_USED, PROGRAMME, "firm-a", "guian-hub", "2026-01").fen == 1_000
+    assert stored(chain, BAND_USED, PROGRAMME, "firm-a", "guian-hub", "2026-01").fen == 1_000
 
 
 def test_a_sample_of_one_in_one_sends_every_claim_to_review() -> None:
     chain = chain_with(review=Review(automatic_band=10**9, sample_every=1))
     chain.accept(builders.mint(("firm-a", 10_000)))
     chain.accept(builders.redeem((V1, 1)))
-    assert look(chain, CLAIMS, "guian-hub.000000001").status == "under_review"
+    assert stored(chain, CLAIMS, "guian-hub.000000001").status == "under_review"
 
 
 def test_a_sample_of_one_in_three_is_drawn_by_hashes() -> None:
@@ -295,7 +297,7 @@ def test_a_sample_of_one_in_three_is_drawn_by_hashes() -> None:
     statuses = []
     for number in range(30):
         chain.accept(builders.redeem((V1, 1), invoice=f"bill {number}"))
-        statuses.append(look(chain, CLAIMS, f"guian-hub.{number + 1:09d}").status)
+        statuses.append(stored(chain, CLAIMS, f"guian-hub.{number + 1:09d}").status)
     assert 3 <= statuses.count("under_review") <= 20
 
 
@@ -303,7 +305,7 @@ def test_the_payee_may_be_the_holder() -> None:
     chain = chain_with(payee="holder")
     chain.accept(builders.mint(("firm-a", 100)))
     chain.accept(builders.redeem((V1, 100)))
-    assert look(chain, PAYABLES, "guian-hub.000000001-000").creditor == "firm-a"
+    assert stored(chain, PAYABLES, "guian-hub.000000001-000").creditor == "firm-a"
 
 
 # Golden cases: published programmes
@@ -480,7 +482,7 @@ def test_a_redemption_is_checked_in_the_order_of_its_clauses() -> None:
     owner, centre = ("firm-b", "owner"), ("guian-hub", "officer-1")
     bad: dict[str, Any] = {
         "holder": "nobody",
-        "redeemer": "firm-a",
+        "centre": "firm-a",
         "by": (("firm-a", "owner"),),
         "lines": (),
         "invoice": "used",
@@ -492,7 +494,7 @@ def test_a_redemption_is_checked_in_the_order_of_its_clauses() -> None:
     steps: list[tuple[str, dict[str, Any], bytes | None]] = [
         ("party_unknown", {"holder": "guiyang"}, None),
         ("party_wrong_kind", {"holder": "firm-b"}, None),
-        ("party_wrong_kind", {"redeemer": "chengdu-aicc"}, None),
+        ("party_wrong_kind", {"centre": "chengdu-aicc"}, None),
         ("lines_or_grant", {"lines": (line(V1, 9_999), line(V1, 9_999))}, None),
         (
             "repeated_value",
@@ -504,7 +506,7 @@ def test_a_redemption_is_checked_in_the_order_of_its_clauses() -> None:
         ("voucher_not_held", {"lines": (line(V2, 9_999), line(V3, 9_999))}, None),
         ("voucher_exhausted", {"lines": (line(V2, 300), line(V3, 20))}, None),
         ("programme_not_open", {}, open_again),
-        ("centre_not_accredited", {"redeemer": "guian-hub"}, builders.recognise(until_ms=NOON_MS)),
+        ("centre_not_accredited", {"centre": "guian-hub"}, builders.recognise(until_ms=NOON_MS)),
         ("centre_not_accepted", {}, builders.recognise(from_ms=NOON_MS)),
         ("base_exceeds_net", {"base": 800}, None),
         ("invoice_differs", {"invoice": "fresh"}, None),
@@ -564,7 +566,7 @@ def test_a_citys_own_centre_is_always_accepted(terms: dict[str, Any], accepted: 
     chain = chain_with(**terms)
     chain.accept(builders.accredit("chengdu-aicc", host="shanghai"))
     chain.accept(builders.mint(("firm-a", 1_000)))
-    claim = builders.redeem((V1, 1), redeemer="chengdu-aicc")
+    claim = builders.redeem((V1, 1), centre="chengdu-aicc")
     assert (code(chain.block(claim)) == "ok") is accepted
 
 
@@ -655,8 +657,8 @@ def test_value_expires_at_the_end_of_its_last_day_and_returns_to_its_funders() -
     execution = chain.block(time_ms=expires)
     assert (voucher(chain).available, voucher(chain).expired) == (0, 60)
     assert (voucher(chain, V2).available, voucher(chain, V2).expired) == (0, 40)
-    assert look(chain, BUDGETS, PROGRAMME, "2026", "shanghai").committed == 0
-    assert look(chain, TOTALS, PROGRAMME).expired == 100
+    assert stored(chain, BUDGETS, PROGRAMME, "2026", "shanghai").committed == 0
+    assert stored(chain, TOTALS, PROGRAMME).expired == 100
     assert execution.record is not None
 
 
@@ -665,7 +667,7 @@ def test_nothing_returns_once_its_year_is_over() -> None:
     chain.accept(builders.mint(("firm-a", 100)))
     chain.block(time_ms=voucher(chain).expires_at_ms)
     assert voucher(chain).expired == 100
-    assert look(chain, BUDGETS, PROGRAMME, "2026", "shanghai").committed == 100
+    assert stored(chain, BUDGETS, PROGRAMME, "2026", "shanghai").committed == 100
 
 
 def test_claimed_value_waits_for_its_decision_and_does_not_expire() -> None:
@@ -682,13 +684,13 @@ def test_funders_never_get_back_more_than_they_committed_however_a_voucher_is_sp
     for serial in range(9):
         chain.accept(builders.transfer(V1, 1, expires_at=NOON_MS + 3_600_000 + serial))
     chain.block(time_ms=voucher(chain).expires_at_ms)
-    assert look(chain, TOTALS, PROGRAMME).expired == 10
+    assert stored(chain, TOTALS, PROGRAMME).expired == 10
     for funder in ("shanghai", "henan"):
-        assert 0 <= look(chain, BUDGETS, PROGRAMME, "2026", funder).committed <= 5
+        assert 0 <= stored(chain, BUDGETS, PROGRAMME, "2026", funder).committed <= 5
 
 
-def test_lapses_are_at_most_the_parameter_a_block_in_order_of_expiry_and_id() -> None:
-    genesis = builders.genesis(block_lapses_max=2)
+def test_expiries_are_at_most_the_parameter_a_block_in_order_of_expiry_and_id() -> None:
+    genesis = builders.genesis(block_expiries_max=2)
     chain = Chain(genesis=genesis)
 
     chain.accept(
@@ -701,19 +703,19 @@ def test_lapses_are_at_most_the_parameter_a_block_in_order_of_expiry_and_id() ->
     serials = []
     for step in range(4):
         execution = chain.block(time_ms=due + step)
-        serials.append([posting.serial for posting in lapses(execution)])
+        serials.append([posting.serial for posting in expiries(execution)])
     assert serials == [[1, 2], [3, 4], [5], []]
 
 
-def test_256_lapses_fit_into_one_entry_and_the_rest_follows() -> None:
+def test_256_expiries_fit_into_one_entry_and_the_rest_follows() -> None:
     chain = chain_with(validity_days=3)
     chain.accept(builders.mint(*[("firm-a", 1)] * 300))
     due = voucher(chain).expires_at_ms
-    counts = [len(lapses(chain.block(time_ms=due + step))) for step in range(3)]
+    counts = [len(expiries(chain.block(time_ms=due + step))) for step in range(3)]
     assert counts == [256, 44, 0]
 
 
-def lapses(execution: Execution) -> tuple[Posting, ...]:
+def expiries(execution: Execution) -> tuple[Posting, ...]:
     """Return the postings of a block's automatic entry."""
     for data in execution.entries[:1]:
         entry = decode_entry(data)

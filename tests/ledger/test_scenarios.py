@@ -64,7 +64,7 @@ REGISTRARS = officers("shanghai", "registrar")
 REVIEWERS = officers("shanghai", "review")
 
 
-def look(chain: Chain, table: Table[Any], *parts: str) -> Any:
+def stored(chain: Chain, table: Table[Any], *parts: str) -> Any:
     return must(chain.ledger._storage, table, *parts)
 
 
@@ -102,7 +102,7 @@ def set_aside(amount: int = 600, *, until_ms: int = NOON_MS + 20 * DAY_MS) -> Se
     return SetAside(
         voucher=V1,
         holder="firm-a",
-        redeemer="guian-hub",
+        centre="guian-hub",
         order="order-1",
         amount=amount,
         chip="ascend-910b",
@@ -114,7 +114,7 @@ def set_aside(amount: int = 600, *, until_ms: int = NOON_MS + 20 * DAY_MS) -> Se
 def claim_reserve(amount: int, *, invoice: str = "invoice-1", day_ms: int = NOON_MS) -> Redeem:
     return Redeem(
         holder="firm-a",
-        redeemer="guian-hub",
+        centre="guian-hub",
         order="order-1",
         lines=(Line(voucher=V1, amount=amount, reserve=(R1,)),),
         grant=(),
@@ -157,7 +157,7 @@ def transfer(amount: int = 100) -> Transfer:
 def test_a_recovery_stops_the_old_key_at_once_and_the_thief_objects_and_still_loses() -> None:
     chain = started()
     assert do(chain, set_aside(600), OWNER) == "ok"
-    before = look(chain, VOUCHERS, V1)
+    before = stored(chain, VOUCHERS, V1)
     opened_ms = opened(chain)
     # At once: nothing that the old key signs moves value, nor can it change keys itself.
     assert do(chain, transfer(), THIEF) == "recovery_open"
@@ -172,8 +172,8 @@ def test_a_recovery_stops_the_old_key_at_once_and_the_thief_objects_and_still_lo
     assert do(chain, decide_recovery(True, "guiyang"), *both, at=late - 1) == "recovery_too_early"
     assert do(chain, decide_recovery(True, "guiyang"), *both, at=late) == "ok"
     # No value moved; the reserve stands; the stopped time is given back.
-    assert look(chain, VOUCHERS, V1) == before
-    assert look(chain, PARTIES, "firm-a").stopped_ms == RECOVERY_WAIT_MS
+    assert stored(chain, VOUCHERS, V1) == before
+    assert stored(chain, PARTIES, "firm-a").stopped_ms == RECOVERY_WAIT_MS
     # The old key is dead, the new one works.
     dead = builders.signed(transfer(), THIEF, expires_at=late + HOUR_MS)
     with pytest.raises(Exception, match="is not registered"):
@@ -191,8 +191,8 @@ def test_reserves_are_paid_while_the_holders_keys_are_recovered() -> None:
     assert do(chain, dispute, THIEF) == "ok"
     accept = DecideClaim(act=Decide(claim=C1, accepted=600, case=(CASE,), tag_checked=True))
     assert do(chain, accept, *REVIEWERS) == "ok"
-    assert look(chain, PAYABLES, payable_id(C1, 0)).amount == 600
-    assert look(chain, VOUCHERS, V1).redeemed == 600
+    assert stored(chain, PAYABLES, payable_id(C1, 0)).amount == 600
+    assert stored(chain, VOUCHERS, V1).redeemed == 600
 
 
 def test_a_false_recovery_is_stopped_by_an_objection_and_another_city() -> None:
@@ -204,24 +204,24 @@ def test_a_false_recovery_is_stopped_by_an_objection_and_another_city() -> None:
     assert do(chain, decide_recovery(True), *REGISTRARS, at=later) == "second_opinion_missing"
     alone = officers("guiyang", "registrar")
     assert do(chain, decide_recovery(False, "guiyang"), *alone) == "ok"
-    assert look(chain, PARTIES, "firm-a").stopped_since_ms == ()
+    assert stored(chain, PARTIES, "firm-a").stopped_since_ms == ()
     assert do(chain, transfer(), OWNER) == "ok"
 
 
-def test_a_stopped_holders_voucher_does_not_lapse_and_gets_its_time_back() -> None:
+def test_a_stopped_holders_voucher_does_not_expire_and_gets_its_time_back() -> None:
     chain = started(validity_days=1)
-    expiry = look(chain, VOUCHERS, V1).expires_at_ms
+    expiry = stored(chain, VOUCHERS, V1).expires_at_ms
     opened_ms = opened(chain)
     chain.block(time_ms=expiry + DAY_MS)
     chain.block(time_ms=expiry + 3 * DAY_MS)
-    assert look(chain, VOUCHERS, V1).available == 1_000, "stopped: it waits"
+    assert stored(chain, VOUCHERS, V1).available == 1_000, "stopped: it waits"
     closed_ms = expiry + 5 * DAY_MS
     assert do(chain, decide_recovery(True), *REGISTRARS, at=closed_ms) == "ok"
     good_until = expiry + closed_ms - opened_ms
     assert do(chain, transfer(10), NEW_OWNER, at=good_until - 1) == "ok"
     chain.block(time_ms=good_until)
-    assert look(chain, VOUCHERS, V1).expired == 990
-    child = look(chain, VOUCHERS, "shanghai.compute.000000002")
+    assert stored(chain, VOUCHERS, V1).expired == 990
+    child = stored(chain, VOUCHERS, "shanghai.compute.000000002")
     assert child.expired == 10, "a child expires with its parent"
     check_all(chain)
 
@@ -235,20 +235,20 @@ def test_a_centre_is_paid_on_its_own_signature_until_the_end_of_the_grace() -> N
     assert do(chain, set_aside(600, until_ms=until_ms), OWNER) == "ok"
     last = until_ms + GRACE_MS - 1
     assert do(chain, claim_reserve(400), ("guian-hub", "officer-1"), at=last) == "ok"
-    claim = look(chain, CLAIMS, C1)
+    claim = stored(chain, CLAIMS, C1)
     assert (claim.status, claim.holder_signed) == ("under_review", False)
-    # What was not claimed lapses one millisecond later, back to the holder.
+    # What was not claimed expires one millisecond later, back to the holder.
     chain.block(time_ms=last + 1)
-    voucher = look(chain, VOUCHERS, V1)
+    voucher = stored(chain, VOUCHERS, V1)
     assert (voucher.available, voucher.reserved, voucher.claimed) == (600, 0, 400)
     assert do(chain, claim_reserve(200, invoice="late"), ("guian-hub", "officer-1")) == (
-        "reserve_lapsed"
+        "reserve_expired"
     )
     accept = DecideClaim(act=Decide(claim=C1, accepted=400, case=(), tag_checked=True))
     early = last + DISPUTE_WINDOW_MS - 1
     assert do(chain, accept, *REVIEWERS, at=early) == "dispute_window_open"
     assert do(chain, accept, *REVIEWERS, at=early + 1) == "ok"
-    assert look(chain, PAYABLES, payable_id(C1, 0)).creditor == "guian-hub"
+    assert stored(chain, PAYABLES, payable_id(C1, 0)).creditor == "guian-hub"
 
 
 def test_a_dispute_within_the_window_stops_the_payment() -> None:
@@ -263,10 +263,10 @@ def test_a_dispute_within_the_window_stops_the_payment() -> None:
     assert do(chain, accept, *REVIEWERS, at=late) == "case_missing"
     reject = DecideClaim(act=Decide(claim=C1, accepted=0, case=(CASE,), tag_checked=False))
     assert do(chain, reject, *REVIEWERS) == "ok"
-    assert look(chain, CLAIMS, C1).status == "rejected"
+    assert stored(chain, CLAIMS, C1).status == "rejected"
     # Back into the reserve that it came from, which is still good.
-    assert look(chain, RESERVES, R1).left == 600
-    assert look(chain, VOUCHERS, V1).reserved == 600
+    assert stored(chain, RESERVES, R1).left == 600
+    assert stored(chain, VOUCHERS, V1).reserved == 600
 
 
 def test_a_suspended_centre_takes_no_new_reserve_but_is_paid_what_it_is_owed() -> None:
@@ -283,7 +283,7 @@ def test_a_suspended_centre_takes_no_new_reserve_but_is_paid_what_it_is_owed() -
 def test_a_centre_whose_accreditation_ended_is_paid_what_was_reserved() -> None:
     chain = started()
     assert do(chain, set_aside(300), OWNER) == "ok"
-    known = look(chain, ACCREDITATIONS, "guian-hub")
+    known = stored(chain, ACCREDITATIONS, "guian-hub")
     end = Accredit(
         host="guiyang",
         centre="guian-hub",
@@ -320,9 +320,9 @@ def adopt(chain: Chain, action: Action) -> str:
     code = propose(chain, action)
     number = 0
     if code == "ok":
-        number = look(chain, PROPOSAL_COUNT, "all").count
+        number = stored(chain, PROPOSAL_COUNT, "all").count
         for voter in ("guiyang", "guian-hub", "chengdu-aicc"):
-            if look(chain, PROPOSALS, proposal_key(number)).status == "open":
+            if stored(chain, PROPOSALS, proposal_key(number)).status == "open":
                 code = vote(chain, number, voter)
     return code
 
@@ -333,17 +333,17 @@ def test_it_takes_two_thirds_of_the_cities_and_of_all_members() -> None:
     assert propose(chain, Pause()) == "ok"
     for voter in ("guian-hub", "chengdu-aicc", "henan"):
         assert vote(chain, 1, voter) == "ok"
-    assert look(chain, PROPOSALS, proposal_key(1)).status == "open", "one city of two"
+    assert stored(chain, PROPOSALS, proposal_key(1)).status == "open", "one city of two"
     assert vote(chain, 1, "guiyang") == "ok"
-    assert look(chain, PROPOSALS, proposal_key(1)).status == "adopted"
+    assert stored(chain, PROPOSALS, proposal_key(1)).status == "adopted"
 
     chain = Chain()
     assert propose(chain, Pause()) == "ok"
     assert vote(chain, 1, "guiyang") == "ok"
     assert vote(chain, 1, "guian-hub") == "ok"
-    assert look(chain, PROPOSALS, proposal_key(1)).status == "open", "three of five members"
+    assert stored(chain, PROPOSALS, proposal_key(1)).status == "open", "three of five members"
     assert vote(chain, 1, "chengdu-aicc") == "ok"
-    assert look(chain, PROPOSALS, proposal_key(1)).status == "adopted"
+    assert stored(chain, PROPOSALS, proposal_key(1)).status == "adopted"
 
 
 def test_a_no_counts_nothing_and_nobody_votes_twice() -> None:
@@ -352,14 +352,14 @@ def test_a_no_counts_nothing_and_nobody_votes_twice() -> None:
     assert vote(chain, 1, "guiyang", approve=False) == "ok"
     assert vote(chain, 1, "guiyang") == "vote_repeated"
     assert vote(chain, 1, "shanghai") == "vote_repeated"
-    closes = look(chain, PROPOSALS, proposal_key(1)).closes_ms
+    closes = stored(chain, PROPOSALS, proposal_key(1)).closes_ms
     late = Vote(voter="guian-hub", proposal=1, approve=True)
     assert do(chain, late, *voice("guian-hub"), at=closes) == "proposal_closed"
 
 
-def test_a_pause_stops_all_but_emergencies_and_nothing_lapses_until_three_days_after() -> None:
+def test_a_pause_stops_all_but_emergencies_and_nothing_expires_until_three_days_after() -> None:
     chain = started(validity_days=1)
-    expiry = look(chain, VOUCHERS, V1).expires_at_ms
+    expiry = stored(chain, VOUCHERS, V1).expires_at_ms
     assert adopt(chain, Pause()) == "ok"
     assert do(chain, transfer(), OWNER) == "ledger_paused"
     hold = SetHold(by="shanghai", scope="voucher", id=V1, case=CASE, reason="")
@@ -367,13 +367,13 @@ def test_a_pause_stops_all_but_emergencies_and_nothing_lapses_until_three_days_a
     clear = ClearHold(by="shanghai", hold="shanghai.000000001", case=CASE)
     assert do(chain, clear, *REVIEWERS) == "ok"
     chain.block(time_ms=expiry + DAY_MS)
-    assert look(chain, VOUCHERS, V1).available == 1_000
+    assert stored(chain, VOUCHERS, V1).available == 1_000
     assert not chain.ledger.has_due(chain.now_ms + 1)
     assert adopt(chain, Resume()) == "ok"
     quiet_until = chain.now_ms + 72 * HOUR_MS
     assert do(chain, transfer(1), OWNER, at=quiet_until - 1) == "ok"
     chain.block(time_ms=quiet_until)
-    assert look(chain, VOUCHERS, V1).expired == 999
+    assert stored(chain, VOUCHERS, V1).expired == 999
 
 
 def test_a_pause_does_not_eat_the_time_to_dispute() -> None:
@@ -391,7 +391,7 @@ def test_a_pause_does_not_eat_the_time_to_dispute() -> None:
 
 def test_a_second_pause_in_the_quiet_time_prolongs_what_the_first_put_off() -> None:
     chain = started(validity_days=1)
-    expiry = look(chain, VOUCHERS, V1).expires_at_ms
+    expiry = stored(chain, VOUCHERS, V1).expires_at_ms
     assert adopt(chain, Pause()) == "ok"
     chain.now_ms = expiry
     assert adopt(chain, Resume()) == "ok"
@@ -453,13 +453,13 @@ def test_keys_of_a_member_that_lost_its_own_are_set_by_the_others() -> None:
     chain = Chain()
     new = SetMemberKeys(party="guian-hub", keys=keys_of("new", "guian-hub"), threshold=1)
     assert adopt(chain, new) == "ok"
-    assert look(chain, PARTIES, "guian-hub").keys == keys_of("new", "guian-hub")
+    assert stored(chain, PARTIES, "guian-hub").keys == keys_of("new", "guian-hub")
     assert do(chain, Propose(proposer="guian-hub", action=Pause()), ("guian-hub", "new")) == "ok"
 
 
 def test_parameters_hold_from_the_next_block_and_may_ask_for_a_third_officer() -> None:
     chain = funded_chain()
-    known = look(chain, PARAMETERS, "all")
+    known = stored(chain, PARAMETERS, "all")
     three = (OfficersRule(kind="voucher.mint", from_fen=1_000, persons=3),)
     changed = msgspec.structs.replace(known, officers=three)
     assert adopt(chain, SetParameters(parameters=changed)) == "ok"
@@ -522,4 +522,4 @@ def test_executions_of_governance_are_the_same_twice() -> None:
         assert adopt(chain, Admit(member=centre("wuxi-nscc"))) == "ok"
         return chain.block(builders.enrol("firm-a"))
 
-    assert run().head.app_hash == run().head.app_hash
+    assert run().head.record_hash == run().head.record_hash

@@ -132,7 +132,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """Send a transaction in the next block, and book its postings."""
         self.made += 1
         raw = build(*args, log_id=LOG_ID, expires_at=EVER_MS - self.made, **changes)
-        before = self.chain.ledger.last().app_hash
+        before = self.chain.ledger.last().record_hash
         execution = self.chain.block(raw, time_ms=self.chain.now_ms + step_ms)
         (result,) = execution.results
         code = "ok" if result.refusal is None else result.refusal.code
@@ -288,16 +288,16 @@ class LedgerMachine(RuleBasedStateMachine):
         hub = data.draw(some.sampled_from(HUBS))
         until_ms = self.chain.now_ms + data.draw(some.sampled_from((1_000, 1_001, 9 * DAY_MS)))
         by = self.who(data, (holder, ""))
-        values = {"holder": holder, "redeemer": hub, "until_ms": until_ms, "by": by}
+        values = {"holder": holder, "centre": hub, "until_ms": until_ms, "by": by}
         self.send(builders.set_aside, voucher, near(data, available), **values)
 
     @rule(data=some.data())
     def release(self, data: Any) -> None:
         reserve = self.pick(data, RESERVES, "guian-hub.000009999")
         record = self.of(RESERVES, reserve)
-        hub, left = ("guian-hub", 0) if record is None else (record.redeemer, record.left)
+        hub, left = ("guian-hub", 0) if record is None else (record.centre, record.left)
         by = self.who(data, (hub, ""))
-        self.send(builders.release, reserve, near(data, left), redeemer=hub, by=by)
+        self.send(builders.release, reserve, near(data, left), centre=hub, by=by)
 
     @rule(data=some.data())
     def extend(self, data: Any) -> None:
@@ -325,7 +325,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if record is None:
             return
         line = Line(voucher=record.voucher, amount=near(data, record.left), reserve=(reserve,))
-        self.claim(data, (line,), record.holder, record.redeemer, alone=True)
+        self.claim(data, (line,), record.holder, record.centre, alone=True)
 
     def claim(
         self, data: Any, lines: tuple[Line, ...], holder: str, hub: str, *, alone: bool = False
@@ -337,7 +337,7 @@ class LedgerMachine(RuleBasedStateMachine):
             (lines[0].voucher, amount),
             lines=lines,
             holder=holder,
-            redeemer=hub,
+            centre=hub,
             invoice=f"invoice-{data.draw(some.integers(0, 30))}",
             net=min(FEN_MAX, amount * data.draw(some.sampled_from((3, 4, 10)))),
             by=self.who(data, *parties),
@@ -390,7 +390,7 @@ class LedgerMachine(RuleBasedStateMachine):
         claim = self.pick(data, CLAIMS, "guian-hub.000009999")
         record = self.of(CLAIMS, claim)
         left = 0 if record is None else record.accepted - record.credited
-        hub = "guian-hub" if record is None else record.redeemer
+        hub = "guian-hub" if record is None else record.centre
         by = self.who(data, (hub, ""), ("shanghai", "review"))
         self.send(builders.credit, claim, near(data, left), by=by)
 

@@ -151,16 +151,16 @@ import sys
 from pathlib import Path
 from ledger.store.lmdb_store import LmdbReader
 reader = LmdbReader(Path(sys.argv[1]))
-with reader.begin() as look:
-    print(look.head().height, flush=True)
+with reader.begin() as snapshot:
+    print(snapshot.head().height, flush=True)
     sys.stdin.readline()
-    print(look.head().height, flush=True)
-with reader.begin() as look:
-    print(look.head().height, flush=True)
+    print(snapshot.head().height, flush=True)
+with reader.begin() as snapshot:
+    print(snapshot.head().height, flush=True)
 """
 
 
-def test_a_look_of_another_process_is_of_one_moment(tmp_path: Path) -> None:
+def test_a_read_of_another_process_is_of_one_moment(tmp_path: Path) -> None:
     store = LmdbStore(tmp_path)
     chain = funded_chain(ledger=Ledger(store))
     child = subprocess.Popen(
@@ -287,14 +287,14 @@ def test_a_killed_process_leaves_whole_blocks(tmp_path: Path) -> None:
         assert head.height >= max([*said, heights[-1] + 1]), "what was said to be durable is"
         row = store.block_row(head.height)
         assert row is not None
-        assert (row.app_hash, row.log_size) == (head.app_hash, head.log_size)
+        assert (row.record_hash, row.log_size) == (head.record_hash, head.log_size)
         assert store.stored_commit(head.height) == b"certificate %d" % head.height
         assert store.stored_commit(head.height + 1) is None
         log = store.entries(0, EVER)
         assert len(log) == head.log_size
         again = MemoryStore()
         report = replay(builders.genesis(), log, storage=again, verify_commit=None)
-        assert (report.app_hash, report.height) == (head.app_hash, head.height)
+        assert (report.record_hash, report.height) == (head.record_hash, head.height)
         assert table(store.snapshot, "state") == again.state
         budget = must(store, BUDGETS, "shanghai.compute", "2026", "shanghai")
         assert budget.appropriated == head.height - 1

@@ -1,4 +1,4 @@
-"""Who else has the store open: looks give their slots back, the dead lose theirs, one writes."""
+"""Who else has the store open: reads give their slots back, the dead lose theirs, one writes."""
 
 import os
 import subprocess
@@ -14,12 +14,12 @@ from ledger.store.lmdb_store import READERS_MAX, LmdbReader, LmdbStore, Snapshot
 from tests import builders
 
 ROOT = Path(__file__).resolve().parents[2]
-DIES_WHILE_IT_LOOKS = """
+DIES_WHILE_IT_READS = """
 import os, sys
 from pathlib import Path
 from ledger.store.lmdb_store import LmdbReader
-look = LmdbReader(Path(sys.argv[1])).begin()
-with look as snapshot:
+read = LmdbReader(Path(sys.argv[1])).begin()
+with read as snapshot:
     assert snapshot.head() is not None
     os._exit(3)
 """
@@ -54,7 +54,7 @@ def test_held_snapshots_take_no_reader_slots(tmp_path: Path) -> None:
 
 
 def test_the_slots_of_readers_that_died_are_freed(chain: builders.Chain, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", DIES_WHILE_IT_LOOKS, str(tmp_path / "store")]
+    command = [sys.executable, "-c", DIES_WHILE_IT_READS, str(tmp_path / "store")]
     for _ in range(3):
         assert subprocess.run(command, cwd=ROOT, check=False).returncode == 3
     assert store_of(chain).check_readers() == 3

@@ -149,7 +149,7 @@ def books_of_ledger(store: MemoryStore) -> Books:
         "reserve": {
             key: (
                 one.voucher,
-                one.redeemer,
+                one.centre,
                 one.order,
                 one.chip,
                 one.service_class,
@@ -164,7 +164,7 @@ def books_of_ledger(store: MemoryStore) -> Books:
                 one.programme,
                 one.terms_version,
                 one.holder,
-                one.redeemer,
+                one.centre,
                 [(line.voucher, line.amount, only(line.reserve)) for line in one.lines],
                 one.amount,
                 one.accepted,
@@ -182,7 +182,7 @@ def books_of_ledger(store: MemoryStore) -> Books:
         },
         "invoice": {
             key: (
-                one.redeemer,
+                one.centre,
                 one.holder,
                 one.net,
                 one.base,
@@ -194,7 +194,7 @@ def books_of_ledger(store: MemoryStore) -> Books:
             for key, one in rows(store, INVOICES).items()
         },
         "contract": {
-            key: (one.redeemer, one.holder, one.amount, one.start_day, one.end_day, one.claims)
+            key: (one.centre, one.holder, one.amount, one.start_day, one.end_day, one.claims)
             for key, one in rows(store, CONTRACTS).items()
         },
         "contract-base": fens(store, CONTRACT_BASE),
@@ -248,7 +248,7 @@ def books_of_ledger(store: MemoryStore) -> Books:
             "quiet": tuple(control.quiet),
             "validators": sorted(one.party for one in schedule.sets[-1].validators),
             "officers": [(one.kind, one.from_fen, one.persons) for one in parameters.officers],
-            "lapses": parameters.block_lapses_max,
+            "expiries": parameters.block_expiries_max,
         },
     }
 
@@ -323,7 +323,7 @@ def books_of_twin(twin: Twin) -> Books:
         "reserve": {
             name: (
                 one["voucher"],
-                one["redeemer"],
+                one["centre"],
                 one["order"],
                 one["chip"],
                 one["service_class"],
@@ -337,7 +337,7 @@ def books_of_twin(twin: Twin) -> Books:
         "invoice": {tag.hex(): invoice_of_twin(twin, one) for tag, one in twin.invoices.items()},
         "contract": {
             tag.hex(): (
-                one["redeemer"],
+                one["centre"],
                 one["holder"],
                 one["amount"],
                 one["start"],
@@ -350,7 +350,7 @@ def books_of_twin(twin: Twin) -> Books:
         "contract-paid": summed([(name, value.outstanding(claim)) for name, claim in on_contract]),
         "device-time": summed(
             [
-                (f"{invoice['redeemer']}/{chip}/{day}", gpu_ms)
+                (f"{invoice['centre']}/{chip}/{day}", gpu_ms)
                 for invoice in twin.invoices.values()
                 if invoice["uses"]
                 for chip, day, gpu_ms, _ in invoice["usage"]
@@ -368,7 +368,7 @@ def books_of_twin(twin: Twin) -> Books:
         "band-used": summed(
             [
                 (
-                    "/".join((claim["programme"], claim["holder"], claim["redeemer"]))
+                    "/".join((claim["programme"], claim["holder"], claim["centre"]))
                     + "/{:04d}-{:02d}".format(*month_of(claim["submitted"])),
                     claim["amount"],
                 )
@@ -409,7 +409,7 @@ def books_of_twin(twin: Twin) -> Books:
             "quiet": (twin.quiet_from, twin.quiet_until),
             "validators": sorted(twin.validators),
             "officers": [tuple(one) for one in twin.next_parameters["officers"]],
-            "lapses": twin.next_parameters["block_lapses_max"],
+            "expiries": twin.next_parameters["block_expiries_max"],
         },
     }
 
@@ -465,7 +465,7 @@ def claim_of_twin(twin: Twin, one: Thing) -> tuple[Any, ...]:
         one["programme"],
         one["version"],
         one["holder"],
-        one["redeemer"],
+        one["centre"],
         [(line["voucher"], line["amount"], line["reserve"]) for line in one["lines"]],
         one["amount"],
         one["accepted"],
@@ -491,7 +491,7 @@ def invoice_of_twin(twin: Twin, one: Thing) -> tuple[Any, ...]:
         else:
             pending += value.outstanding(claim)
     return (
-        one["redeemer"],
+        one["centre"],
         one["holder"],
         one["net"],
         one["base"],
@@ -539,7 +539,7 @@ def compare(seed: object, transactions: int) -> dict[str, Counter[int]]:
     seen: dict[str, Counter[int]] = defaultdict(Counter)
     history: list[Act] = []
     while play.made < transactions:
-        acts = play.block(ledger.last().app_hash)
+        acts = play.block(ledger.last().record_hash)
         execution = chain.block(*[act.raw for act in acts], time_ms=play.time_ms)
         for act, result in zip(acts, execution.results, strict=True):
             history.append(act)
@@ -599,5 +599,5 @@ def test_a_refusal_changes_nothing_in_the_twin() -> None:
 
 def records_of(twin: Twin) -> bytes:
     """Return all records of a twin, as bytes."""
-    passing = ("registrable", "apply", "kind", "signers", "app_hash", "transaction_id")
+    passing = ("registrable", "apply", "kind", "signers", "record_hash", "transaction_id")
     return pickle.dumps({name: one for name, one in vars(twin).items() if name not in passing})

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ledger.blocks import Fault
+from ledger.blocks import Misbehaviour
 from ledger.rules.authority import KEYS, RegisteredKey, Signers, registered
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.clearing import net_transfers
@@ -17,7 +17,12 @@ from ledger.rules.control import (
     quiet_after,
     rules_version_at,
 )
-from ledger.rules.faults import FAULTS, apply_faults, fault_key, problem_of
+from ledger.rules.misbehaviour import (
+    MISBEHAVIOURS,
+    apply_misbehaviours,
+    misbehaviour_key,
+    problem_of,
+)
 from ledger.rules.payables import Position, owed_net
 from ledger.rules.refusals import AmountOverflow
 from ledger.rules.sums import serial_id
@@ -71,7 +76,7 @@ def a_rules_version_holds_from_its_height() -> None:
 
 def a_kind_is_known_from_its_rules_version_and_changes_with_a_later_one() -> None:
     first, second, third = (lambda view, tx, context: Outcome(changes=()) for _ in range(3))
-    kind = Kind(record=Fault, apply=first, since=2, changed=((4, second), (6, third)))
+    kind = Kind(record=Misbehaviour, apply=first, since=2, changed=((4, second), (6, third)))
     found = [kind.rule_at(version) for version in range(1, 8)]
     assert found == [None, first, first, second, second, third, third]
 
@@ -94,8 +99,8 @@ def a_change_keeps_the_sets_that_act_or_will_and_replaces_that_of_its_height() -
     assert [one.party for one in schedule.sets[-1].validators] == ["shanghai"]
 
 
-def kept_after_a_fault(faulty: int, powers: list[int], height: int = 1) -> bool:
-    """Return whether a validator among some of these powers stays after a fault."""
+def kept_after_a_misbehaviour(faulty: int, powers: list[int], height: int = 1) -> bool:
+    """Return whether a validator among some of these powers stays after misbehaviour."""
     draft = Draft(Nothing())
     validators = tuple(
         ValidatorRecord(party=f"p{n}", keys=validator_keys(f"p{n}", power=power))
@@ -104,30 +109,32 @@ def kept_after_a_fault(faulty: int, powers: list[int], height: int = 1) -> bool:
     first = ValidatorSetRecord(from_height=0, validators=validators)
     draft.put(VALIDATORS, ValidatorSchedule(sets=(first,)), "all")
     consensus = validator_keys(f"p{faulty}").consensus
-    fault = Fault(validator=consensus, kind="prevote", height=height, proof=bytes(32))
-    draft.apply(apply_faults(draft, draft, (fault,), context(height=height)))
+    misbehaviour = Misbehaviour(
+        validator=consensus, kind="prevote", height=height, evidence=bytes(32)
+    )
+    draft.apply(apply_misbehaviours(draft, draft, (misbehaviour,), context(height=height)))
     coming = validators_at(must(draft, VALIDATORS, "all"), height + VALIDATOR_LAG)
     assert validators_at(must(draft, VALIDATORS, "all"), height + 1) == first
     return any(one.keys.consensus == consensus for one in coming.validators)
 
 
 def a_faulty_validator_goes_if_four_stay() -> None:
-    assert [kept_after_a_fault(0, [1] * count) for count in (3, 4, 5, 6)] == [1, 1, 0, 0]
+    assert [kept_after_a_misbehaviour(0, [1] * count) for count in (3, 4, 5, 6)] == [1, 1, 0, 0]
 
 
 def a_faulty_validator_goes_if_more_than_two_thirds_of_the_power_stay() -> None:
     powers = [[power, 1, 1, 1, 1, 1, 1] for power in (1, 2, 3, 4)]
-    assert [kept_after_a_fault(0, one) for one in powers] == [0, 0, 1, 1]
-    assert not kept_after_a_fault(0, [2, 1, 1, 1, 1, 1]), "6 < 7"
+    assert [kept_after_a_misbehaviour(0, one) for one in powers] == [0, 0, 1, 1]
+    assert not kept_after_a_misbehaviour(0, [2, 1, 1, 1, 1, 1]), "6 < 7"
 
 
-def judged(height: int, *sets: ValidatorSetRecord) -> str:
-    """Return what is wrong with a fault of "p" in block 7 of a ledger with these sets."""
+def problem_at(height: int, *sets: ValidatorSetRecord) -> str:
+    """Return what is wrong with misbehaviour of "p" in block 7 of a ledger with these sets."""
     draft = Draft(Nothing())
     draft.put(VALIDATORS, ValidatorSchedule(sets=sets), "all")
     key = validator_keys("p").consensus
-    fault = Fault(validator=key, kind="prevote", height=height, proof=bytes(32))
-    return problem_of(draft, (fault,), 7)
+    misbehaviour = Misbehaviour(validator=key, kind="prevote", height=height, evidence=bytes(32))
+    return problem_of(draft, (misbehaviour,), 7)
 
 
 def with_p(from_height: int, *, validates: bool) -> ValidatorSetRecord:
@@ -136,21 +143,25 @@ def with_p(from_height: int, *, validates: bool) -> ValidatorSetRecord:
     return ValidatorSetRecord(from_height=from_height, validators=(one,) if validates else ())
 
 
-def a_fault_is_of_this_height_or_an_earlier_one() -> None:
-    problems = [judged(height, with_p(0, validates=True)) for height in (6, 7, 8)]
-    assert problems == ["", "", "a fault at height 8, the block is 7"]
+def a_misbehaviour_is_of_this_height_or_an_earlier_one() -> None:
+    problems = [problem_at(height, with_p(0, validates=True)) for height in (6, 7, 8)]
+    assert problems == ["", "", "misbehaviour at height 8, the block is 7"]
 
 
-def a_fault_is_of_a_key_that_validates_or_soon_will() -> None:
-    assert not judged(7, with_p(0, validates=False), with_p(9, validates=True))
-    assert "does not validate" in judged(7, with_p(0, validates=False), with_p(10, validates=True))
-    assert not judged(7, with_p(0, validates=True), with_p(8, validates=False))
-    assert "does not validate" in judged(7, with_p(0, validates=True), with_p(7, validates=False))
+def a_misbehaviour_is_of_a_key_that_validates_or_soon_will() -> None:
+    assert not problem_at(7, with_p(0, validates=False), with_p(9, validates=True))
+    assert "does not validate" in problem_at(
+        7, with_p(0, validates=False), with_p(10, validates=True)
+    )
+    assert not problem_at(7, with_p(0, validates=True), with_p(8, validates=False))
+    assert "does not validate" in problem_at(
+        7, with_p(0, validates=True), with_p(7, validates=False)
+    )
 
 
 def who_does_not_validate_any_more_is_not_taken_out_again() -> None:
     powers = [1] * 6
-    assert not kept_after_a_fault(6, [*powers, 1])
+    assert not kept_after_a_misbehaviour(6, [*powers, 1])
     draft = Draft(Nothing())
     validators = tuple(
         ValidatorRecord(party=f"p{n}", keys=validator_keys(f"p{n}")) for n in range(6)
@@ -160,9 +171,11 @@ def who_does_not_validate_any_more_is_not_taken_out_again() -> None:
     later = ValidatorSetRecord(from_height=3, validators=validators[1:])
     gone = ValidatorSchedule(sets=(first, later))
     draft.put(VALIDATORS, gone, "all")
-    fault = Fault(validator=validators[0].keys.consensus, kind="prevote", height=1, proof=bytes(32))
-    draft.apply(apply_faults(draft, draft, (fault,), context(height=1)))
-    assert not must(draft, FAULTS, *fault_key(fault)).suspended
+    misbehaviour = Misbehaviour(
+        validator=validators[0].keys.consensus, kind="prevote", height=1, evidence=bytes(32)
+    )
+    draft.apply(apply_misbehaviours(draft, draft, (misbehaviour,), context(height=1)))
+    assert not must(draft, MISBEHAVIOURS, *misbehaviour_key(misbehaviour)).suspended
     assert must(draft, VALIDATORS, "all") == gone
 
 
@@ -225,8 +238,8 @@ UNITS: tuple[Callable[[], None], ...] = (
     a_faulty_validator_goes_if_four_stay,
     a_faulty_validator_goes_if_more_than_two_thirds_of_the_power_stay,
     who_does_not_validate_any_more_is_not_taken_out_again,
-    a_fault_is_of_this_height_or_an_earlier_one,
-    a_fault_is_of_a_key_that_validates_or_soon_will,
+    a_misbehaviour_is_of_this_height_or_an_earlier_one,
+    a_misbehaviour_is_of_a_key_that_validates_or_soon_will,
     nets_are_settled_to_the_last_fen,
     what_ends_as_a_pause_begins_is_put_off,
     dead_and_unknown_keys_sign_nothing,

@@ -101,8 +101,8 @@ def rows_of(path: Path) -> Rows:
     """Return every row of a store."""
     with lmdb.open(str(path), max_dbs=16, map_size=MAP_BYTES, lib_version=0) as environment:
         databases = {name: environment.open_db(name.encode()) for name in TABLES}
-        with environment.begin() as look:
-            return {name: dict(look.cursor(one)) for name, one in databases.items()}
+        with environment.begin() as snapshot:
+            return {name: dict(snapshot.cursor(one)) for name, one in databases.items()}
 
 
 def without_inner(path: Path) -> Rows:
@@ -381,16 +381,18 @@ def test_another_history_by_the_same_keys_fails_against_a_trust_point(
     store = LmdbStore(sound, map_bytes=MAP_BYTES)
     rows = {height: store.block_row(height) for height in (5, 13)}
     store.close()
-    points = {h: TrustPoint(height=h, app_hash=row.app_hash) for h, row in rows.items() if row}
+    points = {
+        h: TrustPoint(height=h, record_hash=row.record_hash) for h, row in rows.items() if row
+    }
     fork = Mirror.of(tmp_path / "fork")
     fetched(tmp_path / "unaware", fork)
     fetched(tmp_path / "before", fork, points[5])
     fetched(tmp_path / "right", Mirror.of(sound), points[13])
-    wanted = points[13].app_hash.hex()
+    wanted = points[13].record_hash.hex()
     with pytest.raises(SnapshotRefused, match=f"13: .* is [0-9a-f]+, the trusted {wanted}"):
         fetched(tmp_path / "other", fork, points[13])
     with pytest.raises(FetchBroken, match="below the trusted one"):
-        fetched(tmp_path / "behind", fork, TrustPoint(height=1_000, app_hash=bytes(32)))
+        fetched(tmp_path / "behind", fork, TrustPoint(height=1_000, record_hash=bytes(32)))
 
 
 def test_a_download_that_breaks_off_goes_on_where_it_ended(sound: Path, tmp_path: Path) -> None:
@@ -479,7 +481,7 @@ def test_a_store_is_taken_to_where_executing_the_log_leads(tmp_path: Path) -> No
     report = replay(mirror.genesis, log, storage=scratch, verify_commit=None)
     executed_s = time.perf_counter() - begun
     scratch.close()
-    assert report.app_hash == made.head.app_hash
+    assert report.record_hash == made.head.record_hash
     print(
         f"{made.head.log_size / took_s:.0f} entries/s taken, commits proven; "
         f"{made.head.log_size / executed_s:.0f} executed, commits unseen: "

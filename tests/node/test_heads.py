@@ -206,13 +206,13 @@ def run(
 
 def a_while_without_a_head() -> Callable[[Publishing], bool]:
     """Return what is so after a while, and asks that nothing is published meanwhile."""
-    looks = 0
+    reads = 0
 
     def passed(one: Publishing) -> bool:
-        nonlocal looks
-        looks += 1
+        nonlocal reads
+        reads += 1
         assert one.cosigned() == []
-        return looks > 20
+        return reads > 20
 
     return passed
 
@@ -350,12 +350,12 @@ def test_no_smaller_head_than_before_the_start_is_published(tmp_path: Path) -> N
     others = {party: honest(party) for party in PARTIES if party != OWN}
     run(tmp_path, others, lambda one: len(one.cosigned()) == 4, sizes=(9,))
     before = (tmp_path / "checkpoint").read_bytes()
-    looks = [0]
+    reads = [0]
 
     def a_while(one: Publishing) -> bool:
-        looks[0] += 1
+        reads[0] += 1
         assert one.path.read_bytes() == before
-        return looks[0] > 20
+        return reads[0] > 20
 
     run(tmp_path, others, a_while, sizes=(5,))
     run(tmp_path, others, lambda one: b"\n10\n" in one.path.read_bytes(), sizes=(10,))

@@ -33,7 +33,7 @@ from node.runtime import Node
 from node.scrub import StoreRotten
 from node.stopped import forget_stop, read_stop, remember_stop
 from tests import builders
-from tests.ledger.test_store_readers import DIES_WHILE_IT_LOOKS, ROOT
+from tests.ledger.test_store_readers import DIES_WHILE_IT_READS, ROOT
 
 HANG_GUARD_S = 20
 ENVELOPE = builders.enrol("firm-a")
@@ -376,7 +376,7 @@ def test_the_slot_of_a_reader_that_died_is_freed(
 
     async def scenario() -> None:
         async with running(folder) as node:
-            command = [sys.executable, "-c", DIES_WHILE_IT_LOOKS, str(folder / "store")]
+            command = [sys.executable, "-c", DIES_WHILE_IT_READS, str(folder / "store")]
             reader = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
             assert await reader.wait() == 3
             while f" {reader.pid} " in node._host._store._environment.readers():

@@ -42,8 +42,8 @@ def rows_of(path: Path) -> dict[str, dict[bytes, bytes]]:
     """Return every row of a store."""
     with lmdb.open(str(path), max_dbs=16, map_size=MAP_BYTES, lib_version=0) as environment:
         databases = {name: environment.open_db(name.encode()) for name in HASHED}
-        with environment.begin() as look:
-            return {name: dict(look.cursor(one)) for name, one in databases.items()}
+        with environment.begin() as snapshot:
+            return {name: dict(snapshot.cursor(one)) for name, one in databases.items()}
 
 
 def changed(

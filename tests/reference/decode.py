@@ -121,7 +121,7 @@ TERMS = row(
     many(SLUG_TEXT, 0, 64),
     one_of("none", "enrolled", "same_group"),
     row(NATURAL, NATURAL),
-    one_of("provider", "holder"),
+    one_of("centre", "holder"),
     one_of("on_application", "automatic", "after_use"),
     many(row(SLUG_TEXT, RATE), 1, 16),
     SLUG_TEXT,
@@ -225,7 +225,7 @@ KINDS: dict[str, tuple[Check, ...]] = {
         integer(1 - 2**53, 2**53 - 1),
         optional(NATURAL),
     ),
-    "provider.accredit": (
+    "centre.accredit": (
         SLUG_TEXT,
         SLUG_TEXT,
         many(DEVICES, 0, 64),

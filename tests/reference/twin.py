@@ -38,7 +38,7 @@ KINDS: dict[str, tuple[Rule, tuple[str, ...]]] = {
         members.appropriate,
         ("programme", "funder", "year", "delta", "carried_from"),
     ),
-    "provider.accredit": (
+    "centre.accredit": (
         members.accredit,
         ("host", "centre", "devices", "pue_milli", "ownership", "ended"),
     ),
@@ -52,7 +52,7 @@ KINDS: dict[str, tuple[Rule, tuple[str, ...]]] = {
         value.redeem,
         (
             "holder",
-            "redeemer",
+            "centre",
             "order",
             "lines",
             "grant",
@@ -67,9 +67,9 @@ KINDS: dict[str, tuple[Rule, tuple[str, ...]]] = {
     "attestation.revoke": (members.revoke_attestation, ("attester", "subject", "topic", "about")),
     "voucher.reserve": (
         value.reserve,
-        ("voucher", "holder", "redeemer", "order", "amount", "chip", "service_class", "until_ms"),
+        ("voucher", "holder", "centre", "order", "amount", "chip", "service_class", "until_ms"),
     ),
-    "voucher.release": (value.release, ("reserve", "redeemer", "amount")),
+    "voucher.release": (value.release, ("reserve", "centre", "amount")),
     "claim.decide": (value.review, ("act",)),
     "claim.credit": (value.credit, ("claim", "amount", "note")),
     "voucher.extend": (value.extend, ("voucher", "until_day", "case")),
@@ -105,13 +105,13 @@ class Twin(World):
         signers: list[Signer],
         time_ms: int,
         height: int,
-        app_hash: bytes,
+        record_hash: bytes,
         transaction_id: bytes,
     ) -> int:
         """Apply a transaction; return 0, or the number of the refusal, which changes nothing."""
         self.kind, self.signers = kind, signers
         self.time, self.height = time_ms, height
-        self.app_hash, self.transaction_id = app_hash, transaction_id
+        self.record_hash, self.transaction_id = record_hash, transaction_id
         rule, names = KINDS[kind]
         assert tuple(fields) == names, f"{kind} has the fields {names}"
         try:
@@ -122,7 +122,7 @@ class Twin(World):
         return 0
 
     def begin_block(self, time_ms: int, height: int) -> None:
-        """Let lapse what is due (R8); parameters that were adopted bind from here (R14.2)."""
+        """Let expire what is due (R8); parameters that were adopted bind from here (R14.2)."""
         self.time, self.height = time_ms, height
         self.parameters = self.next_parameters
         if self.paused or time_ms < self.quiet_until:
@@ -134,15 +134,15 @@ class Twin(World):
         for name, reserve in self.reserves.items():
             if reserve["left"] > 0 and reserve["until"] + HOLD_GRACE_MS <= time_ms:
                 due.append((reserve["until"] + HOLD_GRACE_MS, "reserve", name))
-        for _, table, name in sorted(due)[: self.parameters["block_lapses_max"]]:
+        for _, table, name in sorted(due)[: self.parameters["block_expiries_max"]]:
             if table == "voucher":
-                self.lapse_voucher(self.vouchers[name])
+                self.expire_voucher(self.vouchers[name])
             else:
                 reserve = self.reserves[name]
                 left, reserve["left"] = reserve["left"], 0
                 self.give_back(self.vouchers[reserve["voucher"]], "reserved", left)
 
-    def lapse_voucher(self, voucher: Thing) -> None:
+    def expire_voucher(self, voucher: Thing) -> None:
         """R8.2."""
         if self.open_recovery(voucher["holder"]) is not None:
             voucher["due"] = self.time + DAY_MS

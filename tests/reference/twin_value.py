@@ -108,34 +108,34 @@ def held_voucher(world: World, name: str, holder: str) -> Thing:
 
 def reserve(world: World, it: Thing) -> None:
     """T12."""
-    holder, redeemer, amount = it["holder"], it["redeemer"], it["amount"]
+    holder, centre, amount = it["holder"], it["centre"], it["amount"]
     world.party(holder, "holder")
-    world.party(redeemer, "data_centre")
+    world.party(centre, "data_centre")
     world.consent(holder)
     world.free(holder)
-    world.active(redeemer)
+    world.active(centre)
     voucher = held_voucher(world, it["voucher"], holder)
     programme = voucher["programme"]
     world.not_held(
         ("party", holder),
-        ("party", redeemer),
-        ("centre", redeemer),
+        ("party", centre),
+        ("centre", centre),
         ("programme", programme),
         ("voucher", voucher["id"]),
     )
     need(world.programmes[programme]["status"] != "suspended", 304)
-    accredited_in_force(world, redeemer)
+    accredited_in_force(world, centre)
     terms = world.terms(programme, voucher["version"])
-    need(world.accepts(programme, terms, redeemer), 402)
-    need(world.devices(redeemer, it["chip"]) is not None, 403)
-    need(world.rate(terms, holder, redeemer, it["chip"], it["service_class"]) is not None, 608)
+    need(world.accepts(programme, terms, centre), 402)
+    need(world.devices(centre, it["chip"]) is not None, 403)
+    need(world.rate(terms, holder, centre, it["chip"], it["service_class"]) is not None, 608)
     need(world.time < world.expiry(voucher), 503)
     need(amount <= voucher["available"], 502)
     need(world.time < it["until_ms"] <= world.expiry(voucher), 511)
-    serial = 1 + len([one for one in world.reserves.values() if one["redeemer"] == redeemer])
-    world.reserves[f"{redeemer}.{serial:09d}"] = {
+    serial = 1 + len([one for one in world.reserves.values() if one["centre"] == centre])
+    world.reserves[f"{centre}.{serial:09d}"] = {
         "voucher": voucher["id"],
-        "redeemer": redeemer,
+        "centre": centre,
         "order": it["order"],
         "chip": it["chip"],
         "service_class": it["service_class"],
@@ -155,8 +155,8 @@ def release(world: World, it: Thing) -> None:
     """T13."""
     need(it["reserve"] in world.reserves, 512)
     found = world.reserves[it["reserve"]]
-    need(found["redeemer"] == it["redeemer"], 513)
-    world.consent(it["redeemer"])
+    need(found["centre"] == it["centre"], 513)
+    world.consent(it["centre"])
     need(it["amount"] <= found["left"], 514)
     found["left"] -= it["amount"]
     world.give_back(world.vouchers[found["voucher"]], "reserved", it["amount"])
@@ -188,7 +188,7 @@ def revoke(world: World, it: Thing) -> None:
 
 def redeem(world: World, it: Thing) -> None:
     """T9."""
-    holder, redeemer = it["holder"], it["redeemer"]
+    holder, centre = it["holder"], it["centre"]
     grant = only(it["grant"])
     lines: list[Thing] = []
     for voucher, amount, reserve_ in it["lines"]:
@@ -196,15 +196,15 @@ def redeem(world: World, it: Thing) -> None:
     joint = grant is not None or any(line["reserve"] is None for line in lines)
     tag, _, net, base = it["invoice"]
     world.party(holder, "holder")
-    world.party(redeemer, "data_centre")
+    world.party(centre, "data_centre")
     need((lines != []) != (grant is not None), 630)
     vouchers = [line["voucher"] for line in lines]
     need(all(vouchers.count(voucher) == 1 for voucher in vouchers), 407)
-    world.consent(redeemer)
+    world.consent(centre)
     if joint:
         world.consent(holder)
         world.free(holder)
-        world.active(redeemer)
+        world.active(centre)
     for line in lines:
         line_is_theirs(world, line, it)
     for line in lines:
@@ -224,17 +224,17 @@ def redeem(world: World, it: Thing) -> None:
         version = world.vouchers[vouchers[0]]["version"]
         total = sum(line["amount"] for line in lines)
     terms = world.terms(programme, version)
-    world.not_held(("party", holder), ("party", redeemer), ("centre", redeemer))
+    world.not_held(("party", holder), ("party", centre), ("centre", centre))
     world.not_held(("programme", programme))
     for voucher in vouchers:
         world.not_held(("voucher", voucher))
     if joint:
         need(world.programmes[programme]["status"] != "suspended", 304)
-    need(redeemer in world.accreditations, 401)
+    need(centre in world.accreditations, 401)
     if joint:
-        accredited_in_force(world, redeemer)
-        need(world.accepts(programme, terms, redeemer), 402)
-    world.unrelated(terms, holder, redeemer)
+        accredited_in_force(world, centre)
+        need(world.accepts(programme, terms, centre), 402)
+    world.unrelated(terms, holder, centre)
     if grant is not None:
         world.eligible(terms, holder)
     need(base <= net, 605)
@@ -243,16 +243,16 @@ def redeem(world: World, it: Thing) -> None:
         invoice_may_be_claimed_again(world, invoice, it, programme, version)
     need(len(it["usage"]) > 0, 606)
     if invoice is None:
-        usage_fits(world, redeemer, it["usage"])
+        usage_fits(world, centre, it["usage"])
     bp = rate_of_usage(world, terms, it)
-    tariffs_allow(world, redeemer, it["usage"], base)
+    tariffs_allow(world, centre, it["usage"], base)
     contract_holds(world, terms, it, programme, total, base)
     need(total <= rounded(base * bp, 10_000, terms["rounding"]), 610)
     ceiling = terms["ceiling"] if invoice is None else min(terms["ceiling"], invoice["ceiling"])
     so_far = 0 if invoice is None else claimed_on(world, invoice)
     need(so_far + total <= base * ceiling // 10_000, 611)
-    host = world.accreditations[redeemer]["host"]
-    host_pays = world.host_pays(programme, terms, redeemer)
+    host = world.accreditations[centre]["host"]
+    host_pays = world.host_pays(programme, terms, centre)
     if host_pays:
         recognition = world.recognitions[programme, host]
         limit = recognition["limit"]
@@ -260,7 +260,7 @@ def redeem(world: World, it: Thing) -> None:
     if grant is not None:
         row_fits(world, programme, terms, holder, total, [])
         need(world.totals(programme)["face"] + total <= AMOUNT_MAX, 308)
-    automatic = rules_decide(world, terms, programme, holder, redeemer, total)
+    automatic = rules_decide(world, terms, programme, holder, centre, total)
     if automatic:
         redemptions_fit(world, terms, programme, holder, total)
 
@@ -270,12 +270,12 @@ def redeem(world: World, it: Thing) -> None:
             programme, holder, total, world.time, year_of(world.time), version
         )
         lines = [{"voucher": granted, "amount": total, "reserve": None}]
-    serial = 1 + len([one for one in world.claims.values() if one["redeemer"] == redeemer])
-    name = f"{redeemer}.{serial:09d}"
+    serial = 1 + len([one for one in world.claims.values() if one["centre"] == centre])
+    name = f"{centre}.{serial:09d}"
     contract = only(it["contract"])
     if contract is not None:
         world.contracts[contract[0]] = {
-            "redeemer": redeemer,
+            "centre": centre,
             "holder": holder,
             "amount": contract[1],
             "start": contract[2],
@@ -283,7 +283,7 @@ def redeem(world: World, it: Thing) -> None:
         }
     if invoice is None:
         invoice = world.invoices[tag] = {
-            "redeemer": redeemer,
+            "centre": centre,
             "holder": holder,
             "net": net,
             "base": base,
@@ -299,7 +299,7 @@ def redeem(world: World, it: Thing) -> None:
         "programme": programme,
         "version": version,
         "holder": holder,
-        "redeemer": redeemer,
+        "centre": centre,
         "lines": lines,
         "invoice": tag,
         "base": base,
@@ -334,7 +334,7 @@ def line_is_theirs(world: World, line: Thing, it: Thing) -> None:
         need(line["reserve"] in world.reserves, 512)
         found = world.reserves[line["reserve"]]
         need(found["voucher"] == line["voucher"], 513)
-        for field in ("redeemer", "order", "service_class"):
+        for field in ("centre", "order", "service_class"):
             need(found[field] == it[field], 513)
         for chip, _, _, _ in it["usage"]:
             need(found["chip"] == chip, 513)
@@ -363,7 +363,7 @@ def invoice_may_be_claimed_again(
 ) -> None:
     """R12.1."""
     _, _, net, base = it["invoice"]
-    need(invoice["redeemer"] == it["redeemer"] and invoice["holder"] == it["holder"], 614)
+    need(invoice["centre"] == it["centre"] and invoice["holder"] == it["holder"], 614)
     need(invoice["net"] == net and invoice["base"] == base, 614)
     need(invoice["usage"] == it["usage"], 614)
     for other, _ in invoice["uses"]:
@@ -390,7 +390,7 @@ def device_time(world: World, centre: str, chip: str, day: int) -> int:
     """Return the device time that invoices in use claim."""
     total = 0
     for invoice in world.invoices.values():
-        if invoice["uses"] and invoice["redeemer"] == centre:
+        if invoice["uses"] and invoice["centre"] == centre:
             for other_chip, other_day, gpu_ms, _ in invoice["usage"]:
                 if (other_chip, other_day) == (chip, day):
                     total += gpu_ms
@@ -415,8 +415,8 @@ def rate_of_usage(world: World, terms: Thing, it: Thing) -> int:
     """T9.19."""
     rates = []
     for chip, _, _, _ in it["usage"]:
-        need(world.devices(it["redeemer"], chip) is not None, 403)
-        rate = world.rate(terms, it["holder"], it["redeemer"], chip, it["service_class"])
+        need(world.devices(it["centre"], chip) is not None, 403)
+        rate = world.rate(terms, it["holder"], it["centre"], chip, it["service_class"])
         need(rate is not None, 608)
         assert rate is not None
         rates.append(rate)
@@ -456,7 +456,7 @@ def contract_holds(
     tag, amount, start, end = contract
     known = world.contracts.get(tag)
     if known is not None and resting(world, tag):
-        need(known["redeemer"] == it["redeemer"] and known["holder"] == it["holder"], 616)
+        need(known["centre"] == it["centre"] and known["holder"] == it["holder"], 616)
         need(known["amount"] == amount, 616)
         need(known["start"] == start and known["end"] == end, 616)
     need(start < end, 406)
@@ -481,26 +481,26 @@ def holder_signed(world: World, holder: str) -> bool:
 
 
 def rules_decide(
-    world: World, terms: Thing, programme: str, holder: str, redeemer: str, total: int
+    world: World, terms: Thing, programme: str, holder: str, centre: str, total: int
 ) -> bool:
     """R6.2."""
     if not holder_signed(world, holder):
         return False
     band, every = terms["review"]
     if every > 0:
-        parts = [world.app_hash, world.transaction_id]
+        parts = [world.record_hash, world.transaction_id]
         if tagged_number(b"tallystick/sample/v1", parts) % every == 0:
             return False
-    return bool(band_used(world, programme, holder, redeemer) + total <= band)
+    return bool(band_used(world, programme, holder, centre) + total <= band)
 
 
-def band_used(world: World, programme: str, holder: str, redeemer: str) -> int:
+def band_used(world: World, programme: str, holder: str, centre: str) -> int:
     """Return what the rules accepted this month."""
     total = 0
     for claim in world.claims.values():
-        same = (claim["programme"], claim["holder"], claim["redeemer"])
+        same = (claim["programme"], claim["holder"], claim["centre"])
         same_month = month_of(claim["submitted"]) == month_of(world.time)
-        if claim["automatic"] and same == (programme, holder, redeemer) and same_month:
+        if claim["automatic"] and same == (programme, holder, centre) and same_month:
             total += claim["amount"]
     return total
 
@@ -603,7 +603,7 @@ def credit(world: World, it: Thing) -> None:
     need(it["claim"] in world.claims, 620)
     claim, amount = world.claims[it["claim"]], it["amount"]
     need(claim["status"] == "accepted", 621)
-    world.consent(claim["redeemer"])
+    world.consent(claim["centre"])
     world.officers(world.issuer(claim["programme"]), "review", amount)
     need(amount <= claim["accepted"] - claim["credited"], 628)
     need(claim["notes"] < 32, 631)
@@ -624,7 +624,7 @@ def credit(world: World, it: Thing) -> None:
 def owe(world: World, claim: Thing) -> None:
     """R7.1."""
     terms = world.terms(claim["programme"], claim["version"])
-    payee = claim["holder"] if terms["payee"] == "holder" else claim["redeemer"]
+    payee = claim["holder"] if terms["payee"] == "holder" else claim["centre"]
     due = due_of(world.time, terms["settlement"])
     parts = [(funder, part) for funder, part in split(claim["accepted"], terms) if part > 0]
     if claim["host_pays"]:

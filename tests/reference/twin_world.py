@@ -25,7 +25,7 @@ PARAMETERS = (
     "block_bytes_max",
     "block_transactions_max",
     "block_rows_max",
-    "block_lapses_max",
+    "block_expiries_max",
     "officers",
 )
 MEMBER = ("id", "kind", "class", "name", "region", "group", "keys", "threshold", "validator")
@@ -171,7 +171,7 @@ class World:
         self.height = 0
         self.kind = ""
         self.signers: list[Signer] = []
-        self.app_hash = b""
+        self.record_hash = b""
         self.transaction_id = b""
 
         self.parties: dict[str, Thing] = {}

@@ -172,7 +172,7 @@ def test_it_is_exported_and_replayed_by_both_replays(export: Path, tmp_path: Pat
     store = LmdbStore(tmp_path / "again", map_bytes=MAP_BYTES, durable=False)
     genesis = (export / files.GENESIS).read_bytes()
     twin = replay(genesis, files.read_entries(export), storage=store, verify_commit=None)
-    assert twin.app_hash == report.counts.record_hash
+    assert twin.record_hash == report.counts.record_hash
     assert must(store, NOTES, VOUCHER).remark == REMARK
     store.close()
 

@@ -79,7 +79,7 @@ def test_the_history_has_every_kind_of_entry_and_refusals() -> None:
 def test_an_honest_log_gives_the_live_hash_and_totals() -> None:
     head = CHAIN.ledger.last()
     report = audited(LOG)
-    assert (report.log_id, report.app_hash) == (head.log_id, head.app_hash)
+    assert (report.log_id, report.record_hash) == (head.log_id, head.record_hash)
     assert (report.height, report.entries) == (head.height, len(LOG))
     closing = [entry for entry in ENTRIES if isinstance(entry, ClosingEntry)]
     logged = [entry for entry in ENTRIES if isinstance(entry, TransactionEntry)]

@@ -9,11 +9,11 @@ from engines.builtin import messages
 from ledger.encoding import crypto
 from tests.verifier.ledgers import (
     CHANGES_ROOT,
-    FAULTS,
     HEIGHT,
     LOG_ID,
     LOG_ROOT,
     LOG_SIZE,
+    MISBEHAVIOURS,
     PARAMETERS_HASH,
     PREVIOUS,
     RULES_VERSION,
@@ -186,7 +186,7 @@ def doubled(dice: Random, export: Export) -> Edited:
     return Edited(export=found, place=at_entry(found, sequence + 1, "id"))
 
 
-def lapses_later(dice: Random, export: Export) -> Edited:
+def expiries_later(dice: Random, export: Export) -> Edited:
     """The automatic entry behind a transaction."""
     found = [
         at
@@ -235,7 +235,7 @@ def a_record_of_nothing(_: Random, export: Export) -> Edited:
     record = export.entry(len(export.log) - 1)[1]
     record[HEIGHT] += 1
     record[TIME] += 1
-    record[STATE_ROOT], record[FAULTS], record[LOG_SIZE] = [], [], len(export.log)
+    record[STATE_ROOT], record[MISBEHAVIOURS], record[LOG_SIZE] = [], [], len(export.log)
     log = (*export.log, pack(["block", record]))
     place = (record[HEIGHT], len(export.log), "record.height")
     return Edited(export=replace(export, log=log), place=place)
@@ -488,12 +488,14 @@ STRUCTURE: tuple[Edit, ...] = (
     of_record("rules_version", RULES_VERSION, lambda version: version + 1),
     of_record("time_ms", TIME, lambda _: 1),
     of_record("height", HEIGHT, lambda _: 1),
-    of_record("faults", FAULTS, lambda _: [[bytes(32), "prevote", 1, bytes(32)]]),
-    of_record("faults", FAULTS, lambda _: [[key, "prevote", 1, key] for key in DESCENDING]),
+    of_record("misbehaviours", MISBEHAVIOURS, lambda _: [[bytes(32), "prevote", 1, bytes(32)]]),
+    of_record(
+        "misbehaviours", MISBEHAVIOURS, lambda _: [[key, "prevote", 1, key] for key in DESCENDING]
+    ),
     a_record_of_nothing,
     dropped,
     doubled,
-    lapses_later,
+    expiries_later,
     no_commit,
     of_header("height", 3, lambda height: height + 1),
     of_header("log_id", 1, other_bytes),

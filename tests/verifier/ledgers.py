@@ -15,7 +15,7 @@ import msgpack  # type: ignore[import-untyped]
 
 from consensus.messages import BlockId, VoteKind, proposal_sign_bytes, vote_sign_bytes
 from engines.builtin import messages
-from ledger.blocks import Fault
+from ledger.blocks import Misbehaviour
 from ledger.encoding import crypto, merkle
 from ledger.execute import Execution
 from ledger.genesis import log_id_of
@@ -27,7 +27,7 @@ from tests.ledger.acts import Play
 
 TRANSACTIONS = 260
 VERSION, LOG_ID, HEIGHT, TIME, PREVIOUS, TRANSACTIONS_ROOT, CHANGES_ROOT, STATE_ROOT = range(8)
-LOG_SIZE, LOG_ROOT, VALIDATORS_HASH, PARAMETERS_HASH, RULES_VERSION, FAULTS = range(8, 14)
+LOG_SIZE, LOG_ROOT, VALIDATORS_HASH, PARAMETERS_HASH, RULES_VERSION, MISBEHAVIOURS = range(8, 14)
 """Places in a record (B4)."""
 
 Sets = Mapping[int, Sequence[tuple[bytes, int]]]
@@ -53,8 +53,8 @@ class Export:
     log: tuple[bytes, ...]
     commits: tuple[tuple[int, bytes], ...]
     sets: Sets
-    proofs: Mapping[int, list[Any]]
-    """Of the faults in each block (D2)."""
+    evidence: Mapping[int, list[Any]]
+    """Of the misbehaviours in each block (D2)."""
     seeds: Mapping[bytes, bytes]
     """Of every key of the world, by public key."""
 
@@ -117,7 +117,7 @@ class Export:
             envelopes = [raw[1] for raw in map(unpack, self.log[first:closing]) if raw[1]]
             records[record[HEIGHT]] = record, envelopes
         commits: list[tuple[int, bytes]] = []
-        app_hash, parent = self.log_id, bytes(32)
+        record_hash, parent = self.log_id, bytes(32)
         previous: list[Any] = []
         time_ms = unpack(self.genesis)[2]
         for height in range(1, max(self.sets) + 1):
@@ -125,12 +125,12 @@ class Export:
             time_ms += 1
             if record is not None:
                 time_ms = record[TIME]
-                app_hash = crypto.tagged_hash("tallystick/record/v1", pack(record))
+                record_hash = crypto.tagged_hash("tallystick/record/v1", pack(record))
             keys = sorted(self.sets[height])
             body = messages.chunk_hashes(
-                messages.chunks_of(pack([envelopes, self.proofs[height], previous]))
+                messages.chunks_of(pack([envelopes, self.evidence[height], previous]))
             )
-            header = [1, self.log_id, 0, height, time_ms, keys[0][0], parent, app_hash]
+            header = [1, self.log_id, 0, height, time_ms, keys[0][0], parent, record_hash]
             header.append(messages.body_hash(body))
             commits.append((height, self.sealed(header, previous)))
             certificate = unpack(commits[-1][1])[1]
@@ -144,7 +144,7 @@ class Export:
         vote = vote_sign_bytes(self.log_id, 0, VoteKind.PRECOMMIT, height, 0, (BlockId(block_id),))
         signers = sorted(self.sets[height])[leave_out:]
         pairs = [[key, crypto.sign(self.seeds[key], vote)] for key, _ in signers]
-        return pack([header, [height, 0, block_id, pairs], previous, self.proofs[height]])
+        return pack([header, [height, 0, block_id, pairs], previous, self.evidence[height]])
 
 
 @dataclass(kw_only=True)
@@ -154,30 +154,32 @@ class Living:
     chain: Chain
     seeds: Mapping[bytes, bytes]
     sets: dict[int, list[tuple[bytes, int]]] = field(default_factory=dict)
-    proofs: dict[int, list[Any]] = field(default_factory=dict)
+    evidence: dict[int, list[Any]] = field(default_factory=dict)
 
-    def block(self, *raws: bytes, after_ms: int = 1_000, proofs: Sequence[Any] = ()) -> Execution:
-        """Execute and commit a block; its faults are those that the proofs prove."""
-        ordered = sorted(proofs, key=lambda proof: proof[:3])
-        faults = tuple(
-            Fault(
+    def block(self, *raws: bytes, after_ms: int = 1_000, evidence: Sequence[Any] = ()) -> Execution:
+        """Execute and commit a block; its misbehaviours are those that the evidence proves."""
+        ordered = sorted(evidence, key=lambda one: one[:3])
+        misbehaviours = tuple(
+            Misbehaviour(
                 validator=key,
                 kind=kind,
                 height=height,
-                proof=crypto.tagged_hash("tallystick/fault/v1", pack(proof)),
+                evidence=crypto.tagged_hash("tallystick/evidence/v1", pack(one)),
             )
-            for proof in ordered
-            for key, height, kind, _, _ in (proof,)
+            for one in ordered
+            for key, height, kind, _, _ in (one,)
         )
-        execution = self.chain.block(*raws, time_ms=self.chain.now_ms + after_ms, faults=faults)
+        execution = self.chain.block(
+            *raws, time_ms=self.chain.now_ms + after_ms, misbehaviours=misbehaviours
+        )
         height = self.chain.ledger.last().height
-        self.proofs[height] = ordered
+        self.evidence[height] = ordered
         found = self.chain.ledger.validators(height).validators
         self.sets[height] = [(one.keys.consensus, one.keys.power) for one in found]
         return execution
 
     def contradiction(self, key: bytes, kind: str = "prevote") -> list[Any]:
-        """Return a proof that a key signed two blocks at the next height."""
+        """Return evidence that a key signed two blocks at the next height."""
         head = self.chain.ledger.last()
         height = head.height + 1
         said = []
@@ -198,18 +200,18 @@ class Living:
             log=tuple(store.log),
             commits=(),
             sets=dict(self.sets),
-            proofs=dict(self.proofs),
+            evidence=dict(self.evidence),
             seeds=self.seeds,
         ).certified()
 
 
 @cache
 def played(seed: int = 0, transactions: int = TRANSACTIONS) -> Export:
-    """Return a small world's ledger: all kinds, refusals, lapses, governance, skipped heights."""
+    """Return a small world's ledger: all kinds, refusals, expiries, governance, skipped heights."""
     play = Play(seed, signs=True)
     chain = Chain(ledger=Ledger(MemoryStore()), genesis=play.genesis, now_ms=play.time_ms)
     living = Living(chain=chain, seeds=acts._SEEDS)
     while play.made < transactions:
-        raws = [act.raw for act in play.block(chain.ledger.last().app_hash)]
+        raws = [act.raw for act in play.block(chain.ledger.last().record_hash)]
         living.block(*raws, after_ms=play.time_ms - chain.now_ms)
     return living.export()

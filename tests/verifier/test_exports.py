@@ -34,8 +34,8 @@ def accepted(export: Export, folder: Path) -> Report:
     export.write(folder)
     reports = [verify(folder, export.log_id, level) for level in Level]
     last = reports[-1]
-    assert {(one.height, one.app_hash, one.commits) for one in reports} == {
-        (last.height, last.app_hash, last.commits)
+    assert {(one.height, one.record_hash, one.commits) for one in reports} == {
+        (last.height, last.record_hash, last.commits)
     }
     assert (last.log_size, last.log_root) == (len(export.log), merkle.root(export.log))
     return last
@@ -86,10 +86,10 @@ def test_the_golden_ledger_is_accepted_and_has_its_known_hash(tmp_path: Path) ->
         log=tuple(store.log),
         commits=(),
         sets=dict.fromkeys(heights, keys),
-        proofs={height: [] for height in heights},
+        evidence={height: [] for height in heights},
         seeds={key: seed for (key, _), seed in zip(keys, seeds, strict=True)},
     )
-    assert accepted(export.certified(), tmp_path).app_hash == ledger.app_hash
+    assert accepted(export.certified(), tmp_path).record_hash == ledger.record_hash
 
 
 def test_commits_as_the_engine_writes_them_are_accepted(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_commits_as_the_engine_writes_them_are_accepted(tmp_path: Path) -> None:
         log=tuple(store.log),
         commits=tuple(commits),
         sets={},
-        proofs={},
+        evidence={},
         seeds={},
     )
     assert accepted(export, tmp_path).commits == 3
@@ -120,12 +120,12 @@ def test_validators_that_come_go_change_and_break_the_protocol_are_followed(
     living.block(*adoption(living, 2, SetValidator(party="city-2", validator=())))
     liars = [builders.key("city-3", "consensus"), builders.key("city-4", "consensus")]
     living.block(
-        proofs=[
+        evidence=[
             living.contradiction(liars[0]),
             living.contradiction(liars[1], "precommit"),
         ]
     )
-    living.block(proofs=[living.contradiction(builders.key("city-5", "consensus"), "proposal")])
+    living.block(evidence=[living.contradiction(builders.key("city-5", "consensus"), "proposal")])
     back = builders.validator_keys("city-2-new")
     living.block(*adoption(living, 3, SetValidator(party="city-2", validator=(back,))))
     for _ in range(3):
@@ -139,7 +139,7 @@ def test_validators_that_come_go_change_and_break_the_protocol_are_followed(
 def test_a_third_of_the_power_stays_though_it_broke_the_protocol(tmp_path: Path) -> None:
     living = voting(6)
     liars = [builders.key(name, "consensus") for name in ("city-0", "city-1")]  # 3 of 9
-    living.block(proofs=[living.contradiction(key) for key in liars])
+    living.block(evidence=[living.contradiction(key) for key in liars])
     living.block()
     living.block()
     export = living.export()
@@ -147,24 +147,24 @@ def test_a_third_of_the_power_stays_though_it_broke_the_protocol(tmp_path: Path)
     assert accepted(export, tmp_path).unverifiable == ()
 
 
-def unsigned(proof: list[Any]) -> None:
+def unsigned(evidence: list[Any]) -> None:
     """Bend a signature."""
-    proof[4][1][2] = bytes(64)
+    evidence[4][1][2] = bytes(64)
 
 
-def reversed_(proof: list[Any]) -> None:
+def reversed_(evidence: list[Any]) -> None:
     """Name the two messages the other way round."""
-    proof[4].reverse()
+    evidence[4].reverse()
 
 
-def of_one_message(proof: list[Any]) -> None:
+def of_one_message(evidence: list[Any]) -> None:
     """Say the same twice."""
-    proof[4][1] = proof[4][0]
+    evidence[4][1] = evidence[4][0]
 
 
-def with_a_valid_round(proof: list[Any]) -> None:
+def with_a_valid_round(evidence: list[Any]) -> None:
     """Give a vote what only proposals have."""
-    proof[4][1][1] = [0]
+    evidence[4][1][1] = [0]
 
 
 @pytest.mark.parametrize("spoil", [unsigned, reversed_, of_one_message, with_a_valid_round])
@@ -172,23 +172,23 @@ def test_a_proof_that_proves_nothing_is_found(
     spoil: Callable[[list[Any]], None], tmp_path: Path
 ) -> None:
     living = voting()
-    proof = living.contradiction(builders.key("city-3", "consensus"))
-    spoil(proof)
-    living.block(proofs=[proof])
+    evidence = living.contradiction(builders.key("city-3", "consensus"))
+    spoil(evidence)
+    living.block(evidence=[evidence])
     export = living.export()
     with pytest.raises(Finding) as found:
         verify(export.write(tmp_path), export.log_id, Level.SIGNATURES)
-    assert (found.value.height, found.value.field) == (1, "commit.proofs.0")
+    assert (found.value.height, found.value.field) == (1, "commit.evidence.0")
 
 
-def test_a_fault_without_its_proof_is_found(tmp_path: Path) -> None:
+def test_a_misbehaviour_without_its_proof_is_found(tmp_path: Path) -> None:
     living = voting()
-    living.block(proofs=[living.contradiction(builders.key("city-3", "consensus"))])
+    living.block(evidence=[living.contradiction(builders.key("city-3", "consensus"))])
     export = living.export()
-    bare = replace(export, proofs={1: []}).certified()
+    bare = replace(export, evidence={1: []}).certified()
     with pytest.raises(Finding) as found:
         verify(bare.write(tmp_path), export.log_id, Level.SIGNATURES)
-    assert (found.value.height, found.value.field) == (1, "commit.proofs")
+    assert (found.value.height, found.value.field) == (1, "commit.evidence")
 
 
 def test_what_another_engine_decides_is_called_unverifiable(tmp_path: Path) -> None:

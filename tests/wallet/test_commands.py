@@ -39,7 +39,7 @@ def test_a_voucher_goes_from_programme_to_settlement(minted: Tally) -> None:
     assert redeemed["amount_fen"] == 30_000
     shown = minted.json("voucher", "show", FIRST)
     assert (shown["available_fen"], shown["redeemed_fen"]) == (99_970_000, 30_000)
-    (claim,) = minted.json("claim", "list", "--redeemer", "guian-hub")
+    (claim,) = minted.json("claim", "list", "--centre", "guian-hub")
     assert (claim["accepted_fen"], claim["status"]) == (30_000, "accepted")
     assert minted.json("claim", "show", claim["id"])["lines"][0]["amount_fen"] == 30_000
     (payable,) = minted.json("settlement", "statement", "--creditor", "guian-hub")

@@ -47,12 +47,12 @@ class Liar(NodeClient):
         return self._genesis
 
     def get_json(self, path: str, **query: str | int | None) -> Answer:
-        """Return the answer that is to be judged."""
+        """Return the answer that is to be verified."""
         assert path.startswith("/v1/proofs/")
         return self.answer
 
 
-class Judge:
+class Wallet:
     """The wallet's own check, and what it should say."""
 
     def __init__(self, made: Proving) -> None:
@@ -89,28 +89,28 @@ def _truth(answer: Answer) -> Truth:
 
 
 @pytest.fixture
-def judge(made: Proving) -> Judge:
+def wallet(made: Proving) -> Wallet:
     """Return the check; its profile lies in the folder of the test."""
-    return Judge(made)
+    return Wallet(made)
 
 
-def test_every_proof_of_presence_and_of_absence_is_believed(judge: Judge, tmp_path: Path) -> None:
-    assert len(judge.present) == len(judge.absent) == KEYS
-    assert all(judge.truths[key][0] is not None for key in judge.present)
-    assert all(judge.truths[key] == (None, 0) for key in judge.absent)
-    assert all(judge.says(key, answer) == "true" for key, answer in judge.answers.items())
+def test_every_proof_of_presence_and_of_absence_is_believed(wallet: Wallet, tmp_path: Path) -> None:
+    assert len(wallet.present) == len(wallet.absent) == KEYS
+    assert all(wallet.truths[key][0] is not None for key in wallet.present)
+    assert all(wallet.truths[key] == (None, 0) for key in wallet.absent)
+    assert all(wallet.says(key, answer) == "true" for key, answer in wallet.answers.items())
 
 
-def test_no_altered_proof_is_believed(judge: Judge, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_altered_proof_is_believed(wallet: Wallet, capsys: pytest.CaptureFixture[str]) -> None:
     """Nor does any prove what is not so. One altered elsewhere than in its proof may still hold: a
     cosigner's line that names somebody else is nobody's, and three others are enough."""
     dice, verdicts = random.Random(SEED), Counter[str]()
-    keys = list(judge.answers)
+    keys = list(wallet.answers)
     for number in range(MUTATIONS):
         key = keys[number % len(keys)]
-        answer = judge.answers[key]
+        answer = wallet.answers[key]
         changed = mutated(answer, dice)
-        verdict = judge.says(key, changed)
+        verdict = wallet.says(key, changed)
         verdicts[verdict] += 1
         if verdict == "true":
             assert {**changed, "receipt": answer["receipt"]} == answer, "but the proof is altered"
@@ -121,10 +121,10 @@ def test_no_altered_proof_is_believed(judge: Judge, capsys: pytest.CaptureFixtur
     assert verdicts["refused"] > MUTATIONS * 9 // 10
 
 
-def test_presence_never_passes_for_absence_nor_absence_for_presence(judge: Judge) -> None:
+def test_presence_never_passes_for_absence_nor_absence_for_presence(wallet: Wallet) -> None:
     verdicts = Counter[str]()
-    for present, absent in zip(judge.present, judge.absent, strict=True):
-        there, gone = judge.answers[present], judge.answers[absent]
+    for present, absent in zip(wallet.present, wallet.absent, strict=True):
+        there, gone = wallet.answers[present], wallet.answers[absent]
         claims = [
             (present, {**there, "value": None}),
             (present, {**there, "value": None, "leaf": None}),
@@ -138,18 +138,18 @@ def test_presence_never_passes_for_absence_nor_absence_for_presence(judge: Judge
             (absent, {**there, "key": gone["key"], "value": None}),
             (absent, {**there, "leaf": {**there["leaf"], "key": gone["key"]}}),
         ]
-        verdicts.update(judge.says(key, answer) for key, answer in claims)
+        verdicts.update(wallet.says(key, answer) for key, answer in claims)
     assert dict(verdicts) == {"refused": 11 * KEYS}
 
 
-def test_no_proof_of_a_key_passes_for_another_keys(judge: Judge) -> None:
+def test_no_proof_of_a_key_passes_for_another_keys(wallet: Wallet) -> None:
     """Absent keys that lead to the same empty place would share theirs: none of these do."""
     verdicts = Counter[str]()
-    for group in (judge.present, judge.absent):
+    for group in (wallet.present, wallet.absent):
         for key, other in zip(group, [*group[1:], group[0]], strict=True):
-            answer = judge.answers[other]
-            verdicts[judge.says(key, answer)] += 1
-            verdicts[judge.says(key, {**answer, "key": key.decode()})] += 1
+            answer = wallet.answers[other]
+            verdicts[wallet.says(key, answer)] += 1
+            verdicts[wallet.says(key, {**answer, "key": key.decode()})] += 1
     assert dict(verdicts) == {"refused": 4 * KEYS}
 
 

@@ -27,7 +27,7 @@ WORDS = [
     ("voucher", "history", FIRST),
     ("voucher", "reserves"),
     ("voucher", "reserves", "--holder", "firm-a", "--at", "guian-hub", "--voucher", FIRST),
-    ("claim", "list", "--redeemer", "guian-hub", "--holder", "firm-a"),
+    ("claim", "list", "--centre", "guian-hub", "--holder", "firm-a"),
     ("claim", "list", "--programme", "shanghai.compute", "--status", "under_review"),
     ("claim", "show", PAID),
     ("settlement", "statement", "--debtor", "shanghai"),

@@ -149,7 +149,7 @@ class _Engine:
         height = ledger.last().height + 1
         execution = ledger.execute(BlockInput(height=height, time_ms=time_ms, transactions=raws))
         assert all(one.refusal is None for one in execution.results)
-        body = codec.encode(Body(transactions=raws, faults=(), previous=self._previous))
+        body = codec.encode(Body(transactions=raws, evidence=(), previous=self._previous))
         header = Header(
             version=1,
             log_id=ledger.last().log_id,
@@ -158,12 +158,12 @@ class _Engine:
             time_ms=time_ms,
             proposer=crypto.public_key(self._seeds[0]),
             parent=self._parent,
-            record_hash=execution.head.app_hash,
+            record_hash=execution.head.record_hash,
             body_hash=messages.body_hash(messages.chunk_hashes(messages.chunks_of(body))),
         )
         certificate = self._certify(header)
         commit = StoredCommit(
-            header=header, certificate=certificate, previous=self._previous, faults=()
+            header=header, certificate=certificate, previous=self._previous, evidence=()
         )
         ledger.commit(execution, codec.encode(commit))
         self._parent, self._previous = messages.block_id(header), (certificate,)

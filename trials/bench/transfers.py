@@ -384,10 +384,10 @@ class Connection:
 def _time_replay(network: LocalNetwork) -> tuple[int, int]:
     """Return how many transactions were replayed, and the microseconds each took on one core."""
     reader = LmdbReader(network.folder / "shanghai" / "store")
-    with reader.begin() as look:
-        head = look.head()
+    with reader.begin() as snapshot:
+        head = snapshot.head()
         assert head is not None
-        log = look.entries(0, head.log_size)
+        log = snapshot.entries(0, head.log_size)
     reader.close()
     with tempfile.TemporaryDirectory() as folder:
         before = time.perf_counter_ns()
@@ -398,5 +398,5 @@ def _time_replay(network: LocalNetwork) -> tuple[int, int]:
             verify_commit=None,
         )
         took_us = (time.perf_counter_ns() - before) // 1000
-    assert report.app_hash == head.app_hash, "replay differs from live"
+    assert report.record_hash == head.record_hash, "replay differs from live"
     return report.transactions, took_us // report.transactions

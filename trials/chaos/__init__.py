@@ -1,1 +1,1 @@
-"""Hurting networks of real processes on purpose, and judging what their clients saw."""
+"""Hurting networks of real processes on purpose, and checking what their clients saw."""

@@ -150,7 +150,7 @@ def finality_is_seen(history: History) -> Iterator[str]:
     for node, own in _by_node(history.answers).items():
         told = _heights_told(own)
         for one in own:
-            # A submission's answer may name a later height than that of the look behind it.
+            # A submission's answer may name a later height than that of the read behind it.
             if one.asked != "status" or one.said in ("final", "lost") or one.about not in final:
                 continue
             least = one.as_of or told(one.called_us)  # "unknown" names no height

@@ -20,7 +20,7 @@ import msgspec
 
 from audit import files
 from ledger.execute import Head
-from ledger.rules.faults import FAULTS
+from ledger.rules.misbehaviour import MISBEHAVIOURS
 from ledger.store.lmdb_store import LmdbReader
 from localnet.facts import load_facts, member_plans, validators_for
 from localnet.network import LocalNetwork, NetworkProblem
@@ -40,7 +40,7 @@ PROGRESS_WITHIN_S = 60
 SETTLED_WITHIN_S = 60
 SAME_HEAD_WITHIN_S = 60
 ROWS_MAX = 10_000_000
-FAULTS_SHOWN_MAX = 10
+MISBEHAVIOURS_SHOWN_MAX = 10
 """Of one table of a round's store: all of them."""
 
 
@@ -50,7 +50,7 @@ class NoProgress(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundPlan:
-    """One network and what is done to it; the same seed draws the same deeds."""
+    """One network and what is done to it; the same seed draws the same actions."""
 
     seed: int
     validators: int
@@ -230,7 +230,7 @@ def run_round(plan: RoundPlan, folder: Path) -> Verdict:
     heads = [head_of(network, party) for party in network.places]
     problems += [*killer.problems, *stores_differ(network), *history.problems()]
     problems += acknowledged_is_logged(network, history)
-    problems += faults_on(network)
+    problems += misbehaviours_on(network)
     said = Counter(outcome.said for outcome in history.certain().values())
     return Verdict(
         plan=plan,
@@ -285,8 +285,8 @@ def await_same_head(network: LocalNetwork) -> None:
 def head_of(network: LocalNetwork, party: str) -> Head:
     """Return where a validator's store stands."""
     reader = LmdbReader(network.folder / party / "store")
-    with reader.begin() as look:
-        head = look.head()
+    with reader.begin() as snapshot:
+        head = snapshot.head()
     reader.close()
     assert head is not None, "the node has written its genesis"
     return head
@@ -298,7 +298,7 @@ class StoreImage:
 
     height: int
     log: tuple[bytes, ...]
-    app_hashes: tuple[bytes, ...]
+    record_hashes: tuple[bytes, ...]
     """After each height, from 1."""
     state: bytes
     """Digest of the current and all former records."""
@@ -324,7 +324,7 @@ def stores_differ(network: LocalNetwork) -> list[str]:
         best = images[first]
         if image.log != best.log[: len(image.log)]:
             problems.append(f"the logs of {first} and {party} differ")
-        if image.app_hashes != best.app_hashes[: image.height]:
+        if image.record_hashes != best.record_hashes[: image.height]:
             problems.append(f"the records of {first} and {party} differ")
         if image.height == best.height and image != best:
             problems.append(f"the stores of {first} and {party} differ at height {best.height}")
@@ -334,37 +334,39 @@ def stores_differ(network: LocalNetwork) -> list[str]:
 def _export(store: Path, folder: Path) -> StoreImage:
     """Write a store's log and commits as an auditor gets them, and return what it holds."""
     reader = LmdbReader(store)
-    with reader.begin() as look:
-        head = look.head()
+    with reader.begin() as snapshot:
+        head = snapshot.head()
         assert head is not None, "the node has written its genesis"
-        log = look.entries(0, head.log_size)
+        log = snapshot.entries(0, head.log_size)
         hashes = []
         commits = []
         for height in range(1, head.height + 1):
-            row, commit = look.block_row(height), look.stored_commit(height)
+            row, commit = snapshot.block_row(height), snapshot.stored_commit(height)
             assert row is not None and commit is not None, f"{store} lacks height {height}"
-            hashes.append(row.app_hash)
+            hashes.append(row.record_hash)
             commits.append(height.to_bytes(8, "big") + _framed(commit))
         state = hashlib.sha256()
         for table in ("state", "history"):
-            for key, value in look.scan(table, prefix=b"", start=b"", limit=ROWS_MAX):
+            for key, value in snapshot.scan(table, prefix=b"", start=b"", limit=ROWS_MAX):
                 state.update(_framed(key) + _framed(value))
     reader.close()
     files.write(folder / files.ENTRIES, map(_framed, log))
     files.write(folder / files.COMMITS, commits)
-    return StoreImage(height=head.height, log=log, app_hashes=tuple(hashes), state=state.digest())
+    return StoreImage(
+        height=head.height, log=log, record_hashes=tuple(hashes), state=state.digest()
+    )
 
 
 def _framed(data: bytes) -> bytes:
     return len(data).to_bytes(4, "big") + data
 
 
-def faults_on(network: LocalNetwork) -> list[str]:
-    """Return the faults that stand on the log: here every key is honest, whatever dies."""
+def misbehaviours_on(network: LocalNetwork) -> list[str]:
+    """Return misbehaviour that stands on the log: here every key is honest, whatever dies."""
     party = next(iter(network.places))
     reader = LmdbReader(network.folder / party / "store")
-    with reader.begin() as look:
-        rows = look.scan("state", prefix=FAULTS.prefix, limit=FAULTS_SHOWN_MAX)
+    with reader.begin() as snapshot:
+        rows = snapshot.scan("state", prefix=MISBEHAVIOURS.prefix, limit=MISBEHAVIOURS_SHOWN_MAX)
         problems = [f"the log blames {key.decode('ascii')}" for key, _ in rows]
     reader.close()
     return problems
@@ -375,9 +377,11 @@ def acknowledged_is_logged(network: LocalNetwork, history: History) -> list[str]
     problems = []
     for party in network.places:
         reader = LmdbReader(network.folder / party / "store")
-        with reader.begin() as look:
+        with reader.begin() as snapshot:
             for name, answer in history.acknowledged().items():
-                found = look.sequence_of(bytes.fromhex(name), history.spendings[name].expires_at_ms)
+                found = snapshot.sequence_of(
+                    bytes.fromhex(name), history.spendings[name].expires_at_ms
+                )
                 if found != answer.sequence:
                     problems.append(
                         f"{name} was final at sequence {answer.sequence}, {party} has {found}"

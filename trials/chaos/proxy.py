@@ -20,7 +20,7 @@ from localnet.network import HOST, LocalNetwork
 CHUNK_BYTES = 16 * 1024
 WAITING_CHUNKS_MAX = 256
 """Chunks under way in one direction of a connection; then its sender feels that nobody reads."""
-LOOK_S = 0.005
+CHECK_S = 0.005
 """How often a direction that is held back looks whether it may go on."""
 
 Way = tuple[str, str]
@@ -194,7 +194,7 @@ class Proxies:
                 due, data = waiting.popleft()
                 room.release()
                 while weather.held or self._loop.time() < due:
-                    await asyncio.sleep(LOOK_S)
+                    await asyncio.sleep(CHECK_S)
                 if not data:
                     break
                 if weather.cut_after is not None:

@@ -67,7 +67,7 @@ class Report:
     records: int
     statuses: tuple[tuple[str, int], ...]
     """Claims by status."""
-    app_hash: bytes
+    record_hash: bytes
 
     @property
     def per_second(self) -> int:
@@ -86,7 +86,7 @@ class Report:
             f"time                    {units.decimal(self.took_ms // 100, 1)} s",
             f"transactions a second   {self.per_second}",
             f"state on disk           {units.decimal(mib, 1)} MiB, {self.records} records",
-            f"record hash             {self.app_hash.hex()}",
+            f"record hash             {self.record_hash.hex()}",
             "every sum agrees",
         ]
 
@@ -159,7 +159,7 @@ def run_in_process(folder: Path, *, scale: int, seed: int = 1, durable: bool = T
         transactions=transactions,
         blocks=ledger.height,
         took_ms=took_ms,
-        app_hash=ledger.app_hash,
+        record_hash=ledger.record_hash,
     )
     store.close()
     return report
@@ -219,7 +219,7 @@ def _report(
     transactions: int,
     blocks: int,
     took_ms: int,
-    app_hash: bytes,
+    record_hash: bytes,
 ) -> Report:
     records = check_state(store.records())
     sums = add_up(store.records())
@@ -236,7 +236,7 @@ def _report(
         state_bytes=(folder / "data.mdb").stat().st_blocks * 512,
         records=records,
         statuses=tuple(sorted(sums.statuses.items())),
-        app_hash=app_hash,
+        record_hash=record_hash,
     )
 
 
@@ -275,7 +275,7 @@ def run_network(folder: Path, *, scale: int, seed: int = 1, in_flight: int = IN_
         store = LmdbStore(network.folder / party / "store")
         heads.append(store.head())
         store.close()
-    hashes = {head.app_hash for head in heads if head is not None}
+    hashes = {head.record_hash for head in heads if head is not None}
     if len(hashes) != 1:
         raise YearFailed(f"validators end with different record hashes: {heads}")
     first = network.folder / next(iter(network.places)) / "store"
@@ -289,7 +289,7 @@ def run_network(folder: Path, *, scale: int, seed: int = 1, in_flight: int = IN_
         transactions=transactions,
         blocks=heights,
         took_ms=took_ms,
-        app_hash=hashes.pop(),
+        record_hash=hashes.pop(),
     )
     store.close()
     return report

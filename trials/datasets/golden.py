@@ -137,7 +137,7 @@ def vector(storage: Storage) -> dict[str, Any]:
             "height": execution.block.height,
             "time_ms": execution.block.time_ms,
             "codes": [result.code for result in execution.results],
-            "app_hash": execution.head.app_hash.hex(),
+            "record_hash": execution.head.record_hash.hex(),
         }
         for _, execution in played
     ]
@@ -146,7 +146,7 @@ def vector(storage: Storage) -> dict[str, Any]:
         "comment": "The golden ledger of docs/golden.md: python -m trials.datasets.golden",
         "log_id": last.log_id.hex(),
         "log_size": last.log_size,
-        "app_hash": ledger.app_hash.hex(),
+        "record_hash": ledger.record_hash.hex(),
         "blocks": blocks,
     }
 
@@ -374,7 +374,7 @@ def hours(chip: str, count: int, when: str) -> Usage:
 def _redeem(
     voucher: str,
     holder: str,
-    redeemer: str,
+    centre: str,
     amount: int,
     *,
     base: int,
@@ -386,18 +386,18 @@ def _redeem(
 ) -> Step:
     operation = Redeem(
         holder=holder,
-        redeemer=redeemer,
-        order=RESERVED_FOR if reserve else f"{holder} at {redeemer}",
+        centre=centre,
+        order=RESERVED_FOR if reserve else f"{holder} at {centre}",
         lines=(Line(voucher=voucher, amount=amount, reserve=reserve),),
         grant=(),
         # Every bill has its own number, if none is said: programme, voucher, centre, base, sum.
-        invoice=_invoice(invoice or f"{voucher} {redeemer} {base} {amount}", base, base),
+        invoice=_invoice(invoice or f"{voucher} {centre} {base} {amount}", base, base),
         contract=(),
         service_class="training",
         usage=usage,
-        own_share=digest("own share", voucher, redeemer),
+        own_share=digest("own share", voucher, centre),
     )
-    signers = by or ((holder, "owner"), (redeemer, "officer-1"))
+    signers = by or ((holder, "owner"), (centre, "officer-1"))
     return _step(operation, *signers, code=code)
 
 
@@ -487,7 +487,7 @@ def _reserve_and_transfer() -> list[Step]:
     set_aside = SetAside(
         voucher=HANGZHOU_1,
         holder="firm-twin",
-        redeemer="guian-hub",
+        centre="guian-hub",
         order=RESERVED_FOR,
         amount=5_000_00,
         chip="ascend-910b",
@@ -520,7 +520,7 @@ def _decide(claim: str, accepted: int, *, city: str, case: str = "", code: str =
 def _dispute() -> list[Step]:
     usage = (hours("ascend-910b", 1_500, "2025-06-08"),)
     dispute = Dispute(claim=DISPUTED, case=digest("case", "hours"))
-    release = Release(reserve=RESERVE, redeemer="guian-hub", amount=2_500_00)
+    release = Release(reserve=RESERVE, centre="guian-hub", amount=2_500_00)
     return [
         _redeem(
             HANGZHOU_1,
@@ -672,7 +672,7 @@ def _nanning_claim(name: str, amount: int, base: int, *, code: str = "ok") -> St
     start = day("2025-03-01")
     operation = Redeem(
         holder="firm-nanning",
-        redeemer="guian-hub",
+        centre="guian-hub",
         order="a contract of two years",
         lines=(),
         grant=(GrantAfterUse(programme="nanning.compute", terms_version=1, amount=amount),),

@@ -115,9 +115,9 @@ class InProcess:
         return self._ledger.last().height
 
     @property
-    def app_hash(self) -> bytes:
+    def record_hash(self) -> bytes:
         """Return the record hash after the last block."""
-        return self._ledger.last().app_hash
+        return self._ledger.last().record_hash
 
     def block(self, acts: Iterable[Act], *, time_ms: int) -> Execution:
         """Sign, execute and commit a block."""
@@ -135,8 +135,8 @@ class InProcess:
             assert result.refusal is None, f"act {position} of the block: {result.refusal!r}"
         return execution
 
-    def lapse_until(self, time_ms: int) -> None:
-        """Commit blocks at a time until nothing is left to lapse by then."""
+    def expire_until(self, time_ms: int) -> None:
+        """Commit blocks at a time until nothing is left to expire by then."""
         self.block((), time_ms=time_ms)
         while self._ledger.has_due(self.time_ms + 1):
             self.block((), time_ms=self.time_ms + 1)

@@ -598,7 +598,7 @@ class Year:
                 purse.left -= amount
         operation = Redeem(
             holder=purse.holder,
-            redeemer=centre.id,
+            centre=centre.id,
             order=_job(reserve[0]) if reserve else f"order {number}",
             lines=lines,
             grant=grant,
@@ -673,7 +673,7 @@ class Year:
             operation = SetAside(
                 voucher=purse.id,
                 holder=purse.holder,
-                redeemer=centre.id,
+                centre=centre.id,
                 order=_job(reserve),
                 amount=amount,
                 chip=centre.chips[chip].chip,
@@ -695,7 +695,7 @@ class Year:
                 continue
             alone: tuple[Who, ...] = ((one.centre.id, "officer-1"),)
             if end == "released":
-                release = Release(reserve=one.reserve, redeemer=one.centre.id, amount=one.amount)
+                release = Release(reserve=one.reserve, centre=one.centre.id, amount=one.amount)
                 act = Act(operation=release, signers=alone)
             else:
                 act = self._claim(

@@ -141,7 +141,7 @@ def totals(outcomes: Iterable[Outcome]) -> dict[str, int]:
         "double spends tried": sum(report.pairs for report in reports),
         "validator changes": sum(report.changes for report in reports),
         "lies noticed": sum(report.lies for report in reports),
-        "faults on the log": sum(report.recorded for report in reports),
+        "misbehaviour on the log": sum(report.recorded for report in reports),
         "suspended": sum(report.suspended for report in reports),
         "state roots compared": sum(report.roots for report in reports),
         "crashes": sum(report.crashes for report in reports),

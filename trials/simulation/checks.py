@@ -11,12 +11,12 @@ from hashlib import sha256
 import msgspec
 
 from consensus.certificate import Certificate
-from consensus.evidence import FaultProof
+from consensus.evidence import Evidence
 from consensus.messages import BlockId, ValidatorKey, VoteKind, vote_sign_bytes
 from engines.builtin.messages import ENGINE_EPOCH, NO_BLOCK, block_id, decode_commit
 from engines.builtin.proposals import TIMELY_INCREMENT_MS, TIMELY_MS
 from engines.builtin.signer import PROPOSAL, SignRequest
-from ledger.blocks import BlockInput, Fault
+from ledger.blocks import BlockInput, Misbehaviour
 from ledger.execute import Execution, Verify
 from ledger.ledger import Ledger
 from ledger.store.memory import MemoryStore
@@ -27,8 +27,8 @@ from trials.simulation.tally import Tally
 from trials.simulation.world import Violation
 
 NIL = b""
-FAULT_HEIGHTS_MAX = 5
-"""Heights after which what an honest member knows of a fault is on the log."""
+EVIDENCE_HEIGHTS_MAX = 5
+"""Heights after which what an honest member has evidence of is on the log."""
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class Checks:
     lies: dict[tuple[bytes, int, str], None] = field(default_factory=dict)
     """What honest members noticed, by key, height and kind."""
     recorded: dict[tuple[bytes, int, str], int] = field(default_factory=dict)
-    """Height of the block that recorded each fault, by key, height and kind."""
+    """Height of the block that recorded misbehaviour, by key, height and kind."""
     state: dict[bytes, bytes] = field(default_factory=dict)
     """Every record as of the last block followed."""
     roots: int = 0
@@ -72,7 +72,7 @@ class Checks:
     _prevotes: dict[tuple[int, int, bytes], dict[bytes, None]] = field(default_factory=dict)
     """Keys by height, round and block."""
     _known: dict[tuple[bytes, int, str], int] = field(default_factory=dict)
-    """Faults that an honest member knows and the log does not mention: since which height."""
+    """What an honest member has evidence of and the log does not mention: since which height."""
     _promises: dict[bytes, _Promises] = field(default_factory=dict)
     _followed: dict[int, None] = field(default_factory=dict)
     """Heights that the tally has taken in."""
@@ -103,7 +103,7 @@ class Checks:
         if kind == VoteKind.PREVOTE:
             self._prevotes.setdefault((height, round_, block), {})[member.key] = None
             if member.key in self.honest:
-                self._check_offer(member, height, round_, block)
+                self._check_proposed(member, height, round_, block)
             locked = promises.locked
             if is_bound and locked is not None and locked[1] != block:
                 later = range(locked[0] + 1, round_)
@@ -115,14 +115,16 @@ class Checks:
             if promises.locked is None or promises.locked[0] < round_:
                 promises.locked = (round_, block)
 
-    def _check_offer(self, member: Member, height: int, round_: int, block: bytes) -> None:
-        """Check that a prevoted block was its maker's to offer, or had a polka (L22, L28)."""
+    def _check_proposed(self, member: Member, height: int, round_: int, block: bytes) -> None:
+        """Check that a prevoted block was its maker's to propose, or had a polka (L22, L28)."""
         assert member.host is not None
         header = member.host.heights.now.blocks.must(BlockId(block)).header
         if header.proposer == self.register.at(height).proposer(height, round_):
             return
         if not any(self._may_have_polka(height, one, block) for one in range(round_)):
-            raise Violation(f"no offer: {member.name} prevotes an old block at h{height} r{round_}")
+            raise Violation(
+                f"not proposed: {member.name} prevotes an old block at h{height} r{round_}"
+            )
 
     def _may_have_polka(self, height: int, round_: int, block: bytes) -> bool:
         """Return whether honest prevotes, and any that liars may have made, are a quorum."""
@@ -144,7 +146,7 @@ class Checks:
             raise Violation(f"heights skip: {member.name} commits {height}")
         commit = decode_commit(data)
         header, chosen = commit.header, block_id(commit.header)
-        if header.record_hash != execution.head.app_hash:
+        if header.record_hash != execution.head.record_hash:
             raise Violation(f"the header of {height} names another record")
         if (header.log_id, header.epoch, header.height) != (self.log_id, ENGINE_EPOCH, height):
             raise Violation(f"the header of {height} is of another place or log")
@@ -152,13 +154,13 @@ class Checks:
             raise Violation(f"time: the header of {height} says another than its execution")
         self._check_certificate(commit.certificate, height, chosen)
         self._check_proposer(header.proposer, height, commit.certificate.round)
-        known = self.blocks.setdefault(height, (chosen, execution.head.app_hash))
-        if known != (chosen, execution.head.app_hash):
+        known = self.blocks.setdefault(height, (chosen, execution.head.record_hash))
+        if known != (chosen, execution.head.record_hash):
             raise Violation(f"disagreement: {member.name} commits another block at {height}")
         if height == max(self.blocks) and height not in self._followed:
             self._check_carried(commit.previous, height)
             self._follow(member, height, header.parent, execution)
-            self._check_faults(execution)
+            self._check_misbehaviours(execution)
             self._check_promptness(height)
             self._check_root(execution)
             self._check_time(header.time_ms, height, commit.certificate.round)
@@ -177,33 +179,33 @@ class Checks:
         self.register.follow(execution)
         self.tally.compare(member.store)
 
-    def _check_faults(self, execution: Execution) -> None:
+    def _check_misbehaviours(self, execution: Execution) -> None:
         """Check that the log blames liars only, each for one thing once (I11)."""
-        for fault in execution.block.faults:
-            if fault.validator in self.keys:
-                raise Violation(f"the log blames an honest key for height {fault.height}")
-            place = (fault.validator, fault.height, fault.kind)
+        for misbehaviour in execution.block.misbehaviours:
+            if misbehaviour.validator in self.keys:
+                raise Violation(f"the log blames an honest key for height {misbehaviour.height}")
+            place = (misbehaviour.validator, misbehaviour.height, misbehaviour.kind)
             if place in self.recorded:
-                raise Violation(f"a fault stands on the log twice: {place}")
+                raise Violation(f"misbehaviour stands on the log twice: {place}")
             self.recorded[place] = execution.head.height
 
     def _check_promptness(self, height: int) -> None:
-        """Check that what an honest member knows of a fault does not wait for ever (I11, N9.3)."""
+        """Check that what an honest member has evidence of does not wait for ever (I11, N9.3)."""
         open_ = [
             place
             for member in self.honest.values()
             if member.host is not None
-            for proof in member.host.evidence.known()
-            if (place := _place(proof)) not in self.recorded
-            and self._may_be_named(proof.validator, height + 1)
+            for evidence in member.host.evidence.known()
+            if (place := _place(evidence)) not in self.recorded
+            and self._may_be_named(evidence.validator, height + 1)
         ]
         self._known = {place: self._known.get(place, height) for place in open_}
         for place, since in self._known.items():
-            if height - since > FAULT_HEIGHTS_MAX:
+            if height - since > EVIDENCE_HEIGHTS_MAX:
                 raise Violation(f"not recorded: at {height}, known since {since}: {place}")
 
     def _may_be_named(self, key: bytes, height: int) -> bool:
-        """Return whether a block of this height may carry a fault of a key (B3.1)."""
+        """Return whether a block of this height may carry misbehaviour of a key (B3.1)."""
         sets = (self.register.at(height), self.register.at(height + ACTS_AFTER))
         return any(validators.power_of(ValidatorKey(key)) for validators in sets)
 
@@ -259,9 +261,9 @@ class Checks:
         latest_ms = sorted(self._latest_ms.values(), reverse=True)
         voters = self.register.at(height).validators
         are_equal = len({voter.power for voter in voters}) == 1
-        judge = 1 if are_equal and len(voters) > 3 and len(latest_ms) > 1 else 0
+        outliers = 1 if are_equal and len(voters) > 3 and len(latest_ms) > 1 else 0
         bound_ms = TIMELY_MS + TIMELY_INCREMENT_MS * round_
-        if time_ms > latest_ms[judge] + bound_ms:
+        if time_ms > latest_ms[outliers] + bound_ms:
             raise Violation(f"time: a block of {time_ms} while clocks say {latest_ms}")
 
     def clock_steps(self) -> None:
@@ -270,7 +272,7 @@ class Checks:
             now_ms = member.clock.wall_ms()
             self._latest_ms[key] = max(self._latest_ms.get(key, 0), now_ms)
 
-    # --- faults ----------------------------------------------------------------------------------
+    # --- misbehaviour ----------------------------------------------------------------------------
 
     def blamed(self, member: Member, peer: str, reason: str) -> None:
         """Check that nobody honest is blamed."""
@@ -285,10 +287,10 @@ class Checks:
                 continue
             if host.key.stopped:
                 raise Violation(f"{member.name} stopped: {host.key.stopped}")
-            for proof in host.evidence.known():
-                if proof.validator in self.keys:
+            for evidence in host.evidence.known():
+                if evidence.validator in self.keys:
                     raise Violation(f"an honest key is said to equivocate by {member.name}")
-                self.lies[_place(proof)] = None
+                self.lies[_place(evidence)] = None
 
     # --- the end ---------------------------------------------------------------------------------
 
@@ -313,10 +315,10 @@ class Checks:
                 height=height,
                 time_ms=row.time_ms,
                 transactions=_transactions(entries),
-                faults=_faults(entries),
+                misbehaviours=_misbehaviours(entries),
             )
             head = ledger.commit(ledger.execute(block), data)
-            if head.app_hash != row.app_hash:
+            if head.record_hash != row.record_hash:
                 raise Violation(f"a replay of block {height} gives another record")
         if (again.state, again.history, again.log) != (store.state, store.history, store.log):
             raise Violation("a replay gives other bytes")
@@ -346,13 +348,13 @@ def _transactions(raw_entries: Iterable[bytes]) -> tuple[bytes, ...]:
     return tuple(entry[1] for entry in decoded if entry[0] == "transaction")
 
 
-def _faults(raw_entries: Iterable[bytes]) -> tuple[Fault, ...]:
+def _misbehaviours(raw_entries: Iterable[bytes]) -> tuple[Misbehaviour, ...]:
     decoded = (msgspec.msgpack.decode(raw) for raw in raw_entries)
     records = [entry[1] for entry in decoded if entry[0] == "block"]
     return tuple(
-        Fault(validator=key, kind=kind, height=height, proof=proof)
+        Misbehaviour(validator=key, kind=kind, height=height, evidence=evidence)
         for record in records
-        for key, kind, height, proof in record[-1]
+        for key, kind, height, evidence in record[-1]
     )
 
 
@@ -364,5 +366,5 @@ def _vote_in(message: bytes) -> tuple[str, int, int, bytes]:
     return kind, height, round_, block[0] if block else NIL
 
 
-def _place(proof: FaultProof) -> tuple[bytes, int, str]:
-    return proof.validator, proof.height, proof.kind
+def _place(evidence: Evidence) -> tuple[bytes, int, str]:
+    return evidence.validator, evidence.height, evidence.kind

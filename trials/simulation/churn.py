@@ -42,7 +42,7 @@ class Register:
     changes: int = 0
     """Adopted."""
     suspended: int = 0
-    """Keys taken out for a fault."""
+    """Keys taken out for misbehaviour."""
     _sets: dict[int, ValidatorSet] = field(default_factory=dict)
     """By the first height at which each acts."""
 
@@ -70,8 +70,8 @@ class Register:
                     self.asked[number - 1].yes.append(voter)
                     self._count(self.asked[number - 1], height)
         if execution.record is not None:
-            for fault in execution.record.faults:
-                self._suspend(ValidatorKey(fault.validator), height)
+            for misbehaviour in execution.record.misbehaviours:
+                self._suspend(ValidatorKey(misbehaviour.validator), height)
 
     def _suspend(self, key: ValidatorKey, height: int) -> None:
         """Take a faulty key out, if four and more than two thirds of the power stay (R15.3)."""

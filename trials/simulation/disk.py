@@ -211,7 +211,7 @@ class SimulatedStore(MemoryStore):
         self._committed = committed
         """Told at once, for the process may die before it could tell."""
         self._due: dict[bytes, bytes] = {}
-        """Rows of what waits for the lapses, by record key: they are asked for all the time."""
+        """Rows of what waits for expiry, by record key: they are asked for all the time."""
 
     def read(self, key: bytes, record: type[R]) -> R | None:
         """Return a committed record."""

@@ -62,10 +62,10 @@ class Faults:
     flood_every_ms: int = 0
     """Mean time between floods of clients."""
     churn_every_ms: int = 0
-    """Mean time between proposals that a member stops or starts to validate."""
+    """Mean time between proposals that a member stops or starts validating."""
     liars: int = 0
     """Members that lie, fewer than a third."""
-    lapses: bool = False
+    expiries: bool = False
     """Whether vouchers end at the midnight in the middle of the run."""
     real_signatures: bool = False
 
@@ -130,7 +130,7 @@ def draw(random: Random, validators: int) -> Faults:
         # more.
         churn_every_ms=0 if liars or bit_flips or lost_disks else random.choice((0, 700, 2_000)),
         liars=liars,
-        lapses=maybe(0.3),
+        expiries=maybe(0.3),
         real_signatures=maybe(0.05),
     )
     # Whoever has two thirds of the power after changes would move the ledger's time by a day.

@@ -12,7 +12,7 @@ from random import Random
 import msgspec
 
 from consensus.certificate import Certificate
-from consensus.evidence import FaultProof, Said
+from consensus.evidence import Evidence, Said
 from consensus.messages import (
     BlockId,
     Proposal,
@@ -30,7 +30,7 @@ from engines.builtin.messages import (
     Body,
     Chunk,
     DecidedBlock,
-    FaultMessage,
+    EvidenceMessage,
     Header,
     Here,
     ProposalMessage,
@@ -153,12 +153,12 @@ class Liar:
         self._proposals.append((other, body))
         for peer in self._peers():
             if peer not in told or self._random.random() < 0.2:
-                self._offer(peer, other, body)
+                self._propose(peer, other, body)
         if is_backed:
             for kind in VoteKind:
                 self._to_all(Channel.VOTE, self._vote(kind, proposal.round, (other.block_id,)))
 
-    def _offer(self, peer: str, proposal: Proposal, body: bytes) -> None:
+    def _propose(self, peer: str, proposal: Proposal, body: bytes) -> None:
         self._to([peer], Channel.BLOCK, codec.encode(ProposalMessage(proposal=proposal)))
         for index, data in enumerate(messages.chunks_of(body)):
             chunk = Chunk(
@@ -191,7 +191,7 @@ class Liar:
             case 6:
                 return self._block((*taken, *taken), header.time_ms)
             case 7:
-                return self._block(taken, header.time_ms, (self._forged_proof(),))
+                return self._block(taken, header.time_ms, (self._forged_evidence(),))
             case 8:
                 return self._block((*taken, *self._old_transactions()), header.time_ms)
             case _:
@@ -323,10 +323,10 @@ class Liar:
         proposal = self._proposal(*block, round_, valid_round)
         self._proposals.append((proposal, block[1]))
         for peer in self._some():
-            self._offer(peer, proposal, block[1])
+            self._propose(peer, proposal, block[1])
 
     def _forge_decided_block(self) -> None:
-        """Offer a block as decided that was not: signed by too few, or by nobody."""
+        """Show a block as decided that was not: signed by too few, or by nobody."""
         block = self._block((), self._world.now_ms)
         host = self._host()
         assert host is not None
@@ -375,8 +375,8 @@ class Liar:
         self._to(self._some(), channel, payload)
 
     def _frame(self) -> None:
-        """Tell of a fault that an honest key never committed."""
-        payload = codec.encode(FaultMessage(proof=self._forged_proof()))
+        """Tell of misbehaviour that an honest key is not guilty of."""
+        payload = codec.encode(EvidenceMessage(evidence=self._forged_evidence()))
         self._to(self._some(), Channel.VOTE, payload)
 
     def _vote_as_in_the_twin(self) -> None:
@@ -411,7 +411,7 @@ class Liar:
         message = vote_sign_bytes(TWIN_LOG_ID, ENGINE_EPOCH, kind, height, round_, value)
         return self._sign(seed, message)
 
-    def _forged_proof(self) -> FaultProof:
+    def _forged_evidence(self) -> Evidence:
         """Return a proof against another key, of signatures that it made elsewhere or never."""
         host = self._host()
         assert host is not None
@@ -428,7 +428,7 @@ class Liar:
             )
             for value in values
         )
-        return FaultProof(
+        return Evidence(
             validator=ValidatorKey(public_key(seed)),
             height=host.height,
             kind="prevote" if kind is VoteKind.PREVOTE else "precommit",
@@ -440,7 +440,7 @@ class Liar:
         self,
         transactions: tuple[bytes, ...],
         time_ms: int,
-        proofs: tuple[FaultProof, ...] = (),
+        evidence: tuple[Evidence, ...] = (),
         *,
         previous: tuple[Certificate, ...] | None = None,
     ) -> tuple[Header, bytes] | None:
@@ -457,13 +457,13 @@ class Liar:
                 height=height,
                 time_ms=time_ms,
                 transactions=transactions,
-                faults=tuple(map(messages.fault_of, proofs)),
+                misbehaviours=tuple(map(messages.misbehaviour_of, evidence)),
             )
-            record_hash = ledger.execute(block).head.app_hash
+            record_hash = ledger.execute(block).head.record_hash
         except BlockRefused:
             record_hash = self._random.randbytes(32)
         carried = host.heights.previous if previous is None else previous
-        body = codec.encode(Body(transactions=transactions, faults=proofs, previous=carried))
+        body = codec.encode(Body(transactions=transactions, evidence=evidence, previous=carried))
         header = Header(
             version=1,
             log_id=self._log_id,

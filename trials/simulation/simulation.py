@@ -32,7 +32,7 @@ SETTLE_US_MAX = 240_000_000
 """How long after healing everything pending is final or expired, on every member."""
 PROBE_US_MAX = 60_000_000
 """How long after that a new transaction of each member is final everywhere."""
-LOOK_EVERY_US = 250_000
+CHECK_EVERY_US = 250_000
 RESUBMIT_US = 1_500_000
 CLOG_US_MAX = 5_000_000
 VALIDATORS_MIN = 3
@@ -75,9 +75,9 @@ class Report:
     lies: int
     """Lies that honest members noticed."""
     recorded: int
-    """Faults on the log."""
+    """Misbehaviours on the log."""
     suspended: int
-    """Keys that stopped to validate for one."""
+    """Keys that stopped validating for one."""
     roots: int
     """State roots on the log that were compared."""
     virtual_us: int
@@ -217,7 +217,7 @@ class Simulation:
             member.start()
         self._plan_faults()
         self._open()
-        self._look()
+        self._watch_members()
         self.world.run_until(self.faults.lasts_ms * 1_000)
         self._heal()
         self._wait(SETTLE_US_MAX, self._is_settled, "settles")
@@ -238,7 +238,7 @@ class Simulation:
 
     def opening(self) -> list[tuple[bytes, bytes]]:
         """Return new transactions of the facts without which there are no vouchers."""
-        return self._clients.opening(self.world.now_ms, lapses=self.faults.lapses)
+        return self._clients.opening(self.world.now_ms, expiries=self.faults.expiries)
 
     def _open(self) -> None:
         for transaction_id, raw in self.opening():
@@ -507,7 +507,7 @@ class Simulation:
         if transaction_id not in self.checks.tally.logged:
             if self.world.now_ms < parse(self.checks.submitted[transaction_id]).body.expires_at:
                 again = partial(self._vote_when_asked, transaction_id)
-                self.world.after(LOOK_EVERY_US, again)
+                self.world.after(CHECK_EVERY_US, again)
             return
         number = self.checks.register.logged_as.get(transaction_id)
         if number is None:
@@ -534,7 +534,7 @@ class Simulation:
             if not self.world.now_us:
                 member.clock.rate = 1 + self.random.uniform(-1, 1) * self.faults.drift
 
-    def _look(self) -> None:
+    def _watch_members(self) -> None:
         """Look after members now and then: restart the dead, check that nobody gave up."""
         for member in self.members:
             self._operate(member)
@@ -544,7 +544,7 @@ class Simulation:
                 member.start()
         self.checks.all_may_vote()
         self._open_again()
-        self.world.after(LOOK_EVERY_US, self._look)
+        self.world.after(CHECK_EVERY_US, self._watch_members)
 
     def _heal(self) -> None:
         self.world.note("healed")
@@ -584,13 +584,13 @@ class Simulation:
         while not is_done():
             if self.world.now_us >= end_us:
                 where = [
-                    f"{member.name} h{host.height} r{host.round} {host.standing().step} "
+                    f"{member.name} h{host.height} r{host.round} {host.state().step} "
                     f"{len(host.pool)}"
                     for member in self._up()
                     if (host := member.host) is not None
                 ]
                 raise Violation(f"not live: {where} never {what}")
-            self.world.run_until(self.world.now_us + LOOK_EVERY_US)
+            self.world.run_until(self.world.now_us + CHECK_EVERY_US)
 
     def _finish(self) -> None:
         self.checks.all_may_vote()

@@ -74,7 +74,7 @@ def found(validators: int) -> Foundation:
                 block_bytes_max=2 * 1024 * 1024,
                 block_transactions_max=4_000,
                 block_rows_max=8_000,
-                block_lapses_max=3,
+                block_expiries_max=3,
                 officers=(),
             ),
         )
@@ -153,11 +153,11 @@ class Clients:
     def _expiry(self, now_ms: int) -> int:
         return now_ms + self._random.randint(EXPIRES_MIN_MS, EXPIRES_MAX_MS)
 
-    def opening(self, now_ms: int, *, lapses: bool) -> list[tuple[bytes, bytes]]:
+    def opening(self, now_ms: int, *, expiries: bool) -> list[tuple[bytes, bytes]]:
         """Return the facts without which there are no vouchers, in an order that holds."""
         operations: list[tuple[Record, str]] = [
             (
-                Publish(programme=PROGRAMME, version=1, status="open", terms=_terms(lapses)),
+                Publish(programme=PROGRAMME, version=1, status="open", terms=_terms(expiries)),
                 "budget",
             ),
             (
@@ -208,7 +208,7 @@ class Clients:
         fen = max(1, fen)
         operation = Redeem(
             holder=purse.holder,
-            redeemer=centre_name(0),
+            centre=centre_name(0),
             order="order",
             lines=(Line(voucher=voucher, amount=fen, reserve=()),),
             grant=(),
@@ -261,7 +261,7 @@ def _accreditation() -> Accredit:
     )
 
 
-def _terms(lapses: bool) -> Terms:
+def _terms(expiries: bool) -> Terms:
     return plain_terms(
         title="Compute vouchers",
         rates=(
@@ -273,5 +273,5 @@ def _terms(lapses: bool) -> Terms:
         review=Review(automatic_band=10**9, sample_every=3),
         funders=(FunderShare(funder=CITY, basis_points=10_000),),
         residual_funder=CITY,
-        validity_days=0 if lapses else 365,
+        validity_days=0 if expiries else 365,
     )

@@ -33,14 +33,14 @@ class Tally:
         self.minted = 0
         self.spent = 0
         """Redeemed, or claimed and waiting."""
-        self.lapsed = 0
+        self.expired = 0
         self.logged: dict[bytes, bool] = {}
         """Every logged transaction, and whether it held."""
         self._programme = programme
 
     def follow(self, execution: Execution) -> None:
         """Take in a block; raise Violation if it spends what is not there."""
-        self._lapse(execution)
+        self._expire(execution)
         for raw, result in zip(execution.block.transactions, execution.results, strict=True):
             transaction = parse(raw)
             if transaction.id in self.logged:
@@ -71,10 +71,10 @@ class Tally:
                 raise Violation(f"overspent or lost: {voucher} but the log leaves {purse}")
         totals = must(store, TOTALS, self._programme)
         left = sum(purse.fen for purse in self.purses.values())
-        if self.minted != left + self.spent + self.lapsed:
+        if self.minted != left + self.spent + self.expired:
             raise Violation(f"not conserved: {self.minted} minted, {left} left")
         known = (totals.minted, totals.available, totals.claimed + totals.redeemed, totals.expired)
-        if known != (self.minted, left, self.spent, self.lapsed):
+        if known != (self.minted, left, self.spent, self.expired):
             raise Violation(f"not conserved: totals say {known}")
 
     def _add(self, holder: str, fen: int) -> None:
@@ -87,13 +87,13 @@ class Tally:
             raise Violation(f"double spend: {holder} spends {fen} fen of {voucher}, {purse}")
         purse.fen -= fen
 
-    def _lapse(self, execution: Execution) -> None:
+    def _expire(self, execution: Execution) -> None:
         first = entries.decode_entry(execution.entries[0]) if execution.entries else None
         if not isinstance(first, entries.AutomaticEntry):
             return
         for posting in first.postings:
             purse = self.purses[f"{posting.programme}.{posting.serial:09d}"]
             if purse.fen != posting.amount:
-                raise Violation(f"lapsed {posting.amount} fen of {purse}")
+                raise Violation(f"expired {posting.amount} fen of {purse}")
             purse.fen = 0
-            self.lapsed += posting.amount
+            self.expired += posting.amount

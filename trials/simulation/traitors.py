@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from consensus.forks import Conflict
+from consensus.forks import ForkEvidence
 from consensus.messages import BlockId
 from engines.builtin.block_check import ForkSeen
 from engines.builtin.engine import BuiltinEngine
@@ -43,7 +43,7 @@ class Process(Member):
     def __init__(self, name: str, *, is_honest: bool, **rest: Any) -> None:
         super().__init__(name, **rest)
         self.is_honest = is_honest
-        self.evidence: Conflict | None = None
+        self.evidence: ForkEvidence | None = None
         """Why an honest one stopped."""
         self.proof = b""
         """What it keeps of that in a file."""
@@ -59,7 +59,7 @@ class Process(Member):
             super()._run(action)
         except ForkSeen as seen:
             if self.is_honest:
-                self.evidence, self.proof = seen.found, seen.proof
+                self.evidence, self.proof = seen.found, seen.evidence
                 self.kill()
 
     def decided(self, height: int) -> BlockId:
@@ -153,7 +153,7 @@ class Conspiracy:
         for one in self.processes:
             if one not in twins:
                 one.start()
-        for _, raw in self._clients.opening(self.world.now_ms, lapses=False):
+        for _, raw in self._clients.opening(self.world.now_ms, expiries=False):
             for one in self.processes:
                 one.submit(raw)
         self._live(self._random.randint(0, TOGETHER_US_MAX))

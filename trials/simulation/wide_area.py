@@ -239,7 +239,7 @@ def _stocked_ledger(store: LmdbStore) -> tuple[Ledger, list[bytes]]:
     ledger.begin(foundation.genesis)
     now_ms = MIDNIGHT_MS - calendar.DAY_MS // 2
     for height, made in enumerate(
-        (*clients.opening(now_ms, lapses=False), clients.mint(now_ms)), start=1
+        (*clients.opening(now_ms, expiries=False), clients.mint(now_ms)), start=1
     ):
         block = BlockInput(height=height, time_ms=now_ms + height, transactions=(made[1],))
         execution = ledger.execute(block)
@@ -499,7 +499,7 @@ class _Watch:
     handed: dict[bytes, _Handed] = field(default_factory=dict)
     waits_us: dict[bytes, int] = field(default_factory=dict)
     rounds: dict[int, int] = field(default_factory=dict)
-    app_hashes: dict[int, bytes] = field(default_factory=dict)
+    record_hashes: dict[int, bytes] = field(default_factory=dict)
 
     def signed(self, member: Member, request: SignRequest) -> None:
         """Let it pass: the seeds look at signatures."""
@@ -507,7 +507,7 @@ class _Watch:
     def committed(self, member: Member, execution: Execution) -> None:
         """Note what is final at the node where it was handed in."""
         head = execution.head
-        if self.app_hashes.setdefault(head.height, head.app_hash) != head.app_hash:
+        if self.record_hashes.setdefault(head.height, head.record_hash) != head.record_hash:
             raise Violation(f"disagreement: {member.name} commits another block at {head.height}")
         if head.height not in self.rounds:
             data = member.store.stored_commit(head.height)
@@ -595,7 +595,7 @@ class WideArea:
 
     def _open(self) -> None:
         """Put the facts into the log that redemptions rest on."""
-        for made in self._clients.opening(self.world.now_ms, lapses=False):
+        for made in self._clients.opening(self.world.now_ms, expiries=False):
             self._hand_in(self.machines[0], *made)
             self._wait()
         for _ in range(VOUCHERS_MIN):

@@ -16,7 +16,7 @@ from ledger.rules import calendar
 TRACE_MAX = 200
 """Lines kept to be shown when something fails; all lines are hashed."""
 MIDNIGHT_MS = calendar.end_of_day_ms(calendar.day_number(date(2026, 1, 31)))
-"""Worlds begin some seconds before this end of a day, at which vouchers may lapse."""
+"""Worlds begin some seconds before this end of a day, at which vouchers may expire."""
 
 Action = Callable[[], None]
 

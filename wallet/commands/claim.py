@@ -25,14 +25,14 @@ def group() -> None:
 
 
 @group.command(name="list")
-@click.option("--redeemer", help="Of this data centre.")
+@click.option("--centre", help="Of this data centre.")
 @click.option("--holder")
 @click.option("--programme")
 @click.option("--status", type=click.Choice(STATUSES))
 @reading
 def list_(
     *,
-    redeemer: str | None,
+    centre: str | None,
     holder: str | None,
     programme: str | None,
     status: str | None,
@@ -40,7 +40,7 @@ def list_(
 ) -> None:
     """List claims."""
     items = session.nodes.items(
-        "/v1/claims", redeemer=redeemer, holder=holder, programme=programme, status=status
+        "/v1/claims", centre=centre, holder=holder, programme=programme, status=status
     )
     emit([_shown(item) for item in items], LISTED)
 

@@ -186,7 +186,7 @@ def pause(*, desk: Desk) -> Pause:
 @propose.command()
 @proposing
 def resume(*, desk: Desk) -> Resume:
-    """Let the ledger go on; nothing lapses for 72 hours."""
+    """Let the ledger go on; nothing expires for 72 hours."""
     return Resume()
 
 

@@ -143,7 +143,7 @@ def refuse_malformed_and_bad(
 
 
 def _malformed(bad: Sequence[Json], title: str) -> UsageError:
-    return UsageError(_told(title, bad), details={"code": MALFORMED, "bad_rows": _in_order(bad)})
+    return UsageError(_listing(title, bad), details={"code": MALFORMED, "bad_rows": _in_order(bad)})
 
 
 def try_out_rows(desk: Desk, programme: Json, rows: Sequence[WantedRow]) -> Json:
@@ -156,7 +156,7 @@ def try_out_rows(desk: Desk, programme: Json, rows: Sequence[WantedRow]) -> Json
         title = "nothing was sent, since these rows would be refused" + _looked_no_further(bad)
         in_order = _in_order(bad)
         raise Refused(
-            _told(title + ":", bad), details={"code": in_order[0]["code"], "bad_rows": in_order}
+            _listing(title + ":", bad), details={"code": in_order[0]["code"], "bad_rows": in_order}
         )
     if apart:
         say(
@@ -292,7 +292,7 @@ def _place(row: WantedRow) -> tuple[str, int]:
     return row.kind, row.number
 
 
-def _place_told(bad: Json) -> tuple[str, int]:
+def _place_of(bad: Json) -> tuple[str, int]:
     kind = "line" if "line" in bad else "row"
     return kind, bad[kind]
 
@@ -301,7 +301,7 @@ def _in_order(bad: Sequence[Json]) -> list[Json]:
     """Return bad rows as they were asked for: each ``--row``, then the file."""
 
     def order(row: Json) -> tuple[bool, int]:
-        kind, number = _place_told(row)
+        kind, number = _place_of(row)
         return kind == "line", number
 
     return sorted(bad, key=order)
@@ -328,7 +328,7 @@ def _beyond_budget(
         for item in programme["budgets"]
         if item["year"] == year
     }
-    known = {_place_told(row) for row in bad}
+    known = {_place_of(row) for row in bad}
     for row in rows:
         if _place(row) in known:
             continue
@@ -358,15 +358,15 @@ def _looked_no_further(bad: Sequence[Json]) -> str:
     return f"; looked no further than {BAD_ROWS_MAX}" if len(bad) >= BAD_ROWS_MAX else ""
 
 
-def _told(title: str, bad: Sequence[Json]) -> str:
+def _listing(title: str, bad: Sequence[Json]) -> str:
     """Return a title and a line for each bad row: where it stands, whose it is, what is wrong."""
-    told = []
+    lines = []
     for row in _in_order(bad):
-        kind, number = _place_told(row)
+        kind, number = _place_of(row)
         # What is no id may hold anything, and must not steer a screen.
         holder = f" ({row['holder']})" if PARTY.fits(row["holder"]) else ""
-        told.append(f"{kind} {number}{holder}: {row['message']}")
-    return "\n  ".join([title, *told])
+        lines.append(f"{kind} {number}{holder}: {row['message']}")
+    return "\n  ".join([title, *lines])
 
 
 def _spans(rows: Sequence[WantedRow]) -> Iterator[tuple[str, int, int]]:

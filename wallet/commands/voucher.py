@@ -62,7 +62,7 @@ LISTED = (
     *("id", "holder", "face_fen", "available_fen", "reserved_fen", "claimed_fen"),
     *("redeemed_fen", "expires"),
 )
-RESERVES = ("id", "voucher", "holder", "redeemer", "order", "amount_fen", "left_fen", "until")
+RESERVES = ("id", "voucher", "holder", "centre", "order", "amount_fen", "left_fen", "until")
 HISTORY = ("sequence", "height", "time", "available_fen", "claimed_fen", "redeemed_fen", "cause")
 MINTED = ("voucher", "holder", "amount_fen", "height", "transaction")
 
@@ -191,7 +191,7 @@ def _proven_by(proof: Proven) -> str:
 @group.command()
 @click.argument("voucher", type=VOUCHER)
 @click.argument("amount", type=YUAN)
-@click.option("--at", "redeemer", required=True, help="The data centre.")
+@click.option("--at", "centre", required=True, help="The data centre.")
 @click.option("--order", required=True, help="The centre's own reference of the job.")
 @click.option("--chip", required=True, help="On which chip it will run.")
 @click.option("--until", "last_day", type=DAY, required=True, help="Last day of the hold.")
@@ -203,7 +203,7 @@ def reserve(
     voucher: str,
     amount: int,
     *,
-    redeemer: str,
+    centre: str,
     order: str,
     chip: str,
     last_day: int,
@@ -219,7 +219,7 @@ def reserve(
     operation = SetAside(
         voucher=voucher,
         holder=_holder_of(desk, (voucher,), holder, verify),
-        redeemer=redeemer,
+        centre=centre,
         order=order,
         amount=amount,
         chip=chip,
@@ -228,7 +228,7 @@ def reserve(
     )
     document = desk.act(operation)
     if document is not None:
-        like = {"order": order, "amount": amount, "redeemer": redeemer}
+        like = {"order": order, "amount": amount, "centre": centre}
         made = desk.made("/v1/reserves", like, voucher=voucher)
         emit_outcome(document, reserve=made, voucher=voucher, amount_fen=amount)
 
@@ -241,7 +241,7 @@ def release(reserve: str, amount: int | None, *, desk: Desk) -> None:
     """Give reserved value back, all that is left by default. The centre signs."""
     if amount is None:
         amount = int(desk.one(f"/v1/reserves/{reserve}")["left"])
-    operation = Release(reserve=reserve, redeemer=owner_of(reserve), amount=amount)
+    operation = Release(reserve=reserve, centre=owner_of(reserve), amount=amount)
     desk.carry_out(operation, reserve=reserve, amount_fen=amount)
 
 
@@ -270,7 +270,7 @@ def revoke(voucher: str, amount: int, *, case: Committed, desk: Desk) -> None:
 @group.command()
 @click.option("--line", "lines", multiple=True, help="voucher=yuan[@reserve]; up to sixteen.")
 @click.option("--grant", help="programme=yuan of a grant after use, instead of vouchers.")
-@click.option("--at", "redeemer", required=True, help="The data centre.")
+@click.option("--at", "centre", required=True, help="The data centre.")
 @click.option("--holder", help="Who spends it (default: who holds the first voucher).")
 @click.option("--order", required=True, help="The centre's own reference of the job.")
 @click.option("--invoice", help="Its number, of which a keyed tag is stored; or --invoice-tag.")
@@ -298,7 +298,7 @@ def redeem(
     *,
     lines: tuple[str, ...],
     grant: str | None,
-    redeemer: str,
+    centre: str,
     holder: str | None,
     order: str,
     invoice: str | None,
@@ -339,7 +339,7 @@ def redeem(
     assert holder is not None, "vouchers have one, and a grant names one"
     operation = Redeem(
         holder=holder,
-        redeemer=redeemer,
+        centre=centre,
         order=order,
         lines=parts,
         grant=after_use,
@@ -358,7 +358,7 @@ def redeem(
     claim = desk.made(
         "/v1/claims",
         {"holder": operation.holder, "invoice": describe(operation.invoice)},
-        redeemer=redeemer,
+        centre=centre,
         holder=operation.holder,
     )
     emit_outcome(
@@ -457,14 +457,14 @@ def show(voucher: str, *, at_height: int | None, verify: bool, session: Session)
 
 @group.command()
 @click.option("--holder")
-@click.option("--at", "redeemer", help="Set aside for this data centre.")
+@click.option("--at", "centre", help="Set aside for this data centre.")
 @click.option("--voucher", type=VOUCHER)
 @reading
 def reserves(
-    *, holder: str | None, redeemer: str | None, voucher: str | None, session: Session
+    *, holder: str | None, centre: str | None, voucher: str | None, session: Session
 ) -> None:
     """List what is set aside for centres."""
-    emit(_reserves(session, holder=holder, redeemer=redeemer, voucher=voucher), RESERVES)
+    emit(_reserves(session, holder=holder, centre=centre, voucher=voucher), RESERVES)
 
 
 def _reserves(session: Session, **filters: str | None) -> list[Json]:

@@ -58,7 +58,7 @@ from tests.ledger.adversarial.programmes import APPROPRIATED
 replace = msgspec.structs.replace
 OWNER = (("firm-a", "owner"),)
 CENTRE = (("guian-hub", "officer-1"),)
-LAPSE_MS = NOON_MS + 10 * DAY_MS + GRACE_MS
+EXPIRY_MS = NOON_MS + 10 * DAY_MS + GRACE_MS
 """When a reserve of the setting is no longer good."""
 SET_ASIDE = (GRANTED, set_aside(V1, 1_000))
 SUSPENDED = publish(status="suspended")
@@ -149,8 +149,8 @@ def tariff(ceiling: int, other: int) -> Step:
 PARTIES_AND_LINES = [
     no("nobody redeems", "T9.1", "party_unknown", claim(holder="nobody", by=OWNER)),
     no("a treasury redeems", "T9.1", "party_wrong_kind", claim(holder="guiyang", by=OWNER)),
-    no("a claim at nobody", "T9.2", "party_unknown", claim(redeemer="nobody", by=OWNER)),
-    no("a claim at a firm", "T9.2", "party_wrong_kind", claim(redeemer="firm-b", by=OWNER)),
+    no("a claim at nobody", "T9.2", "party_unknown", claim(centre="nobody", by=OWNER)),
+    no("a claim at a firm", "T9.2", "party_wrong_kind", claim(centre="firm-b", by=OWNER)),
     no(
         "neither vouchers nor a grant",
         "T9.3",
@@ -267,13 +267,13 @@ PARTIES_AND_LINES = [
         "reserve_mismatch",
         alone(voucher=V2),
         before=(*SET_ASIDE, mint(("firm-a", 1_000))),
-        values={"reserve": RESERVE, "voucher": V1, "redeemer": "guian-hub"},
+        values={"reserve": RESERVE, "voucher": V1, "centre": "guian-hub"},
     ),
     no(
         "a reserve for another centre",
         "T9.7",
         "reserve_mismatch",
-        alone(redeemer="chengdu-aicc", by=(("chengdu-aicc", "officer-1"),)),
+        alone(centre="chengdu-aicc", by=(("chengdu-aicc", "officer-1"),)),
         before=SET_ASIDE,
     ),
     *(
@@ -330,14 +330,14 @@ PARTIES_AND_LINES = [
     ),
     ok("a claim of all", "T9.9", claim(10_000), before=(GRANTED,)),
     no(
-        "a reserve in its first lapsed millisecond",
+        "a reserve in its first expired millisecond",
         "T9.9",
-        "reserve_lapsed",
+        "reserve_expired",
         alone(),
-        before=(*SET_ASIDE, LAPSE_MS),
-        values={"reserve": RESERVE, "until_ms": LAPSE_MS, "time_ms": LAPSE_MS},
+        before=(*SET_ASIDE, EXPIRY_MS),
+        values={"reserve": RESERVE, "until_ms": EXPIRY_MS, "time_ms": EXPIRY_MS},
     ),
-    ok("a reserve in its last millisecond", "T9.9", alone(), before=(*SET_ASIDE, LAPSE_MS - 1)),
+    ok("a reserve in its last millisecond", "T9.9", alone(), before=(*SET_ASIDE, EXPIRY_MS - 1)),
     no(
         "a fen more than is left in a reserve",
         "T9.9",
@@ -416,7 +416,7 @@ PARTIES_AND_LINES = [
         "a centre without accreditation",
         "T9.13",
         "centre_not_accredited",
-        claim(redeemer="chengdu-aicc"),
+        claim(centre="chengdu-aicc"),
         before=(GRANTED,),
         values={"centre": "chengdu-aicc"},
     ),
@@ -457,7 +457,7 @@ PARTIES_AND_LINES = [
         terms=APART,
         before=(GRANTED,),
         doctor=ONE_GROUP,
-        values={"holder": "firm-a", "redeemer": "guian-hub", "group": "g"},
+        values={"holder": "firm-a", "centre": "guian-hub", "group": "g"},
     ),
     ok(
         "holder and centre in two groups",
@@ -546,7 +546,7 @@ INVOICES = [
             values={"claim": CLAIM, "field": field},
         )
         for field, changes in (
-            ("redeemer", {"redeemer": "chengdu-aicc"}),
+            ("centre", {"centre": "chengdu-aicc"}),
             ("holder", {"voucher": f"{SECOND}.000000002", "holder": "firm-b"}),
             ("net", {"net": 1_001, "base": 1_000}),
             ("base", {"base": 999}),
@@ -702,8 +702,8 @@ CONTRACTS = [
             ("start_day", contracted(invoice="2", start_day=TODAY - 1), ()),
             ("end_day", contracted(invoice="2", end_day=TODAY + 99), ()),
             (
-                "redeemer",
-                claim(invoice="2", contract=(CONTRACT,), redeemer="chengdu-aicc"),
+                "centre",
+                claim(invoice="2", contract=(CONTRACT,), centre="chengdu-aicc"),
                 (accredit("chengdu-aicc"),),
             ),
             (

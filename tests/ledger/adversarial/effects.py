@@ -46,7 +46,7 @@ from tests.ledger.adversarial.case import (
 )
 from tests.ledger.adversarial.claims import (
     AFTER,
-    LAPSE_MS,
+    EXPIRY_MS,
     SECOND,
     STACKABLE,
     STACKED,
@@ -109,14 +109,14 @@ GIVEN_BACK = [
         "a rejected claim goes back to a reserve in its last millisecond",
         "R11.3",
         decide(CLAIM, 0),
-        before=(*ALL_SET_ASIDE, LAPSE_MS - 1),
+        before=(*ALL_SET_ASIDE, EXPIRY_MS - 1),
         wrote=((RESERVES, (RESERVE,), {"left": 100}),),
     ),
     ok(
-        "a rejected claim goes back to the holder once the reserve lapsed",
+        "a rejected claim goes back to the holder once the reserve expired",
         "R11.3",
         decide(CLAIM, 0),
-        before=(*ALL_SET_ASIDE, LAPSE_MS),
+        before=(*ALL_SET_ASIDE, EXPIRY_MS),
         wrote=((VOUCHERS, (V1,), {"available": 10_000, "reserved": 0}),),
         untouched=(RESERVES,),
     ),
@@ -206,7 +206,7 @@ PAID: list[Case] = [
     ok(
         "the issuer's own centre is paid by the issuer",
         "R5.2",
-        redeem((V1, 100), redeemer="chengdu-aicc"),
+        redeem((V1, 100), centre="chengdu-aicc"),
         before=(
             GRANTED,
             accredit("chengdu-aicc", host="shanghai"),

@@ -104,7 +104,7 @@ def parameters(**changes: Any) -> SetParameters:
         "block_bytes_max": BLOCK_BYTES_MIN,
         "block_transactions_max": 1,
         "block_rows_max": BLOCK_ROWS_MIN,
-        "block_lapses_max": 1,
+        "block_expiries_max": 1,
         "officers": (),
     }
     return SetParameters(parameters=Parameters(**(least | changes)))
@@ -618,7 +618,7 @@ STOPPED: dict[str, Step] = {
     "attestation.revoke": world.revoke_attestation("firm-a"),
     "programme.publish": world.publish(version=2),
     "programme.appropriate": world.appropriate(5),
-    "provider.accredit": world.accredit(pue_milli=1),
+    "centre.accredit": world.accredit(pue_milli=1),
     "recognition.set": world.recognise(limit=(1,)),
     "voucher.mint": world.mint(("firm-a", 1)),
     "voucher.transfer": world.transfer(V1, 1),
@@ -707,21 +707,21 @@ PAUSES: list[Case] = [
         before=around_a_pause(FOR_LONG - FIRST_YES_MS - 1),
     ),
     ok(
-        "nothing lapses in a pause",
+        "nothing expires in a pause",
         "R8.1",
         anchor(),
         before=(*AFTER_A_PAUSE[:6], RESUMED_MS),
         untouched=(VOUCHERS,),
     ),
     ok(
-        "nothing lapses in the quiet after a pause",
+        "nothing expires in the quiet after a pause",
         "R8.1",
         anchor(),
         before=(*AFTER_A_PAUSE, QUIET_UNTIL_MS - 1),
         untouched=(VOUCHERS,),
     ),
     ok(
-        "what is due lapses as the quiet ends",
+        "what is due expires as the quiet ends",
         "R8.1",
         anchor(),
         before=(*AFTER_A_PAUSE, QUIET_UNTIL_MS),

@@ -41,8 +41,8 @@ CASES: list[Case] = [
         "party_wrong_kind",
         set_aside(V1, 1, holder="guiyang", by=officers("guiyang", "pay")),
     ),
-    no("a reserve for nobody", "T12.2", "party_unknown", set_aside(V1, 1, redeemer="nobody")),
-    no("a reserve for a firm", "T12.2", "party_wrong_kind", set_aside(V1, 1, redeemer="firm-b")),
+    no("a reserve for nobody", "T12.2", "party_unknown", set_aside(V1, 1, centre="nobody")),
+    no("a reserve for a firm", "T12.2", "party_wrong_kind", set_aside(V1, 1, centre="firm-b")),
     no(
         "the centre reserves",
         "T12.3",
@@ -107,7 +107,7 @@ CASES: list[Case] = [
         "a reserve for a centre without accreditation",
         "T12.9",
         "centre_not_accredited",
-        set_aside(V1, 1, redeemer="chengdu-aicc"),
+        set_aside(V1, 1, centre="chengdu-aicc"),
         before=(GRANTED,),
     ),
     no(
@@ -195,9 +195,9 @@ CASES: list[Case] = [
         "a reserve for another centre",
         "T13.2",
         "reserve_mismatch",
-        release(RESERVE, 1, redeemer="chengdu-aicc"),
+        release(RESERVE, 1, centre="chengdu-aicc"),
         before=SET_ASIDE,
-        values={"reserve": RESERVE, "voucher": V1, "redeemer": "guian-hub"},
+        values={"reserve": RESERVE, "voucher": V1, "centre": "guian-hub"},
     ),
     no(
         "the holder releases",

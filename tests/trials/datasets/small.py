@@ -129,7 +129,7 @@ def redeem(voucher: str, firm: str, centre: str, fen: int, *, number: object, da
     """Return a claim of ``fen`` on an invoice of four times as much."""
     operation = Redeem(
         holder=firm,
-        redeemer=centre,
+        centre=centre,
         order=f"order {number}",
         lines=(Line(voucher=voucher, amount=fen, reserve=()),),
         grant=(),

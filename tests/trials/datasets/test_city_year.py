@@ -97,7 +97,7 @@ def test_a_small_year_runs_and_every_sum_agrees(run: tuple[Report, Path]) -> Non
 
 def test_a_run_is_the_same_again(run: tuple[Report, Path], tmp_path: Path) -> None:
     again = run_in_process(tmp_path, scale=SCALE, durable=False)
-    assert again.app_hash == run[0].app_hash
+    assert again.record_hash == run[0].record_hash
 
 
 def changed(folder: Path, kind: type[Record], **changes: int) -> list[str]:

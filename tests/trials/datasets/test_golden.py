@@ -50,7 +50,7 @@ def played() -> tuple[MemoryStore, list[tuple[Scene, Execution]]]:
     return store, blocks
 
 
-def look(table: Table[Any], *parts: str) -> Any:
+def stored(table: Table[Any], *parts: str) -> Any:
     """Return a record as it is at the end."""
     return must(played()[0], table, *parts)
 
@@ -68,14 +68,14 @@ def values(refusal: TransactionRefused, *names: str) -> tuple[Any, ...]:
 
 def totals(programme: str) -> dict[str, int]:
     """Return a programme's totals but for the zeros."""
-    record: Totals = look(TOTALS, programme)
+    record: Totals = stored(TOTALS, programme)
     found = {name: getattr(record, name) for name in Totals.__struct_fields__}
     return {name: fen for name, fen in found.items() if fen and name != "next_serial"}
 
 
 def budget(programme: str, year: int, funder: str) -> tuple[int, int]:
     """Return what a funder appropriated and what is committed of it."""
-    record = look(BUDGETS, programme, str(year), funder)
+    record = stored(BUDGETS, programme, str(year), funder)
     return record.appropriated, record.committed
 
 
@@ -97,7 +97,7 @@ def test_the_story_has_every_kind_of_transaction_and_each_succeeds() -> None:
     assert sorted(kinds) == sorted(catalogue.KINDS)
 
 
-def test_the_golden_log_has_this_app_hash_at_every_height() -> None:
+def test_the_golden_log_has_this_record_hash_at_every_height() -> None:
     assert golden.vector(MemoryStore()) == VECTOR
 
 
@@ -110,7 +110,7 @@ def test_an_auditor_replays_it_from_the_log_alone() -> None:
     report = replay(
         golden.golden_genesis(), iter(store.log), storage=MemoryStore(), verify_commit=None
     )
-    assert report.app_hash.hex() == VECTOR["app_hash"]
+    assert report.record_hash.hex() == VECTOR["record_hash"]
     assert (report.blocks, report.transactions, report.refused) == (19, 122, 27)
 
 
@@ -121,7 +121,7 @@ def test_the_naive_twin_keeps_the_same_books() -> None:
     twin = Twin(array[3], array[4], lambda key: True)
     store = MemoryStore()
     ledger, blocks = golden.play(store)
-    app_hash = bytes.fromhex(VECTOR["log_id"])
+    record_hash = bytes.fromhex(VECTOR["log_id"])
     for scene, execution in blocks:
         twin.begin_block(scene.time_ms, execution.block.height)
         for raw, result in zip(execution.block.transactions, execution.results, strict=True):
@@ -133,12 +133,12 @@ def test_the_naive_twin_keeps_the_same_books() -> None:
                 signers=twin.signers_of([key for key, _ in transaction.signatures]),
                 time_ms=scene.time_ms,
                 height=execution.block.height,
-                app_hash=app_hash,
+                record_hash=record_hash,
                 transaction_id=transaction.id,
             )
             assert code == result.code, f"{scene.title}: {kind} {fields}"
-        app_hash = execution.head.app_hash
-    assert app_hash == ledger.app_hash
+        record_hash = execution.head.record_hash
+    assert record_hash == ledger.record_hash
     assert len(books_of_ledger(store)["claim"]) == 14
     check_books(SimpleNamespace(twin=twin), store, "at the end")  # type: ignore[arg-type]
 
@@ -150,7 +150,7 @@ def test_nanning_pays_25_102_yuan_for_its_own_example() -> None:
     # 2025-03-01 + 729 days = 2027-02-28; of these, 305 lie between 2025-03-01 and 2025-12-31.
     # 200,000.00 × 305 / 729 = 83,676.268 → 83,676.00   (truncate, step 100 fen)
     #  83,676.00 × 30 %       = 25,102.80  → 25,102.00   (truncate, step 100 fen)
-    claim = look(CLAIMS, "guian-hub.000000007")
+    claim = stored(CLAIMS, "guian-hub.000000007")
     assert claim.invoice.base == 83_676_00
     assert claim.basis_points == 3_000
     assert (claim.amount, claim.accepted, claim.status) == (25_102_00, 25_102_00, "accepted")
@@ -166,7 +166,7 @@ def test_nanning_refuses_a_fen_more_of_the_contract_and_the_half_up_sum() -> Non
 
 
 def test_nanning_owes_its_holder_and_mints_what_it_pays() -> None:
-    payable = look(PAYABLES, "guian-hub.000000007-000")
+    payable = stored(PAYABLES, "guian-hub.000000007-000")
     assert (payable.debtor, payable.creditor) == ("nanning", "firm-nanning")
     assert payable.amount == 25_102_00
     assert totals("nanning.compute") == {"minted": 25_102_00, "redeemed": 25_102_00}
@@ -179,10 +179,10 @@ def test_nanning_owes_its_holder_and_mints_what_it_pays() -> None:
 def test_henan_and_zhengzhou_share_to_the_fen() -> None:
     # 1,000.05 × 20 % = 200.01; half of it is 100.005:
     # province 100.00 (truncate), zhengzhou 200.01 − 100.00 = 100.01 (residual funder)
-    claim = look(CLAIMS, "zhengzhou-aicc.000000001")
+    claim = stored(CLAIMS, "zhengzhou-aicc.000000001")
     assert claim.accepted == 200_01
-    province = look(PAYABLES, "zhengzhou-aicc.000000001-000")
-    city = look(PAYABLES, "zhengzhou-aicc.000000001-001")
+    province = stored(PAYABLES, "zhengzhou-aicc.000000001-000")
+    city = stored(PAYABLES, "zhengzhou-aicc.000000001-001")
     assert (province.debtor, province.amount) == ("henan-province", 100_00)
     assert (city.debtor, city.amount) == ("zhengzhou", 100_01)
     assert province.creditor == city.creditor == "zhengzhou-aicc"
@@ -204,7 +204,7 @@ def test_henan_s_mint_commits_both_funders() -> None:
 
 
 def test_hangzhou_pays_30_percent_on_ascend_and_20_on_a100_of_the_same_base() -> None:
-    ascend, a100 = (look(CLAIMS, f"guian-hub.00000000{number}") for number in (1, 2))
+    ascend, a100 = (stored(CLAIMS, f"guian-hub.00000000{number}") for number in (1, 2))
     assert ascend.invoice.base == a100.invoice.base == 10_000_00
     # 10,000.00 × 30 % = 3,000.00 and 10,000.00 × 20 % = 2,000.00
     assert (ascend.usage[0].chip, ascend.accepted) == ("ascend-910b", 3_000_00)
@@ -249,9 +249,9 @@ def test_hangzhou_s_books_at_the_end() -> None:
 def test_a_disputed_claim_gives_the_rest_back_to_its_reserve() -> None:
     # 13,333.34 × 30 % = 4,000.002 → 4,000.00 claimed, 2,500.00 accepted. In the reserve:
     # 5,000.00 − 4,000.00 + 1,500.00 = 2,500.00, which the centre then released.
-    claim = look(CLAIMS, golden.DISPUTED)
+    claim = stored(CLAIMS, golden.DISPUTED)
     assert (claim.amount, claim.accepted) == (4_000_00, 2_500_00)
-    reserve = look(RESERVES, golden.RESERVE)
+    reserve = stored(RESERVES, golden.RESERVE)
     assert (reserve.amount, reserve.left) == (5_000_00, 0)
     window, case = refusals("A claim is disputed")
     # submitted 2025-06-09 09:00, plus seven days
@@ -263,10 +263,10 @@ def test_a_disputed_claim_gives_the_rest_back_to_its_reserve() -> None:
 
 
 def test_shenzhen_pays_a_start_up_60_percent() -> None:
-    claim = look(CLAIMS, "shenzhen-nscc.000000002")
+    claim = stored(CLAIMS, "shenzhen-nscc.000000002")
     # 1,000.00 × 60 % = 600.00
     assert (claim.invoice.base, claim.basis_points, claim.accepted) == (1_000_00, 6_000, 600_00)
-    assert look(PARTIES, "firm-twin").party_class == "start_up"
+    assert stored(PARTIES, "firm-twin").party_class == "start_up"
 
 
 def test_shenzhen_s_ten_million_bite_at_the_exact_fen_when_granted() -> None:
@@ -275,7 +275,7 @@ def test_shenzhen_s_ten_million_bite_at_the_exact_fen_when_granted() -> None:
     assert values(first, "asked", "available") == ("holder_cap_exceeded", 2, 1)
     (second, *_) = refusals("Redemptions")
     assert values(second, "asked", "available") == ("holder_cap_exceeded", 1, 0)
-    granted = [look(VOUCHERS, f"shenzhen.compute.00000000{number}").face for number in (1, 3)]
+    granted = [stored(VOUCHERS, f"shenzhen.compute.00000000{number}").face for number in (1, 3)]
     assert granted == [9_999_999_99, 1]
     assert sum(granted) == 10_000_000_00
 
@@ -285,7 +285,7 @@ def test_shenzhen_s_ten_million_bite_at_the_exact_fen_when_redeemed() -> None:
     # (0.02 × 60 % = 0.012 → 0.01), and the next fen, of a voucher of 2026, is refused.
     (refused,) = refusals("Shenzhen's yearly cap")
     assert values(refused, "asked", "available", "year") == ("redeemed_cap_exceeded", 1, 0, 2026)
-    claims = [look(CLAIMS, f"shenzhen-nscc.00000000{number}").accepted for number in (5, 6)]
+    claims = [stored(CLAIMS, f"shenzhen-nscc.00000000{number}").accepted for number in (5, 6)]
     assert claims == [9_999_999_99, 1]
 
 
@@ -323,7 +323,7 @@ def test_qingyang_s_extended_voucher_outlives_the_year_and_the_revoked_part_retu
         "revoked": 1_000_00,
     }
     assert budget("qingyang.compute", 2025, "qingyang") == (10_000_00, 4_000_00)
-    assert look(VOUCHERS, golden.QINGYANG_1).expires_at_ms == moment("2027-01-01 00:00")
+    assert stored(VOUCHERS, golden.QINGYANG_1).expires_at_ms == moment("2027-01-01 00:00")
 
 
 def test_foreign_chips_have_no_rate_in_a_domestic_programme() -> None:
@@ -381,7 +381,7 @@ def test_one_city_s_word_is_not_enough_and_together_they_stay_below_the_ceiling(
     assert one_sided.code == "programmes_not_stackable"
     # 1,000.00 × 80 % = 800.00; Hangzhou pays 300.00 (30 %), so Shenzhen at most 500.00, not 600.00
     assert values(above, "asked", "allowed") == ("ceiling_exceeded", 500_01, 500_00)
-    claims = [look(CLAIMS, f"shenzhen-nscc.00000000{number}") for number in (3, 4)]
+    claims = [stored(CLAIMS, f"shenzhen-nscc.00000000{number}") for number in (3, 4)]
     assert [claim.accepted for claim in claims] == [300_00, 500_00]
     assert len({claim.invoice.tag for claim in claims}) == 1
 
@@ -391,19 +391,19 @@ def test_one_city_s_word_is_not_enough_and_together_they_stay_below_the_ceiling(
 
 def test_credit_notes_come_off_before_payment_and_run_the_other_way_after_it() -> None:
     # 3,000.00 − 500.00 (cancelled) = 2,500.00 = 1,000.00 + 1,500.00 paid; then 200.00 back
-    claim = look(CLAIMS, "guian-hub.000000001")
+    claim = stored(CLAIMS, "guian-hub.000000001")
     assert (claim.accepted, claim.credited) == (3_000_00, 700_00)
-    payable = look(PAYABLES, "guian-hub.000000001-000")
+    payable = stored(PAYABLES, "guian-hub.000000001-000")
     assert (payable.cancelled, payable.paid, payable.reversed) == (500_00, 2_500_00, 200_00)
     assert (payable.attempt, open_of(payable)) == (2, 0)
-    back = look(PAYABLES, "guian-hub.000000001-001")
+    back = stored(PAYABLES, "guian-hub.000000001-001")
     assert (back.debtor, back.creditor, back.amount) == ("guian-hub", "hangzhou", 200_00)
     (above,) = refusals("Credit notes and payments")
     assert values(above, "asked", "available") == ("payment_exceeds_due", 2_500_01, 2_500_00)
 
 
 def test_payments_end_as_the_banks_said() -> None:
-    found = {name: look(PAYMENTS, name) for name in ("HZ-1", "HZ-2", "HZ-3", "GY-1")}
+    found = {name: stored(PAYMENTS, name) for name in ("HZ-1", "HZ-2", "HZ-3", "GY-1")}
     assert {name: (one.status, one.amount, one.attempt) for name, one in found.items()} == {
         "HZ-1": ("confirmed", 1_000_00, 1),
         "HZ-2": ("returned", 1_500_00, 1),
@@ -411,17 +411,17 @@ def test_payments_end_as_the_banks_said() -> None:
         "GY-1": ("confirmed", 100_00, 1),
     }
     # 2,000.00 − 0.50 written off
-    assert open_of(look(PAYABLES, "guian-hub.000000002-000")) == 1_999_50
+    assert open_of(stored(PAYABLES, "guian-hub.000000002-000")) == 1_999_50
 
 
 def test_hosts_pay_their_centres_and_a_cycle_nets_what_they_are_owed() -> None:
     # Guiyang paid 300.00 for Shenzhen (500.00 × 60 %), Shenzhen 400.00 for Guiyang
     # (1,000.00 × 40 %): net, Guiyang owes Shenzhen 100.00.
-    cycle = look(CYCLES, "1")
+    cycle = stored(CYCLES, "1")
     nets = {position.party: position.net for position in cycle.positions}
     assert nets == {"guiyang": -100_00, "shenzhen": 100_00}
     assert (cycle.payables, cycle.amount) == (1, 100_00)
-    settlement = look(PAYABLES, "clearing.000000001-000")
+    settlement = stored(PAYABLES, "clearing.000000001-000")
     assert (settlement.debtor, settlement.creditor) == ("guiyang", "shenzhen")
     assert (settlement.amount, open_of(settlement)) == (100_00, 0)
     over = refusals("Redemptions")[-1]
@@ -442,7 +442,7 @@ def test_what_centres_and_holders_are_owed_is_what_was_redeemed(city: str) -> No
             case Claim(programme=programme) if programme == f"{city}.compute":
                 claimed += record.accepted - record.credited
             case Payable(leg="benefit"):
-                if look(CLAIMS, record.cause).programme == f"{city}.compute":
+                if stored(CLAIMS, record.cause).programme == f"{city}.compute":
                     owed += -record.amount if record.reverse else record.amount - record.cancelled
     assert claimed == owed == totals(f"{city}.compute").get("redeemed", 0)
 
@@ -453,10 +453,10 @@ def test_the_page_shows_the_sums_that_hold() -> None:
         row = re.search(rf"^\| `{re.escape(programme)}` \|(.*)\|$", page, re.M)
         assert row, programme
         cells = [int(re.sub(r"[ ,.]", "", cell)) for cell in row[1].split("|")]
-        record = look(TOTALS, programme)
+        record = stored(TOTALS, programme)
         parts = ("minted", "available", "redeemed", "expired", "revoked")
         assert cells == [getattr(record, part) for part in parts]
-    assert VECTOR["app_hash"] in page
+    assert VECTOR["record_hash"] in page
     assert (
         "19 blocks" in page
         and f"122\ntransactions of all {len(catalogue.KINDS)} kinds, 27 of them refused" in page

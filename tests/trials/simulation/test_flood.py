@@ -9,12 +9,12 @@ from consensus.votebook import WINDOW_MAX
 from engines.builtin import quotas as shares
 from engines.builtin import votes as votes_module
 from engines.builtin.engine import BuiltinEngine
-from engines.builtin.faults import PROOFS_MAX
+from engines.builtin.evidence_pool import EVIDENCE_MAX
 from engines.builtin.messages import ENGINE_EPOCH, Here, VoteMessage
 from engines.builtin.p2p.frames import Channel
 from engines.builtin.proposed_blocks import ASSEMBLIES_PER_PROPOSER_MAX, BODIES_MAX
 from ledger.encoding import codec
-from tests.trials.simulation.town import LOOK_US, Town
+from tests.trials.simulation.town import CHECK_US, Town
 from trials.simulation.member import Member
 from trials.simulation.signatures import STAND_IN
 
@@ -160,7 +160,7 @@ def bounds(validators: int) -> dict[str, int]:
         "slots beyond the window": 2,  # of the one key that lies, one for each kind of vote
         "rounds counted": WINDOW_MAX + ROUNDS_MAX,
         "claims": validators - 1,
-        "faults": PROOFS_MAX,
+        "faults": EVIDENCE_MAX,
     }
 
 
@@ -184,15 +184,15 @@ class Load:
             town.submit(honest[index % len(honest)], made)
             while not town.is_everywhere(made[0]):
                 assert town.world.now_us < handed_us + FINAL_US_MAX, "honest members go on"
-                town.world.run_until(town.world.now_us + LOOK_US)
-                self._look(honest)
+                town.world.run_until(town.world.now_us + CHECK_US)
+                self._measure(honest)
             self.waits_us.append(town.world.now_us - handed_us)
         town.checks.all_may_vote()
         elapsed_us = town.world.now_us - start_us
         self.per_second = (town.network.sent - sent) * 1_000_000 // elapsed_us
         self.junk_per_second = flooder.sent * 1_000_000 // elapsed_us
 
-    def _look(self, honest: list[Member]) -> None:
+    def _measure(self, honest: list[Member]) -> None:
         for member in honest:
             assert member.host is not None
             for name, size in sizes_of(member.host).items():

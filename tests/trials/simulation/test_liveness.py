@@ -28,7 +28,7 @@ CAPPED_ROUNDS = 60
 RESTART_ROUND = 12
 ROUNDS_US_MAX = 7_200_000_000
 """Far more than so many rounds take."""
-SLOW_LOOK_US = 100_000
+SLOW_CHECK_US = 100_000
 NEVER_US = 120_000_000
 """Nothing that works takes this long."""
 
@@ -42,7 +42,7 @@ def fail_rounds(town: Town, stops: Stops, count: int) -> bytes:
     took_us = town.run_until(
         lambda: all(host.round >= count for host in town.hosts()),
         ROUNDS_US_MAX,
-        SLOW_LOOK_US,
+        SLOW_CHECK_US,
     )
     assert took_us is not None
     assert all(host.height == height for host in town.hosts()), "no block was made"
@@ -138,9 +138,9 @@ def after_the_idle_proposer_died_us(seed: int, validators: int) -> int | None:
     town.begin()
     town.world.run_until(town.world.now_us + 2_000_000)
     height = town.hosts()[0].height
-    assert all(
-        host.standing().step == "waiting" and host.height == height for host in town.hosts()
-    ), "idle"
+    assert all(host.state().step == "waiting" and host.height == height for host in town.hosts()), (
+        "idle"
+    )
     dead = town.proposer(height, 0)
     dead.kill()
     taker = next(member for member in town.members if member is not dead)

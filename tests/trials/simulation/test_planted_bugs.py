@@ -30,7 +30,7 @@ from engines.builtin import votes as votes_module
 from engines.builtin.block_check import BlockCheck, validator_set
 from engines.builtin.building import Builder
 from engines.builtin.deciding import Decisions
-from engines.builtin.faults import Faults as Proofs
+from engines.builtin.evidence_pool import EvidencePool
 from engines.builtin.journal import Journal
 from engines.builtin.messages import Header
 from engines.builtin.own_key import OwnKey
@@ -46,7 +46,7 @@ from ledger.encoding.codec import NotCanonical, Record
 from ledger.execute import Execution
 from ledger.invariants import InvariantBroken
 from ledger.ledger import Ledger
-from ledger.rules import faults as faults_module
+from ledger.rules import misbehaviour as misbehaviour_module
 from ledger.rules import redemptions, validators, vouchers
 from ledger.rules.base import Context
 from ledger.rules.calendar import DAY_MS
@@ -96,7 +96,7 @@ REPEATING = Faults(delay_mean_ms=20.0, duplicate=0.5)
 STUCK = ("Violation: not live", "WalDamaged", "AssertionError")
 WRONG_SET = (
     *("Violation: certificate", "Violation: wrong proposer", "Violation: no polka"),
-    *("Violation: no offer", "Violation: disagreement", "Violation: not live"),
+    *("Violation: not proposed", "Violation: disagreement", "Violation: not live"),
 )
 
 NO_PAGES = _NoPages()
@@ -365,20 +365,20 @@ def log_lost_and_nobody_minds(patch: Patch) -> None:
     )
 
 
-# --- faults on the log ---------------------------------------------------------------------------
+# --- misbehaviour on the log ---------------------------------------------------------------------
 
 
-def proofs_not_verified(patch: Patch) -> None:
-    patch.setattr(judge_module, "verify_proof", lambda *arguments: None)
+def evidence_not_verified(patch: Patch) -> None:
+    patch.setattr(judge_module, "verify_evidence", lambda *arguments: None)
 
 
-def faults_recorded_twice(patch: Patch) -> None:
-    patch.setattr(faults_module, "is_recorded", lambda view, fault: False)
+def misbehaviour_recorded_twice(patch: Patch) -> None:
+    patch.setattr(misbehaviour_module, "is_recorded", lambda view, misbehaviour: False)
 
 
-def faults_suspend_below_four(patch: Patch) -> None:
-    patch.setattr(faults_module, "VALIDATORS_LEFT_MIN", 1)
-    patch.setattr(faults_module, "_power", lambda validators: 1)
+def misbehaviour_suspends_below_four(patch: Patch) -> None:
+    patch.setattr(misbehaviour_module, "VALIDATORS_LEFT_MIN", 1)
+    patch.setattr(misbehaviour_module, "_power", lambda validators: 1)
 
 
 def suspended_at_once(patch: Patch) -> None:
@@ -386,15 +386,15 @@ def suspended_at_once(patch: Patch) -> None:
         early = msgspec.structs.replace(context, height=context.height - 1)
         validators.set_validator(draft, party, validator, early)
 
-    patch.setattr(faults_module, "set_validator", planted)
+    patch.setattr(misbehaviour_module, "set_validator", planted)
 
 
-def faults_left_out_by_the_proposer(patch: Patch) -> None:
+def evidence_left_out_by_the_proposer(patch: Patch) -> None:
     correct = Builder.build
 
     def planted(builder: Builder, round_: int) -> None:
         with pytest.MonkeyPatch.context() as silent:
-            silent.setattr(Proofs, "waiting", lambda faults, may_record: ())
+            silent.setattr(EvidencePool, "waiting", lambda pool, may_record: ())
             correct(builder, round_)
 
     patch.setattr(Builder, "build", planted)
@@ -597,7 +597,7 @@ BUGS = (
         name="polka of the valid round not checked (L28)",
         plant=polka_of_the_valid_round_not_checked,
         faults=LYING_SLOWLY,
-        caught_as=("Violation: no offer", "Violation: lock broken", "Violation: disagreement"),
+        caught_as=("Violation: not proposed", "Violation: lock broken", "Violation: disagreement"),
     ),
     PlantedBug(
         name="precommit without a polka (L36)",
@@ -609,7 +609,7 @@ BUGS = (
         name="proposer not checked (L22)",
         plant=proposer_not_checked,
         faults=LYING,
-        caught_as=("Violation: wrong proposer", "Violation: no offer"),
+        caught_as=("Violation: wrong proposer", "Violation: not proposed"),
     ),
     PlantedBug(
         name="time not checked",
@@ -709,26 +709,26 @@ BUGS = (
         caught_as=("Violation: contradiction", "Violation: lock broken"),
     ),
     PlantedBug(
-        name="proofs of faults not verified (N9.2)",
-        plant=proofs_not_verified,
+        name="evidence of misbehaviour not verified (N9.2)",
+        plant=evidence_not_verified,
         faults=LYING,
         caught_as=("Violation: the log blames", *STOPPED),
     ),
     PlantedBug(
-        name="a fault recorded twice (R15.1)",
-        plant=faults_recorded_twice,
+        name="misbehaviour recorded twice (R15.1)",
+        plant=misbehaviour_recorded_twice,
         faults=LYING,
-        caught_as=("Violation: a fault stands on the log twice",),
+        caught_as=("Violation: misbehaviour stands on the log twice",),
     ),
     PlantedBug(
-        name="faults left out by the proposer (N9.3)",
-        plant=faults_left_out_by_the_proposer,
+        name="evidence left out by the proposer (N9.3)",
+        plant=evidence_left_out_by_the_proposer,
         faults=LYING,
         caught_as=("Violation: not recorded",),
     ),
     PlantedBug(
-        name="a fault suspends below four (R15.3)",
-        plant=faults_suspend_below_four,
+        name="misbehaviour suspends below four (R15.3)",
+        plant=misbehaviour_suspends_below_four,
         faults=LYING,
         caught_as=WRONG_SET,
     ),

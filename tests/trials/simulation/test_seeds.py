@@ -67,7 +67,7 @@ def check_that_it_happened(outcomes: list[Outcome]) -> None:
     done = totals(outcomes)
     for name in (
         *("double spends tried", "lies noticed", "crashes", "partitions", "replays"),
-        *("faults on the log", "state roots compared"),
+        *("misbehaviour on the log", "state roots compared"),
     ):
         assert done[name] > 0, name
     really = sum(draws_real_signatures(one.seed, one.validators) for one in outcomes)

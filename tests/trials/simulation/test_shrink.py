@@ -15,7 +15,7 @@ MANY = Faults(
     crash_every_ms=150,
     jumps_every_ms=3_000,
     skew_ms=50,
-    lapses=True,
+    expiries=True,
 )
 
 

@@ -8,7 +8,7 @@ import pytest
 from consensus.certificate import Certificate, verify_certificate
 from engines.builtin.messages import ENGINE_EPOCH
 from ledger.encoding import codec
-from node.stopped import keep_proof
+from node.stopped import keep_evidence
 from trials.simulation.signatures import STAND_IN
 from trials.simulation.traitors import Conspiracy, Process
 
@@ -26,7 +26,7 @@ def check_evidence(plot: Conspiracy, stopped: Process, folder: Path) -> str:
     assert found is not None
     path = folder / f"{stopped.name}.bin"
     assert stopped.proof
-    keep_proof(path, stopped.proof)
+    keep_evidence(path, stopped.proof)
     one, other = codec.decode(tuple[Certificate, Certificate], path.read_bytes(), 64 * 1024)
     validators = plot.foundation.validators
     for certificate in (one, other):

@@ -14,7 +14,7 @@ TIMEOUTS = TimeoutPolicy()
 """Those of a real node; seeds use shorter ones, to come to more rounds."""
 DELAYS_MS = (2.0, 10.0, 30.0)
 """Mean delay of a message; the seed chooses."""
-LOOK_US = 10_000
+CHECK_US = 10_000
 OPENING_US_MAX = 60_000_000
 LATE_MS = 36_000_000
 """Transactions expire this much later than clients usually ask for."""
@@ -78,7 +78,7 @@ class Town(Simulation):
         for member in self.members:
             member.start()
         taker = next(iter(self.honest.values()))
-        for made in self._clients.opening(self.world.now_ms, lapses=False):
+        for made in self._clients.opening(self.world.now_ms, expiries=False):
             took_us = self.final_after_us(taker, made, OPENING_US_MAX)
             assert took_us is not None
 
@@ -105,14 +105,14 @@ class Town(Simulation):
         member.submit(made[1])
 
     def run_until(
-        self, is_done: Callable[[], bool], most_us: int, look_us: int = LOOK_US
+        self, is_done: Callable[[], bool], most_us: int, check_us: int = CHECK_US
     ) -> int | None:
         """Let time pass; return how much until something held, or None if it never did."""
         start_us = self.world.now_us
         while not is_done():
             if self.world.now_us - start_us > most_us:
                 return None
-            self.world.run_until(self.world.now_us + look_us)
+            self.world.run_until(self.world.now_us + check_us)
             self.checks.all_may_vote()
         return self.world.now_us - start_us
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from consensus.evidence import FaultProof, Said, proof_hash, proof_of
+from consensus.evidence import Evidence, Said, evidence_hash, evidence_of
 from consensus.messages import BlockId, Vote, VoteKind
 from engines.builtin import messages
 from engines.builtin.block_check import ForkSeen
 from engines.builtin.engine import BuiltinEngine
-from engines.builtin.faults import FAULT_AGE_MAX, LATE_HEIGHTS, PROOFS_MAX, Faults
-from engines.builtin.messages import Blocks, Body, DecidedBlock, FaultMessage, VoteMessage
+from engines.builtin.evidence_pool import EVIDENCE_AGE_MAX, EVIDENCE_MAX, LATE_HEIGHTS, EvidencePool
+from engines.builtin.messages import Blocks, Body, DecidedBlock, EvidenceMessage, VoteMessage
 from engines.builtin.p2p.frames import Channel, PeerFault
-from ledger.blocks import BlockInput, Fault
+from ledger.blocks import BlockInput, Misbehaviour
 from ledger.encoding import codec
 from tests.engines.peers import (
     FIRST,
@@ -44,62 +44,62 @@ def lie(
     return first, vote(who, kind, (OTHER,), round_=round_, height=height)
 
 
-def told(ports: Ports) -> list[FaultProof]:
-    """Return the proofs that a host told its peers."""
+def told(ports: Ports) -> list[Evidence]:
+    """Return the evidence that a host told its peers."""
     decoded = [
         codec.decode(messages.OnVoteChannel, payload, len(payload))
         for _, channel, payload in ports.sent
         if channel is Channel.VOTE
     ]
-    return [message.proof for message in decoded if isinstance(message, FaultMessage)]
+    return [message.evidence for message in decoded if isinstance(message, EvidenceMessage)]
 
 
-def waiting(host: BuiltinEngine) -> tuple[FaultProof, ...]:
+def waiting(host: BuiltinEngine) -> tuple[Evidence, ...]:
     """Return what the host would put into a block."""
-    return host.evidence.waiting(lambda fault: True)
+    return host.evidence.waiting(lambda misbehaviour: True)
 
 
-def test_two_votes_become_one_proof_that_everybody_is_told() -> None:
+def test_two_votes_become_evidence_that_everybody_is_told() -> None:
     ports = Ports()
     host = ports.host()
     first, second = lie()
     tell(host, FOURTH, VoteMessage(vote=first))
     tell(host, FOURTH, VoteMessage(vote=second))
-    assert waiting(host) == (proof_of(first, second),) == (proof_of(second, first),)
-    assert told(ports) == [proof_of(first, second)]
+    assert waiting(host) == (evidence_of(first, second),) == (evidence_of(second, first),)
+    assert told(ports) == [evidence_of(first, second)]
 
 
-def test_two_proposals_of_one_round_become_a_proof() -> None:
+def test_two_proposals_of_one_round_become_evidence() -> None:
     ports = Ports()
     host = ports.host()
     for time_ms in (0, 1):
         header, body = first_block(FIRST, ports.now_ms + time_ms)
         offer(host, FIRST, proposal(FIRST, header, body), body)
-    (proof,) = waiting(host)
-    assert (proof.kind, proof.validator) == ("proposal", consensus_key(FIRST))
+    (evidence,) = waiting(host)
+    assert (evidence.kind, evidence.validator) == ("proposal", consensus_key(FIRST))
 
 
-def test_a_proof_is_passed_on_once() -> None:
+def test_evidence_is_passed_on_once() -> None:
     ports = Ports()
     host = ports.host()
-    proof = proof_of(*lie())
-    tell(host, SECOND, FaultMessage(proof=proof))
-    tell(host, FIRST, FaultMessage(proof=proof))
-    assert told(ports) == [proof]
+    evidence = evidence_of(*lie())
+    tell(host, SECOND, EvidenceMessage(evidence=evidence))
+    tell(host, FIRST, EvidenceMessage(evidence=evidence))
+    assert told(ports) == [evidence]
     ports.sent.clear()
     host.on_peer_up(FIRST)
-    assert told(ports) == [proof], "a new link hears what waits"
+    assert told(ports) == [evidence], "a new link hears what waits"
 
 
 @dataclass(frozen=True)
 class Forgery:
     name: str
-    proof: FaultProof
+    evidence: Evidence
 
 
 def forgeries() -> list[Forgery]:
-    """Return proofs that prove nothing."""
-    good = proof_of(*lie())
+    """Return evidence that proves nothing."""
+    good = evidence_of(*lie())
     one, other = good.said
     bad = msgspec.structs.replace(other, signature=bytes(64))
     return [
@@ -123,37 +123,37 @@ def _nil(one: Said, other: Said) -> tuple[Said, Said]:
 
 
 @pytest.mark.parametrize("forgery", forgeries(), ids=lambda forgery: forgery.name)
-def test_a_proof_that_proves_nothing_is_its_senders_fault(forgery: Forgery) -> None:
-    proof = forgery.proof
+def test_evidence_that_proves_nothing_is_its_senders_fault(forgery: Forgery) -> None:
+    evidence = forgery.evidence
     if forgery.name == "a proposal for nil":
-        proof = msgspec.structs.replace(proof, kind="proposal")
+        evidence = msgspec.structs.replace(evidence, kind="proposal")
     ports = Ports()
     host = ports.host()
-    with pytest.raises(PeerFault, match="a proof of a fault"):
-        tell(host, SECOND, FaultMessage(proof=proof))
+    with pytest.raises(PeerFault, match="evidence of misbehaviour"):
+        tell(host, SECOND, EvidenceMessage(evidence=evidence))
     assert (waiting(host), told(ports)) == ((), [])
 
 
-def test_proofs_of_strangers_and_of_other_times_are_not_even_looked_at() -> None:
+def test_evidence_of_strangers_and_of_other_times_is_not_even_looked_at() -> None:
     ports = Ports()
     host = ports.host()
-    stranger = msgspec.structs.replace(proof_of(*lie()), validator=bytes(32))
-    future = proof_of(*lie(height=2))
-    for proof in (stranger, future):
-        tell(host, SECOND, FaultMessage(proof=proof))
+    stranger = msgspec.structs.replace(evidence_of(*lie()), validator=bytes(32))
+    future = evidence_of(*lie(height=2))
+    for evidence in (stranger, future):
+        tell(host, SECOND, EvidenceMessage(evidence=evidence))
     assert (waiting(host), told(ports)) == ((), [])
 
 
-def test_a_proof_against_the_own_key_ends_this_nodes_voting() -> None:
+def test_evidence_against_the_own_key_ends_this_nodes_voting() -> None:
     ports = Ports()
     host = ports.host()
-    tell(host, SECOND, FaultMessage(proof=proof_of(*lie(OWN))))
+    tell(host, SECOND, EvidenceMessage(evidence=evidence_of(*lie(OWN))))
     assert "a second node?" in host.key.stopped
 
 
-def decide(host: BuiltinEngine, ports: Ports, *proofs: FaultProof) -> tuple[int, ...]:
-    """Offer a first block with these proofs and let all precommit it; return heights committed."""
-    header, body = block_with(ports, *proofs)
+def decide(host: BuiltinEngine, ports: Ports, *evidence: Evidence) -> tuple[int, ...]:
+    """Propose a first block with this evidence, let all precommit it; return heights committed."""
+    header, body = block_with(ports, *evidence)
     block = messages.block_id(header)
     offer(host, FIRST, proposal(FIRST, header, body), body)
     for kind in VoteKind:
@@ -162,53 +162,53 @@ def decide(host: BuiltinEngine, ports: Ports, *proofs: FaultProof) -> tuple[int,
     return tuple(event.height for event in ports.commits)
 
 
-def block_with(ports: Ports, *proofs: FaultProof) -> tuple[messages.Header, bytes]:
-    """Return a first block that carries proofs, its record hash as execution gives it."""
+def block_with(ports: Ports, *evidence: Evidence) -> tuple[messages.Header, bytes]:
+    """Return a first block that carries evidence, its record hash as execution gives it."""
     host = Ports().host()
     ledger = host._ledger
     execution = ledger.execute(
-        messages_block(ports.now_ms, opening(), tuple(map(messages.fault_of, proofs)))
+        messages_block(ports.now_ms, opening(), tuple(map(messages.misbehaviour_of, evidence)))
     )
-    body = codec.encode(Body(transactions=opening(), faults=proofs, previous=()))
+    body = codec.encode(Body(transactions=opening(), evidence=evidence, previous=()))
     plain, _ = first_block(FIRST)
     header = msgspec.structs.replace(
         plain,
-        record_hash=execution.head.app_hash,
+        record_hash=execution.head.record_hash,
         body_hash=messages.body_hash(messages.chunk_hashes(messages.chunks_of(body))),
     )
     return header, body
 
 
 def messages_block(
-    time_ms: int, transactions: tuple[bytes, ...], found: tuple[Fault, ...]
+    time_ms: int, transactions: tuple[bytes, ...], found: tuple[Misbehaviour, ...]
 ) -> BlockInput:
-    return BlockInput(height=1, time_ms=time_ms, transactions=transactions, faults=found)
+    return BlockInput(height=1, time_ms=time_ms, transactions=transactions, misbehaviours=found)
 
 
-def test_a_proven_fault_is_on_the_log_and_a_peer_gets_the_same_block_again() -> None:
+def test_proven_misbehaviour_is_on_the_log_and_a_peer_gets_the_same_block_again() -> None:
     ports = Ports()
     host = ports.host()
-    proof = proof_of(*lie())
-    tell(host, SECOND, FaultMessage(proof=proof))
-    assert decide(host, ports, proof) == (1,)
-    fault = messages.fault_of(proof)
-    assert fault.proof == proof_hash(proof)
-    assert not host._ledger.may_record(fault)
+    evidence = evidence_of(*lie())
+    tell(host, SECOND, EvidenceMessage(evidence=evidence))
+    assert decide(host, ports, evidence) == (1,)
+    misbehaviour = messages.misbehaviour_of(evidence)
+    assert misbehaviour.evidence == evidence_hash(evidence)
+    assert not host._ledger.may_record(misbehaviour)
     assert host.evidence.waiting(host._ledger.may_record) == ()
     ports.sent.clear()
-    tell(host, SECOND, FaultMessage(proof=proof))
+    tell(host, SECOND, EvidenceMessage(evidence=evidence))
     assert told(ports) == [], "what the log says is no news"
     tell(host, SECOND, messages.Ask(from_height=1))
     (answer,) = [payload for _, channel, payload in ports.sent if channel is Channel.SYNC]
     (block,) = codec.decode(Blocks, answer, len(answer)).blocks
-    assert messages.decode_body(block.body).faults == (proof,)
+    assert messages.decode_body(block.body).evidence == (evidence,)
 
 
 @pytest.mark.parametrize("forgery", forgeries(), ids=lambda forgery: forgery.name)
-def test_a_block_with_a_proof_that_proves_nothing_is_not_voted_for(forgery: Forgery) -> None:
+def test_a_block_with_evidence_that_proves_nothing_is_not_voted_for(forgery: Forgery) -> None:
     ports = Ports()
     host = ports.host()
-    header, body = block_with(ports, forgery.proof)
+    header, body = block_with(ports, forgery.evidence)
     offer(host, FIRST, proposal(FIRST, header, body), body)
     (own,) = ports.votes()
     assert own.block_id == ()
@@ -225,32 +225,32 @@ def test_a_late_vote_that_contradicts_a_timely_one_is_noticed() -> None:
     with pytest.raises(PeerFault):
         tell(host, FOURTH, VoteMessage(vote=forged))
     tell(host, FOURTH, VoteMessage(vote=late))
-    (proof,) = waiting(host)
-    assert (proof.height, proof.validator) == (1, consensus_key(FOURTH))
+    (evidence,) = waiting(host)
+    assert (evidence.height, evidence.validator) == (1, consensus_key(FOURTH))
 
 
 # --- limits --------------------------------------------------------------------------------------
 
 
-def test_proofs_and_votes_that_wait_are_bounded() -> None:
-    known = Faults()
-    for height in range(PROOFS_MAX):
-        assert known.learn(proof_of(*lie(height=height + 1)))
-    assert not known.learn(proof_of(*lie(height=PROOFS_MAX + 1)))
-    assert len(known.waiting(lambda fault: True)) == 64
-    known.decided(FAULT_AGE_MAX + 9, {}, lambda fault: True)
-    heights = [proof.height for proof in known.waiting(lambda fault: True)]
+def test_evidence_and_votes_that_wait_are_bounded() -> None:
+    known = EvidencePool()
+    for height in range(EVIDENCE_MAX):
+        assert known.learn(evidence_of(*lie(height=height + 1)))
+    assert not known.learn(evidence_of(*lie(height=EVIDENCE_MAX + 1)))
+    assert len(known.waiting(lambda misbehaviour: True)) == 64
+    known.decided(EVIDENCE_AGE_MAX + 9, {}, lambda misbehaviour: True)
+    heights = [evidence.height for evidence in known.waiting(lambda misbehaviour: True)]
     assert heights[0] == 11, "what the next block could not carry is forgotten"
 
 
 @pytest.mark.parametrize(("later", "noticed"), [(LATE_HEIGHTS - 1, True), (LATE_HEIGHTS, False)])
 def test_votes_of_the_last_heights_are_remembered(later: int, noticed: bool) -> None:
-    known = Faults()
+    known = EvidencePool()
     first, second = lie()
     place = (first.validator, first.kind, first.round)
-    known.decided(1, {place: first}, lambda fault: True)
+    known.decided(1, {place: first}, lambda misbehaviour: True)
     for height in range(2, 2 + later):
-        known.decided(height, {}, lambda fault: True)
+        known.decided(height, {}, lambda misbehaviour: True)
     assert (known.contradicted_by(second) is not None) is noticed
     assert known.contradicted_by(first) is None
 
