@@ -4,13 +4,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from ledger.blocks import BlockRefused
 from ledger.rules import refusals
 from ledger.rules.refusals import TransactionRefused
 from tests.ledger.adversarial.case import Ready
 from tests.mutants.mutate import Mutant, in_place
 
-NOTICED = (AssertionError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""How a case fails: an outcome that it does not expect, or rules that trip over themselves."""
+NOTICED = (
+    *(AssertionError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+    BlockRefused,
+)
+"""How a case fails: an outcome that it does not expect, rules that trip over themselves, or a kind
+that no height knows any more."""
 
 
 @dataclass(frozen=True)
