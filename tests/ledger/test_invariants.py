@@ -19,7 +19,7 @@ from ledger.store.memory import MemoryStore
 from ledger.view import Put, Table, must
 from tests import builders
 from tests.builders import Chain
-from tests.ledger.adversarial.states import STATES, Corruption, busy_store, records_of
+from tests.ledger.corruptions import STATES, Corruption, busy_store, records_of
 
 PROGRAMME = "shanghai.compute"
 V1 = f"{PROGRAMME}.000000001"

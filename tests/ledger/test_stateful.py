@@ -50,7 +50,8 @@ from ledger.transactions import parse
 from ledger.view import Table, must
 from tests import builders
 from tests.builders import Chain, Signers, keys_of, no_caps, officers
-from tests.ledger.adversarial.case import (
+from tests.ledger.corruptions import records_of
+from tests.ledger.rules.case import (
     BOTH,
     DAY_MS,
     EVER_MS,
@@ -60,8 +61,7 @@ from tests.ledger.adversarial.case import (
     TODAY,
     shares,
 )
-from tests.ledger.adversarial.claims import CONTRACT
-from tests.ledger.adversarial.states import records_of
+from tests.ledger.rules.situations import CONTRACT
 
 SEED = 20_260_101
 EXAMPLES, STEPS = 60, 50

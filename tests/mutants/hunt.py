@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ledger.blocks import BlockRefused
 from ledger.rules import refusals
 from ledger.rules.refusals import TransactionRefused
-from tests.ledger.adversarial.case import Ready
+from tests.ledger.rules.case import Ready
 from tests.mutants.mutate import Mutant, in_place
 
 NOTICED = (

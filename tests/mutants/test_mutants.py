@@ -7,8 +7,8 @@ import pytest
 
 from ledger.rules import vouchers
 from ledger.rules.refusals import VoucherExhausted, all_refusals
-from tests.ledger.adversarial.case import Ready
-from tests.ledger.adversarial.table import TABLE
+from tests.ledger.rules.case import Ready
+from tests.ledger.rules.table import TABLE
 from tests.mutants.hunt import hunt
 from tests.mutants.mutate import RULES, Mutant, in_place, mutants
 from tests.mutants.units import UNITS

@@ -1,7 +1,13 @@
 """Value set aside, and given back: T12, T13."""
 
+import pytest
+
+from ledger.encoding.codec import FEN_MAX
+from ledger.rules.governance import Pause, Resume
+from ledger.rules.vouchers import VOUCHERS
 from tests.builders import officers
-from tests.ledger.adversarial.case import (
+from tests.ledger.rules.case import (
+    DAY_MS,
     EVER_MS,
     FOR_LONG,
     GRANTED,
@@ -9,7 +15,9 @@ from tests.ledger.adversarial.case import (
     RESERVE,
     V1,
     Case,
+    Ready,
     accredit,
+    adopted,
     mint,
     no,
     ok,
@@ -23,9 +31,10 @@ from tests.ledger.adversarial.case import (
     set_hold,
     suspended,
 )
+from tests.ledger.rules.situations import ALL_MINTED, FIRST_YES_MS, OWNER, SET_ASIDE
 
-OWNER = (("firm-a", "owner"),)
-SET_ASIDE = (GRANTED, set_aside(V1, 1_000))
+RESERVED_FOR_LONG = (GRANTED, set_aside(V1, 1_000, until_ms=FOR_LONG))
+RESUMED_MS = FOR_LONG + DAY_MS
 
 CASES: list[Case] = [
     # T12
@@ -215,4 +224,45 @@ CASES: list[Case] = [
         values={"asked": 1_001, "available": 1_000},
     ),
     ok("a release of all", "T13.4", release(RESERVE, 1_000), before=SET_ASIDE),
+    ok(
+        "a release in a voucher's last millisecond is available",
+        "R11.2",
+        release(RESERVE, 1_000),
+        before=(*RESERVED_FOR_LONG, FOR_LONG - 1),
+        wrote=((VOUCHERS, (V1,), {"available": 10_000, "expired": 0}),),
+    ),
+    ok(
+        "a release in a voucher's first expired millisecond expires",
+        "R11.2",
+        release(RESERVE, 1_000),
+        before=(*RESERVED_FOR_LONG, FOR_LONG),
+        wrote=((VOUCHERS, (V1,), {"available": 0, "expired": 10_000}),),
+    ),
+    ok(
+        "what expires as a pause begins is put off",
+        "R11.4",
+        release(RESERVE, 1_000),
+        before=(
+            *RESERVED_FOR_LONG,
+            FOR_LONG - FIRST_YES_MS,
+            *adopted(Pause()),
+            RESUMED_MS,
+            *adopted(Resume(), 2),
+        ),
+        wrote=((VOUCHERS, (V1,), {"available": 1_000, "expired": 9_000}),),
+    ),
+    no(
+        "a fen of a reserve that is empty",
+        "T13.4",
+        "reserve_exhausted",
+        release(RESERVE, 1),
+        before=(GRANTED, set_aside(V1, 5), release(RESERVE, 5)),
+        values={"asked": 1, "available": 0},
+    ),
+    ok("all is set aside", "T12.13", set_aside(V1, FEN_MAX), before=ALL_MINTED),
 ]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_it_is_refused_and_changes_nothing_or_just_holds(case: Case) -> None:
+    Ready(case).check()

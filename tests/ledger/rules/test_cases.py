@@ -1,9 +1,10 @@
 """Holds and anchors: T20, T21, T22."""
 
+import pytest
+
 from ledger.rules.holds import HOLDS_MAX
 from ledger.rules.payables import OPEN_CYCLE, PAYABLES
-from tests.builders import officers
-from tests.ledger.adversarial.case import (
+from tests.ledger.rules.case import (
     CLAIM,
     GRANTED,
     ONE_OFFICER,
@@ -11,6 +12,7 @@ from tests.ledger.adversarial.case import (
     PROGRAMME,
     V1,
     Case,
+    Ready,
     Step,
     anchor,
     clear_hold,
@@ -21,11 +23,15 @@ from tests.ledger.adversarial.case import (
     set_hold,
     suspended,
 )
-from tests.ledger.adversarial.settlement import REIMBURSED, REIMBURSEMENT, RIPE_MS
+from tests.ledger.rules.situations import (
+    CYCLE_RIPE_MS,
+    OWNER,
+    REIMBURSED,
+    REIMBURSEMENT,
+    REVIEW,
+    SHANGHAI,
+)
 
-OWNER = (("firm-a", "owner"),)
-REVIEW = officers("shanghai", "review")
-REGISTRAR = officers("shanghai", "registrar")
 USED = (GRANTED, redeem((V1, 100)))
 THINGS = {
     "party": "firm-a",
@@ -224,7 +230,7 @@ CASES: list[Case] = [
         "a reimbursement of a closed cycle stays there",
         "T21.4",
         clear_hold(),
-        before=(*REIMBURSED, RIPE_MS, close_cycle(), set_hold("payable", REIMBURSEMENT)),
+        before=(*REIMBURSED, CYCLE_RIPE_MS, close_cycle(), set_hold("payable", REIMBURSEMENT)),
         untouched=(PAYABLES, OPEN_CYCLE),
     ),
     no(
@@ -242,14 +248,14 @@ CASES: list[Case] = [
         before=(set_hold("party", "firm-a", member="audit-office"),),
     ),
     # T22
-    no("nobody anchors", "T22.1", "party_unknown", anchor(member="nobody", by=REGISTRAR)),
+    no("nobody anchors", "T22.1", "party_unknown", anchor(member="nobody", by=SHANGHAI)),
     no("a holder anchors", "T22.1", "party_wrong_kind", anchor(member="firm-a")),
     no("one officer anchors", "T22.2", "four_eyes_missing", anchor(by=ONE_OFFICER)),
     no(
         "an auditor did not sign its anchor",
         "T22.2",
         "signature_missing",
-        anchor(member="audit-office", by=REGISTRAR),
+        anchor(member="audit-office", by=SHANGHAI),
     ),
     no(
         "a suspended member anchors",
@@ -267,3 +273,8 @@ CASES: list[Case] = [
     ),
     ok("a statement about the last block", "T22.4", anchor(2)),
 ]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_it_is_refused_and_changes_nothing_or_just_holds(case: Case) -> None:
+    Ready(case).check()

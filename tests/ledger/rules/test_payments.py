@@ -1,43 +1,43 @@
-"""Clearing cycles and payments: T18, T19."""
+"""Payments: T19."""
 
 from typing import Any
 
-from ledger.rules.clearing import CYCLE_OPEN_MIN_MS
+import pytest
+
+from ledger.encoding.codec import FEN_MAX
 from ledger.rules.payables import PAYABLES
 from ledger.rules.payments import OBJECTION_WINDOW_MS, PAYMENTS
 from tests.builders import officers
-from tests.ledger.adversarial.case import (
+from tests.ledger.rules.case import (
     CLAIM,
     GRANTED,
-    HOST_PAYS,
     PAYABLE,
-    V1,
     Case,
+    Ready,
     Step,
-    close_cycle,
     confirm,
     credit,
     instruct,
     no,
     object_to_payment,
     ok,
-    redeem,
     return_payment,
     second,
     set_hold,
-    suspended,
     write_off,
 )
+from tests.ledger.rules.situations import (
+    ALL_SPENT,
+    CENTRE,
+    OWED,
+    OWNER,
+    REIMBURSED,
+    REIMBURSEMENT,
+    WHOLE_BILLS,
+    claim,
+)
 
-OWNER = (("firm-a", "owner"),)
-CENTRE = (("guian-hub", "officer-1"),)
 ONE_PAYS = (("shanghai", "officer-3"),)
-REIMBURSED = (HOST_PAYS, GRANTED, redeem((V1, 100)))
-"""Guiyang owes its centre 100, and Shanghai owes Guiyang as much through the open cycle."""
-REIMBURSEMENT = f"{CLAIM}-001"
-RIPE_MS = second(len(REIMBURSED)) + CYCLE_OPEN_MIN_MS
-OWED = (GRANTED, redeem((V1, 100)))
-"""Shanghai owes the centre 100."""
 INSTRUCTED = (*OWED, instruct(PAYABLE, 100))
 WINDOW_MS = second(len(INSTRUCTED)) + OBJECTION_WINDOW_MS
 OBJECTED = (*INSTRUCTED, object_to_payment())
@@ -56,66 +56,6 @@ def pay_back(**changes: Any) -> Step:
 PAID_BACK = (*REVERSED, pay_back())
 
 CASES: list[Case] = [
-    # T18
-    no("nobody closes", "T18.1", "party_unknown", close_cycle(member="nobody", by=OWNER)),
-    no("a holder closes", "T18.1", "party_wrong_kind", close_cycle(member="firm-a")),
-    no(
-        "one officer closes",
-        "T18.2",
-        "four_eyes_missing",
-        close_cycle(by=(("guiyang", "officer-3"),)),
-    ),
-    no(
-        "an auditor closes without its signature",
-        "T18.2",
-        "signature_missing",
-        close_cycle(member="audit-office", by=OWNER),
-    ),
-    no(
-        "a suspended member closes",
-        "T18.3",
-        "party_not_active",
-        close_cycle(),
-        before=suspended("guiyang"),
-    ),
-    no(
-        "a cycle that is not open",
-        "T18.4",
-        "cycle_wrong",
-        close_cycle(2),
-        before=(*REIMBURSED, RIPE_MS),
-        values={"open": 1, "given": 2},
-    ),
-    no(
-        "a cycle that was closed",
-        "T18.4",
-        "cycle_wrong",
-        close_cycle(1, member="shanghai"),
-        before=(*REIMBURSED, RIPE_MS, close_cycle()),
-        values={"open": 2, "given": 1},
-    ),
-    no("an empty cycle", "T18.5", "cycle_empty", close_cycle(), values={"cycle": 1}),
-    no(
-        "a cycle a millisecond before its day is over",
-        "T18.6",
-        "cycle_too_early",
-        close_cycle(),
-        before=(*REIMBURSED, RIPE_MS - 1),
-        values={"from_ms": RIPE_MS, "time_ms": RIPE_MS - 1},
-    ),
-    ok(
-        "a cycle after its day",
-        "T18.6",
-        close_cycle(),
-        before=(*REIMBURSED, RIPE_MS),
-        wrote=((PAYABLES, ("clearing.000000001-000",), {"debtor": "shanghai", "amount": 100}),),
-    ),
-    ok(
-        "a holder's hold keeps an auditor from nothing",
-        "T18.6",
-        close_cycle(member="audit-office"),
-        before=(*REIMBURSED, set_hold("party", "firm-a"), RIPE_MS),
-    ),
     # T19 instructed
     no("no such payable is paid", "T19.instructed.1", "payable_unknown", instruct(PAYABLE, 1)),
     no(
@@ -378,4 +318,31 @@ CASES: list[Case] = [
         object_to_payment(),
         before=(*INSTRUCTED, WINDOW_MS - 1),
     ),
+    no(
+        "a fen of a debt that is paid",
+        "T19.instructed.6",
+        "payment_exceeds_due",
+        instruct(PAYABLE, 1, "E2"),
+        before=(GRANTED, claim(), instruct(PAYABLE, 100)),
+        values={"asked": 1, "available": 0},
+    ),
+    ok(
+        "all is paid",
+        "T19.instructed.6",
+        instruct(PAYABLE, FEN_MAX),
+        terms=WHOLE_BILLS,
+        before=ALL_SPENT,
+    ),
+    ok(
+        "all is let go",
+        "T19.written_off.5",
+        write_off(PAYABLE, FEN_MAX),
+        terms=WHOLE_BILLS,
+        before=ALL_SPENT,
+    ),
 ]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_it_is_refused_and_changes_nothing_or_just_holds(case: Case) -> None:
+    Ready(case).check()

@@ -1,41 +1,44 @@
-"""Redemptions: T9, R6, R12."""
+"""Redemptions: T9 without invoice, device time and contract."""
 
 from typing import Any
 
-import msgspec
+import pytest
+from msgspec.structs import replace
 
 from ledger.encoding.codec import FEN_MAX
-from ledger.encoding.crypto import sha256
-from ledger.rules.centres import ACCREDITATIONS, RECOGNITIONS, Devices
+from ledger.rules.centres import ACCREDITATIONS, RECOGNITIONS
 from ledger.rules.claims import CLAIMS, REDEEMED, Line
-from ledger.rules.invoices import CONTRACT_PAID, DAY_GPU_MS, Contract, Usage
+from ledger.rules.invoices import DEVICE_TIME, INVOICES, Usage
+from ledger.rules.money import Rounding
 from ledger.rules.parties import PARTIES
-from ledger.rules.programmes import Review
-from ledger.rules.redemptions import GrantAfterUse
-from ledger.rules.reserves import GRACE_MS
-from ledger.rules.sums import Amount
+from ledger.rules.payables import PAYABLES, payable_id
+from ledger.rules.programmes import TOTALS, RateRow, Review
+from ledger.rules.redemptions import BAND_USED
 from ledger.rules.vouchers import GROUP_ISSUED, ISSUED
-from tests.builders import NOON_MS, criterion, no_caps, seed
-from tests.ledger.adversarial.case import (
+from ledger.view import get
+from tests import builders
+from tests.builders import NOON_MS, criterion, funded_chain, no_caps
+from tests.ledger.rules.case import (
     BOTH,
+    BY_HAND,
     CLAIM,
-    DAY_MS,
     EVER_MS,
     FOR_LONG,
     GRANTED,
     HOST_PAYS,
+    PAYABLE,
     PROGRAMME,
     RESERVE,
     TODAY,
     V1,
     V2,
+    V3,
     Case,
-    Step,
+    Ready,
     accredit,
     appropriate,
     attest,
     credit,
-    decide,
     doctored,
     enrol,
     mint,
@@ -47,106 +50,41 @@ from tests.ledger.adversarial.case import (
     recognise,
     recover,
     redeem,
-    set_aside,
     set_hold,
     suspended,
     together,
     written,
 )
-from tests.ledger.adversarial.programmes import APPROPRIATED
+from tests.ledger.rules.chains import chain_with, code, postings, stored, voucher
+from tests.ledger.rules.situations import (
+    AFTER,
+    ALL_MINTED,
+    ALL_SPENT,
+    APPROPRIATED,
+    CENTRE,
+    CLOSED,
+    EXPIRY_MS,
+    NEARLY,
+    OWNER,
+    S1,
+    SET_ASIDE,
+    STACKED,
+    SUSPENDED,
+    WHOLE_BILLS,
+    G,
+    after_use,
+    alone,
+    caps,
+    claim,
+)
 
-replace = msgspec.structs.replace
-OWNER = (("firm-a", "owner"),)
-CENTRE = (("guian-hub", "officer-1"),)
-EXPIRY_MS = NOON_MS + 10 * DAY_MS + GRACE_MS
-"""When a reserve of the setting is no longer good."""
-SET_ASIDE = (GRANTED, set_aside(V1, 1_000))
-SUSPENDED = publish(status="suspended")
-CLOSED = publish(status="closed")
-
-
-def claim(amount: int = 100, **changes: Any) -> Step:
-    """Return a claim of holder and centre; the invoice is ten times as large."""
-    return redeem((V1, amount), **changes)
-
-
-def alone(amount: int = 100, voucher: str = V1, reserve: str = RESERVE, **changes: Any) -> Step:
-    """Return a claim that the centre makes alone under a reserve."""
-    line = Line(voucher=voucher, amount=amount, reserve=(reserve,))
-    return redeem((voucher, amount), lines=(line,), **{"by": CENTRE, **changes})
-
-
-def usage(chip: str = "ascend-910b", day: int = TODAY, gpu_ms: int = 1) -> Usage:
-    return Usage(chip=chip, day=day, gpu_ms=gpu_ms, energy_wh=0)
-
-
-def caps(**changes: tuple[int]) -> dict[str, Any]:
-    return {"caps": no_caps(**changes)}
-
-
-# Grants after use
-
-AFTER: dict[str, Any] = {"grant": "after_use", "transfer": "none"}
-CONTRACT = Contract(tag=seed("contract"), amount=10_000, start_day=TODAY, end_day=TODAY + 100)
-C = CONTRACT.tag.hex()
-
-
-def after_use(amount: int = 100, programme: str = PROGRAMME, **changes: Any) -> Step:
-    """Return a claim that asks for a grant after use."""
-    version = changes.pop("terms_version", 1)
-    grant = GrantAfterUse(programme=programme, terms_version=version, amount=amount)
-    values: dict[str, Any] = {"grant": (grant,), "net": amount * 10, "contract": (CONTRACT,)}
-    return redeem(**(values | changes))
-
-
-# A second programme, whose vouchers may pay the same invoice
-
-SECOND = "shanghai.second"
-S1 = f"{SECOND}.000000001"
-
-
-def stacked(**terms: Any) -> tuple[Step, ...]:
-    """Return a second programme with money and a voucher of each firm, and a first claim."""
-    return (
-        publish(programme=SECOND, **{"stackable": (PROGRAMME,), **terms}),
-        appropriate(programme=SECOND),
-        recognise(programmes=(SECOND,)),
-        mint(("firm-a", 10_000), ("firm-b", 10_000), programme=SECOND),
-        GRANTED,
-        claim(),
-    )
-
-
-STACKABLE: dict[str, Any] = {"stackable": (SECOND,)}
-STACKED = stacked()
-
-
-def again(amount: int = 100, voucher: str = S1, **changes: Any) -> Step:
-    """Return a claim on the first claim's invoice."""
-    return redeem((voucher, amount), **{"net": 1_000, **changes})
-
-
-BY_ORIGIN = (rate(3_000, chip_origin="domestic"), rate(2_000, chip_origin="foreign"))
 ONE_GROUP = together(
     doctored(PARTIES, "firm-a", control_group="g"),
     doctored(PARTIES, "guian-hub", control_group="g"),
 )
 APART: dict[str, Any] = {"eligibility": ((criterion("unrelated_to"),),)}
-G = sha256(b"g").hex()
-NEARLY = Amount(fen=FEN_MAX - 99)
 
-
-def tariff(ceiling: int, other: int) -> Step:
-    """Return an accreditation with the highest price of an hour on both chips."""
-    return accredit(
-        devices=(
-            Devices(chip="ascend-910b", origin="domestic", count=9, tariff_ceiling=ceiling),
-            Devices(chip="nvidia-a100", origin="foreign", count=9, tariff_ceiling=other),
-        )
-    )
-
-
-PARTIES_AND_LINES = [
+CASES: list[Case] = [
     no("nobody redeems", "T9.1", "party_unknown", claim(holder="nobody", by=OWNER)),
     no("a treasury redeems", "T9.1", "party_wrong_kind", claim(holder="guiyang", by=OWNER)),
     no("a claim at nobody", "T9.2", "party_unknown", claim(centre="nobody", by=OWNER)),
@@ -484,326 +422,6 @@ PARTIES_AND_LINES = [
         after_use(),
         terms={**AFTER, "eligibility": ((criterion("clean_record"),),)},
     ),
-]
-
-INVOICES = [
-    no(
-        "a base a fen above the bill",
-        "T9.16",
-        "base_exceeds_net",
-        claim(net=1_000, base=1_001),
-        before=(GRANTED,),
-        values={"base": 1_001, "net": 1_000},
-    ),
-    ok("a base of the whole bill", "T9.16", claim(net=1_000, base=1_000), before=(GRANTED,)),
-    no(
-        "an invoice that was claimed",
-        "T9.17",
-        "invoice_used",
-        claim(200, net=1_000),
-        before=(GRANTED, claim()),
-        values={"claim": CLAIM},
-    ),
-    ok("an invoice that both programmes share", "T9.17", again(), terms=STACKABLE, before=STACKED),
-    ok(
-        "an invoice whose claim was rejected",
-        "T9.17",
-        claim(200, net=1_000),
-        terms={"review": Review(automatic_band=0, sample_every=0)},
-        before=(GRANTED, claim(), decide(CLAIM, 0)),
-    ),
-    ok(
-        "an invoice written afresh after its claim was rejected",
-        "T9.17",
-        claim(200, net=5_000),
-        terms={"review": Review(automatic_band=0, sample_every=0)},
-        before=(GRANTED, claim(), decide(CLAIM, 0)),
-    ),
-    no(
-        "the first programme does not share",
-        "T9.17",
-        "programmes_not_stackable",
-        again(),
-        before=STACKED,
-        values={"first": PROGRAMME, "second": SECOND},
-    ),
-    no(
-        "the second programme does not share",
-        "T9.17",
-        "programmes_not_stackable",
-        again(),
-        terms=STACKABLE,
-        before=stacked(stackable=()),
-    ),
-    *(
-        no(
-            f"an invoice again with another {field}",
-            "T9.17",
-            "invoice_differs",
-            again(**changes),
-            terms=STACKABLE,
-            before=(*STACKED, accredit("chengdu-aicc")),
-            values={"claim": CLAIM, "field": field},
-        )
-        for field, changes in (
-            ("centre", {"centre": "chengdu-aicc"}),
-            ("holder", {"voucher": f"{SECOND}.000000002", "holder": "firm-b"}),
-            ("net", {"net": 1_001, "base": 1_000}),
-            ("base", {"base": 999}),
-            ("usage", {"usage": (usage(),)}),
-        )
-    ),
-    no("no device time", "T9.18", "usage_missing", claim(usage=()), before=(GRANTED,)),
-    no(
-        "a chip that the centre does not have",
-        "T9.18",
-        "chip_not_accredited",
-        claim(chip="nvidia-h100"),
-        before=(GRANTED,),
-    ),
-    no(
-        "tomorrow's device time",
-        "T9.18",
-        "usage_in_future",
-        claim(usage=(usage(day=TODAY + 1),)),
-        before=(GRANTED,),
-        values={"day": TODAY + 1, "today": TODAY},
-    ),
-    ok("today's device time", "T9.18", claim(usage=(usage(day=TODAY),)), before=(GRANTED,)),
-    no(
-        "a millisecond above the devices' day",
-        "T9.18",
-        "capacity_exceeded",
-        claim(usage=(usage(gpu_ms=2_000 * DAY_GPU_MS), usage())),
-        before=(GRANTED,),
-        values={"chip": "ascend-910b", "day": TODAY, "asked": 1, "available": 0},
-    ),
-    ok(
-        "all of the devices' day",
-        "T9.18",
-        claim(usage=(usage(gpu_ms=2_000 * DAY_GPU_MS - 1), usage())),
-        before=(GRANTED,),
-    ),
-    ok(
-        "two chips on one day",
-        "T9.18",
-        claim(usage=(usage(gpu_ms=2_000 * DAY_GPU_MS), usage("nvidia-a100"))),
-        before=(GRANTED,),
-    ),
-    no(
-        "a chip that is accredited no more, under a known invoice",
-        "T9.19",
-        "chip_not_accredited",
-        again(),
-        terms=STACKABLE,
-        before=(*STACKED, accredit(devices=())),
-    ),
-    ok(
-        "device time of a known invoice is not counted again",
-        "T9.19",
-        again(usage=(usage(gpu_ms=2_000 * DAY_GPU_MS),)),
-        terms=STACKABLE,
-        before=(*STACKED[:-1], claim(usage=(usage(gpu_ms=2_000 * DAY_GPU_MS),))),
-    ),
-    no(
-        "a chip that no rate covers",
-        "T9.19",
-        "rate_none",
-        claim(chip="nvidia-a100"),
-        terms={"rates": BY_ORIGIN[:1]},
-        before=(GRANTED,),
-        values={"holder_class": "start_up", "chip_origin": "foreign", "ownership": "public"},
-    ),
-    ok(
-        "a rate for just this use",
-        "T9.19",
-        claim(),
-        terms={
-            "rates": (
-                rate(
-                    3_000,
-                    holder_class="start_up",
-                    chip_origin="domestic",
-                    service_class="training",
-                    ownership="public",
-                ),
-            )
-        },
-        before=(GRANTED,),
-    ),
-    no(
-        "domestic and foreign chips in one claim",
-        "T9.19",
-        "rates_mixed",
-        claim(usage=(usage(), usage("nvidia-a100"))),
-        terms={"rates": BY_ORIGIN},
-        before=(GRANTED,),
-        values={"first": 3_000, "second": 2_000},
-    ),
-    no(
-        "a base a fen above the tariff",
-        "T9.20",
-        "tariff_exceeded",
-        claim(net=1_001),
-        before=(GRANTED, tariff(1_000, 0)),
-        values={"base": 1_001, "allowed": 1_000},
-    ),
-    ok("a base at the tariff", "T9.20", claim(net=1_000), before=(GRANTED, tariff(1_000, 0))),
-    ok(
-        "a chip without a tariff",
-        "T9.20",
-        claim(net=5_000, usage=(usage(), usage("nvidia-a100"))),
-        before=(GRANTED, tariff(1, 0)),
-    ),
-]
-
-SHOWN = claim(contract=(CONTRACT,))
-
-
-def contracted(amount: int = 100, **changes: Any) -> Step:
-    """Return a claim that shows the contract, some of its fields changed."""
-    rest = {name: changes.pop(name) for name in ("invoice", "net", "base") if name in changes}
-    return claim(amount, contract=(replace(CONTRACT, **changes),), **rest)
-
-
-PRORATED: dict[str, Any] = {"base_period": ((TODAY + 50, TODAY + 200),)}
-"""Half of the contract's days count."""
-
-CONTRACTS = [
-    *(
-        no(
-            f"no contract where terms have {name}",
-            "T9.21",
-            "contract_missing",
-            after_use(contract=()) if name == "grant" else claim(),
-            terms=terms,
-            before=() if name == "grant" else (GRANTED,),
-            values={"programme": PROGRAMME},
-        )
-        for name, terms in {
-            "grant": AFTER,
-            "contract_max": caps(contract_max=(1_000,)),
-            "base_period": PRORATED,
-            "contract_days_max": {"contract_days_max": 100},
-        }.items()
-    ),
-    ok("a contract that nobody asks for", "T9.21", SHOWN, before=(GRANTED,)),
-    *(
-        no(
-            f"a contract with another {field}",
-            "T9.21",
-            "contract_differs",
-            change,
-            before=(GRANTED, SHOWN, *before),
-            values={"field": field},
-        )
-        for field, change, before in (
-            ("amount", claim(invoice="2", contract=(replace(CONTRACT, amount=9_999),)), ()),
-            ("start_day", contracted(invoice="2", start_day=TODAY - 1), ()),
-            ("end_day", contracted(invoice="2", end_day=TODAY + 99), ()),
-            (
-                "centre",
-                claim(invoice="2", contract=(CONTRACT,), centre="chengdu-aicc"),
-                (accredit("chengdu-aicc"),),
-            ),
-            (
-                "holder",
-                redeem((V2, 100), holder="firm-b", invoice="2", contract=(CONTRACT,)),
-                (mint(("firm-b", 100)),),
-            ),
-        )
-    ),
-    no(
-        "a contract of no day",
-        "T9.21",
-        "period_empty",
-        contracted(end_day=TODAY),
-        before=(GRANTED,),
-        values={"from_ms": TODAY, "until_ms": TODAY},
-    ),
-    ok("a contract of one day", "T9.21", contracted(end_day=TODAY + 1), before=(GRANTED,)),
-    no(
-        "a contract a day too long",
-        "T9.21",
-        "contract_too_long",
-        SHOWN,
-        terms={"contract_days_max": 99},
-        before=(GRANTED,),
-        values={"days": 100, "allowed": 99},
-    ),
-    ok(
-        "the longest contract",
-        "T9.21",
-        SHOWN,
-        terms={"contract_days_max": 100},
-        before=(GRANTED,),
-    ),
-    no(
-        "bases a fen above the contract",
-        "T9.21",
-        "base_exceeds_contract",
-        contracted(1, invoice="2", net=9_001),
-        before=(GRANTED, SHOWN),
-        values={"base": 10_001, "allowed": 10_000},
-    ),
-    ok(
-        "bases of the whole contract",
-        "T9.21",
-        contracted(1, invoice="2", net=9_000),
-        before=(GRANTED, SHOWN),
-    ),
-    no(
-        "a base a fen above the days that count",
-        "T9.21",
-        "base_exceeds_contract",
-        contracted(1, net=5_001),
-        terms=PRORATED,
-        before=(GRANTED,),
-        values={"base": 5_001, "allowed": 5_000},
-    ),
-    ok(
-        "a base of the days that count",
-        "T9.21",
-        contracted(1, net=5_000),
-        terms=PRORATED,
-        before=(GRANTED,),
-    ),
-    no(
-        "a contract of which no day counts",
-        "T9.21",
-        "base_exceeds_contract",
-        contracted(1, net=5),
-        terms={"base_period": ((TODAY + 200, TODAY + 300),)},
-        before=(GRANTED,),
-        values={"base": 5, "allowed": 0},
-    ),
-    no(
-        "claims a fen above the contract's cap",
-        "T9.21",
-        "contract_cap_exceeded",
-        contracted(51, invoice="2"),
-        terms=caps(contract_max=(150,)),
-        before=(GRANTED, SHOWN),
-        values={"asked": 51, "available": 50},
-    ),
-    ok(
-        "claims that fill the contract's cap",
-        "T9.21",
-        contracted(50, invoice="2"),
-        terms=caps(contract_max=(150,)),
-        before=(GRANTED, SHOWN),
-    ),
-    no(
-        "a contract paid a fen beyond all amounts",
-        "R1.1",
-        "amount_overflow",
-        SHOWN,
-        before=(GRANTED,),
-        doctor=written(CONTRACT_PAID, NEARLY, PROGRAMME, C),
-    ),
-]
-
-AMOUNTS = [
     no(
         "a fen above rate × base",
         "T9.22",
@@ -813,41 +431,6 @@ AMOUNTS = [
         values={"asked": 301, "allowed": 300, "basis_points": 3_000, "base": 1_000},
     ),
     ok("rate × base", "T9.22", claim(300, net=1_000), before=(GRANTED,)),
-    no(
-        "a fen above the ceiling",
-        "T9.23",
-        "ceiling_exceeded",
-        claim(201, net=1_000),
-        terms={"ceiling": 2_000},
-        before=(GRANTED,),
-        values={"asked": 201, "allowed": 200},
-    ),
-    ok("the ceiling", "T9.23", claim(200, net=1_000), terms={"ceiling": 2_000}, before=(GRANTED,)),
-    no(
-        "two programmes a fen above the lower ceiling",
-        "T9.23",
-        "ceiling_exceeded",
-        again(51),
-        terms={**STACKABLE, "ceiling": 1_500},
-        before=STACKED,
-        values={"asked": 51, "allowed": 50},
-    ),
-    ok(
-        "two programmes at the lower ceiling",
-        "T9.23",
-        again(50),
-        terms={**STACKABLE, "ceiling": 1_500},
-        before=STACKED,
-    ),
-    no(
-        "the later programme's ceiling is the lower one",
-        "T9.23",
-        "ceiling_exceeded",
-        again(51),
-        terms=STACKABLE,
-        before=stacked(ceiling=1_500),
-        values={"asked": 51, "allowed": 50},
-    ),
     no(
         "a fen above what the host agreed to pay",
         "T9.24",
@@ -988,5 +571,236 @@ AMOUNTS = [
         before=(GRANTED,),
         wrote=((CLAIMS, (CLAIM,), {"status": "under_review"}),),
     ),
+    no(
+        "no fen may be redeemed",
+        "T9.26",
+        "redeemed_cap_exceeded",
+        claim(1),
+        terms=caps(holder_year_redeemed=(0,)),
+        before=(GRANTED,),
+        values={"asked": 1, "available": 0},
+    ),
+    no(
+        "a rate of nothing",
+        "T9.22",
+        "rate_exceeded",
+        claim(1),
+        terms={"rates": (rate(0),)},
+        before=(GRANTED,),
+        values={"allowed": 0},
+    ),
+    no(
+        "a host that pays nothing",
+        "T9.24",
+        "recognition_exceeded",
+        claim(1),
+        before=(recognise(mode="host_pays", limit=(0,), by=BOTH), GRANTED),
+        values={"asked": 1, "available": 0},
+    ),
+    ok(
+        "a band of nothing",
+        "T9.26",
+        claim(1),
+        terms=BY_HAND,
+        before=(GRANTED,),
+        wrote=((CLAIMS, (CLAIM,), {"status": "under_review"}),),
+    ),
+    ok(
+        "all is redeemed at once",
+        "T9.26",
+        ALL_SPENT[-1],
+        terms=WHOLE_BILLS,
+        before=ALL_MINTED,
+        wrote=((PAYABLES, (PAYABLE,), {"amount": FEN_MAX}),),
+    ),
+    ok(
+        "all is redeemed by two vouchers",
+        "T9.22",
+        redeem((V1, FEN_MAX - 1), (V2, 1), net=FEN_MAX),
+        terms=WHOLE_BILLS,
+        before=(ALL_MINTED[0], mint(("firm-a", FEN_MAX - 1), ("firm-a", 1))),
+    ),
 ]
-CASES: list[Case] = [*PARTIES_AND_LINES, *INVOICES, *CONTRACTS, *AMOUNTS]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_it_is_refused_and_changes_nothing_or_just_holds(case: Case) -> None:
+    Ready(case).check()
+
+
+def line(voucher_id: str, amount: int) -> Line:
+    return Line(voucher=voucher_id, amount=amount, reserve=())
+
+
+def row_for(origin: Any, points: int) -> RateRow:
+    return RateRow(
+        holder_class=(),
+        chip_origin=(origin,),
+        service_class=(),
+        ownership=(),
+        basis_points=points,
+    )
+
+
+def test_a_redemption_in_the_band_is_burned_and_owed() -> None:
+    chain = funded_chain()
+    chain.accept(builders.mint(("firm-a", 1_000), ("firm-a", 500)))
+    execution = chain.accept(builders.redeem((V1, 700), (V2, 500)))
+    assert (voucher(chain, V1).available, voucher(chain, V1).redeemed) == (300, 700)
+    claim = stored(chain, CLAIMS, "guian-hub.000000001")
+    assert (claim.amount, claim.accepted, claim.status) == (1_200, 1_200, "accepted")
+    assert claim.submitted_by == ("guian-hub/officer-1", "firm-a/owner")
+    payable = stored(chain, PAYABLES, payable_id(claim.id, 0))
+    assert (payable.debtor, payable.creditor, payable.amount) == ("shanghai", "guian-hub", 1_200)
+    assert [posting.kind for posting in postings(execution)] == ["burn", "burn"]
+    assert [use.claim for use in stored(chain, INVOICES, claim.invoice.tag.hex()).uses] == [
+        claim.id
+    ]
+    assert stored(chain, DEVICE_TIME, "guian-hub", "ascend-910b", str(TODAY)).fen == 3_600_000
+    totals = stored(chain, TOTALS, PROGRAMME)
+    assert (totals.minted, totals.available, totals.redeemed) == (1_500, 300, 1_200)
+
+
+def test_a_claim_above_the_band_waits_and_owes_nothing() -> None:
+    chain = chain_with(review=Review(automatic_band=999, sample_every=0))
+    chain.accept(builders.mint(("firm-a", 10_000)))
+    execution = chain.accept(builders.redeem((V1, 1_000)))
+    claim = stored(chain, CLAIMS, "guian-hub.000000001")
+    assert (claim.status, claim.accepted, claim.decided_ms) == ("under_review", 0, ())
+    assert (voucher(chain, V1).available, voucher(chain, V1).claimed) == (9_000, 1_000)
+    assert [posting.kind for posting in postings(execution)] == ["move"]
+    assert get(chain.ledger._storage, PAYABLES, payable_id(claim.id, 0)) is None
+
+
+def test_the_band_is_summed_over_a_month_and_filled_to_the_fen() -> None:
+    chain = chain_with(review=Review(automatic_band=1_000, sample_every=0))
+    chain.accept(builders.mint(("firm-a", 10_000)))
+    statuses = []
+    for number, amount in enumerate((600, 401, 400, 1)):
+        chain.accept(builders.redeem((V1, amount), invoice=f"bill {number}"))
+        statuses.append(stored(chain, CLAIMS, f"guian-hub.{number + 1:09d}").status)
+    assert statuses == ["accepted", "under_review", "accepted", "under_review"]
+    assert stored(chain, BAND_USED, PROGRAMME, "firm-a", "guian-hub", "2026-01").fen == 1_000
+
+
+def test_a_sample_of_one_in_one_sends_every_claim_to_review() -> None:
+    chain = chain_with(review=Review(automatic_band=10**9, sample_every=1))
+    chain.accept(builders.mint(("firm-a", 10_000)))
+    chain.accept(builders.redeem((V1, 1)))
+    assert stored(chain, CLAIMS, "guian-hub.000000001").status == "under_review"
+
+
+def test_a_sample_of_one_in_three_is_drawn_by_hashes() -> None:
+    chain = chain_with(review=Review(automatic_band=10**9, sample_every=3))
+    chain.accept(builders.mint(("firm-a", 10_000)))
+    statuses = []
+    for number in range(30):
+        chain.accept(builders.redeem((V1, 1), invoice=f"bill {number}"))
+        statuses.append(stored(chain, CLAIMS, f"guian-hub.{number + 1:09d}").status)
+    assert 3 <= statuses.count("under_review") <= 20
+
+
+def test_nanning_refuses_one_fen_above_whole_yuan() -> None:
+    chain = chain_with(rounding=Rounding(mode="truncate", step_fen=100))
+    chain.accept(builders.mint(("firm-a", 5_000_000)))
+    above = builders.redeem((V1, 25_102_01), net=83_676_00)
+    exact = builders.redeem((V1, 25_102_00), net=83_676_00)
+    assert code(chain.block(above)) == "rate_exceeded"
+    assert code(chain.block(exact)) == "ok"
+
+
+@pytest.mark.parametrize(("chip", "allowed"), [("ascend-910b", 300), ("nvidia-a100", 200)])
+def test_hangzhou_pays_more_on_domestic_chips(chip: str, allowed: int) -> None:
+    chain = chain_with(rates=(row_for("domestic", 3000), row_for("foreign", 2000)))
+    chain.accept(builders.mint(("firm-a", 10_000)))
+    above = builders.redeem((V1, allowed + 1), net=1_000, chip=chip)
+    exact = builders.redeem((V1, allowed), net=1_000, chip=chip)
+    assert code(chain.block(above)) == "rate_exceeded"
+    assert code(chain.block(exact)) == "ok"
+
+
+@pytest.mark.parametrize(("holder_class", "allowed"), [("start_up", 600), ("enterprise", 500)])
+def test_shenzhen_pays_start_ups_more_and_the_first_row_wins(
+    holder_class: str, allowed: int
+) -> None:
+    def row(points: int, *holders: Any) -> RateRow:
+        return RateRow(
+            holder_class=holders,
+            chip_origin=(),
+            service_class=(),
+            ownership=(),
+            basis_points=points,
+        )
+
+    chain = chain_with(rates=(row(6000, "start_up"), row(5000)))
+    chain.accept(builders.enrol("firm-c", holder_class=holder_class))
+    chain.accept(builders.mint(("firm-c", 10_000)))
+    above = builders.redeem((V1, allowed + 1), net=1_000, holder="firm-c")
+    exact = builders.redeem((V1, allowed), net=1_000, holder="firm-c")
+    assert code(chain.block(above)) == "rate_exceeded"
+    assert code(chain.block(exact)) == "ok"
+
+
+def test_redemptions_of_a_year_end_at_the_cap() -> None:
+    chain = chain_with(caps=no_caps(holder_year_redeemed=(100,)))
+    chain.accept(builders.mint(("firm-a", 1_000)))
+    chain.accept(builders.redeem((V1, 60), invoice="1"))
+    assert code(chain.block(builders.redeem((V1, 41), invoice="2"))) == "redeemed_cap_exceeded"
+    assert code(chain.block(builders.redeem((V1, 40), invoice="3"))) == "ok"
+
+
+def test_a_redemption_is_checked_in_the_order_of_its_clauses() -> None:
+    """Everything is wrong at first; each step mends what was named, and the next clause speaks."""
+    caps = no_caps(holder_year_redeemed=(300,))
+    chain = chain_with(rates=(row_for("domestic", 3000),), ceiling=2_500, caps=caps)
+    chain.accept(builders.mint(("firm-a", 1_000), ("firm-b", 5_000), ("firm-b", 5_000)))
+    chain.accept(builders.redeem((V2, 250), holder="firm-b", invoice="used", net=1_000))
+    chain.accept(builders.publish(version=2, status="suspended"))
+    good = Usage(chip="ascend-910b", day=TODAY, gpu_ms=1, energy_wh=0)
+    owner, centre = ("firm-b", "owner"), ("guian-hub", "officer-1")
+    bad: dict[str, Any] = {
+        "holder": "nobody",
+        "centre": "firm-a",
+        "by": (("firm-a", "owner"),),
+        "lines": (),
+        "invoice": "used",
+        "net": 800,
+        "base": 900,
+        "usage": (),
+    }
+    open_again = builders.publish(version=3, ceiling=2_500)
+    steps: list[tuple[str, dict[str, Any], bytes | None]] = [
+        ("party_unknown", {"holder": "guiyang"}, None),
+        ("party_wrong_kind", {"holder": "firm-b"}, None),
+        ("party_wrong_kind", {"centre": "chengdu-aicc"}, None),
+        ("lines_or_grant", {"lines": (line(V1, 9_999), line(V1, 9_999))}, None),
+        (
+            "repeated_value",
+            {"lines": (line(V2, 9_999), replace(line(V1, 9_999), reserve=(V2,)))},
+            None,
+        ),
+        ("signature_missing", {"by": (("chengdu-aicc", "officer-1"),)}, None),
+        ("signature_missing", {"by": (owner, centre, ("chengdu-aicc", "officer-1"))}, None),
+        ("voucher_not_held", {"lines": (line(V2, 9_999), line(V3, 9_999))}, None),
+        ("voucher_exhausted", {"lines": (line(V2, 300), line(V3, 20))}, None),
+        ("programme_not_open", {}, open_again),
+        ("centre_not_accredited", {"centre": "guian-hub"}, builders.recognise(until_ms=NOON_MS)),
+        ("centre_not_accepted", {}, builders.recognise(from_ms=NOON_MS)),
+        ("base_exceeds_net", {"base": 800}, None),
+        ("invoice_differs", {"invoice": "fresh"}, None),
+        ("usage_missing", {"usage": (replace(good, chip="other"),)}, None),
+        ("chip_not_accredited", {"usage": (replace(good, day=TODAY + 1, gpu_ms=2**50),)}, None),
+        ("usage_in_future", {"usage": (replace(good, gpu_ms=2**50),)}, None),
+        ("capacity_exceeded", {"usage": (replace(good, chip="nvidia-a100"),)}, None),
+        ("rate_none", {"usage": (good,)}, None),
+        ("rate_exceeded", {"net": 1_100, "base": 1_100}, None),
+        ("ceiling_exceeded", {"net": 9_000, "base": 9_000}, None),
+        ("redeemed_cap_exceeded", {"lines": (line(V2, 20), line(V3, 30))}, None),
+        ("ok", {}, None),
+    ]
+    for number, (expected, mended, setting) in enumerate(steps):
+        expires_at = NOON_MS + 3_600_000 + number
+        assert code(chain.block(builders.redeem(**bad, expires_at=expires_at))) == expected
+        bad |= mended
+        if setting is not None:
+            chain.accept(setting)

@@ -1,33 +1,25 @@
-"""Programmes and money: T3, T4."""
+"""Programmes and their terms: T3."""
 
-from ledger.encoding.codec import FEN_MAX
-from tests.builders import no_caps, officers
-from tests.ledger.adversarial.case import (
-    GRANTED,
+import pytest
+
+from ledger.rules.attestations import CRITERIA_MAX
+from ledger.rules.programmes import PROGRAMMES
+from tests import builders
+from tests.builders import Chain, criterion, funded_chain, no_caps, officers
+from tests.ledger.rules.case import (
     ONE_OFFICER,
     PROGRAMME,
+    V1,
     Case,
-    appropriate,
+    Ready,
     no,
     ok,
     publish,
     shares,
     suspended,
 )
-
-BUDGET = officers("shanghai", "budget")
-HALVES = shares(("shanghai", 5_000), ("henan", 5_000))
-BOTH_FUND = (*BUDGET, *officers("henan", "budget"))
-FORMER = (
-    publish(version=2, funders=HALVES, by=BOTH_FUND),
-    appropriate(5, funder="henan"),
-    publish(version=3, funders=shares(("shanghai", 10_000))),
-)
-"""Henan funded the programme once, and left money there."""
-CLOSED = publish(status="closed")
-APPROPRIATED = 100_000_000
-"""What every case's setting appropriates for 2026."""
-OF_2025 = appropriate(5, year=2025)
+from tests.ledger.rules.chains import code, stored
+from tests.ledger.rules.situations import BOTH_FUND, BUDGET, CLEAN, CLOSED, HALVES, clean
 
 
 def inconsistent(claim: str, reason: str, **terms: object) -> Case:
@@ -40,7 +32,36 @@ def inconsistent(claim: str, reason: str, **terms: object) -> Case:
     )
 
 
-CASES = [
+CASES: list[Case] = [
+    # T3.7: how many criteria
+    ok(
+        "sixteen criteria",
+        "T3.7",
+        publish(version=2, eligibility=((criterion("clean_record"),) * CRITERIA_MAX,)),
+    ),
+    no(
+        "seventeen criteria in two groups",
+        "T3.7",
+        "terms_inconsistent",
+        publish(
+            version=2,
+            eligibility=((criterion("clean_record"),) * CRITERIA_MAX, *CLEAN["eligibility"]),
+        ),
+    ),
+    no(
+        "seventeen attesters",
+        "T3.7",
+        "terms_inconsistent",
+        publish(
+            version=2,
+            **clean(attesters=tuple(f"city-{n}" for n in range(CRITERIA_MAX + 1))),
+        ),
+    ),
+    ok(
+        "sixteen attesters",
+        "T3.7",
+        publish(version=2, **clean(attesters=tuple(f"city-{n}" for n in range(CRITERIA_MAX)))),
+    ),
     # T3
     no(
         "no city publishes",
@@ -227,112 +248,32 @@ CASES = [
         "party_wrong_kind",
         publish(version=2, funders=shares(("guian-hub", 10_000)), residual_funder="guian-hub"),
     ),
-    # T4
-    no(
-        "money for no programme",
-        "T4.1",
-        "programme_unknown",
-        appropriate(programme="shanghai.other"),
-    ),
-    no(
-        "a stranger's money",
-        "T4.2",
-        "not_a_funder",
-        appropriate(funder="henan"),
-        values={"party": "henan", "programme": PROGRAMME},
-    ),
-    ok(
-        "a former funder takes back what is left",
-        "T4.2",
-        appropriate(-1, funder="henan"),
-        before=FORMER,
-    ),
-    no(
-        "a former funder carries over",
-        "T4.2",
-        "not_a_funder",
-        appropriate(-1, funder="henan", carried_from=(2025,)),
-        before=FORMER,
-    ),
-    no(
-        "a former funder takes nothing",
-        "T4.2",
-        "not_a_funder",
-        appropriate(0, funder="henan"),
-    ),
-    no("one officer appropriates", "T4.3", "four_eyes_missing", appropriate(5, by=ONE_OFFICER)),
-    no(
-        "a suspended funder appropriates",
-        "T4.4",
-        "party_not_active",
-        appropriate(5),
-        before=suspended("shanghai"),
-    ),
-    no(
-        "money carried within a year",
-        "T4.5",
-        "carry_over_invalid",
-        appropriate(5, carried_from=(2026,)),
-        values={"from_year": 2026, "year": 2026, "delta": 5},
-    ),
-    no(
-        "money carried backwards",
-        "T4.5",
-        "carry_over_invalid",
-        appropriate(5, year=2025, carried_from=(2026,)),
-    ),
-    no(
-        "nothing carried over",
-        "T4.5",
-        "carry_over_invalid",
-        appropriate(0, carried_from=(2025,)),
-        before=(OF_2025,),
-    ),
-    no(
-        "money carried over negatively",
-        "T4.5",
-        "carry_over_invalid",
-        appropriate(-1, carried_from=(2025,)),
-        before=(OF_2025,),
-    ),
-    no(
-        "a fen more than the old year has",
-        "T4.5",
-        "appropriation_below_committed",
-        appropriate(6, carried_from=(2025,)),
-        before=(OF_2025,),
-        values={"appropriated": -1, "committed": 0},
-    ),
-    ok(
-        "all that the old year has", "T4.5", appropriate(5, carried_from=(2025,)), before=(OF_2025,)
-    ),
-    ok(
-        "one fen of the year before",
-        "T4.5",
-        appropriate(1, carried_from=(2025,)),
-        before=(OF_2025,),
-    ),
-    no(
-        "a fen of what is committed is taken back",
-        "T4.6",
-        "appropriation_below_committed",
-        appropriate(10_000 - 1 - APPROPRIATED),
-        before=(GRANTED,),
-        values={"appropriated": 9_999, "committed": 10_000},
-    ),
-    ok(
-        "all that is not committed is taken back",
-        "T4.6",
-        appropriate(10_000 - APPROPRIATED),
-        before=(GRANTED,),
-    ),
-    no(
-        "a fen beyond all amounts",
-        "T4.7",
-        "amount_overflow",
-        appropriate(FEN_MAX - APPROPRIATED + 1),
-        values={"total": FEN_MAX + 1, "maximum": FEN_MAX},
-    ),
-    ok("the largest amount", "T4.7", appropriate(FEN_MAX - APPROPRIATED)),
-    ok("a delta of zero", "T4.7", appropriate(0)),
 ]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_it_is_refused_and_changes_nothing_or_just_holds(case: Case) -> None:
+    Ready(case).check()
+
+
+def test_a_new_version_leaves_old_vouchers_their_terms() -> None:
+    chain = funded_chain()
+    chain.accept(builders.mint(("firm-a", 100)))
+    chain.accept(builders.publish(version=2, transfer="none"))
+    assert stored(chain, PROGRAMMES, PROGRAMME).version == 2
+    assert code(chain.block(builders.transfer(V1, 1))) == "ok"
+
+
+@pytest.mark.parametrize(
+    ("criteria", "groups", "code"),
+    [
+        (CRITERIA_MAX, 1, "ok"),
+        (CRITERIA_MAX // 2, 2, "ok"),
+        (CRITERIA_MAX, 2, "terms_inconsistent"),
+        (CRITERIA_MAX // 2 + 1, 2, "terms_inconsistent"),
+    ],
+)
+def test_terms_with_too_many_criteria_are_refused(criteria: int, groups: int, code: str) -> None:
+    group = (criterion("registered_in"),) * criteria
+    (result,) = Chain().block(builders.publish(eligibility=(group,) * groups)).results
+    assert (result.refusal.code if result.refusal else "ok") == code

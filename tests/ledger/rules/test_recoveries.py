@@ -1,18 +1,17 @@
-"""Enrolment, keys and recovery: T1, T10."""
+"""New keys, and those of who lost them: T10."""
 
-from collections.abc import Callable
-from typing import Any
-
-import msgspec
+import pytest
 
 from ledger.rules.parties import PARTIES
 from ledger.rules.recoveries import RECOVERY_WAIT_MS
-from tests.builders import keys_of, officers, seed
-from tests.ledger.adversarial.case import (
-    BAD_KEY,
+from tests.builders import keys_of
+from tests.ledger.rules.case import (
+    FOR_LONG,
+    GRANTED,
     ONE_OFFICER,
+    V1,
     Case,
-    Step,
+    Ready,
     decide_recovery,
     enrol,
     no,
@@ -23,141 +22,24 @@ from tests.ledger.adversarial.case import (
     rotate,
     second,
     suspended,
+    transfer,
     treasury_keys,
 )
+from tests.ledger.rules.situations import GUIYANG, OWNER, SHANGHAI, keys_of_a_treasury, unfit_keys
 
-OWNER = (("firm-a", "owner"),)
 STRANGER = (("firm-b", "owner"),)
-GUIYANG = officers("guiyang", "registrar")
-SHANGHAI = officers("shanghai", "registrar")
-replace = msgspec.structs.replace
-
-
-def unfit_keys(clause: str, make: Callable[..., Step], **rest: Any) -> list[Case]:
-    """Return the ways in which keys do not fit a party that is no treasury (R3.5)."""
-    two = keys_of("firm-x", "one", "two")
-    validating = replace(BAD_KEY, key=party_key("guiyang", "consensus").key)
-    return [
-        no("a threshold of zero", clause, "threshold_invalid", make(threshold=0), **rest),
-        no(
-            "a threshold above the keys",
-            clause,
-            "threshold_invalid",
-            make(keys=two, threshold=3),
-            values={"threshold": 3, "keys": 2},
-            **rest,
-        ),
-        ok("as many keys sign as there are", clause, make(keys=two, threshold=2), **rest),
-        ok("the least threshold", clause, make(keys=two, threshold=1), **rest),
-        no(
-            "a role for who is no treasury",
-            clause,
-            "roles_not_for_holders",
-            make(keys=(party_key("x", "y", roles=("mint",)),)),
-            values={"person": "owner", "roles": "mint"},
-            **rest,
-        ),
-        no(
-            "a key of another party",
-            clause,
-            "key_taken",
-            make(keys=(party_key("firm-b", "owner"),)),
-            **rest,
-        ),
-        no("a validator's key", clause, "key_taken", make(keys=(validating,)), **rest),
-        no(
-            "a key named twice",
-            clause,
-            "key_taken",
-            make(keys=(party_key("x", "y"), party_key("x", "y", person="other"))),
-            **rest,
-        ),
-        no(
-            "a key of small order",
-            clause,
-            "key_invalid",
-            make(keys=(BAD_KEY,)),
-            values={"key": "00" * 32},
-            **rest,
-        ),
-    ]
-
-
-def keys_of_a_treasury(clause: str, make: Callable[..., Step], **rest: Any) -> list[Case]:
-    """Return the ways in which keys do not fit a treasury (R3.5)."""
-    again = party_key("x", "y", person="officer-1", roles=("mint",))
-    return [
-        no(f"a treasury of {name}", clause, "keys_unfit", make(keys=keys), **rest)
-        for name, keys in {
-            "three persons": treasury_keys("shanghai")[:3],
-            "a role that is none": treasury_keys("shanghai", officer_1=("janitor",)),
-            "budget and mint in one hand": treasury_keys("shanghai", officer_1=("budget", "mint")),
-            "pay and review in one hand": treasury_keys("shanghai", officer_3=("review", "pay")),
-            "two keys of a person that conflict": (*treasury_keys("shanghai"), again),
-        }.items()
-    ] + [ok("a treasury of four persons", clause, make(keys=treasury_keys("shanghai")), **rest)]
-
-
-def enrol_firm_c(**changes: Any) -> Step:
-    return enrol("firm-c", **changes)
-
-
 OPEN = (recover(),)
 OBJECTED = (recover(), objection())
 OPENED_MS = second(1)
-RIPE_MS = OPENED_MS + RECOVERY_WAIT_MS
+KEYS_RIPE_MS = OPENED_MS + RECOVERY_WAIT_MS
 FIRM_OF_TWO = enrol("firm-c", keys=keys_of("firm-c", "one", "two"), threshold=2)
 TWO_NEW = keys_of("firm-c", "three", "four")
+STOPPED_MS = second(2)
+LOST_MS = RECOVERY_WAIT_MS
+AFTER_A_RECOVERY = (GRANTED, recover(), STOPPED_MS + LOST_MS, decide_recovery(accept=False))
+"""A holder was stopped for 72 hours."""
 
-CASES = [
-    # T1
-    no("no city enrols", "T1.1", "party_unknown", enrol("firm-c", city="nowhere", by=SHANGHAI)),
-    no(
-        "a province enrols",
-        "T1.1",
-        "party_wrong_kind",
-        enrol("firm-c", city="henan"),
-        values={"party": "henan", "kind": "province", "expected": "city"},
-    ),
-    no(
-        "a data centre enrols",
-        "T1.1",
-        "party_wrong_kind",
-        enrol("firm-c", city="guian-hub", by=SHANGHAI),
-        values={"party": "guian-hub", "kind": "data_centre"},
-    ),
-    no(
-        "one officer alone enrols",
-        "T1.2",
-        "four_eyes_missing",
-        enrol("firm-c", by=ONE_OFFICER),
-        values={"party": "shanghai", "role": "registrar", "needed": 2, "signed": 1},
-    ),
-    no(
-        "two officers without the role enrol",
-        "T1.2",
-        "four_eyes_missing",
-        enrol("firm-c", by=officers("shanghai", "mint")),
-        values={"signed": 0},
-    ),
-    no(
-        "a suspended city enrols",
-        "T1.3",
-        "party_not_active",
-        enrol("firm-c"),
-        before=suspended("shanghai"),
-        values={"status": "suspended"},
-    ),
-    no("an id that is taken", "T1.4", "party_exists", enrol("firm-a", name="Other")),
-    no("the id of the clearing", "T1.4", "party_exists", enrol("clearing")),
-    no(
-        "a firm under a second id",
-        "T1.5",
-        "registration_tag_taken",
-        enrol("firm-c", registration_tag=seed("firm-a", "registration")),
-        values={"party": "firm-a"},
-    ),
-    *unfit_keys("T1.6", enrol_firm_c),
+CASES: list[Case] = [
     # T10 rotate
     no("nobody rotates", "T10.rotate.1", "party_unknown", rotate("nobody", by=OWNER)),
     no("another rotates", "T10.rotate.2", "signature_missing", rotate(by=STRANGER)),
@@ -347,7 +229,7 @@ CASES = [
         "T10.decide.5",
         "four_eyes_missing",
         decide_recovery(second=("guiyang",), by=GUIYANG),
-        before=(*OBJECTED, RIPE_MS),
+        before=(*OBJECTED, KEYS_RIPE_MS),
     ),
     no(
         "an objection, and nobody signed for the city",
@@ -367,27 +249,27 @@ CASES = [
         "T10.decide.6",
         "second_opinion_missing",
         decide_recovery(),
-        before=(*OBJECTED, RIPE_MS),
+        before=(*OBJECTED, KEYS_RIPE_MS),
     ),
     ok(
         "two accept what was objected to",
         "T10.decide.6",
         decide_recovery(second=("audit-office",)),
-        before=(*OBJECTED, RIPE_MS),
+        before=(*OBJECTED, KEYS_RIPE_MS),
     ),
     no(
         "new keys a millisecond early",
         "T10.decide.7",
         "recovery_too_early",
         decide_recovery(),
-        before=(*OPEN, RIPE_MS - 1),
-        values={"from_ms": RIPE_MS, "time_ms": RIPE_MS - 1},
+        before=(*OPEN, KEYS_RIPE_MS - 1),
+        values={"from_ms": KEYS_RIPE_MS, "time_ms": KEYS_RIPE_MS - 1},
     ),
     ok(
         "new keys after 72 hours",
         "T10.decide.7",
         decide_recovery(),
-        before=(*OPEN, RIPE_MS),
+        before=(*OPEN, KEYS_RIPE_MS),
         wrote=((PARTIES, ("firm-a",), {"stopped_since_ms": (), "stopped_ms": RECOVERY_WAIT_MS}),),
     ),
     ok(
@@ -404,4 +286,23 @@ CASES = [
         before=OPEN,
     ),
     ok("a rejection needs no wait", "T10.decide.7", decide_recovery(accept=False), before=OPEN),
+    ok(
+        "a holder gets the time back during which it was stopped",
+        "T8.10",
+        transfer(V1, 1),
+        before=(*AFTER_A_RECOVERY, FOR_LONG + LOST_MS - 1),
+    ),
+    no(
+        "a holder gets no millisecond more back",
+        "T8.10",
+        "voucher_expired",
+        transfer(V1, 1),
+        before=(*AFTER_A_RECOVERY, FOR_LONG + LOST_MS),
+        values={"expires_at_ms": FOR_LONG + LOST_MS},
+    ),
 ]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_it_is_refused_and_changes_nothing_or_just_holds(case: Case) -> None:
+    Ready(case).check()

@@ -1,36 +1,71 @@
-"""Decisions, disputes and credit notes: T14, T15."""
+"""Decisions, disputes and credit notes: T14, T15, and what they give back."""
 
 from typing import Any
 
+import pytest
+
 from ledger.encoding.codec import FEN_MAX
+from ledger.rules.centres import RECOGNITIONS
 from ledger.rules.claims import CLAIMS, CREDITS_MAX, DISPUTE_WINDOW_MS, REDEEMED
+from ledger.rules.invoices import DEVICE_TIME, INVOICES, InvoiceUse
+from ledger.rules.payables import PAYABLES
+from ledger.rules.reserves import RESERVES
 from ledger.rules.sums import Amount
-from tests.builders import CASE, no_caps, officers
-from tests.ledger.adversarial.case import (
+from ledger.rules.vouchers import ISSUED, VOUCHERS
+from tests.builders import CASE, no_caps, officers, seed
+from tests.ledger.rules.case import (
+    BOTH,
     BY_HAND,
     CLAIM,
+    EVER_MS,
     GRANTED,
     ONE_OFFICER,
+    PAYABLE,
     PROGRAMME,
+    RESERVE,
     V1,
+    Case,
+    Ready,
+    Step,
+    confirm,
     credit,
     decide,
     dispute,
     doctored,
+    instruct,
     no,
     ok,
+    recognise,
     recover,
     redeem,
     second,
+    set_aside,
     set_hold,
     suspended,
     written,
 )
-from tests.ledger.adversarial.claims import SET_ASIDE, alone
+from tests.ledger.rules.situations import (
+    AFTER,
+    ALL_SPENT,
+    CENTRE,
+    EXPIRY_MS,
+    NEARLY,
+    OWED,
+    OWNER,
+    REIMBURSED,
+    REVIEW,
+    SECOND,
+    SET_ASIDE,
+    STACKABLE,
+    STACKED,
+    WHOLE_BILLS,
+    YEAR,
+    after_use,
+    again,
+    alone,
+    claim,
+)
 
-OWNER = (("firm-a", "owner"),)
-CENTRE = (("guian-hub", "officer-1"),)
-REVIEW = officers("shanghai", "review")
 WAITING = (GRANTED, redeem((V1, 100)))
 """A claim of holder and centre that waits, under terms BY_HAND."""
 ALONE = (*SET_ASIDE, alone())
@@ -41,14 +76,28 @@ ACCEPTED = WAITING
 """The same claim under other terms is accepted at once."""
 SUBMITTED = (GRANTED, redeem((V1, 100), by=(*OWNER, *CENTRE, ("shanghai", "officer-1"))))
 """A claim that an officer of the issuer signed too."""
-NEARLY = Amount(fen=FEN_MAX - 99)
 
 
 def capped(cap: int) -> dict[str, Any]:
     return {**BY_HAND, "caps": no_caps(holder_year_redeemed=(cap,))}
 
 
-CASES = [
+ALL_SET_ASIDE = (GRANTED, set_aside(V1, 100), alone(100))
+"""A reserve of 100 is claimed as a whole and waits."""
+CLAIMED_MS = second(len(REIMBURSED))
+INVOICE = seed("invoice-1").hex()
+USES = (
+    InvoiceUse(programme=PROGRAMME, terms_version=1, claim=CLAIM),
+    InvoiceUse(programme=SECOND, terms_version=1, claim="guian-hub.000000002"),
+)
+
+
+def recognised_from(from_ms: int) -> Step:
+    """Return a recognition that goes on, with another start."""
+    return recognise(mode="host_pays", by=BOTH, from_ms=from_ms, until_ms=EVER_MS)
+
+
+CASES: list[Case] = [
     # T14 decide
     no("no such claim is decided", "T14.decide.1", "claim_unknown", decide(CLAIM, 1)),
     no(
@@ -315,4 +364,103 @@ CASES = [
         before=ACCEPTED,
         doctor=doctored(CLAIMS, CLAIM, credits=CREDITS_MAX - 1),
     ),
+    ok(
+        "a rejected claim goes back to a reserve in its last millisecond",
+        "R11.3",
+        decide(CLAIM, 0),
+        before=(*ALL_SET_ASIDE, EXPIRY_MS - 1),
+        wrote=((RESERVES, (RESERVE,), {"left": 100}),),
+    ),
+    ok(
+        "a rejected claim goes back to the holder once the reserve expired",
+        "R11.3",
+        decide(CLAIM, 0),
+        before=(*ALL_SET_ASIDE, EXPIRY_MS),
+        wrote=((VOUCHERS, (V1,), {"available": 10_000, "reserved": 0}),),
+        untouched=(RESERVES,),
+    ),
+    ok(
+        "a credited grant after use leaves the holder's count",
+        "R12.5",
+        credit(CLAIM, 40),
+        terms=AFTER,
+        before=(after_use(),),
+        wrote=((ISSUED, (PROGRAMME, YEAR, "firm-a"), {"fen": 60}),),
+    ),
+    ok(
+        "a credited voucher stays in the holder's count",
+        "R12.5",
+        credit(CLAIM, 40),
+        before=OWED,
+        untouched=(ISSUED,),
+    ),
+    ok(
+        "a grant after use that is accepted as a whole stays counted as it was",
+        "R12.5",
+        decide(CLAIM, 100),
+        terms={**AFTER, **BY_HAND},
+        before=(after_use(),),
+        untouched=(ISSUED,),
+    ),
+    ok(
+        "a credit of the recognition's present time frees it",
+        "R12.4",
+        credit(CLAIM, 40),
+        before=(*REIMBURSED, recognised_from(CLAIMED_MS)),
+        wrote=((RECOGNITIONS, (PROGRAMME, "guiyang"), {"used": 60}),),
+    ),
+    ok(
+        "a credit of a claim from before the recognition's time frees nothing",
+        "R12.4",
+        credit(CLAIM, 40),
+        before=(*REIMBURSED, recognised_from(CLAIMED_MS + 1)),
+        untouched=(RECOGNITIONS,),
+    ),
+    ok(
+        "a claim of which something stays keeps the invoice",
+        "R12.4",
+        credit(CLAIM, 99),
+        terms=STACKABLE,
+        before=(*STACKED, again()),
+        wrote=((INVOICES, (INVOICE,), {"uses": USES, "accepted": 101}),),
+        untouched=(DEVICE_TIME,),
+    ),
+    ok(
+        "a claim of which nothing stays leaves the invoice to the other",
+        "R12.4",
+        credit(CLAIM, 100),
+        terms=STACKABLE,
+        before=(*STACKED, again()),
+        wrote=((INVOICES, (INVOICE,), {"uses": USES[1:], "accepted": 100}),),
+        untouched=(DEVICE_TIME,),
+    ),
+    no(
+        "a fen of a claim that is credited",
+        "T15.5",
+        "credit_exceeds_accepted",
+        credit(CLAIM, 1),
+        before=(GRANTED, claim(), credit(CLAIM, 100)),
+        values={"asked": 1, "available": 0},
+    ),
+    ok(
+        "all is accepted by hand",
+        "T14.decide.5",
+        decide(CLAIM, FEN_MAX),
+        terms={**WHOLE_BILLS, **BY_HAND},
+        before=ALL_SPENT,
+    ),
+    ok("all is credited", "T15.5", credit(CLAIM, FEN_MAX), terms=WHOLE_BILLS, before=ALL_SPENT),
+    ok(
+        "all is credited after it was paid",
+        "T15.5",
+        credit(CLAIM, FEN_MAX),
+        terms=WHOLE_BILLS,
+        before=(*ALL_SPENT, instruct(PAYABLE, FEN_MAX), confirm()),
+        wrote=((PAYABLES, (f"{CLAIM}-001",), {"reverse": True, "amount": FEN_MAX}),),
+    ),
 ]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_it_is_refused_and_changes_nothing_or_just_holds(case: Case) -> None:
+    Ready(case).check()

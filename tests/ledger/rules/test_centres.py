@@ -1,8 +1,14 @@
 """Accreditation and recognition, and which centres a programme accepts: T5, T6, R5.1."""
 
-from ledger.rules.centres import RECOGNITIONS, Devices
-from tests.builders import GENESIS_MS, NOON_MS, officers
-from tests.ledger.adversarial.case import (
+from typing import Any
+
+import pytest
+
+from ledger.rules.centres import ACCREDITATIONS, RECOGNITIONS, Devices
+from ledger.transactions import parse
+from tests import builders
+from tests.builders import GENESIS_MS, NOON_MS, Chain, funded_chain, officers
+from tests.ledger.rules.case import (
     BOTH,
     EVER_MS,
     GRANTED,
@@ -12,6 +18,7 @@ from tests.ledger.adversarial.case import (
     V1,
     YEAR_MS,
     Case,
+    Ready,
     accredit,
     no,
     ok,
@@ -20,8 +27,9 @@ from tests.ledger.adversarial.case import (
     set_aside,
     suspended,
 )
+from tests.ledger.rules.chains import chain_with, code, stored
+from tests.ledger.rules.situations import GUIYANG
 
-GUIYANG = officers("guiyang", "registrar")
 CHIP = Devices(chip="a", origin="domestic", count=1, tariff_ceiling=1)
 START_MS, END_MS = NOON_MS + 100_000, NOON_MS + 200_000
 FOR_A_WHILE = recognise(from_ms=START_MS, until_ms=END_MS)
@@ -215,3 +223,73 @@ CASES: list[Case] = [
         before=(GRANTED, accredit("chengdu-aicc", host="shanghai")),
     ),
 ]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_it_is_refused_and_changes_nothing_or_just_holds(case: Case) -> None:
+    Ready(case).check()
+
+
+def test_an_accreditation_may_change_and_end() -> None:
+    chain = funded_chain()
+    chain.accept(builders.accredit(pue_milli=1100))
+    assert stored(chain, ACCREDITATIONS, "guian-hub").pue_milli == 1100
+    chain.accept(builders.accredit(ended=True))
+    assert stored(chain, ACCREDITATIONS, "guian-hub").ended
+
+
+def test_a_recognition_covers_every_pair_of_programme_and_host() -> None:
+    chain = funded_chain()
+    chain.accept(builders.publish(programme="shanghai.second"))
+    programmes = (PROGRAMME, "shanghai.second")
+    chain.accept(builders.recognise(programmes=programmes, hosts=("guiyang", "shanghai")))
+    for programme in programmes:
+        for host in ("guiyang", "shanghai"):
+            assert stored(chain, RECOGNITIONS, programme, host).until_ms > NOON_MS
+
+
+def test_a_recognition_holds_from_its_first_to_before_its_last_millisecond() -> None:
+    chain = chain_with()
+    chain.accept(builders.mint(("firm-a", 1_000)))
+    start, end = NOON_MS + 100_000, NOON_MS + 200_000
+    chain.accept(builders.recognise(from_ms=start, until_ms=end))
+    moments = [(start - 1, "centre_not_accepted"), (start, "ok")]
+    moments += [(end - 1, "ok"), (end, "centre_not_accepted")]
+    for number, (moment, expected) in enumerate(moments):
+        claim = builders.redeem((V1, 1), invoice=f"bill {number}")
+        assert code(chain.block(claim, time_ms=moment)) == expected
+
+
+@pytest.mark.parametrize(
+    ("terms", "accepted"),
+    [
+        ({"centres": "own_city"}, True),
+        ({"centres": "listed", "listed": ("guian-hub",)}, True),
+        ({"centres": "recognised"}, True),
+    ],
+)
+def test_a_citys_own_centre_is_always_accepted(terms: dict[str, Any], accepted: bool) -> None:
+    chain = chain_with(**terms)
+    chain.accept(builders.accredit("chengdu-aicc", host="shanghai"))
+    chain.accept(builders.mint(("firm-a", 1_000)))
+    claim = builders.redeem((V1, 1), centre="chengdu-aicc")
+    assert (code(chain.block(claim)) == "ok") is accepted
+
+
+def test_a_listed_centre_needs_no_recognition() -> None:
+    chain = Chain()
+    chain.accept(
+        builders.publish(centres="listed", listed=("guian-hub",)),
+        builders.enrol("firm-a"),
+        builders.accredit(),
+    )
+    chain.accept(builders.appropriate())
+    chain.accept(builders.mint(("firm-a", 1_000)))
+    assert code(chain.block(builders.redeem((V1, 1)))) == "ok"
+
+
+def test_the_pairs_of_a_recognition_count_as_rows() -> None:
+    raw = builders.recognise(
+        programmes=("shanghai.a", "shanghai.b", "shanghai.c"), hosts=("guiyang", "henan")
+    )
+    assert parse(raw).rows == 6

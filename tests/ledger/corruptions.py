@@ -27,7 +27,7 @@ from ledger.store.memory import MemoryStore
 from ledger.tables import table_of
 from ledger.view import Table, must
 from tests.builders import seed
-from tests.ledger.adversarial.case import (
+from tests.ledger.rules.case import (
     CLAIM,
     GRANTED,
     HOST_PAYS,
@@ -51,7 +51,7 @@ from tests.ledger.adversarial.case import (
     setting,
     transfer,
 )
-from tests.ledger.adversarial.claims import CONTRACT, C, alone
+from tests.ledger.rules.situations import CONTRACT, C, alone
 
 WAITING = "guian-hub.000000002"
 SETTLED = "clearing.000000001-000"

@@ -1,21 +1,29 @@
 """Grants, transfers, extensions and revocations: T7, T8, T16, T17."""
 
+from datetime import date
 from typing import Any
 
+import pytest
+
 from ledger.encoding.codec import FEN_MAX
-from ledger.encoding.crypto import sha256
 from ledger.rules import calendar
-from ledger.rules.programmes import VALIDITY_DAYS_MAX
-from ledger.rules.sums import Amount
+from ledger.rules.budgets import BUDGETS
+from ledger.rules.programmes import TOTALS, VALIDITY_DAYS_MAX
 from ledger.rules.vouchers import GROUP_ISSUED, ISSUED, VOUCHERS
-from tests.builders import no_caps, officers
-from tests.ledger.adversarial.case import (
+from ledger.view import get
+from tests import builders
+from tests.builders import funded_chain, no_caps, officers
+from tests.ledger.rules.case import (
     FOR_LONG,
     GRANTED,
     ONE_OFFICER,
     PROGRAMME,
     TODAY,
     V1,
+    V2,
+    V3,
+    Case,
+    Ready,
     appropriate,
     doctored,
     enrol,
@@ -32,11 +40,19 @@ from tests.ledger.adversarial.case import (
     transfer,
     written,
 )
-from tests.ledger.adversarial.programmes import APPROPRIATED
+from tests.ledger.rules.chains import chain_with, code, postings, stored, voucher
+from tests.ledger.rules.situations import (
+    ALL_MINTED,
+    APPROPRIATED,
+    CLOSED,
+    MINT,
+    NEARLY,
+    SUSPENDED,
+    G,
+    caps,
+    claim,
+)
 
-MINT = mint(("firm-a", 1_000))
-CLOSED = publish(status="closed")
-SUSPENDED = publish(status="suspended")
 NO_GRANTS: dict[str, Any] = {"grant": "after_use", "transfer": "none"}
 MANY: dict[str, Any] = {
     "funders": shares(("shanghai", 5_000), ("henan", 5_000)),
@@ -45,16 +61,8 @@ MANY: dict[str, Any] = {
 MUCH = (appropriate(FEN_MAX - APPROPRIATED), appropriate(FEN_MAX, funder="henan"))
 """All the money that two funders can appropriate."""
 GROUP = (enrol("firm-c", control_group="g"), enrol("firm-d", control_group="g"))
-G = sha256(b"g").hex()
-NEARLY = Amount(fen=FEN_MAX - 99)
-"""A counter that 99 more still fit."""
 
-
-def caps(**changes: tuple[int]) -> dict[str, Any]:
-    return {"caps": no_caps(**changes)}
-
-
-CASES = [
+CASES: list[Case] = [
     # T7
     no(
         "a grant of no programme",
@@ -447,4 +455,175 @@ CASES = [
         values={"asked": 10_001, "available": 10_000},
     ),
     ok("a revocation of all", "T17.3", revoke(V1, 10_000), before=(GRANTED,)),
+    no(
+        "no fen may be issued",
+        "T7.7",
+        "holder_cap_exceeded",
+        mint(("firm-a", 1)),
+        terms=caps(holder_year_issued=(0,)),
+        values={"asked": 1, "available": 0},
+    ),
+    no(
+        "no fen may be granted",
+        "T7.7",
+        "grant_out_of_bounds",
+        mint(("firm-a", 1)),
+        terms=caps(grant_max=(0,)),
+        values={"asked": 1, "maximum": 0},
+    ),
+    ok("a fen is the least grant", "T7.7", mint(("firm-a", 1)), terms=caps(grant_min=(0,))),
+    no(
+        "a fen of a voucher that is spent",
+        "T8.10",
+        "voucher_exhausted",
+        transfer(V1, 1),
+        before=(GRANTED, claim(10_000)),
+        values={"asked": 1, "available": 0},
+    ),
+    ok(
+        "all is granted to one",
+        "T7.7",
+        ALL_MINTED[-1],
+        before=ALL_MINTED[:-1],
+        wrote=((TOTALS, (PROGRAMME,), {"minted": FEN_MAX, "available": FEN_MAX}),),
+    ),
+    ok("all is passed on", "T8.10", transfer(V1, FEN_MAX), before=ALL_MINTED),
+    no(
+        "all, and a voucher has less",
+        "T8.10",
+        "voucher_exhausted",
+        transfer(V1, FEN_MAX),
+        before=(GRANTED,),
+        values={"asked": FEN_MAX, "available": 10_000},
+    ),
+    ok(
+        "all is revoked",
+        "T17.3",
+        revoke(V1, FEN_MAX),
+        before=ALL_MINTED,
+        wrote=((VOUCHERS, (V1,), {"available": 0, "revoked": FEN_MAX}),),
+    ),
 ]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_it_is_refused_and_changes_nothing_or_just_holds(case: Case) -> None:
+    Ready(case).check()
+
+
+def test_a_mint_numbers_its_vouchers_in_row_order_with_one_posting() -> None:
+    chain = funded_chain()
+    chain.accept(builders.mint(("firm-a", 100)))
+    execution = chain.accept(builders.mint(("firm-b", 200), ("firm-a", 300)))
+    assert [(voucher(chain, v).holder, voucher(chain, v).face) for v in (V1, V2, V3)] == [
+        ("firm-a", 100),
+        ("firm-b", 200),
+        ("firm-a", 300),
+    ]
+    (posting,) = postings(execution)
+    assert (posting.kind, posting.serial, posting.count, posting.amount) == ("mint", 2, 2, 500)
+    totals = stored(chain, TOTALS, PROGRAMME)
+    assert (totals.minted, totals.available, totals.next_serial) == (600, 600, 4)
+    assert stored(chain, BUDGETS, PROGRAMME, "2026", "shanghai").committed == 600
+
+
+def test_a_mint_is_all_rows_or_none() -> None:
+    chain = funded_chain()
+    assert code(chain.block(builders.mint(("firm-a", 100), ("nobody", 1)))) == "party_unknown"
+    assert get(chain.ledger._storage, VOUCHERS, V1) is None
+    assert stored(chain, TOTALS, PROGRAMME).next_serial == 1
+
+
+def test_a_thousand_rows_are_one_mint() -> None:
+    chain = funded_chain()
+    execution = chain.accept(builders.mint(*[("firm-a", 1)] * 1_000))
+    assert stored(chain, TOTALS, PROGRAMME).next_serial == 1_001
+    assert postings(execution)[0].count == 1_000
+
+
+def test_a_transfer_moves_face_to_a_child_and_mints_nothing() -> None:
+    chain = funded_chain()
+    chain.accept(builders.mint(("firm-a", 100)))
+    before = stored(chain, TOTALS, PROGRAMME)
+    execution = chain.accept(builders.transfer(V1, 40))
+    parent, child = voucher(chain, V1), voucher(chain, V2)
+    assert (parent.face, parent.available) == (60, 60)
+    assert (child.face, child.available, child.holder) == (40, 40, "firm-b")
+    assert (child.parent, child.expires_at_ms, child.year) == (
+        (V1,),
+        parent.expires_at_ms,
+        parent.year,
+    )
+    after = stored(chain, TOTALS, PROGRAMME)
+    assert (after.minted, after.available) == (before.minted, before.available)
+    (posting,) = postings(execution)
+    assert (posting.kind, posting.serial, posting.amount) == ("transfer", 2, 40)
+    assert (posting.source, posting.target) == ("firm-a", "firm-b")
+    assert stored(chain, ISSUED, PROGRAMME, "2026", "firm-a").fen == 100, "the sender's stays"
+    assert stored(chain, ISSUED, PROGRAMME, "2026", "firm-b").fen == 40
+
+
+@pytest.mark.parametrize("amount", [1, 99, 100])
+def test_a_transfer_may_take_up_to_all(amount: int) -> None:
+    chain = funded_chain()
+    chain.accept(builders.mint(("firm-a", 100)))
+    chain.accept(builders.transfer(V1, amount))
+    assert voucher(chain, V1).available == 100 - amount
+
+
+def test_a_voucher_cannot_be_overspent_in_one_block() -> None:
+    chain = funded_chain()
+    chain.accept(builders.mint(("firm-a", 100)))
+    first, second = builders.transfer(V1, 60), builders.transfer(V1, 41)
+    results = chain.block(first, second).results
+    assert [result.code for result in results] == [0, 502]
+    assert voucher(chain, V1).available == 40
+
+
+def test_appropriations_caps_and_grants_hold_to_the_fen() -> None:
+    caps = no_caps(grant_min=(10,), grant_max=(50,), holder_year_issued=(60,))
+    chain = chain_with(("shanghai", 100), caps=caps)
+    steps = [
+        ("firm-a", 9, "grant_out_of_bounds"),
+        ("firm-a", 51, "grant_out_of_bounds"),
+        ("firm-a", 50, "ok"),
+        ("firm-a", 11, "holder_cap_exceeded"),
+        ("firm-a", 10, "ok"),
+        ("firm-b", 41, "appropriation_exceeded"),
+        ("firm-b", 40, "ok"),
+    ]
+    codes = [code(chain.block(builders.mint((who, amount)))) for who, amount, _ in steps]
+    assert codes == [expected for _, _, expected in steps]
+
+
+def test_caps_are_of_the_year_and_begin_re_signed() -> None:
+    chain = chain_with(caps=no_caps(holder_year_issued=(10,)))
+    chain.accept(builders.appropriate(10, year=2027))
+    chain.accept(builders.mint(("firm-a", 10)))
+    new_year = calendar.end_of_day_ms(calendar.day_number(date(2026, 12, 31)))
+    late = {"expires_at": new_year + 60_000}
+    eve = chain.block(builders.mint(("firm-a", 9), **late), time_ms=new_year - 1)
+    assert code(eve) == "holder_cap_exceeded"
+    day = chain.block(builders.mint(("firm-a", 10), **late), time_ms=new_year)
+    assert code(day) == "ok"
+    assert voucher(chain, V2).year == 2027
+
+
+def test_the_groups_cap_counts_all_its_firms() -> None:
+    chain = chain_with(caps=no_caps(group_year_issued=(100,)))
+    for name in ("firm-c", "firm-d"):
+        chain.accept(builders.enrol(name, control_group="g"))
+    chain.accept(builders.mint(("firm-c", 60)))
+    assert code(chain.block(builders.mint(("firm-d", 41)))) == "group_cap_exceeded"
+    assert code(chain.block(builders.mint(("firm-d", 40)))) == "ok"
+
+
+def test_same_group_transfers_stay_in_the_group() -> None:
+    chain = chain_with(transfer="same_group")
+    for name in ("firm-c", "firm-d"):
+        chain.accept(builders.enrol(name, control_group="g"))
+    chain.accept(builders.mint(("firm-c", 60)))
+    inside = builders.transfer(V1, 5, holder="firm-c", recipient="firm-d")
+    outside = builders.transfer(V1, 5, holder="firm-c", recipient="firm-a")
+    assert code(chain.block(inside)) == "ok"
+    assert code(chain.block(outside)) == "transfer_not_allowed"

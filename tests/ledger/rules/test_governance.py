@@ -1,0 +1,402 @@
+"""Proposals, votes, members and their keys: T23, T24, R14.2."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from ledger.rules.governance import (
+    PROPOSALS,
+    VOTING_MS,
+    Admit,
+    SetMemberKeys,
+    SetStatus,
+    proposal_key,
+)
+from ledger.rules.parties import PartyStatus
+from ledger.rules.validators import VALIDATORS_MAX
+from tests import builders
+from tests.builders import keys_of, validator_keys
+from tests.ledger.rules.case import (
+    BAD_KEY,
+    ONE_OFFICER,
+    Case,
+    Ready,
+    Step,
+    adopted,
+    no,
+    ok,
+    party_key,
+    propose,
+    second,
+    suspended,
+    treasury_keys,
+    vote,
+)
+from tests.ledger.rules.situations import (
+    FOUR,
+    NEW_KEYS,
+    SHANGHAI,
+    SOME_ACTION,
+    TAKEN_KEY,
+    invalid,
+    keys_of_a_treasury,
+    parameters,
+    unfit_keys,
+    valid,
+    validating,
+)
+
+XIAN = builders.city("xian", validates=False)
+HUB = builders.centre("xian-hub")
+OPENED = (propose(SOME_ACTION),)
+CLOSES_MS = second(1) + VOTING_MS
+
+
+def status(party: str, chosen: PartyStatus) -> Step:
+    return propose(SetStatus(party=party, status=chosen))
+
+
+def unfit(claim: str, member: Any, reason: str) -> Case:
+    return no(
+        claim,
+        "R14.2.admit",
+        "action_invalid",
+        propose(Admit(member=member)),
+        values={"reason": reason},
+    )
+
+
+def outcome(number: int, chosen: str) -> Any:
+    return ((PROPOSALS, (proposal_key(number),), {"status": chosen}),)
+
+
+THREE = (
+    *FOUR,
+    propose(SetStatus(party="henan", status="suspended")),
+    vote(2),
+    vote(2, voter="guian-hub"),
+)
+
+
+def member_keys(**changes: Any) -> Step:
+    """Return a proposal of keys for a centre that lost its own."""
+    values: dict[str, Any] = {"keys": keys_of("guian-hub", "heir"), "threshold": 1}
+    return propose(SetMemberKeys(party="guian-hub", **(values | changes)))
+
+
+def shanghai_keys(**changes: Any) -> Step:
+    """Return a proposal of keys for Shanghai."""
+    return propose(SetMemberKeys(party="shanghai", threshold=2, **changes))
+
+
+CASES: list[Case] = [
+    no(
+        "nobody asks",
+        "T23.1",
+        "party_unknown",
+        propose(SOME_ACTION, proposer="nobody", by=SHANGHAI),
+    ),
+    no(
+        "an auditor asks",
+        "T23.1",
+        "party_wrong_kind",
+        propose(SOME_ACTION, proposer="audit-office"),
+    ),
+    no("one officer asks", "T23.2", "four_eyes_missing", propose(SOME_ACTION, by=ONE_OFFICER)),
+    no(
+        "a centre asks without its signature",
+        "T23.2",
+        "signature_missing",
+        propose(SOME_ACTION, proposer="guian-hub", by=SHANGHAI),
+    ),
+    no(
+        "a suspended member asks",
+        "T23.3",
+        "party_not_active",
+        propose(SOME_ACTION),
+        before=suspended("shanghai"),
+    ),
+    no("nobody votes", "T24.1", "party_unknown", vote(voter="nobody", by=SHANGHAI), before=OPENED),
+    no(
+        "an auditor votes",
+        "T24.1",
+        "party_wrong_kind",
+        vote(voter="audit-office"),
+        before=OPENED,
+    ),
+    no(
+        "one officer votes",
+        "T24.2",
+        "four_eyes_missing",
+        vote(by=(("guiyang", "officer-1"),)),
+        before=OPENED,
+    ),
+    no(
+        "a centre votes without its signature",
+        "T24.2",
+        "signature_missing",
+        vote(voter="guian-hub", by=SHANGHAI),
+        before=OPENED,
+    ),
+    no(
+        "a suspended member votes",
+        "T24.3",
+        "party_not_active",
+        vote(2),
+        before=(*suspended("guiyang"), propose(parameters())),
+    ),
+    no("no such proposal", "T24.4", "proposal_unknown", vote(), values={"proposal": 1}),
+    no(
+        "a vote on what was adopted",
+        "T24.5",
+        "proposal_closed",
+        vote(voter="chengdu-aicc"),
+        before=suspended("audit-office"),
+        values={"proposal": 1, "status": "adopted"},
+    ),
+    no(
+        "a vote as the fortnight ends",
+        "T24.5",
+        "proposal_closed",
+        vote(),
+        before=(*OPENED, CLOSES_MS),
+        values={"proposal": 1, "status": "over"},
+    ),
+    ok(
+        "a vote in the fortnight's last millisecond",
+        "T24.5",
+        vote(),
+        before=(*OPENED, CLOSES_MS - 1),
+    ),
+    no("the proposer votes too", "T24.6", "vote_repeated", vote(voter="shanghai"), before=OPENED),
+    no(
+        "a no becomes a yes",
+        "T24.6",
+        "vote_repeated",
+        vote(),
+        before=(*OPENED, vote(approve=False)),
+        values={"party": "guiyang", "proposal": 1},
+    ),
+    ok(
+        "three of five do not suffice",
+        "T24.5",
+        vote(voter="henan"),
+        before=(*OPENED, vote()),
+        wrote=outcome(1, "open"),
+    ),
+    ok(
+        "four of five suffice",
+        "T24.5",
+        vote(voter="guian-hub"),
+        before=(*OPENED, vote(), vote(voter="henan")),
+        wrote=outcome(1, "adopted"),
+    ),
+    ok(
+        "four of five do not suffice with one city of two",
+        "T24.5",
+        vote(voter="chengdu-aicc"),
+        before=(propose(parameters()), vote(voter="henan"), vote(voter="guian-hub")),
+        wrote=outcome(1, "open"),
+    ),
+    ok(
+        "three of four suffice",
+        "T24.5",
+        vote(2, voter="henan"),
+        before=(*FOUR, propose(parameters()), vote(2)),
+        wrote=outcome(2, "adopted"),
+    ),
+    ok(
+        "two of three do not suffice",
+        "T24.5",
+        vote(3),
+        before=(*THREE, propose(parameters())),
+        wrote=outcome(3, "open"),
+    ),
+    ok(
+        "three of three suffice",
+        "T24.5",
+        vote(3, voter="guian-hub"),
+        before=(*THREE, propose(parameters()), vote(3)),
+        wrote=outcome(3, "adopted"),
+    ),
+    valid("a city", "admit", Admit(member=XIAN)),
+    valid("an auditor", "admit", Admit(member=builders.auditor("xian-audit"))),
+    valid(
+        "a city that validates",
+        "admit",
+        Admit(member=replace(XIAN, validator=(NEW_KEYS,))),
+    ),
+    no(
+        "an id that is taken",
+        "R14.2.admit",
+        "party_exists",
+        propose(Admit(member=replace(XIAN, id="firm-a"))),
+    ),
+    no(
+        "the id of the clearing",
+        "R14.2.admit",
+        "party_exists",
+        propose(Admit(member=replace(XIAN, id="clearing"))),
+    ),
+    no(
+        "a member who came in meanwhile",
+        "R14.2.admit",
+        "party_exists",
+        vote(1, voter="chengdu-aicc"),
+        before=(
+            propose(Admit(member=XIAN)),
+            vote(),
+            vote(voter="henan"),
+            *adopted(Admit(member=replace(HUB, id="xian", validator=())), 2),
+            vote(1, voter="guian-hub"),
+        ),
+    ),
+    unfit(
+        "a holder",
+        replace(HUB, kind="holder", party_class="start_up"),
+        "xian-hub: holders are enrolled by a city",
+    ),
+    unfit(
+        "a treasury of three persons",
+        replace(XIAN, keys=XIAN.keys[:3]),
+        "xian: a treasury names at least 4 persons",
+    ),
+    unfit(
+        "a treasury with a role that is none",
+        replace(XIAN, keys=treasury_keys("xian", officer_1=("janitor",))),
+        "xian: janitor is not a role",
+    ),
+    unfit(
+        "a centre with roles",
+        replace(HUB, keys=(party_key("x", "y", roles=("mint",)),)),
+        "xian-hub: only a treasury's keys carry roles",
+    ),
+    unfit("a treasury of no level", replace(XIAN, party_class=""), "xian: class '' of a treasury"),
+    unfit(
+        "a centre of a level",
+        replace(HUB, party_class="city"),
+        "xian-hub: class 'city' of a data_centre",
+    ),
+    unfit("a threshold of zero", replace(XIAN, threshold=0), "xian: threshold 0 of 4 keys"),
+    unfit("a threshold above the keys", replace(XIAN, threshold=5), "xian: threshold 5 of 4 keys"),
+    valid("the least threshold", "admit", Admit(member=replace(XIAN, threshold=1))),
+    valid("the largest threshold", "admit", Admit(member=replace(XIAN, threshold=4))),
+    unfit(
+        "a province that validates",
+        replace(XIAN, party_class="province", validator=(NEW_KEYS,)),
+        "xian: only cities and data centres validate",
+    ),
+    unfit(
+        "an auditor that validates",
+        replace(builders.auditor("xian"), validator=(NEW_KEYS,)),
+        "xian: only cities and data centres validate",
+    ),
+    *(
+        no(
+            f"{claim} of another",
+            "R14.2.admit",
+            "key_taken",
+            propose(Admit(member=member)),
+        )
+        for claim, member in {
+            "a key": replace(HUB, keys=(TAKEN_KEY,)),
+            "a signing key that is a validator's": replace(
+                HUB, keys=(party_key("guiyang", "log"),)
+            ),
+            "a validator key": replace(HUB, validator=(validator_keys("guiyang"),)),
+            "a validator key that signs": replace(
+                HUB, validator=(replace(NEW_KEYS, log=TAKEN_KEY.key),)
+            ),
+        }.items()
+    ),
+    no(
+        "a key for two uses",
+        "R14.2.admit",
+        "key_taken",
+        propose(Admit(member=replace(HUB, validator=(replace(NEW_KEYS, log=NEW_KEYS.link),)))),
+    ),
+    no(
+        "a key of small order",
+        "R14.2.admit",
+        "key_invalid",
+        propose(Admit(member=replace(HUB, keys=(BAD_KEY,)))),
+    ),
+    no(
+        "a validator key of small order",
+        "R14.2.admit",
+        "key_invalid",
+        propose(Admit(member=replace(HUB, validator=(replace(NEW_KEYS, log=BAD_KEY.key),)))),
+    ),
+    invalid(
+        "a 129th validator",
+        "admit",
+        Admit(member=HUB),
+        doctor=validating(VALIDATORS_MAX),
+        values={"reason": "129 validators would remain, expected 1 to 128"},
+    ),
+    valid("a 128th validator", "admit", Admit(member=HUB), doctor=validating(VALIDATORS_MAX - 1)),
+    no("nobody's status", "R14.2.status", "party_unknown", status("nobody", "suspended")),
+    no("a holder's status", "R14.2.status", "party_wrong_kind", status("firm-a", "suspended")),
+    no(
+        "a removed member comes back",
+        "R14.2.status",
+        "action_invalid",
+        status("henan", "active"),
+        before=adopted(SetStatus(party="henan", status="removed")),
+        values={"reason": "henan was removed for ever"},
+    ),
+    no(
+        "a status that it has",
+        "R14.2.status",
+        "action_invalid",
+        status("henan", "active"),
+        values={"reason": "henan is active already"},
+    ),
+    ok(
+        "a suspended member comes back",
+        "R14.2.status",
+        status("henan", "active"),
+        before=suspended("henan"),
+    ),
+    no(
+        "the last validator is suspended",
+        "R14.2.status",
+        "action_invalid",
+        status("shanghai", "suspended"),
+        doctor=validating(1),
+        values={"reason": "0 validators would remain, expected 1 to 128"},
+    ),
+    ok(
+        "the last validator but one is suspended",
+        "R14.2.status",
+        status("shanghai", "suspended"),
+        doctor=validating(2),
+    ),
+    no(
+        "nobody's keys",
+        "R14.2.keys",
+        "party_unknown",
+        propose(SetMemberKeys(party="nobody", keys=keys_of("x", "y"), threshold=1)),
+    ),
+    no(
+        "a holder's keys",
+        "R14.2.keys",
+        "party_wrong_kind",
+        propose(SetMemberKeys(party="firm-a", keys=keys_of("x", "y"), threshold=1)),
+    ),
+    *unfit_keys("R14.2.keys", member_keys),
+    *keys_of_a_treasury("R14.2.keys", shanghai_keys),
+    no(
+        "another admits with a key that waits in a proposal",
+        "R3.6",
+        "key_taken",
+        propose(Admit(member=replace(HUB, id="rival"))),
+        before=(propose(Admit(member=HUB)),),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_it_is_refused_and_changes_nothing_or_just_holds(case: Case) -> None:
+    Ready(case).check()
