@@ -57,14 +57,14 @@ def _of_claim(moment: Moment, _: bytes, claim: Claim) -> Row:
 def _accreditation_then(moment: Moment, claim: Claim) -> Accreditation:
     """Return the centre's accreditation that a claim was made under."""
     made, _ = next(moment.versions(CLAIMS, claim.id))
-    found = None
+    accreditation = None
     for sequence, version in moment.versions(ACCREDITATIONS, claim.centre):
         # A store without replay may lack the first versions within a block (spec H6.8).
-        if found is not None and sequence > made:
+        if accreditation is not None and sequence > made:
             break
-        found = version
-    assert found is not None, "only accredited centres claim (T9.13)"
-    return found
+        accreditation = version
+    assert accreditation is not None, "only accredited centres claim (T9.13)"
+    return accreditation
 
 
 def _of_payable(moment: Moment, _: bytes, payable: Payable) -> Row:
@@ -107,5 +107,7 @@ def posting_rows(snapshot: Snapshot, first: int, end: int) -> Iterator[tuple[int
             transaction = parse(entry.signed)
             about |= {"transaction": transaction.id.hex(), "kind": transaction.kind}
         moved: list[tuple[int | None, Row | None]] = [*enumerate(map(plain, entry.postings))]
-        rows = [about | {"position": at, "posting": one} for at, one in moved or [(None, None)]]
+        rows = [
+            about | {"position": at, "posting": posting} for at, posting in moved or [(None, None)]
+        ]
         yield sequence, [row_of("postings", row) for row in rows]

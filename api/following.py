@@ -178,7 +178,7 @@ class Waiters:
         for waiter in chosen:  # to the end of the queue, so that everybody's turn comes
             self._waiting[waiter] = self._waiting.pop(waiter)
         try:
-            found = await asyncio.gather(
+            statuses = await asyncio.gather(
                 *(
                     answer(self._port.lookup(waiter.transaction_id), LOOKUP_WITHIN_S)
                     for waiter in chosen
@@ -186,6 +186,6 @@ class Waiters:
             )
         except (PortClosed, Busy, JobFailed):
             return  # the timeout answers
-        for waiter, status in zip(chosen, found, strict=True):
+        for waiter, status in zip(chosen, statuses, strict=True):
             if status.status == "refused_for_now" and not waiter.outcome.done():
                 waiter.outcome.set_result(status)

@@ -51,8 +51,8 @@ class Movement:
 
 def open_cycle_of(moment: Moment) -> OpenCycle:
     """Return the cycle that payables join."""
-    found = moment.get(OPEN_CYCLE, "all")
-    return OpenCycle(number=1, first_join_ms=(), positions=()) if found is None else found
+    cycle = moment.get(OPEN_CYCLE, "all")
+    return OpenCycle(number=1, first_join_ms=(), positions=()) if cycle is None else cycle
 
 
 def cleared_in(moment: Moment, payable: Payable) -> int | None:
@@ -72,13 +72,13 @@ PAYABLE = Resource(PAYABLES, {"open": open_amount})
 
 def movements(moment: Moment, payable: Payable) -> list[Movement]:
     """Return what happened to a payable, in order."""
-    found = [*_of_payable(moment, payable), *_of_payments(moment, payable)]
+    moves = [*_of_payable(moment, payable), *_of_payments(moment, payable)]
     cycle = cleared_in(moment, payable)
     if cycle is not None:
-        closed = moment.found(CYCLES, str(cycle))
+        closed = moment.latest(CYCLES, str(cycle))
         assert closed is not None, "a cycle below the open one is closed"
-        found.append(Movement(closed[1], "cleared", payable.cancelled - payable.amount))
-    return sorted(found, key=lambda movement: movement.sequence)
+        moves.append(Movement(closed[1], "cleared", payable.cancelled - payable.amount))
+    return sorted(moves, key=lambda movement: movement.sequence)
 
 
 def _of_payable(moment: Moment, payable: Payable) -> Iterator[Movement]:
@@ -128,14 +128,14 @@ class Statement:
         self, moment: Moment, start: bytes
     ) -> tuple[list[tuple[Payable, list[Movement]]], bytes | None]:
         """Return the next payables with their movements up to the end, and where to go on."""
-        found: list[tuple[Payable, list[Movement]]] = []
+        listed: list[tuple[Payable, list[Movement]]] = []
         for seen, (key, payable) in enumerate(self.wanted.rows(moment, start, PAYABLES_MAX + 1)):
             if seen == PAYABLES_MAX:
-                return found, key
+                return listed, key
             if payable is not None:
-                moves = [one for one in movements(moment, payable) if one.sequence < self.end]
-                found.append((payable, moves))
-        return found, None
+                moves = [move for move in movements(moment, payable) if move.sequence < self.end]
+                listed.append((payable, moves))
+        return listed, None
 
     def row(
         self, moment: Moment, payable: Payable, movement: Movement, balance: int

@@ -115,7 +115,8 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     """Name each part that was wrong and what was expected of it."""
     assert isinstance(error, RequestValidationError)
     values = {
-        ".".join(str(part) for part in one["loc"]): _excerpt(one["msg"]) for one in error.errors()
+        ".".join(str(part) for part in wrong["loc"]): _excerpt(wrong["msg"])
+        for wrong in error.errors()
     }
     detail = "; ".join(f"{where}: {expected}" for where, expected in values.items())
     return Problem("invalid_request", detail, **values).response(language_of(request))

@@ -95,19 +95,19 @@ def state_proof(snapshot: Snapshot, head: Note, key: bytes) -> StateProof:
     )
 
 
-def document_of(found: StateProof) -> dict[str, Plain]:
+def document_of(proven: StateProof) -> dict[str, Plain]:
     """Return what ``/v1/proofs`` answers (Y12.3)."""
-    leaf = found.proof.leaf
+    leaf = proven.proof.leaf
     return {
-        "key": found.key.decode("ascii"),
-        "value": None if found.value is None else found.value.hex(),
-        "siblings": [sibling.hex() for sibling in found.proof.siblings],
+        "key": proven.key.decode("ascii"),
+        "value": None if proven.value is None else proven.value.hex(),
+        "siblings": [sibling.hex() for sibling in proven.proof.siblings],
         "leaf": None
         if leaf is None
         else {"key": leaf.key.decode("ascii"), "value_hash": leaf.value_hash.hex()},
-        "state_root": found.root.hex(),
-        "state_height": found.height,
-        "receipt": found.receipt.to_bytes().decode("utf-8"),
+        "state_root": proven.root.hex(),
+        "state_height": proven.height,
+        "receipt": proven.receipt.to_bytes().decode("utf-8"),
     }
 
 

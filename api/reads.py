@@ -90,15 +90,15 @@ class Moment:
             return None
         return codec.decode_stored(table.record, value[8:]), int.from_bytes(value[:8], "big")
 
-    def found(self, table: Table[R], *parts: str) -> tuple[R, int] | None:
+    def latest(self, table: Table[R], *parts: str) -> tuple[R, int] | None:
         """Return a record and the sequence number of its last change, or None."""
         key = table.key(*parts)
         return self.version(table, key, self.snapshot.value(key))
 
     def get(self, table: Table[R], *parts: str) -> R | None:
         """Return a record, or None."""
-        found = self.found(table, *parts)
-        return None if found is None else found[0]
+        stored = self.latest(table, *parts)
+        return None if stored is None else stored[0]
 
     def versions(self, table: Table[R], *parts: str) -> Iterator[tuple[int, R]]:
         """Yield (sequence, record) of a record's versions, oldest first."""
@@ -143,10 +143,10 @@ class Resource(Generic[R]):
 
     def single(self, moment: Moment, *parts: str) -> dict[str, Plain]:
         """Return a record's answer; raise Problem not_found."""
-        found = moment.found(self.table, *parts)
-        if found is None:
+        stored = moment.latest(self.table, *parts)
+        if stored is None:
             raise missing(self.table, *parts)
-        record, sequence = found
+        record, sequence = stored
         item = self.show(moment, record)
         return anchored({"item": item, "sequence": sequence}, moment.block)
 
@@ -176,14 +176,14 @@ class Selection(Generic[R]):
         self, moment: Moment, start: bytes, limit: int
     ) -> Iterator[tuple[bytes, tuple[R, int] | None]]:
         """Yield the same, each record with the sequence number of its last change."""
-        found: Iterable[tuple[bytes, bytes | None]]
+        rows: Iterable[tuple[bytes, bytes | None]]
         snapshot = moment.snapshot
         if self.named is None:
-            found = snapshot.scan("state", prefix=self.prefix, start=start, limit=limit)
+            rows = snapshot.scan("state", prefix=self.prefix, start=start, limit=limit)
         else:
             keys = snapshot.keys_of_party(self.named, self.prefix, start, limit)
-            found = ((key, snapshot.value(key)) for key in keys)
-        for key, value in found:
+            rows = ((key, snapshot.value(key)) for key in keys)
+        for key, value in rows:
             version = moment.version(self.of.table, key, value)
             if version is None or not (self.keep is None or self.keep(moment, version[0])):
                 yield key, None
@@ -243,9 +243,9 @@ def block_of(snapshot: Snapshot, sequence: int) -> BlockRow:
             high = middle
         else:
             low = middle + 1
-    found = block_at(snapshot, low)
-    assert found is not None
-    return found
+    block = block_at(snapshot, low)
+    assert block is not None
+    return block
 
 
 def sequence_at(snapshot: Snapshot, time_ms: int) -> int:
@@ -305,17 +305,17 @@ class YearBudget:
 def budgets_of(snapshot: Snapshot, programme: str) -> list[YearBudget]:
     """Return a programme's budgets by year and funder; there are few."""
     prefix = BUDGETS.key(programme, "")
-    found = []
+    budgets = []
     for key, value in snapshot.scan("state", prefix=prefix, limit=SCAN_MAX):
         year, funder = key[len(prefix) :].decode("ascii").split("/")
         budget: Budget = codec.decode_stored(Budget, value[8:])
-        found.append(YearBudget(int(year), funder, budget))
-    return found
+        budgets.append(YearBudget(int(year), funder, budget))
+    return budgets
 
 
 def budget_items(snapshot: Snapshot, programme: str) -> list[Plain]:
     """Return a programme's budgets as JSON."""
     return [
-        {"year": one.year, "funder": one.funder, **plain(one.budget)}
-        for one in budgets_of(snapshot, programme)
+        {"year": entry.year, "funder": entry.funder, **plain(entry.budget)}
+        for entry in budgets_of(snapshot, programme)
     ]

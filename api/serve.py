@@ -37,7 +37,7 @@ class Server(uvicorn.Server):
         """Listen, then write the port and a newline to the descriptor that was asked for."""
         await super().startup(sockets)
         if self._ready_fd is not None and self.started:
-            (port,) = {one.getsockname()[1] for one in self.servers[0].sockets}
+            (port,) = {listener.getsockname()[1] for listener in self.servers[0].sockets}
             os.write(self._ready_fd, f"{port}\n".encode("ascii"))
             os.close(self._ready_fd)
 

@@ -47,35 +47,35 @@ class Comparison:
         return self.common < min(self.sizes)
 
 
-def compare(one: Source, other: Source, *, by_entries: bool = False) -> Comparison:
+def compare(source1: Source, source2: Source, *, by_entries: bool = False) -> Comparison:
     """Return how two sources of one log id compare: by tiles, where both have some.
 
     Raises SourceLacks, SourceWrong or SourceUnreachable.
     """
     if not by_entries:
         try:
-            trees = _tree(one), _tree(other)
+            trees = _tree(source1), _tree(source2)
             if trees[0] is not None and trees[1] is not None:
                 return _by_tiles(*trees[0], *trees[1])
         except (SourceLacks, SourceUnreachable):
             pass  # no tiles, or none now: the entries say the same, or what is wrong
-    return _by_entries(one, other)
+    return _by_entries(source1, source2)
 
 
 def entry_at(source: Source, index: int) -> tuple[bytes, int | None]:
     """Return an entry, and the height of the block that it is in; None if none closes."""
-    found: bytes | None = None
+    wanted: bytes | None = None
     for _, data in zip(range(BLOCK_ENTRIES_MAX), source.entries(index), strict=False):
-        found = data if found is None else found
+        wanted = data if wanted is None else wanted
         try:
             entry = decode_entry(data)
         except NotCanonical:
             break
         if isinstance(entry, ClosingEntry):
-            return found, entry.record.height
-    if found is None:
+            return wanted, entry.record.height
+    if wanted is None:
         raise SourceLacks(f"there is no entry {index}")
-    return found, None
+    return wanted, None
 
 
 def _tree(source: Source) -> tuple[int, Node] | None:
@@ -98,10 +98,10 @@ def _by_tiles(size1: int, node1: Node, size2: int, node2: Node) -> Comparison:
     return Comparison(sizes=(size1, size2), common=common, root=root, compared="tiles")
 
 
-def _by_entries(one: Source, other: Source) -> Comparison:
+def _by_entries(source1: Source, source2: Source) -> Comparison:
     same = merkle.Frontier()
     rows: Iterator[tuple[bytes | None, bytes | None]] = zip_longest(
-        one.entries(0), other.entries(0)
+        source1.entries(0), source2.entries(0)
     )
     sizes = [0, 0]
     for first, second in rows:

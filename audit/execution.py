@@ -26,12 +26,12 @@ class Executor:
         execution = self._execute(block)
         try:
             compare(block.raws, execution, block.first)
-        except AuditFinding as found:
+        except AuditFinding as finding:
             raise Tampered(
-                height=found.height,
-                sequence=found.sequence,
-                field=found.field,
-                reason=found.reason,
+                height=finding.height,
+                sequence=finding.sequence,
+                field=finding.field,
+                reason=finding.reason,
             ) from None
         self._store.commit(execution)
         self.head = execution.head
@@ -56,7 +56,7 @@ class Executor:
                 BlockInput(
                     height=record.height,
                     time_ms=record.time_ms,
-                    transactions=tuple(one.raw for one in block.transactions),
+                    transactions=tuple(transaction.raw for transaction in block.transactions),
                     misbehaviours=record.misbehaviours,
                 ),
                 is_logged=self._is_logged,

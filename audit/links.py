@@ -94,9 +94,9 @@ class CommitShapes:
         expected = self.height + 1
         reason = "" if height == expected else f"found height {height}"
         try:
-            found = self._family.height_of(data)
-            if not reason and found != expected:
-                reason = f"its header says height {found}"
+            stated = self._family.height_of(data)
+            if not reason and stated != expected:
+                reason = f"its header says height {stated}"
         except NotCanonical as error:
             reason = reason or str(error)
         if reason:

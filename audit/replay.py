@@ -135,7 +135,7 @@ class Report:
         if self.level is Level.EXECUTE and self.state_roots == "none":
             verdict += ", but for the roots of the state"
         counts = self.counts
-        found: dict[str, object] = {
+        facts: dict[str, object] = {
             "verdict": verdict,
             "level": self.level.name.lower(),
             "log_id": self.log_id,
@@ -147,18 +147,19 @@ class Report:
             "record_hash": counts.record_hash,
         }
         if self.level is Level.EXECUTE:
-            totals = [one for _, one in self.totals]
-            found |= {
+            totals = [programme for _, programme in self.totals]
+            facts |= {
                 "records": self.state_records,
                 "state_roots": counts.state_roots if self.state_roots == "all" else "left out",
                 "programmes": len(totals),
-                "minted_fen": sum(one.minted for one in totals),
+                "minted_fen": sum(programme.minted for programme in totals),
                 "outstanding_fen": sum(
-                    one.available + one.reserved + one.claimed for one in totals
+                    programme.available + programme.reserved + programme.claimed
+                    for programme in totals
                 ),
-                "burned_fen": sum(one.redeemed for one in totals),
+                "burned_fen": sum(programme.redeemed for programme in totals),
             }
-        return found
+        return facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,34 +249,34 @@ class _Replay:
         try:
             return self._run()
         except SourceLacks as error:
-            found: Finding = self._here(Incomplete, "source", str(error))
+            finding: Finding = self._here(Incomplete, "source", str(error))
         except SourceWrong as error:
-            found = self._here(Tampered, error.field, str(error))
+            finding = self._here(Tampered, error.field, str(error))
         except Finding as error:
-            found = error
-        raise self._earliest(found)
+            finding = error
+        raise self._earliest(finding)
 
     def _here(self, kind: type[Finding], field: str, reason: str) -> Finding:
         counts = self._counts
         return kind(height=counts.height, sequence=counts.entries, field=field, reason=reason)
 
-    def _earliest(self, found: Finding) -> Finding:
+    def _earliest(self, finding: Finding) -> Finding:
         """Return what others found of blocks before, or signatures of this one, else this."""
         if self._roots is not None:
             try:
                 self._roots.settle(all_of_them=True)
-            except Tampered as other:
-                found = other if other.height < found.height else found
+            except Tampered as earlier:
+                finding = earlier if earlier.height < finding.height else finding
             except HelperLost:
                 pass  # what was found stands, if not as the first
         if self._queue is not None:
             try:
                 self._queue.settle(all_of_them=True)
-            except Tampered as other:
-                found = other if other.height <= found.height else found
+            except Tampered as earlier:
+                finding = earlier if earlier.height <= finding.height else finding
             except HelperLost:
                 pass
-        return found
+        return finding
 
     def _run(self) -> Report:
         genesis = self._genesis()
@@ -292,9 +293,9 @@ class _Replay:
 
     def _genesis(self) -> bytes:
         genesis = self._source.genesis()
-        found = log_id_of(genesis)
-        if found != self._plan.log_id:
-            reason = f"it makes log {found.hex()}, not {self._plan.log_id.hex()}"
+        log_id = log_id_of(genesis)
+        if log_id != self._plan.log_id:
+            reason = f"it makes log {log_id.hex()}, not {self._plan.log_id.hex()}"
             raise Tampered(height=0, sequence=0, field="genesis", reason=reason)
         return genesis
 
@@ -312,7 +313,7 @@ class _Replay:
             first = next(self._source.entries(0), b"")
             check_genesis(first, genesis)
             self._counts = Counts(entries=1, time_ms=parsed.time_ms, record_hash=plan.log_id)
-            schedule = next(one.record for one in writes if one.key == VALIDATORS.key("all"))
+            schedule = next(write.record for write in writes if write.key == VALIDATORS.key("all"))
             assert isinstance(schedule, ValidatorSchedule)
             proposed: tuple[SetChange, ...] = ()
             frontier, commits_height, commit = merkle.Frontier(), 0, None

@@ -169,8 +169,8 @@ class SetFollower:
         latest = self.schedule.sets[-1]
         if validators_hash(latest) == record.validators_hash:
             return
-        found = self._find(latest, record)
-        if found is None:
+        successor = self._find(latest, record)
+        if successor is None:
             raise Unverifiable(
                 height=record.height,
                 sequence=block.last,
@@ -178,12 +178,20 @@ class SetFollower:
                 reason="which set it stands for is not told without executing the log",
             )
         acting = validators_at(self.schedule, record.height)
-        kept = [one for one in self.schedule.sets if one.from_height >= acting.from_height]
-        self.schedule = ValidatorSchedule(sets=(*kept, found))
+        kept = [
+            validators
+            for validators in self.schedule.sets
+            if validators.from_height >= acting.from_height
+        ]
+        self.schedule = ValidatorSchedule(sets=(*kept, successor))
 
     def _find(self, latest: ValidatorSetRecord, record: BlockRecord) -> ValidatorSetRecord | None:
-        owners = {one.keys.consensus: one.party for one in latest.validators}
-        caught = [owners[one.validator] for one in record.misbehaviours if one.validator in owners]
+        owners = {validator.keys.consensus: validator.party for validator in latest.validators}
+        caught = [
+            owners[misbehaviour.validator]
+            for misbehaviour in record.misbehaviours
+            if misbehaviour.validator in owners
+        ]
         changes = [*self.proposed, *(SetChange(party, ()) for party in caught)]
         tried = 0
         for depth in range(1, CHANGES_MAX + 1):
@@ -197,9 +205,9 @@ class SetFollower:
                 if not 1 <= len(validators) <= VALIDATORS_MAX:
                     continue
                 from_height = record.height + VALIDATOR_LAG
-                found = ValidatorSetRecord(from_height=from_height, validators=validators)
-                if validators_hash(found) == record.validators_hash:
-                    return found
+                candidate = ValidatorSetRecord(from_height=from_height, validators=validators)
+                if validators_hash(candidate) == record.validators_hash:
+                    return candidate
         return None
 
 
@@ -219,9 +227,9 @@ def _changed(
 ) -> tuple[ValidatorRecord, ...]:
     """Return the validators with one party's replaced, in its old place (R14)."""
     new = tuple(ValidatorRecord(party=change.party, keys=keys) for keys in change.validator)
-    if not any(one.party == change.party for one in validators):
+    if not any(validator.party == change.party for validator in validators):
         return validators + new
-    found: list[ValidatorRecord] = []
-    for one in validators:
-        found += new if one.party == change.party else [one]
-    return tuple(found)
+    changed: list[ValidatorRecord] = []
+    for validator in validators:
+        changed += new if validator.party == change.party else [validator]
+    return tuple(changed)

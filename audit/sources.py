@@ -300,8 +300,8 @@ class Api:
         self._client = client
         try:
             (item,) = msgspec.json.decode(self._answer("/v1/blocks?limit=1"))["items"]
-            found = {name: item[name] for name in End.__struct_fields__}
-            self._end = msgspec.convert(found, End)
+            fields = {name: item[name] for name in End.__struct_fields__}
+            self._end = msgspec.convert(fields, End)
         except (msgspec.MsgspecError, LookupError, TypeError, ValueError):
             reason = f"{client.base_url} does not say which block is its last"
             raise SourceWrong("blocks", reason) from None
@@ -401,9 +401,9 @@ class _Pieces:
             if piece is None:
                 break
             self._data, self._at = self._data[self._at :] + piece, 0
-        found = self._data[self._at : self._at + size]
-        self._at += len(found)
-        return found
+        data = self._data[self._at : self._at + size]
+        self._at += len(data)
+        return data
 
 
 def open_source(where: str) -> Source:

@@ -74,10 +74,10 @@ def write_tables(
         path = folder / f"{name}.{form}"
         height = at_height if block is None else block.height
         with _asking(url, name, form, height) as answer:
-            found = _block_of(answer, url)
-            if block is not None and found != block:
-                raise Unreachable(f"{url} gave tables of two ledgers: {block} and {found}")
-            block = found
+            answered = _block_of(answer, url)
+            if block is not None and answered != block:
+                raise Unreachable(f"{url} gave tables of two ledgers: {block} and {answered}")
+            block = answered
             if form == "parquet":
                 write_parquet(path, TABLES[name], lines_of(answer.iter_bytes()))
             else:

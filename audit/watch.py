@@ -179,7 +179,7 @@ class Watch:
 
     def branches(self) -> tuple[Checkpoint, ...]:
         """Return the largest head of each branch; an honest log has one."""
-        return tuple(one.checkpoint() for one in self._state.branches)
+        return tuple(branch.checkpoint() for branch in self._state.branches)
 
     def round(self) -> tuple[list[Event], list[Event]]:
         """Ask every node once; return what each one's head is, and what was found.
@@ -193,16 +193,16 @@ class Watch:
             [f"{url}/log/checkpoint" for url in self._nodes], NOTE_BYTES_MAX
         )
         events, heads = self._checked(answers)
-        self._shown = {one.kept.node: one.accepted.checkpoint for one in heads}
+        self._shown = {head.kept.node: head.accepted.checkpoint for head in heads}
         self._follow(heads)
-        found: list[Event] = []
+        findings: list[Event] = []
         ascending = sorted(heads, key=lambda head: head.size)
-        places = [self._place(head, found) for head in ascending]
+        places = [self._place(head, findings) for head in ascending]
         for head, place in zip(ascending, places, strict=True):
-            events[head.kept.node] = self._status(head, place, found)
+            events[head.kept.node] = self._status(head, place, findings)
         if self._state != before:
             write_durably(self._folder / "state.json", msgspec.json.encode(self._state))
-        return [events[url] for url in self._nodes], found
+        return [events[url] for url in self._nodes], findings
 
     # --- which heads are to be believed ----------------------------------------------------------
 
@@ -224,13 +224,13 @@ class Watch:
         """Return a head that a policy accepts; raise MalformedText or NotAccepted."""
         signed = note.parse(data)
         checkpoint.parse(signed.text)
-        for one in reversed(self.policies):  # the newest first: it knows the most cosigners
+        for candidate in reversed(self.policies):  # the newest first: it knows the most cosigners
             try:
-                accepted = misbehaviour.accept_any((one,), signed)
+                accepted = misbehaviour.accept_any((candidate,), signed)
             except NotAccepted:
                 continue
             kept = Kept(head=data.decode(), node=url)
-            return _Head(kept=kept, note=signed, accepted=accepted, policy=one)
+            return _Head(kept=kept, note=signed, accepted=accepted, policy=candidate)
         misbehaviour.accept_any(self.policies, signed)
         raise AssertionError("a policy accepts it after all")
 
@@ -251,8 +251,12 @@ class Watch:
 
         Nobody vouches for them: they are made fit for a terminal.
         """
-        known = {(one.key.name, one.key.id) for each in self.policies for one in each.witnesses}
-        lines = {(one.name, one.key_id) for one in signed.signatures}
+        known = {
+            (cosigner.key.name, cosigner.key.id)
+            for trusted in self.policies
+            for cosigner in trusted.witnesses
+        }
+        lines = {(signature.name, signature.key_id) for signature in signed.signatures}
         names = {name for name, _ in lines - known if name.startswith(f"{self._origin}/")}
         return sorted(name.encode("ascii", "backslashreplace").decode() for name in names)
 
@@ -276,11 +280,11 @@ class Watch:
 
     # --- where a head belongs --------------------------------------------------------------------
 
-    def _place(self, head: _Head, found: list[Event]) -> int | None:
+    def _place(self, head: _Head, findings: list[Event]) -> int | None:
         """Return the branch that a head is of, which grows if need be; None if nobody can tell."""
         number, against, is_compared = self._branch_of(head)
         for other, path in against:
-            self._find(Code.FORK, head, other, path, found)
+            self._find(Code.FORK, head, other, path, findings)
         if number is not None:
             if head.size > self._state.branches[number].checkpoint().size:
                 self._set_branch(number, head.kept)
@@ -289,10 +293,10 @@ class Watch:
             self._set_branch(number, head.kept)
         return number
 
-    def _status(self, head: _Head, place: int | None, found: list[Event]) -> Event:
+    def _status(self, head: _Head, place: int | None, findings: list[Event]) -> Event:
         """Return what a node's head is, once all heads have their places."""
         branch = None if place is None else self._state.branches[place]
-        backwards = self._went_back(head, branch, found)
+        backwards = self._went_back(head, branch, findings)
         url = head.kept.node
         if len(self._state.branches) > 1:
             return self._on_a_fork(head)
@@ -323,12 +327,12 @@ class Watch:
             against.append((kept, path))
         return None, against, is_compared
 
-    def _contradiction(self, one: Kept, other: Kept) -> tuple[bytes, ...] | None:
+    def _contradiction(self, claimed: Kept, branch: Kept) -> tuple[bytes, ...] | None:
         """Return the path that shows that two heads are of two trees (Y13.2), empty at one size.
 
         None if they are of one tree. Raises _Unknown.
         """
-        small, large = sorted((one, other), key=lambda kept: kept.checkpoint().size)
+        small, large = sorted((claimed, branch), key=lambda kept: kept.checkpoint().size)
         first, second = small.checkpoint(), large.checkpoint()
         if first.size == second.size:
             return None if first.root == second.root else ()
@@ -379,7 +383,7 @@ class Watch:
 
     # --- heads that shrink -----------------------------------------------------------------------
 
-    def _went_back(self, head: _Head, branch: Kept | None, found: list[Event]) -> Event | None:
+    def _went_back(self, head: _Head, branch: Kept | None, findings: list[Event]) -> Event | None:
         """Return what is wrong with a head that is smaller than others; None if nothing is.
 
         It is reported once, until the node is forward again.
@@ -387,8 +391,8 @@ class Watch:
         url = head.kept.node
         served = self._state.nodes.get(url)
         own = None if served is None else served.largest
-        larger = [one for one in (own, branch) if one and one.checkpoint().size > head.size]
-        signed = [one for one in larger if self._is_rollback(head, one)]
+        larger = [kept for kept in (own, branch) if kept and kept.checkpoint().size > head.size]
+        signed = [kept for kept in larger if self._is_rollback(head, kept)]
         reported: Reported = "rollback" if signed else "went_back" if own in larger else ""
         largest = own if own is not None and own in larger else head.kept
         if own is not None and own.checkpoint().size == head.size:
@@ -405,7 +409,7 @@ class Watch:
             return None
         code, other = Code(reported), (signed or larger)[0]
         if before not in (reported, "rollback"):
-            self._find(code, head, other, (), found)
+            self._find(code, head, other, (), findings)
         size = other.checkpoint().size
         if code is Code.ROLLBACK:
             return self._event(
@@ -427,7 +431,7 @@ class Watch:
         if self._state.nodes.get(url) != served:
             nodes = {**self._state.nodes, url: served}
             if len(nodes) > 2 * NODES_MAX:  # others were watched before
-                nodes = {one: nodes[one] for one in nodes if one in self._nodes}
+                nodes = {node: nodes[node] for node in nodes if node in self._nodes}
             self._state = msgspec.structs.replace(self._state, nodes=nodes)
 
     # --- what is told ----------------------------------------------------------------------------
@@ -446,7 +450,7 @@ class Watch:
             return self._event(
                 Code.UNCOMPARED, head, "nobody serves the tiles that would compare its head"
             )
-        largest = max(one.checkpoint().size for one in self._state.branches)
+        largest = max(branch.checkpoint().size for branch in self._state.branches)
         if head.size < largest:
             return self._event(Code.BEHIND, head, f"it is at {head.size} of {largest} entries")
         return self._event(Code.OK, head, f"its head has {head.size} entries")
@@ -471,7 +475,7 @@ class Watch:
         return Event(code=code, node=head.kept.node, sentence=sentence, size=head.size)
 
     def _find(
-        self, code: Code, head: _Head, other: Kept, path: Sequence[bytes], found: list[Event]
+        self, code: Code, head: _Head, other: Kept, path: Sequence[bytes], findings: list[Event]
     ) -> None:
         """Keep a finding, unless it is kept already."""
         made = misbehaviour.of(head.note, other.note(), path)
@@ -486,7 +490,7 @@ class Watch:
                 sentence=f"{event.sentence}; there are too many findings to keep this one too",
                 size=event.size,
             )
-        found.append(event)
+        findings.append(event)
 
     def _finding(
         self, code: Code, name: str, head: _Head, other: Kept, made: misbehaviour.Evidence
@@ -494,7 +498,7 @@ class Watch:
         sizes = sorted((head.size, other.checkpoint().size))
         try:
             proven = misbehaviour.verify(made, self.policies)
-            signers = [described(one) for one in proven.signers]
+            signers = [described(signer) for signer in proven.signers]
             assert proven.misbehaviour is (
                 Misbehaviour.FORK if code is Code.FORK else Misbehaviour.ROLLBACK
             )
@@ -505,25 +509,29 @@ class Watch:
             signers = []  # the other head was accepted by a policy that is not at hand any more
         match code:
             case Code.FORK if sizes[0] == sizes[1]:
-                what = f"fork: two heads of {sizes[0]} entries with other roots are signed"
+                summary = f"fork: two heads of {sizes[0]} entries with other roots are signed"
             case Code.FORK:
-                what = (
+                summary = (
                     f"fork: the {sizes[1]} entries of one signed head do not begin with the "
                     f"{sizes[0]} of another"
                 )
             case Code.ROLLBACK:
-                what = f"rollback: a head of {sizes[0]} entries is cosigned after one of {sizes[1]}"
+                summary = (
+                    f"rollback: a head of {sizes[0]} entries is cosigned after one of {sizes[1]}"
+                )
             case _:
-                what = (
+                summary = (
                     f"went back: this node served a head of {sizes[1]} entries, and now one of "
                     f"{sizes[0]}; no key contradicts itself by that"
                 )
-        names = ", ".join(dict.fromkeys(one["name"] for one in signers if one["role"] != "log"))
-        sentence = f"{what}; {'cosigned both: ' + names if names else 'no cosigner signed both'}"
+        names = ", ".join(
+            dict.fromkeys(signer["name"] for signer in signers if signer["role"] != "log")
+        )
+        sentence = f"{summary}; {'cosigned both: ' + names if names else 'no cosigner signed both'}"
         return Event(
             code=code,
             node=head.kept.node,
-            sentence=what if code is Code.WENT_BACK else sentence,
+            sentence=summary if code is Code.WENT_BACK else sentence,
             size=head.size,
             finding=name,
             facts={
@@ -554,7 +562,7 @@ class Watch:
         path = self._folder / "state.json"
         try:
             state = msgspec.json.decode(_read(path, STATE_BYTES_MAX), type=State)
-            origins = {one.checkpoint().origin for one in state.branches}
+            origins = {branch.checkpoint().origin for branch in state.branches}
         except FileNotFoundError:
             return State()
         except (msgspec.MsgspecError, MalformedText) as error:

@@ -54,14 +54,14 @@ class Web:
     async def _get_each(self, urls: Sequence[str], bytes_max: int) -> list[bytes | NoAnswer]:
         room = asyncio.Semaphore(AT_ONCE_MAX)
 
-        async def one(url: str) -> bytes | NoAnswer:
+        async def fetched(url: str) -> bytes | NoAnswer:
             async with room:
                 try:
                     return await self._get(url, bytes_max)
                 except NoAnswer as error:
                     return error
 
-        return list(await asyncio.gather(*map(one, urls)))
+        return list(await asyncio.gather(*map(fetched, urls)))
 
     async def _get(self, url: str, bytes_max: int) -> bytes:
         return await _limited(self._read(url, bytes_max))

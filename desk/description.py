@@ -113,9 +113,9 @@ def _info(type_: type[Record]) -> inspect.Type:
 
 def _member(union: inspect.UnionType, tag: object) -> inspect.StructType | None:
     """Return the record of a union that has a tag."""
-    for one in union.types:
-        if isinstance(one, inspect.StructType) and one.tag == tag:
-            return one
+    for member in union.types:
+        if isinstance(member, inspect.StructType) and member.tag == tag:
+            return member
     return None
 
 
@@ -126,7 +126,9 @@ def _built(type_: inspect.Type, value: Any, where: str) -> Any:
             kind = value.get("kind") if isinstance(value, dict) else None
             member = _member(type_, kind)
             if member is None:
-                known = ", ".join(str(getattr(one, "tag", one)) for one in type_.types)
+                known = ", ".join(
+                    str(getattr(member_type, "tag", member_type)) for member_type in type_.types
+                )
                 raise UsageError(f"{where}: expected an object whose kind is one of {known}")
             return _built(member, value, where)
         case inspect.StructType(fields=fields, tag=tag):

@@ -106,12 +106,13 @@ class Flow:
         """Send many at once; every one must become final."""
         documents = []
         signed = list(batch)
-        for one, document in zip(
+        for sent, document in zip(
             signed, self.pool.map(lambda item: self.send(item, node), signed), strict=True
         ):
             if document.status != "final":
                 raise DemoFailed(
-                    f"{one.kind} {one.id} is {document.status}: {document.code} {document.message}"
+                    f"{sent.kind} {sent.id} is {document.status}: {document.code} "
+                    f"{document.message}"
                 )
             documents.append(document)
         return documents
@@ -212,7 +213,9 @@ def attestations(flow: Flow, firm: Firm) -> list[Signed]:
     signed = []
     for group in flow.terms[firm.city].eligibility:
         criterion = next(
-            one for one in group if firm.has_revenue or one.topic != "revenue_at_least"
+            criterion
+            for criterion in group
+            if firm.has_revenue or criterion.topic != "revenue_at_least"
         )
         attester = criterion.attesters[0] if criterion.attesters else "shanghai"
         operation = Attest(
@@ -327,7 +330,7 @@ def rate_of(flow: Flow, firm: Firm, chip: str) -> int:
 def first_voucher(flow: Flow) -> None:
     """One voucher, from nothing: programme, money, firm, attestation, mint."""
     say("\n1. A first voucher in Shanghai")
-    firm = next(one for one in flow.firms if one.city == "shanghai")
+    firm = next(firm for firm in flow.firms if firm.city == "shanghai")
     flow.must([publish(flow, "shanghai"), enrol(flow, firm)])
     flow.must([*appropriations(flow, "shanghai"), *attestations(flow, firm)])
     rows = [(firm.id, grant_of(flow, firm))]
@@ -341,14 +344,15 @@ def first_voucher(flow: Flow) -> None:
 def programmes_and_centres(flow: Flow) -> None:
     """Publish and fund the other programmes; accredit and recognise every centre."""
     say("\n2. All seventeen programmes, their budgets, ten data centres")
-    cities = [one["city"] for one in flow.facts.programmes]
+    cities = [programme["city"] for programme in flow.facts.programmes]
     others = [city for city in cities if city != "shanghai"]
     flow.must(
-        [publish(flow, city) for city in others] + [accredit(flow, one) for one in centres(flow)]
+        [publish(flow, city) for city in others]
+        + [accredit(flow, centre) for centre in centres(flow)]
     )
     funding = [signed for city in others for signed in appropriations(flow, city)]
     flow.must(funding)
-    hosts = tuple(dict.fromkeys(flow.facts.centre(one)["city"] for one in centres(flow)))
+    hosts = tuple(dict.fromkeys(flow.facts.centre(centre)["city"] for centre in centres(flow)))
     flow.must([recognise(flow, city, hosts) for city in cities])
     for programme in flow.facts.programmes:
         assumed = ", ".join(programme["assumed"]) or "nothing"
@@ -361,7 +365,7 @@ def programmes_and_centres(flow: Flow) -> None:
 
 def centres(flow: Flow) -> list[str]:
     """Return the ids of all centres."""
-    return [one["id"] for one in flow.facts.data_centres]
+    return [centre["id"] for centre in flow.facts.data_centres]
 
 
 def accredit(flow: Flow, centre: str) -> Signed:
@@ -426,10 +430,10 @@ def vouchers_minted(flow: Flow) -> None:
     )
 
 
-def refused(flow: Flow, signed: Signed, code: str, what: str) -> None:
+def refused(flow: Flow, signed: Signed, code: str, attempt: str) -> None:
     """Send what must be refused and say so."""
     document = flow.must_refuse(signed, code)
-    say(f"   refused: {what}: {document.code} ({document.message})")
+    say(f"   refused: {attempt}: {document.code} ({document.message})")
 
 
 def transfers(flow: Flow) -> None:
@@ -457,7 +461,7 @@ def transfers(flow: Flow) -> None:
 def redemptions(flow: Flow) -> None:
     """Redeem at centres at home and away; one asks too much, one is large."""
     say("\n6. Redemptions with invoices and GPU-hours")
-    home = {one["city"]: one["id"] for one in flow.facts.data_centres}
+    home = {centre["city"]: centre["id"] for centre in flow.facts.data_centres}
     batch = []
     centres_chosen = []
     for position, firm in enumerate(flow.firms):
@@ -467,9 +471,9 @@ def redemptions(flow: Flow) -> None:
         centres_chosen.append(centre)
         batch.append(redeem(flow, firm, centre, back_days=position))
     documents = flow.must(batch)
-    burned = sum(one["amount"] for document in documents for one in document.postings)
+    burned = sum(posting["amount"] for document in documents for posting in document.postings)
     say(f"   {len(documents)} redemptions burned {units.yuan(burned)} yuan")
-    shanghai = next(one for one in flow.firms if one.id == "shanghai-firm-1")
+    shanghai = next(firm for firm in flow.firms if firm.id == "shanghai-firm-1")
     (document,) = flow.must([redeem(flow, shanghai, "guian-hub", back_days=60)])
     burned = document.postings[0]["amount"]
     say(
@@ -493,7 +497,7 @@ def redemptions(flow: Flow) -> None:
     flow.must([flow.sign(DecideClaim(act=act), *flow.by("shanghai", 1))])
     say(f"   two officers accept {waiting}")
     (document,) = flow.must([nanning_example(flow)])
-    burned = next(one for one in document.postings if one["kind"] == "burn")
+    burned = next(posting for posting in document.postings if posting["kind"] == "burn")
     say(f"   Nanning pays after use, as in its own example: {units.yuan(burned['amount'])} yuan")
 
 
@@ -537,7 +541,7 @@ def nanning_example(flow: Flow) -> Signed:
 def reserve_and_hold(flow: Flow) -> None:
     """A centre's safety: value set aside before it serves. A city's: a hold with a case."""
     say("\n7. A reserve, claimed by the centre alone; a hold")
-    firm = next(one for one in flow.firms if one.id == "shanghai-firm-2")
+    firm = next(firm for firm in flow.firms if firm.id == "shanghai-firm-2")
     amount = money.benefit(
         BASE_FEN, rate_of(flow, firm, "ascend-910b"), flow.terms["shanghai"].rounding
     )
@@ -573,7 +577,7 @@ def reserve_and_hold(flow: Flow) -> None:
 def double_spend(flow: Flow) -> None:
     """Spend the same value at two validators in the same instant."""
     say("\n8. A double spend, sent to two validators in the same instant")
-    firm = next(one for one in flow.firms if one.id == "shenzhen-firm-2")
+    firm = next(firm for firm in flow.firms if firm.id == "shenzhen-firm-2")
     voucher = flow.clients["shanghai"].get_json(f"/v1/vouchers/{flow.vouchers[firm.id]}")["item"]
     amount = voucher["available"] // 2 + 1
     pair = [
@@ -593,7 +597,7 @@ def double_spend(flow: Flow) -> None:
     words = sorted(document.status for document in documents)
     if words != ["final", "refused_for_now"]:
         raise DemoFailed(f"a double spend ended as {words}")
-    loser = next(one for one in documents if one.status != "final")
+    loser = next(document for document in documents if document.status != "final")
     say(f"   one is final, the other is refused: {loser.code} ({loser.message})")
     while True:
         document = flow.clients["guian-hub"].transaction(loser.id)
@@ -610,7 +614,7 @@ def killed_validator(flow: Flow) -> None:
     say("\n9. kill -9 of a validator while vouchers go on")
     victim = "chengdu-aicc"
     before = flow.clients["shanghai"].status()["height"]
-    firm = next(one for one in flow.firms if one.id == "chengdu-firm-1")
+    firm = next(firm for firm in flow.firms if firm.id == "chengdu-firm-1")
     flow.network.kill(victim)
     start_s = time.monotonic()
     for position in range(6):

@@ -29,11 +29,11 @@ class Facts:
 
     def programme(self, city: str) -> dict[str, Any]:
         """Return a city's programme."""
-        return next(one for one in self.programmes if one["city"] == city)
+        return next(programme for programme in self.programmes if programme["city"] == city)
 
     def centre(self, centre: str) -> dict[str, Any]:
         """Return a data centre."""
-        return next(one for one in self.data_centres if one["id"] == centre)
+        return next(data_centre for data_centre in self.data_centres if data_centre["id"] == centre)
 
     def devices(self, counts: Mapping[str, int]) -> tuple[Devices, ...]:
         """Return so many devices of each chip as an accreditation states them."""
@@ -49,13 +49,13 @@ class Facts:
 
     def accreditation(self, centre: str, host: str) -> Accredit:
         """Return a data centre's accreditation by a host."""
-        found = self.centre(centre)
+        data_centre = self.centre(centre)
         return Accredit(
             host=host,
             centre=centre,
-            devices=self.devices(found["devices"]),
-            pue_milli=found["assumed_pue_milli"],
-            ownership=found["ownership"],
+            devices=self.devices(data_centre["devices"]),
+            pue_milli=data_centre["assumed_pue_milli"],
+            ownership=data_centre["ownership"],
             ended=False,
         )
 
@@ -77,30 +77,30 @@ def member_plans(facts: Facts) -> tuple[Plan, ...]:
     """Return every treasury and data centre as a member of genesis."""
     treasuries = tuple(
         Plan(
-            party=one["id"],
+            party=treasury["id"],
             kind="treasury",
-            party_class=one["class"],  # type: ignore[arg-type]
-            name=one["name"],
-            region=one["region"],
+            party_class=treasury["class"],  # type: ignore[arg-type]
+            name=treasury["name"],
+            region=treasury["region"],
         )
-        for one in facts.treasuries
+        for treasury in facts.treasuries
     )
-    regions = {one["id"]: one["region"] for one in facts.treasuries}
+    regions = {treasury["id"]: treasury["region"] for treasury in facts.treasuries}
     centres = tuple(
         Plan(
-            party=one["id"],
+            party=centre["id"],
             kind="data_centre",
             party_class="",
-            name=one["note"],
-            region=regions[one["city"]],
+            name=centre["note"],
+            region=regions[centre["city"]],
         )
-        for one in facts.data_centres
+        for centre in facts.data_centres
     )
     return treasuries + centres
 
 
 def validators_for(count: int, facts: Facts) -> tuple[str, ...]:
     """Return ``count`` validating members: the demo's four first, then cities, then centres."""
-    cities = [one["id"] for one in facts.treasuries if one["class"] == "city"]
-    everyone = [*DEMO_VALIDATORS, *cities, *(one["id"] for one in facts.data_centres)]
+    cities = [treasury["id"] for treasury in facts.treasuries if treasury["class"] == "city"]
+    everyone = [*DEMO_VALIDATORS, *cities, *(centre["id"] for centre in facts.data_centres)]
     return tuple(dict.fromkeys(everyone))[:count]

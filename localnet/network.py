@@ -241,11 +241,11 @@ class LocalNetwork:
             made = self._config_of(place)
             path = made.folder / "node.toml"
             try:
-                found = load_config(path) if path.exists() else None
+                present = load_config(path) if path.exists() else None
             except (ConfigInvalid, OSError) as error:
                 raise NetworkProblem(str(error)) from None
-            wanted = made if found is None else _with_additions(made, found, self.places)
-            if found != wanted:
+            wanted = made if present is None else _with_additions(made, present, self.places)
+            if present != wanted:
                 path.write_text(config_text(wanted), encoding="utf-8")
         self.save()
 
@@ -428,22 +428,22 @@ def plain_parameters(heartbeat_ms: int) -> Parameters:
     )
 
 
-def _with_additions(made: NodeConfig, found: NodeConfig, own: Collection[str]) -> NodeConfig:
+def _with_additions(made: NodeConfig, present: NodeConfig, own: Collection[str]) -> NodeConfig:
     """Return a network's configuration of a node with what else stands in the node's file."""
-    stated = {peer.party: peer.link_key for peer in found.peers}
+    stated = {peer.party: peer.link_key for peer in present.peers}
     return replace(
         made,
         peers=(
             *(replace(peer, link_key=stated.get(peer.party, b"")) for peer in made.peers),
-            *(peer for peer in found.peers if peer.party not in own),
+            *(peer for peer in present.peers if peer.party not in own),
         ),
         observers=(
             *made.observers,
-            *(observer for observer in found.observers if observer not in made.observers),
+            *(observer for observer in present.observers if observer not in made.observers),
         ),
-        witnesses=found.witnesses,
-        links_per_address_max=found.links_per_address_max,
-        map_bytes=found.map_bytes,
+        witnesses=present.witnesses,
+        links_per_address_max=present.links_per_address_max,
+        map_bytes=present.map_bytes,
     )
 
 
@@ -494,9 +494,9 @@ def free_ports(count: int) -> list[int]:
         for port in dice.sample(PORTS, PORT_TRIALS):
             if len(ports) == count:
                 break
-            one = held.enter_context(socket.socket())
+            probe = held.enter_context(socket.socket())
             with suppress(OSError):
-                one.bind((HOST, port))
+                probe.bind((HOST, port))
                 ports.append(port)
     if len(ports) < count:
         raise NetworkProblem(f"need {count} free ports from {PORTS[0]} to {PORTS[-1]}")

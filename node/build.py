@@ -70,12 +70,12 @@ def validators_of(genesis: Genesis) -> dict[str, bytes]:
 
 def _further_log_keys(config: NodeConfig) -> list[dict[str, bytes]]:
     """Return the next and the former keys that sign heads, so that readers find one (Y10.4)."""
-    found = []
+    keys = []
     if config.next_keys.exists():
-        found.append(load_keys(config.next_keys))
+        keys.append(load_keys(config.next_keys))
     if config.former_keys.exists():
-        found.append(load_keys(config.former_keys, LOG_KEY_NAMES))
-    return found
+        keys.append(load_keys(config.former_keys, LOG_KEY_NAMES))
+    return keys
 
 
 async def start_node(config: NodeConfig) -> Node:

@@ -259,14 +259,14 @@ def _prefix(text: object) -> object:
 
 def _explained(error: msgspec.ValidationError, values: dict[str, Any]) -> str:
     """Return an error as an operator reads it: the key, what was expected and what came."""
-    what, _, place = str(error).partition(" - at `$")
+    complaint, _, place = str(error).partition(" - at `$")
     shape, got, where = _fields(NodeConfig), values, ""
     table = re.match(r"\.(\w+)\[(\d+)\]", place)
     if table is not None:
         name, number = table[1], int(table[2])
         shape, got, where = _fields(_TABLES[name]), values[name][number], f"[[{name}]] "
         place = place[table.end() :]
-    named = re.search(r"field `(.+)`", what)
+    named = re.search(r"field `(.+)`", complaint)
     if named is not None and named[1] not in shape:
         return f"{where}{named[1]}: unknown, expected one of {', '.join(shape)}"
     name = place.strip(".`") if named is None else named[1]

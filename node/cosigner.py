@@ -50,7 +50,7 @@ class Request:
 
     def to_bytes(self) -> bytes:
         """Return the request's body, which ``parse_request`` takes back."""
-        lines = "".join(f"{base64_of(one)}\n" for one in self.proof)
+        lines = "".join(f"{base64_of(sibling)}\n" for sibling in self.proof)
         return f"old {self.old_size}\n{lines}\n".encode() + self.head.to_bytes()
 
 
@@ -161,7 +161,10 @@ class Cosigner:
             return Answer(status=422, text=f"this node's log has another root at {claimed.size}")
         if self._least_size is None or claimed.size < self._least_size:
             return Answer(status=503, text="it is not known yet what this key has cosigned")
-        return Answer(status=200, text="".join(one.line() for one in self._cosign(claimed, time_s)))
+        return Answer(
+            status=200,
+            text="".join(signature.line() for signature in self._cosign(claimed, time_s)),
+        )
 
     def own(self, head: Checkpoint, *, tree: Tree, time_s: int) -> tuple[Signature, ...]:
         """Return cosignatures of a head that this node made itself; none if it must be silent.
@@ -193,7 +196,7 @@ class Cosigner:
         try:
             with self._path.open("rb") as file:
                 signed = note.parse(file.read(NOTE_BYTES_MAX + 1))
-            times = [one.time_s for one in note.verify(signed, self.keys())]
+            times = [signature.time_s for signature in note.verify(signed, self.keys())]
             return checkpoint.parse(signed.text), max(time for time in times if time is not None)
         except FileNotFoundError:
             pass

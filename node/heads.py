@@ -94,7 +94,7 @@ class Publisher:
 
     def set_targets(self, targets: tuple[Target, ...]) -> None:
         """Ask these from now on, and nobody else."""
-        for target in [one for one in self._tasks if one not in targets]:
+        for target in [known for known in self._tasks if known not in targets]:
             self._tasks.pop(target).cancel()
         for target in targets:
             if target not in self._tasks:

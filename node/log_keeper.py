@@ -102,7 +102,7 @@ class LogKeeper:
         self._known_set = validators.from_height
         targets = self._targets(validators)
         urls = tuple(peer.url for peer in config.peers if peer.url)
-        publishes = any(one.party == config.party for one in validators.validators)
+        publishes = any(validator.party == config.party for validator in validators.validators)
         self._loop.call_soon_threadsafe(self._set_targets, targets, () if publishes else urls)
 
     def committed(self, execution: Execution, *, knows_where_it_was: bool) -> None:
@@ -165,9 +165,9 @@ class LogKeeper:
         height = self._ledger.last().height + 1
         origin = self._cosigner.origin
         log_keys = {
-            log_key(origin, one.keys.log): None
+            log_key(origin, validator.keys.log): None
             for ahead in (0, 1)
-            for one in self._ledger.validators(height + ahead).validators
+            for validator in self._ledger.validators(height + ahead).validators
         }
         try:
             return self._cosigner.add(
@@ -223,8 +223,8 @@ class LogKeeper:
     def _cosigner_keys(self) -> tuple[VerifierKey, ...]:
         origin = self._cosigner.origin
         return tuple(
-            cosigner_key(origin, one.party, one.keys.cosigner)
-            for one in cosigners(self._validators())
+            cosigner_key(origin, validator.party, validator.keys.cosigner)
+            for validator in cosigners(self._validators())
         )
 
     def _targets(self, validators: ValidatorSetRecord) -> tuple[Target, ...]:
@@ -232,15 +232,16 @@ class LogKeeper:
         urls = {peer.party: peer.url for peer in self._config.peers if peer.url}
         members = (
             Target(
-                name=one.party,
-                key=cosigner_key(origin, one.party, one.keys.cosigner),
-                url=urls[one.party] + WITNESS_PATH,
+                name=validator.party,
+                key=cosigner_key(origin, validator.party, validator.keys.cosigner),
+                url=urls[validator.party] + WITNESS_PATH,
             )
-            for one in cosigners(validators)
-            if one.party in urls and one.party != self._config.party
+            for validator in cosigners(validators)
+            if validator.party in urls and validator.party != self._config.party
         )
         witnesses = (
-            Target(name=one.key.name, key=one.key, url=one.url) for one in self._config.witnesses
+            Target(name=witness.key.name, key=witness.key, url=witness.url)
+            for witness in self._config.witnesses
         )
         return (*members, *witnesses)
 

@@ -341,8 +341,8 @@ class PortServer:
                 effect = await self._handler.simulate(request.raw)
                 return EffectAnswer(id=request.id, effect=effect)
             case Lookup():
-                found = await self._handler.lookup(request.transaction_id)
-                return TransactionAnswer(id=request.id, status=found)
+                status = await self._handler.lookup(request.transaction_id)
+                return TransactionAnswer(id=request.id, status=status)
             case Status():
                 return StatusAnswer(id=request.id, status=await self._handler.status())
             case Metrics():

@@ -74,15 +74,15 @@ class HostQuestions:
             raise Busy("the node is behind with its work")
         return await future
 
-    async def ask_few(self, what: str, at_once_max: int, job: Callable[[], T]) -> T:
+    async def ask_few(self, kind: str, at_once_max: int, job: Callable[[], T]) -> T:
         """Ask what costs the host much; raise Busy while as many are under way already."""
-        if self._open.get(what, 0) >= at_once_max:
-            raise Busy(f"other {what} are under way")
-        self._open[what] = self._open.get(what, 0) + 1
+        if self._open.get(kind, 0) >= at_once_max:
+            raise Busy(f"other {kind} are under way")
+        self._open[kind] = self._open.get(kind, 0) + 1
         try:
             return await self.ask(job)
         finally:
-            self._open[what] -= 1
+            self._open[kind] -= 1
 
 
 class Submissions:

@@ -41,9 +41,9 @@ Walk = Generator[None, Snapshot, None]
 class StoreRotten(Exception):
     """A row is not what was written."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, damage: str) -> None:
         super().__init__(
-            f"{STORE_DAMAGED}: {what}; `tally node heal` puts it aside, and the node then "
+            f"{STORE_DAMAGED}: {damage}; `tally node heal` puts it aside, and the node then "
             "makes it anew from its peers"
         )
 
@@ -88,9 +88,9 @@ def _goes_on(part: Walk, snapshot: Snapshot) -> bool:
     return True
 
 
-def _require(holds: bool, what: str) -> None:
+def _require(holds: bool, damage: str) -> None:
     if not holds:
-        raise StoreRotten(what)
+        raise StoreRotten(damage)
 
 
 def _log() -> Walk:
@@ -163,8 +163,8 @@ def _check_tile(snapshot: Snapshot, level: int, index: int, width: int) -> None:
 
 def _check_id(snapshot: Snapshot, entry: TransactionEntry, sequence: int) -> None:
     transaction = parse(entry.signed)
-    found = snapshot.sequence_of(transaction.id, transaction.body.expires_at)
-    _require(found == sequence, f"the id of the transaction at {sequence} is not in the index")
+    indexed = snapshot.sequence_of(transaction.id, transaction.body.expires_at)
+    _require(indexed == sequence, f"the id of the transaction at {sequence} is not in the index")
 
 
 def _check_record(
@@ -299,9 +299,9 @@ def _blocks() -> Walk:
             rows_left -= 8 + before.log_size - before.first_sequence
         if height > head.height:
             assert before is not None
-            found = (before.height, before.record_hash, before.log_size, before.time_ms)
+            last = (before.height, before.record_hash, before.log_size, before.time_ms)
             _require(
-                found == (head.height, head.record_hash, head.log_size, head.time_ms),
+                last == (head.height, head.record_hash, head.log_size, head.time_ms),
                 "the head is not of the last block",
             )
             return
@@ -322,11 +322,11 @@ def _check_row(snapshot: Snapshot, height: int, before: BlockRow | None) -> Bloc
     (raw,) = snapshot.entries(row.log_size - 1, row.log_size) or (b"",)
     match decode_entry(raw):
         case ClosingEntry(record=record):
-            found = (record.height, record.time_ms, record_hash_of(record))
+            closed = (record.height, record.time_ms, record_hash_of(record))
         case GenesisEntry(genesis=data):
             _require(data == snapshot.genesis(), "the genesis")
-            found = (0, parse_genesis(data).time_ms, log_id_of(data))
+            closed = (0, parse_genesis(data).time_ms, log_id_of(data))
         case _:
             raise StoreRotten(f"{name} does not end with a record")
-    _require(found == (height, row.time_ms, row.record_hash), name)
+    _require(closed == (height, row.time_ms, row.record_hash), name)
     return row

@@ -342,9 +342,10 @@ class _Making:
     def _check_trust(self, height: int, record_hash: bytes) -> None:
         trust = self._trust
         if trust is not None and trust.height == height:
-            found, given = record_hash.hex(), trust.record_hash.hex()
+            own, given = record_hash.hex(), trust.record_hash.hex()
             _require(
-                found == given, f"height {height}: its record hash is {found}, the trusted {given}"
+                own == given,
+                f"height {height}: its record hash is {own}, the trusted {given}",
             )
 
     def _prove_genesis(self) -> None:
@@ -353,14 +354,14 @@ class _Making:
             key: sha256(stored_value(0, record))
             for key, record in genesis_changes(parse_genesis(self._genesis))
         }
-        found = dict(islice(self._index.versions(0, 1), len(made) + 1))
-        _require(found == made, "height 0, entry 0: the history is not what genesis makes")
+        written = dict(islice(self._index.versions(0, 1), len(made) + 1))
+        _require(written == made, "height 0, entry 0: the history is not what genesis makes")
 
     def _block_of(self, first: int, end: int) -> tuple[BlockRecord, tuple[bytes, ...]]:
         """Return the record of a block of the log, and its envelopes."""
         *before, last = map(decode_entry, self._draft.entries(first, end))
         assert isinstance(last, ClosingEntry)
-        envelopes = (one.signed for one in before if isinstance(one, TransactionEntry))
+        envelopes = (entry.signed for entry in before if isinstance(entry, TransactionEntry))
         return last.record, tuple(envelopes)
 
     def _schedule(
@@ -411,8 +412,8 @@ class _Index:
         """Return whether two log positions lie in one block."""
         if later - earlier >= BLOCK_ENTRIES_MAX:
             return False
-        found = self._tables.execute("SELECT min(end) FROM block WHERE end > ?", (earlier,))
-        return later < int(found.fetchone()[0])
+        rows = self._tables.execute("SELECT min(end) FROM block WHERE end > ?", (earlier,))
+        return later < int(rows.fetchone()[0])
 
     def add_version(self, version: Version) -> None:
         row = (version.sequence, version.key, sha256(version.value))
@@ -427,11 +428,11 @@ class _Index:
 
     def written(self, key: bytes, first: int, end: int) -> int | None:
         """Return the log position at which a block wrote a record, if it did."""
-        found = self._tables.execute(
+        sequence = self._tables.execute(
             "SELECT max(sequence) FROM version WHERE sequence >= ? AND sequence < ? AND key = ?",
             (first, end, key),
         ).fetchone()[0]
-        return None if found is None else int(found)
+        return None if sequence is None else int(sequence)
 
     def changes_root(self, first: int, end: int) -> tuple[bytes, int]:
         """Return the changes root of a block (B4), and how many records it wrote."""
@@ -460,9 +461,9 @@ def _decoded(decode: Callable[[bytes], T], data: bytes, place: str) -> T:
         raise SnapshotRefused(f"{place}: {error}") from None
 
 
-def _require(holds: bool, what: str) -> None:
+def _require(holds: bool, reason: str) -> None:
     if not holds:
-        raise SnapshotRefused(what)
+        raise SnapshotRefused(reason)
 
 
 def _place(version: Version) -> str:

@@ -285,7 +285,7 @@ def decode_commit(data: bytes) -> Commit:
     return Commit(
         header=Header(*header),
         certificate=Certificate(*certificate),
-        previous=tuple(Certificate(*one) for one in previous),
+        previous=tuple(Certificate(*fields) for fields in previous),
         evidence=evidence,
     )
 

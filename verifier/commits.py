@@ -170,12 +170,12 @@ class BuiltinCommits:
             if (record is not None)
             else []
         )
-        found = [
+        shown = [
             (key, kind, height, tagged_hash("tallystick/evidence/v1", encode(evidence)))
             for evidence in commit.evidence
             for key, height, kind, _, _ in (evidence,)
         ]
-        if found != named:
+        if shown != named:
             raise self._wrong("evidence", "not that of the record's misbehaviours")
         for position, (key, height, kind, round_, said) in enumerate(commit.evidence):
             place = f"evidence.{position}"

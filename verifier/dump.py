@@ -83,13 +83,13 @@ def read_checkpoint(data: bytes) -> Checkpoint:
         raise damaged("no size")
     if not 1 <= len(lines) <= LINES_MAX:
         raise damaged(f"{len(lines)} signature lines")
-    found = []
+    signatures = []
     for line in lines:
         parts = _LINE.fullmatch(line)
         payload = _base64(parts[2]) if parts else None
         if parts is None or payload is None or len(payload) < 5:
             raise damaged("no signature line")
-        found.append((parts[1], payload))
+        signatures.append((parts[1], payload))
     digest = _base64(root)
     if digest is None or len(digest) != 32:
         raise damaged("no root")
@@ -98,7 +98,7 @@ def read_checkpoint(data: bytes) -> Checkpoint:
         size=int(size),
         root=digest,
         text=(text + "\n").encode(),
-        lines=tuple(found),
+        lines=tuple(signatures),
     )
 
 

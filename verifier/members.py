@@ -66,7 +66,7 @@ class Members:
 
     def acting(self, height: int) -> ValidatorSet:
         """Return the validators of a height, at most two above the last block."""
-        return next(found for start, found in reversed(self._sets) if start <= height)
+        return next(validators for start, validators in reversed(self._sets) if start <= height)
 
     def rules_version(self, height: int) -> int:
         """Return the version of the rules at a height (R14.2)."""
@@ -75,7 +75,7 @@ class Members:
 
     def validators_hash(self) -> bytes:
         """Return the hash of the set that acts two heights on (B4)."""
-        parts = (encode(one) for one in self._sets[-1][1])
+        parts = (encode(entry) for entry in self._sets[-1][1])
         return tagged_hash("tallystick/validators/v1", *parts)
 
     def parameters_hash(self) -> bytes:
@@ -155,7 +155,7 @@ class Members:
     def _strike(self, key: bytes, height: int) -> None:
         """Take a key that broke the protocol from the validators (R15.2, R15.3)."""
         acting, last = self.acting(height), self._sets[-1][1]
-        left = tuple(one for one in last if one[1][0] != key)
+        left = tuple(entry for entry in last if entry[1][0] != key)
         kept = {keys[0] for _, keys in left}
         missing = sum(keys[4] for _, keys in acting if keys[0] not in kept)
         total = sum(keys[4] for _, keys in acting)
@@ -171,12 +171,14 @@ class Members:
     def _forget(self, record: Record) -> None:
         """Drop what no later block can ask for."""
         past = [start for start, _ in self._sets if start <= record.height]
-        self._sets = [one for one in self._sets if one[0] >= past[-1]]
+        self._sets = [entry for entry in self._sets if entry[0] >= past[-1]]
         for number, proposal in list(self._proposals.items()):
             if proposal.closes_ms <= record.time_ms:
                 del self._proposals[number]
         oldest = record.height - EVIDENCE_AGE_MAX
-        self._misbehaviours = {one for one in self._misbehaviours if one[1] > oldest}
+        self._misbehaviours = {
+            misbehaviour for misbehaviour in self._misbehaviours if misbehaviour[1] > oldest
+        }
 
 
 def _is_two_thirds(asked: list[str], yes: set[str]) -> bool:
@@ -184,12 +186,12 @@ def _is_two_thirds(asked: list[str], yes: set[str]) -> bool:
 
 
 def _without(validators: ValidatorSet, party: str) -> ValidatorSet:
-    return tuple(one for one in validators if one[0] != party)
+    return tuple(entry for entry in validators if entry[0] != party)
 
 
 def _with(validators: ValidatorSet, party: str, given: tuple[Any, ...]) -> ValidatorSet:
     """Return a set in which a party has the keys given, if any, in its place or the last one."""
-    if any(one[0] == party for one in validators):
+    if any(entry[0] == party for entry in validators):
         entries = ((name, given if name == party else (keys,)) for name, keys in validators)
-        return tuple((name, keys) for name, found in entries for keys in found)
+        return tuple((name, keys) for name, kept in entries for keys in kept)
     return (*validators, *((party, keys) for keys in given))

@@ -22,7 +22,7 @@ def _root(square: int) -> int | None:
 
 def _small_order_ys() -> frozenset[int]:
     """Return the y of the eight points of small order (W3.5)."""
-    found = {0, 1, P - 1}
+    ys = {0, 1, P - 1}
     # d·z² + 2·z − 1 = 0 with z = y²; on the curve if (y² − 1) / (d·y² + 1) is a square, x².
     discriminant = _root(1 + D)
     assert discriminant is not None, "1 + d is a square modulo p"
@@ -30,9 +30,9 @@ def _small_order_ys() -> frozenset[int]:
         square = (sign * discriminant - 1) * pow(D, -1, P) % P
         y = _root(square)
         if y is not None and _root((square - 1) * pow(D * square + 1, -1, P) % P) is not None:
-            found |= {y, P - y}
-    assert len(found) == 5, "W3.5 counts five"
-    return frozenset(found)
+            ys |= {y, P - y}
+    assert len(ys) == 5, "W3.5 counts five"
+    return frozenset(ys)
 
 
 SMALL_ORDER_YS = _small_order_ys()

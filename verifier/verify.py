@@ -346,7 +346,9 @@ class _Log:
         signed = 0
         # A key that acts no more, or not yet, may have signed the last checkpoint.
         sets = (self.members.acting(self.height + ahead) for ahead in (0, 2))
-        for party, (_, log, cosigner, _, _) in sorted({one for found in sets for one in found}):
+        for party, (_, log, cosigner, _, _) in sorted(
+            {validator for acting in sets for validator in acting}
+        ):
             by_log = checkpoint.signed_by(checkpoint.origin, log, SIGNED)
             if by_log is False or checkpoint.signed_by(None, cosigner, COSIGNED) is False:
                 raise wrong("checkpoint.signatures", f"that of {party} does not verify")

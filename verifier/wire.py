@@ -156,9 +156,9 @@ def many(item: Shape, least: int, most: int) -> Shape:
     def check(value: Any) -> None:
         if type(value) is not tuple or not least <= len(value) <= most:
             raise Malformed(f"no array of {least} to {most} items")
-        for position, one in enumerate(value):
+        for position, element in enumerate(value):
             try:
-                item(one)
+                item(element)
             except Malformed as error:
                 raise error.below(str(position)) from None
 
@@ -177,9 +177,9 @@ def fields(**shapes: Shape) -> Shape:
     def check(value: Any) -> None:
         if type(value) is not tuple or len(value) != len(pairs):
             raise Malformed(f"no array of {len(pairs)} fields")
-        for (name, shape), one in zip(pairs, value, strict=True):
+        for (name, shape), field in zip(pairs, value, strict=True):
             try:
-                shape(one)
+                shape(field)
             except Malformed as error:
                 raise error.below(name) from None
 

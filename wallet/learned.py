@@ -81,7 +81,7 @@ class FileMemory:
         """Return what was learned of this log; raise TallyError if the file is damaged."""
         try:
             learned = msgspec.json.decode(self.path.read_bytes(), type=Learned)
-            names = {one.key.name for one in learned.trusted().logs}
+            names = {log.key.name for log in learned.trusted().logs}
             learned.seen()
         except FileNotFoundError:
             return None
@@ -130,7 +130,7 @@ def accept_policy(profile: Profile, data: bytes) -> None:
     """
     given = policy.parse(data)
     memory = memory_of(profile)
-    if {one.key.name for one in given.logs} != {memory.origin}:
+    if {log.key.name for log in given.logs} != {memory.origin}:
         raise UsageError(f"expected a policy that names the log {memory.origin}, and no other")
     if given.quorum == NO_QUORUM:
         raise UsageError("expected a policy with a quorum: cosignatures tell how old a head is")

@@ -141,10 +141,10 @@ def _path(name: str) -> Path:
     return config_folder() / "profiles" / f"{_checked(name, 'profile')}.json"
 
 
-def _checked(name: str, what: str) -> str:
+def _checked(name: str, kind: str) -> str:
     """Return a name that stays within its folder; raise UsageError on any other."""
     if not _NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is not a {what} name: use a-z, 0-9, '.', '_' and '-'")
+        raise UsageError(f"{name!r} is not a {kind} name: use a-z, 0-9, '.', '_' and '-'")
     return name
 
 

@@ -98,7 +98,7 @@ class _MadeProof(msgspec.Struct):
         if self.leaf is not None:
             value_hash = bytes.fromhex(self.leaf.value_hash)
             leaf = Leaf(key=self.leaf.key.encode("ascii"), value_hash=value_hash)
-        siblings = tuple(bytes.fromhex(one) for one in self.siblings)
+        siblings = tuple(bytes.fromhex(sibling) for sibling in self.siblings)
         return Proof(siblings=siblings, leaf=leaf)
 
 
@@ -158,15 +158,15 @@ class Verifier:
         while True:
             reason = "the server has no proof of it yet"
             try:
-                found = self._proven(key)
+                proven = self._proven(key)
             except Unreachable as error:
                 if not error.details.get("retryable"):
                     raise
                 self._require_quorum()
                 reason = error.message
             else:
-                if claimed_sequence is None or found.sequence >= claimed_sequence:
-                    return found
+                if claimed_sequence is None or proven.sequence >= claimed_sequence:
+                    return proven
                 reason = f"the server speaks of a change by entry {claimed_sequence}, unproven yet"
             if self._now_s() >= deadline:
                 raise NotCertain(f"{key.decode()}: {reason}; ask again, or another node")
@@ -183,19 +183,19 @@ class Verifier:
         """
         item, sequence = self._shown(number)
         for _ in range(CHANGES_MAX):
-            found = self.record(VOUCHERS.key(number), sequence)
-            if found.value is None or found.sequence < sequence:
+            proven = self.record(VOUCHERS.key(number), sequence)
+            if proven.value is None or proven.sequence < sequence:
                 self._lie(f"a voucher {number} that the log does not have")
-            if found.sequence > sequence:  # it may have changed between the two answers
+            if proven.sequence > sequence:  # it may have changed between the two answers
                 before, (item, sequence) = sequence, self._shown(number)
-                if sequence < found.sequence:
+                if sequence < proven.sequence:
                     self._lie(
                         f"voucher {number} as of entry {before}, and hides that entry "
-                        f"{found.sequence} changed it"
+                        f"{proven.sequence} changed it"
                     )
-            if found.sequence == sequence:
+            if proven.sequence == sequence:
                 self.follow_validators()
-                return self._agreed(number, item, found.value), found
+                return self._agreed(number, item, proven.value), proven
         raise NotCertain(f"voucher {number} changes faster than it can be proven; ask again")
 
     def _shown(self, number: str) -> tuple[Json, int]:
@@ -217,12 +217,12 @@ class Verifier:
     def receipt(self, data: bytes) -> tuple[Receipt, Accepted]:
         """Return a receipt that holds and its head; raise DishonestServer."""
         try:
-            found = receipt.parse(data)
-            head = self._accept(found.checkpoint.to_bytes())
-            receipt.verify(found, entry=found.extra, trusted=self.policy)
+            parsed = receipt.parse(data)
+            head = self._accept(parsed.checkpoint.to_bytes())
+            receipt.verify(parsed, entry=parsed.extra, trusted=self.policy)
         except (MalformedText, NotIncluded) as error:
             self._lie(f"a receipt that does not hold: {error}")
-        return found, head
+        return parsed, head
 
     # --- what a proof says -----------------------------------------------------------------------
 
@@ -363,18 +363,18 @@ class Verifier:
         """
         if self._learned.is_given:
             return False
-        found = self.record(VALIDATORS.key("all"))
-        if found.value is None:
+        proven = self.record(VALIDATORS.key("all"))
+        if proven.value is None:
             self._lie("a ledger without validators")
-        schedule: ValidatorSchedule = codec.decode_stored(ValidatorSchedule, found.value)
+        schedule: ValidatorSchedule = codec.decode_stored(ValidatorSchedule, proven.value)
         made = (
-            policy_of(self._origin, validators_at(schedule, found.height + 2)).to_bytes().decode()
+            policy_of(self._origin, validators_at(schedule, proven.height + 2)).to_bytes().decode()
         )
         with self._memory.alone():
             known = self._learned = self._memory.stored() or self._learned
-            if made == known.policy or known.is_given or found.height < known.as_of:
+            if made == known.policy or known.is_given or proven.height < known.as_of:
                 return False
-            self._keep(msgspec.structs.replace(known, policy=made, as_of=found.height))
+            self._keep(msgspec.structs.replace(known, policy=made, as_of=proven.height))
         return True
 
     def _first_policy(self) -> str:
@@ -389,8 +389,8 @@ class Verifier:
         self._memory.keep(learned)
         self._learned = learned
 
-    def _lie(self, what: str) -> NoReturn:
-        raise DishonestServer(f"{self._client.url} serves {what}")
+    def _lie(self, lie: str) -> NoReturn:
+        raise DishonestServer(f"{self._client.url} serves {lie}")
 
 
 def following(known: Policy, client: Asked) -> Policy | None:

@@ -125,7 +125,7 @@ def _value(
         return reason(value, spoken)
     if name == "field":
         return spoken.title(value)
-    words = [fields.fixed(name, one, spoken) for one in value.split(_OR)]
+    words = [fields.fixed(name, word, spoken) for word in value.split(_OR)]
     if all(words):
         return spoken.text("unit.or").join(word for word in words if word)
     return fields.text(value)

@@ -68,27 +68,27 @@ def claims(snapshot: Snapshot) -> Waiting:
         Age(from_days=first, until_days=last)
         for first, last in zip(AGES_DAYS, (*AGES_DAYS[1:], None), strict=True)
     )
-    found: list[Claim] = []
+    waiting: list[Claim] = []
     seen = 0
     wanted = Selection(of=Resource(CLAIMS), keep=_waits)
     for _, claim in wanted.rows(now_of(snapshot), wanted.prefix, CLAIMS_SCAN_MAX + 1):
         seen += 1
         if claim is not None and seen <= CLAIMS_SCAN_MAX:
-            found.append(claim)
+            waiting.append(claim)
             days = _days(claim.submitted_ms, now_ms)
-            age = [one for one in ages if one.from_days <= days][-1]
+            age = [age for age in ages if age.from_days <= days][-1]
             age.claims += 1
             age.amount += claim.amount
     largest = max(1, *(age.amount for age in ages))
     for age in ages:
         age.length = age.amount * WHOLE // largest
-    found.sort(key=lambda claim: (claim.submitted_ms, claim.id))
-    disputed = sum(1 for claim in found if claim.status == "disputed")
+    waiting.sort(key=lambda claim: (claim.submitted_ms, claim.id))
+    disputed = sum(1 for claim in waiting if claim.status == "disputed")
     return Waiting(
-        under_review=len(found) - disputed,
+        under_review=len(waiting) - disputed,
         disputed=disputed,
         ages=ages,
-        rows=tuple(_claim_row(claim, now_ms) for claim in found[:ROWS_SHOWN]),
+        rows=tuple(_claim_row(claim, now_ms) for claim in waiting[:ROWS_SHOWN]),
         seen=min(seen, CLAIMS_SCAN_MAX),
         is_part=seen > CLAIMS_SCAN_MAX,
     )
@@ -162,8 +162,8 @@ def exceptions(snapshot: Snapshot) -> Exceptions:
     return Exceptions(
         holds=tuple(holds[:ROWS_SHOWN]),
         recoveries=tuple(
-            RecoveryRow(recovery=one, decides_from_ms=one.opened_ms + RECOVERY_WAIT_MS)
-            for one in recoveries[:ROWS_SHOWN]
+            RecoveryRow(recovery=recovery, decides_from_ms=recovery.opened_ms + RECOVERY_WAIT_MS)
+            for recovery in recoveries[:ROWS_SHOWN]
         ),
         payments=tuple(payment_row(snapshot, payment) for payment in payments[:ROWS_SHOWN]),
         is_part=is_part or max(len(holds), len(recoveries), len(payments)) > ROWS_SHOWN,

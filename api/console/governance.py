@@ -55,7 +55,7 @@ def governance(snapshot: Snapshot) -> Governance:
                 status="over" if is_over else proposal.status,
             )
         )
-    members = [must(snapshot, PARTIES, one) for one in must(snapshot, MEMBERS, "all").ids]
+    members = [must(snapshot, PARTIES, party) for party in must(snapshot, MEMBERS, "all").ids]
     active = [member for member in members if member.status == "active"]
     parameters, _ = single(snapshot, PARAMETERS, "all")
     return Governance(

@@ -101,13 +101,13 @@ class Console:
 
     @staticmethod
     def _static_files() -> list[tuple[str, StaticFile]]:
-        found = []
+        files = []
         for path in sorted((FOLDER / "static").iterdir()):
             content = path.read_bytes()
             digest = hashlib.sha256(content).hexdigest()[:16]
             address = f"/console/static/{digest}/{path.name}"
-            found.append((path.name, StaticFile(content, MEDIA_TYPES[path.suffix], address)))
-        return found
+            files.append((path.name, StaticFile(content, MEDIA_TYPES[path.suffix], address)))
+        return files
 
     def render(self, template: str, spoken: Language, **values: object) -> str:
         """Return a template's text in a language."""
@@ -264,9 +264,9 @@ async def fragment(request: Request, name: NamePath, lang: LangQuery = None) -> 
 @router.get("/console/static/{digest}/{name}")
 async def static(request: Request, digest: NamePath, name: NamePath) -> Response:
     """Return a file of the page."""
-    found = console_of(request).files.get(name)
-    if found is None or digest not in found.address:
+    file = console_of(request).files.get(name)
+    if file is None or digest not in file.address:
         raise Problem("not_found", "no such file")
     return Response(
-        found.content, media_type=found.media_type, headers={"Cache-Control": STATIC_CACHE}
+        file.content, media_type=file.media_type, headers={"Cache-Control": STATIC_CACHE}
     )

@@ -117,19 +117,19 @@ def settlement(snapshot: Snapshot) -> Settlement:
     moment = now_of(snapshot)
     cycle = open_cycle_of(moment)
     wanted = Selection(of=Resource(PAYMENTS))
-    found: list[Payment] = []
+    instructed: list[Payment] = []
     seen = 0
     for _, payment in wanted.rows(moment, wanted.prefix, PAYMENTS_SCAN_MAX + 1):
         seen += 1
         if seen <= PAYMENTS_SCAN_MAX and payment is not None and payment.status == "instructed":
-            found.append(payment)
-    found.sort(key=lambda payment: (payment.instructed_ms, payment.id))
+            instructed.append(payment)
+    instructed.sort(key=lambda payment: (payment.instructed_ms, payment.id))
     joined_ms = cycle.first_join_ms
     return Settlement(
         cycle=cycle,
         closes_from_ms=joined_ms[0] + CYCLE_OPEN_MIN_MS if joined_ms else None,
-        payments=tuple(payment_row(snapshot, payment) for payment in found[:PAYMENTS_SHOWN]),
-        on_their_way=len(found),
-        amount=sum(payment.amount for payment in found),
+        payments=tuple(payment_row(snapshot, payment) for payment in instructed[:PAYMENTS_SHOWN]),
+        on_their_way=len(instructed),
+        amount=sum(payment.amount for payment in instructed),
         is_part=seen > PAYMENTS_SCAN_MAX,
     )

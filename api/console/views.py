@@ -125,11 +125,11 @@ def _programme_row(snapshot: Snapshot, programme: Programme) -> ProgrammeRow:
         title=terms.title,
         status=programme.status,
         assumed=terms.assumed,
-        appropriated=sum(one.budget.appropriated for one in budgets),
+        appropriated=sum(entry.budget.appropriated for entry in budgets),
         outstanding=totals.available + totals.reserved + totals.claimed,
         burned=totals.redeemed,
         expired=totals.expired + totals.revoked,
-        free=sum(one.budget.appropriated - one.budget.committed for one in budgets),
+        free=sum(entry.budget.appropriated - entry.budget.committed for entry in budgets),
     )
 
 

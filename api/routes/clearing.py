@@ -33,10 +33,10 @@ async def settlement(request: Request) -> Response:
     """Return the cycle that payables join now, with everybody's net position."""
     with services_of(request).reader.begin() as snapshot:
         moment = now_of(snapshot)
-        found = moment.found(OPEN_CYCLE, "all")
+        stored = moment.latest(OPEN_CYCLE, "all")
         content = {
             "item": plain(open_cycle_of(moment)),
-            "sequence": 0 if found is None else found[1],
+            "sequence": 0 if stored is None else stored[1],
         }
         return json(anchored(content, moment.block))
 

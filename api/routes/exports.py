@@ -301,9 +301,9 @@ async def _statement(
     start: bytes | None = asked.wanted.prefix if asked.first > 0 else None
     while start is not None:
         with reader.begin() as snapshot:
-            found, start = asked.next_payables(Moment(snapshot, head), start)
+            payables, start = asked.next_payables(Moment(snapshot, head), start)
         balance += sum(
-            one.amount for _, moves in found for one in moves if one.sequence < asked.first
+            move.amount for _, moves in payables for move in moves if move.sequence < asked.first
         )
         await asyncio.sleep(0)  # a long past must not hold up other requests
     yield tabular.head(form, owed.COLUMNS)
@@ -312,12 +312,12 @@ async def _statement(
     while start is not None:
         with reader.begin() as snapshot:
             moment = Moment(snapshot, head)
-            found, start = asked.next_payables(moment, start)
+            payables, start = asked.next_payables(moment, start)
             rows = []
-            for payable, moves in found:
-                for one in moves:
-                    if one.sequence >= asked.first:
-                        balance += one.amount
-                        rows.append(asked.row(moment, payable, one, balance))
+            for payable, moves in payables:
+                for move in moves:
+                    if move.sequence >= asked.first:
+                        balance += move.amount
+                        rows.append(asked.row(moment, payable, move, balance))
         yield tabular.lines(form, rows)
     yield tabular.lines(form, [owed.balance_row("closing", closing_ms, balance)])

@@ -70,7 +70,7 @@ async def members(request: Request) -> Response:
     """List the parties that vote, each with its power as a validator at the next height."""
     with services_of(request).reader.begin() as snapshot:
         moment = now_of(snapshot)
-        power = {one.party: one.keys.power for one in _acting(moment)}
+        power = {member.party: member.keys.power for member in _acting(moment)}
         ids = must_single(snapshot, MEMBERS, "all")[0].ids
         items = [
             PARTY.show(moment, must_single(snapshot, PARTIES, member)[0])

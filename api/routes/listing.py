@@ -31,9 +31,9 @@ Paging = Annotated[_Paging, Depends(_paging)]
 """Which page of a list a request asks for."""
 
 
-def listing(found: Page, moment: Moment) -> Response:
+def listing(page: Page, moment: Moment) -> Response:
     """Return a page as an answer."""
-    return json(anchored({"items": found.items, "next": found.next}, moment.block))
+    return json(anchored({"items": page.items, "next": page.next}, moment.block))
 
 
 def listed(request: Request, wanted: Selection[R], paging: _Paging) -> Response:

@@ -70,8 +70,8 @@ async def tile(request: Request, rest: str) -> Response:
 
 def _takes_gzip(accepted: str) -> bool:
     """Return whether an Accept-Encoding names gzip, and not with weight 0 (RFC 9110, 12.5.3)."""
-    for one in accepted.lower().replace(" ", "").split(","):
-        coding, _, weight = one.partition(";q=")
+    for choice in accepted.lower().replace(" ", "").split(","):
+        coding, _, weight = choice.partition(";q=")
         if coding == "gzip":
             return weight.strip("0.") != "" or not weight
     return False

@@ -77,8 +77,8 @@ def _already(
     """Return what a first answer means; raise Problem for what no block can hold."""
     if status.status in ("final", "refused") or status.code == AlreadyLogged.code:
         with services.reader.begin() as snapshot:
-            found = documents.find_logged(snapshot, transaction.id, transaction.body.expires_at)
-        return status if found is None else found
+            logged = documents.find_logged(snapshot, transaction.id, transaction.body.expires_at)
+        return status if logged is None else logged
     if status.status == "expired":
         return Expired()
     if status.status == "inadmissible":
@@ -164,7 +164,7 @@ async def newest(
 
 
 @router.get("/{transaction_id}", responses=schemas.DOCUMENT)
-async def one(
+async def transaction(
     request: Request,
     transaction_id: schemas.HashPath,
     expires_at: schemas.NaturalQuery = None,

@@ -28,59 +28,59 @@ def compare(a: str, b: str, entries: bool) -> None:
         second = stack.enter_context(closing(opened(b)))
         sources = first, second
         with reading():
-            ids = [log_id_of(one.genesis()).hex() for one in sources]
+            ids = [log_id_of(source.genesis()).hex() for source in sources]
         if ids[0] != ids[1]:
             raise AuditFinding(
                 f"two ledgers: {a} is {ids[0]}, {b} is {ids[1]}",
                 details={"a_log_id": ids[0], "b_log_id": ids[1]},
             )
-        for where, one in zip((a, b), sources, strict=True):
-            if isinstance(one, TileDump) and not entries:
+        for where, source in zip((a, b), sources, strict=True):
+            if isinstance(source, TileDump) and not entries:
                 with reading(where):
-                    one.check_tree()
+                    source.check_tree()
         with reading():
-            found = run_compare(*sources, by_entries=entries)
-            facts = _facts(found) | {"log_id": ids[0]}
-            if found.differ:
-                told = [entry_at(one, found.common) for one in sources]
-        if not found.differ:
-            emit({"verdict": _verdict(a, b, found), **facts})
+            compared = run_compare(*sources, by_entries=entries)
+            facts = _facts(compared) | {"log_id": ids[0]}
+            if compared.differ:
+                told = [entry_at(source, compared.common) for source in sources]
+        if not compared.differ:
+            emit({"verdict": _verdict(a, b, compared), **facts})
             return
         if told[0] == told[1]:
             raise AuditFinding(
-                f"the tiles of {a} and {b} differ at entry {found.common}, their entries do not: "
-                "one serves tiles that are not its log's",
+                f"the tiles of {a} and {b} differ at entry {compared.common}, their entries do "
+                "not: one serves tiles that are not its log's",
                 details=facts,
             )
         shown = [{"height": height, **content_of(data)} for data, height in told]
         raise AuditFinding(
-            f"they differ from entry {found.common} on: {a} has {_said(shown[0])}, "
+            f"they differ from entry {compared.common} on: {a} has {_said(shown[0])}, "
             f"{b} has {_said(shown[1])}",
-            details={**facts, "sequence": found.common, "a": shown[0], "b": shown[1]},
+            details={**facts, "sequence": compared.common, "a": shown[0], "b": shown[1]},
         )
 
 
 def _said(entry: dict[str, object]) -> str:
     """Return an entry in a few words."""
-    what = str(entry["entry"])
+    text = str(entry["entry"])
     if isinstance(transaction := entry.get("transaction"), bytes):
-        what += f" {transaction.hex()} (code {entry['code']})"
-    return f"{what} at height {entry['height']}" if entry["height"] is not None else what
+        text += f" {transaction.hex()} (code {entry['code']})"
+    return f"{text} at height {entry['height']}" if entry["height"] is not None else text
 
 
-def _verdict(a: str, b: str, found: Comparison) -> str:
-    one, other = found.sizes
-    if one == other:
+def _verdict(a: str, b: str, compared: Comparison) -> str:
+    size_a, size_b = compared.sizes
+    if size_a == size_b:
         return "the same"
-    short, long = (a, b) if one < other else (b, a)
-    return f"{short} is the beginning of {long}, which has {abs(one - other)} entries more"
+    short, long = (a, b) if size_a < size_b else (b, a)
+    return f"{short} is the beginning of {long}, which has {abs(size_a - size_b)} entries more"
 
 
-def _facts(found: Comparison) -> dict[str, object]:
+def _facts(compared: Comparison) -> dict[str, object]:
     return {
-        "a_size": found.sizes[0],
-        "b_size": found.sizes[1],
-        "common_size": found.common,
-        "common_root": found.root,
-        "compared": found.compared,
+        "a_size": compared.sizes[0],
+        "b_size": compared.sizes[1],
+        "common_size": compared.common,
+        "common_root": compared.root,
+        "compared": compared.compared,
     }

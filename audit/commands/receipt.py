@@ -36,16 +36,16 @@ def policy(node: str | None, at_height: int | None, out: Path) -> None:
     url = (node or load_profile(None).nodes[0].url).rstrip("/")
     query = "" if at_height is None else f"?at_height={at_height}"
     data = b"".join(download(f"{url}/v1/policy{query}", POLICY_BYTES_MAX))
-    found = policy_of(data, url)
-    if not found.logs:
+    trusted = policy_of(data, url)
+    if not trusted.logs:
         raise AuditFinding(f"{url}: a policy that names no log")
     write_new(out, data)
     emit(
         {
             "file": str(out),
-            "log": found.logs[0].key.name,
-            "log_keys": len(found.logs),
-            "cosigners": [one.name for one in found.witnesses],
+            "log": trusted.logs[0].key.name,
+            "log_keys": len(trusted.logs),
+            "cosigners": [cosigner.name for cosigner in trusted.witnesses],
         }
     )
 
@@ -62,26 +62,26 @@ def policy(node: str | None, at_height: int | None, out: Path) -> None:
 def receipt(file: Path, policy_files: tuple[Path, ...], entry_file: Path | None) -> None:
     """Verify a receipt with nothing but the file and a policy; say what it proves."""
     try:
-        found = receipts.parse(read_file(file, RECEIPT_BYTES_MAX))
+        parsed = receipts.parse(read_file(file, RECEIPT_BYTES_MAX))
     except MalformedText as error:
         raise AuditFinding(f"{file} is no receipt: {error}") from None
-    entry = found.extra if entry_file is None else read_file(entry_file, ENTRY_BYTES_MAX)
+    entry = parsed.extra if entry_file is None else read_file(entry_file, ENTRY_BYTES_MAX)
     if not entry:
         raise UsageError("the receipt carries no entry: name the file that has it with --entry")
     trusted = trusted_in(policy_files)
-    emit(_proven(found, entry, _accepted(found, entry, trusted)))
+    emit(_proven(parsed, entry, _accepted(parsed, entry, trusted)))
 
 
-def _accepted(found: Receipt, entry: bytes, trusted: list[Policy]) -> Accepted:
+def _accepted(parsed: Receipt, entry: bytes, trusted: list[Policy]) -> Accepted:
     """Return what the first policy that accepts a receipt says of it.
 
     Raises AuditFinding if something in it is wrong, Unverifiable if only other keys than the
     policies' vouch for it: they may be those of other years.
     """
     unknown = []
-    for one in trusted:
+    for policy in trusted:
         try:
-            return receipts.verify(found, entry=entry, trusted=one)
+            return receipts.verify(parsed, entry=entry, trusted=policy)
         except (NotIncluded, BadSignature) as error:
             raise AuditFinding(f"tampered: {error}") from None
         except (UntrustedLog, QuorumMissing) as error:
@@ -92,12 +92,12 @@ def _accepted(found: Receipt, entry: bytes, trusted: list[Policy]) -> Accepted:
     )
 
 
-def _proven(found: Receipt, entry: bytes, accepted: Accepted) -> dict[str, object]:
+def _proven(parsed: Receipt, entry: bytes, accepted: Accepted) -> dict[str, object]:
     head = accepted.checkpoint
     times = sorted(time_s for _, time_s in accepted.cosigned)
     return {
-        "verdict": f"the log {head.origin} holds this as its entry {found.index}",
-        "sequence": found.index,
+        "verdict": f"the log {head.origin} holds this as its entry {parsed.index}",
+        "sequence": parsed.index,
         "log_size": head.size,
         "log_root": head.root,
         "cosigned_by": [name for name, _ in accepted.cosigned],

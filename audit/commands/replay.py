@@ -97,12 +97,12 @@ def _replayed(where: str, plan: Plan, folder: Path, *, is_kept: bool) -> dict[st
         )
         with progress as bar:
             report = run_replay(source, plan, folder, is_kept=is_kept, on_entries=bar.update)
-    except Tampered as found:
-        raise AuditFinding(str(found), details=found.details) from None
-    except VerdictUnverifiable as found:
-        raise Unverifiable(str(found), details=found.details) from None
-    except VerdictIncomplete as found:
-        raise Incomplete(str(found), details=found.details) from None
+    except Tampered as verdict:
+        raise AuditFinding(str(verdict), details=verdict.details) from None
+    except VerdictUnverifiable as verdict:
+        raise Unverifiable(str(verdict), details=verdict.details) from None
+    except VerdictIncomplete as verdict:
+        raise Incomplete(str(verdict), details=verdict.details) from None
     except SourceUnreachable as error:
         raise Unreachable(str(error)) from None
     except HelperLost as error:

@@ -79,7 +79,7 @@ def watch(
         raise UsageError("an endless stream is no document: use -o ndjson, or --once")
     trusted = trusted_in(policy_files)
     origin = _origin(trusted)
-    urls = _addresses(nodes or tuple(one.url for one in load_profile(None).nodes))
+    urls = _addresses(nodes or tuple(node.url for node in load_profile(None).nodes))
     folder = state or config_folder() / "watch" / sha256(origin.encode()).hex()[:16]
     address = None if webhook_file is None else _address_in(webhook_file)
     try:
@@ -104,28 +104,28 @@ def watch(
 
 def _once(watching: Watch, webhook: Webhook | None, origin: str) -> None:
     """Do one round; return if all is well, else raise the error that says what is not."""
-    statuses, found = watching.round()
+    statuses, findings = watching.round()
     undelivered = None if webhook is None else _delivered(webhook)
     facts: dict[str, Plain] = {
         "origin": origin,
-        "branches": [{"size": one.size, "root": one.root} for one in watching.branches()],
-        "nodes": [document_of(one) for one in statuses],
-        "findings": [document_of(one) for one in found],
+        "branches": [{"size": branch.size, "root": branch.root} for branch in watching.branches()],
+        "nodes": [document_of(status) for status in statuses],
+        "findings": [document_of(finding) for finding in findings],
         "webhook": undelivered,
     }
-    problems = found + [one for one in statuses if one.code not in HARMLESS]
-    worst = [one for one in problems if one.code not in (Code.OLD, Code.UNCOMPARED)]
+    problems = findings + [status for status in statuses if status.code not in HARMLESS]
+    worst = [problem for problem in problems if problem.code not in (Code.OLD, Code.UNCOMPARED)]
     if worst:
-        sentences = dict.fromkeys(f"{one.node}: {one.sentence}" for one in worst)
+        sentences = dict.fromkeys(f"{problem.node}: {problem.sentence}" for problem in worst)
         raise AuditFinding("; ".join(sentences), details=facts)
-    if all(one.code is Code.UNREACHABLE for one in statuses):
-        reasons = "; ".join(f"{one.node}: {one.sentence}" for one in statuses)
+    if all(status.code is Code.UNREACHABLE for status in statuses):
+        reasons = "; ".join(f"{status.node}: {status.sentence}" for status in statuses)
         raise Unreachable(f"no node answers with a head: {reasons}", details=facts)
     if problems:
-        sentences = dict.fromkeys(f"{one.node}: {one.sentence}" for one in problems)
-        is_old = any(one.code is Code.OLD for one in problems)
+        sentences = dict.fromkeys(f"{problem.node}: {problem.sentence}" for problem in problems)
+        is_old = any(problem.code is Code.OLD for problem in problems)
         raise (Unreachable if is_old else Incomplete)("; ".join(sentences), details=facts)
-    answered = sum(one.code is not Code.UNREACHABLE for one in statuses)
+    answered = sum(status.code is not Code.UNREACHABLE for status in statuses)
     verdict = f"one log: {answered} of {len(statuses)} nodes answer, and no head contradicts"
     emit({"verdict": verdict, **facts})
 
@@ -152,8 +152,8 @@ def _for_ever(watching: Watch, webhook: Webhook | None, every: int) -> Iterator[
     """What was said last about the webhook: it is not repeated."""
     while True:
         began = time.monotonic()
-        statuses, found = watching.round()
-        for event in found:
+        statuses, findings = watching.round()
+        for event in findings:
             yield _row(event)
         for event in statuses:
             if codes.get(event.node) is not event.code:
@@ -186,29 +186,31 @@ def misbehaviour(file: Path, policy_files: tuple[Path, ...]) -> None:
     """Verify evidence of misbehaviour with nothing but the file and policies; say whose it is."""
     trusted = trusted_in(policy_files)
     try:
-        found = evidence.verify(evidence.parse(read_file(file, EVIDENCE_BYTES_MAX)), trusted)
+        proven = evidence.verify(evidence.parse(read_file(file, EVIDENCE_BYTES_MAX)), trusted)
     except MalformedText as error:
         raise AuditFinding(f"{file} is no evidence of misbehaviour: {error}") from None
     except (NotAccepted, NothingProven) as error:
         raise Unverifiable(f"{file} proves nothing: {error}") from None
     emit(
         {
-            "verdict": f"proven: a {found.misbehaviour} of the log {found.first.origin}",
-            "misbehaviour": str(found.misbehaviour),
-            "origin": found.first.origin,
-            "smaller_size": found.first.size,
-            "smaller_root": found.first.root,
-            "larger_size": found.second.size,
-            "larger_root": found.second.root,
-            "cosigned_both": [one.name for one in found.signers if one.first_s is not None],
-            "signers": [described(one) for one in found.signers],
+            "verdict": f"proven: a {proven.misbehaviour} of the log {proven.first.origin}",
+            "misbehaviour": str(proven.misbehaviour),
+            "origin": proven.first.origin,
+            "smaller_size": proven.first.size,
+            "smaller_root": proven.first.root,
+            "larger_size": proven.second.size,
+            "larger_root": proven.second.root,
+            "cosigned_both": [
+                signer.name for signer in proven.signers if signer.first_s is not None
+            ],
+            "signers": [described(signer) for signer in proven.signers],
         }
     )
 
 
 def _origin(trusted: list[Policy]) -> str:
     """Return the one log that some policies are about; raise UsageError."""
-    origins = sorted({log.key.name for one in trusted for log in one.logs})
+    origins = sorted({log.key.name for policy in trusted for log in policy.logs})
     if len(origins) != 1:
         named = ", ".join(origins) or "none"
         raise UsageError(f"--policy: expected policies of one log, got {named}")
@@ -217,12 +219,12 @@ def _origin(trusted: list[Policy]) -> str:
 
 def _addresses(urls: tuple[str, ...]) -> list[str]:
     """Return addresses of nodes, each once; raise UsageError."""
-    found = list(dict.fromkeys(url.rstrip("/") for url in urls))
-    if len(found) > NODES_MAX:
-        raise UsageError(f"expected at most {NODES_MAX} nodes, got {len(found)}")
-    for url in found:
+    addresses = list(dict.fromkeys(url.rstrip("/") for url in urls))
+    if len(addresses) > NODES_MAX:
+        raise UsageError(f"expected at most {NODES_MAX} nodes, got {len(addresses)}")
+    for url in addresses:
         _require(url, "a node's address")
-    return found
+    return addresses
 
 
 def _address_in(path: Path) -> str:
@@ -236,8 +238,8 @@ def _address_in(path: Path) -> str:
     return address
 
 
-def _require(url: str, what: str) -> None:
+def _require(url: str, role: str) -> None:
     try:
         client_of(url).close()
     except AddressInvalid as error:
-        raise UsageError(f"{what}: {error}") from None
+        raise UsageError(f"{role}: {error}") from None

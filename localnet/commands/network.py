@@ -188,13 +188,15 @@ def down(name: str | None) -> None:
 def status(name: str | None) -> None:
     """Show networks and their processes."""
     folder = state_folder()
-    found = [name] if name else sorted(path.parent.name for path in folder.glob("*/network.json"))
+    names = [name] if name else sorted(path.parent.name for path in folder.glob("*/network.json"))
     rows = []
-    for one in found:
-        network = _named(one)
+    for network_name in names:
+        network = _named(network_name)
         for place in network.places.values():
             is_up = network.runs(place.party)
-            rows.append({"network": one, "party": place.party, "up": is_up, "url": place.url})
+            rows.append(
+                {"network": network_name, "party": place.party, "up": is_up, "url": place.url}
+            )
     emit(rows, ["network", "party", "up", "url"])
 
 

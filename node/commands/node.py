@@ -351,10 +351,10 @@ def _status(folder: Path) -> NodeStatus:
         raise Unreachable(f"no node answers in {folder.resolve()}") from None
 
 
-def _role(found: NodeStatus) -> str:
-    if found.stopped:
+def _role(node_status: NodeStatus) -> str:
+    if node_status.stopped:
         return "stopped"
-    return "validator" if found.validating else "observer"
+    return "validator" if node_status.validating else "observer"
 
 
 @group.command()
@@ -466,24 +466,24 @@ def _trust_point(text: str) -> TrustPoint:
 @FOLDER
 def status(folder: Path) -> None:
     """Show how the node is, asked at its own port."""
-    found = _status(folder)
+    node_status = _status(folder)
     emit(
         {
-            "name": found.name,
-            "network": found.network,
-            "log_id": found.log_id,
-            "height": found.height,
-            "time_ms": found.time_ms,
-            "record_hash": found.record_hash,
-            "log_size": found.log_size,
-            "round": found.round,
-            "role": _role(found),
-            "validating": found.validating,
-            "pending": found.pending,
-            "quorum_age_ms": found.quorum_age_ms,
-            "stopped": found.stopped,
-            "peers_up": sum(peer.up for peer in found.peers),
-            "peers": len(found.peers),
+            "name": node_status.name,
+            "network": node_status.network,
+            "log_id": node_status.log_id,
+            "height": node_status.height,
+            "time_ms": node_status.time_ms,
+            "record_hash": node_status.record_hash,
+            "log_size": node_status.log_size,
+            "round": node_status.round,
+            "role": _role(node_status),
+            "validating": node_status.validating,
+            "pending": node_status.pending,
+            "quorum_age_ms": node_status.quorum_age_ms,
+            "stopped": node_status.stopped,
+            "peers_up": sum(peer.up for peer in node_status.peers),
+            "peers": len(node_status.peers),
         }
     )
 

@@ -42,11 +42,11 @@ from ledger.store.memory import MemoryStore
 from trials.simulation.disk import CrashPlan, SimulatedLogFile, SimulatedSlotFile
 from trials.simulation.member import TIMEOUTS
 from trials.simulation.signatures import STAND_IN, seed_of
-from trials.simulation.society import Clients, centre_name, consensus_key, found
+from trials.simulation.society import Clients, centre_name, consensus_key, foundation_of
 from trials.simulation.world import MIDNIGHT_MS
 
 VALIDATORS = 4
-FOUNDATION = found(VALIDATORS)
+FOUNDATION = foundation_of(VALIDATORS)
 START_MS = MIDNIGHT_MS - 60_000
 
 

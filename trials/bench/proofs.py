@@ -101,9 +101,9 @@ def _publish(snapshot: Snapshot, data: bytes, vouchers: int) -> Proving:
     origin = origin_of(NETWORK, head.log_id)
 
     def fetch(tile: Tile) -> bytes:
-        found = snapshot.tile(tile)
-        assert found is not None
-        return found
+        stored = snapshot.tile(tile)
+        assert stored is not None
+        return stored
 
     root = tiles.root(TileNodes(size=head.log_size, fetch=fetch), size=head.log_size)
     text = Checkpoint(origin=origin, size=head.log_size, root=root).text()
@@ -179,13 +179,13 @@ class ProofsBench:
         ]
         for name, costs in (("present", self.present), ("absent", self.absent)):
             lines.append(f"{costs.count} proofs of {name} vouchers: least, median, most")
-            for what, spread in (
+            for label, spread in (
                 ("answer, bytes", costs.answer_bytes),
                 ("proof, bytes", costs.proof_bytes),
                 ("siblings", costs.siblings),
             ):
-                lines.append(f"  {what:28} {spread.least} {spread.median} {spread.most}")
-            for what, spent_ns in (
+                lines.append(f"  {label:28} {spread.least} {spread.median} {spread.most}")
+            for label, spent_ns in (
                 ("make an answer", costs.answer_ns),
                 ("make the proof", costs.prove_ns),
                 ("verify the proof", costs.verify_ns),
@@ -193,7 +193,7 @@ class ProofsBench:
             ):
                 ratio = spent_ns * 100 // self.verification_ns
                 lines.append(
-                    f"  {what:28} {spent_ns // 1000} us = {units.decimal(ratio, 2)} verifications"
+                    f"  {label:28} {spent_ns // 1000} us = {units.decimal(ratio, 2)} verifications"
                 )
         return lines
 
@@ -218,21 +218,21 @@ def run_proofs_bench(*, vouchers: int, samples: int) -> ProofsBench:
 
 def _costs(made: Proving, keys: list[bytes], *, is_present: bool) -> ProofCosts:
     proofs = [made.proof(key) for key in keys]
-    assert all((one.value is not None) is is_present for one in proofs)
-    receipts = [one.receipt.to_bytes() for one in proofs]
+    assert all((proven.value is not None) is is_present for proven in proofs)
+    receipts = [proven.receipt.to_bytes() for proven in proofs]
 
-    def verify(one: StateProof) -> None:
-        assert state_tree.verify(one.root, one.key, one.value, one.proof)
+    def verify(proven: StateProof) -> None:
+        assert state_tree.verify(proven.root, proven.key, proven.value, proven.proof)
 
     def verify_receipt(data: bytes) -> None:
-        found = receipt.parse(data)
-        receipt.verify(found, entry=found.extra, trusted=made.trusted)
+        parsed = receipt.parse(data)
+        receipt.verify(parsed, entry=parsed.extra, trusted=made.trusted)
 
     return ProofCosts(
         count=len(keys),
-        answer_bytes=_spread(len(msgspec.json.encode(document_of(one))) for one in proofs),
+        answer_bytes=_spread(len(msgspec.json.encode(document_of(proven))) for proven in proofs),
         proof_bytes=_spread(map(_bytes_of, proofs)),
-        siblings=_spread(len(one.proof.siblings) for one in proofs),
+        siblings=_spread(len(proven.proof.siblings) for proven in proofs),
         answer_ns=_each_ns(made.answer, keys),
         prove_ns=_each_ns(lambda key: state_tree.prove(made.snapshot, key), keys),
         verify_ns=_each_ns(verify, proofs),
@@ -240,10 +240,10 @@ def _costs(made: Proving, keys: list[bytes], *, is_present: bool) -> ProofCosts:
     )
 
 
-def _bytes_of(one: StateProof) -> int:
-    leaf = one.proof.leaf
+def _bytes_of(proven: StateProof) -> int:
+    leaf = proven.proof.leaf
     ends = 0 if leaf is None else len(leaf.key) + len(leaf.value_hash)
-    return sum(map(len, one.proof.siblings)) + ends
+    return sum(map(len, proven.proof.siblings)) + ends
 
 
 def _spread(measured: Iterable[int]) -> Spread:

@@ -101,7 +101,7 @@ def opening(granted_fen: int) -> Iterator[list[Act]]:
         delta=granted_fen,
         carried_from=(),
     )
-    yield [Act(operation=one, signers=shanghai) for one in (publish, fund)]
+    yield [Act(operation=operation, signers=shanghai) for operation in (publish, fund)]
     yield [Act(operation=enrol(number), signers=shanghai) for number in range(FIRMS)]
 
 
@@ -148,7 +148,7 @@ class _Engine:
         ledger = self._ledger
         height = ledger.last().height + 1
         execution = ledger.execute(BlockInput(height=height, time_ms=time_ms, transactions=raws))
-        assert all(one.refusal is None for one in execution.results)
+        assert all(result.refusal is None for result in execution.results)
         body = codec.encode(Body(transactions=raws, evidence=(), previous=self._previous))
         header = Header(
             version=1,
@@ -322,7 +322,7 @@ def _timed_here(log: Path, plan: Plan) -> Timing:
 def _anonymous_kib() -> int:
     """Return this process's memory that is no file's: what LMDB maps is the page cache's."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
-    line = next(one for one in status.splitlines() if one.startswith("RssAnon"))
+    line = next(entry for entry in status.splitlines() if entry.startswith("RssAnon"))
     return int(line.split()[1])
 
 

@@ -76,7 +76,7 @@ class Crowd:
 
     def finals(self) -> int:
         """Return how many answers said final so far."""
-        return sum(one.said == "final" for one in self.history.answers)
+        return sum(answer.said == "final" for answer in self.history.answers)
 
     def settle(self, timeout_s: int) -> list[str]:
         """Ask until it is certain what became of everything; return the ids of what is not.

@@ -78,12 +78,14 @@ class History:
 
     def acknowledged(self) -> dict[str, Answer]:
         """Return the first answer that said final, by transaction."""
-        return _first(one for one in self.answers if one.said == "final")
+        return _first(answer for answer in self.answers if answer.said == "final")
 
     def certain(self) -> dict[str, Answer]:
         """Return the first answer that settles what became of it, by transaction."""
         return _first(
-            one for one in self.answers if _is_certain(one, self.spendings.get(one.about))
+            answer
+            for answer in self.answers
+            if _is_certain(answer, self.spendings.get(answer.about))
         )
 
     def problems(self) -> list[str]:
@@ -101,24 +103,26 @@ class History:
 def one_hash_a_height(answers: Iterable[Answer]) -> Iterator[str]:
     """Two nodes that stand at one height hold one ledger."""
     known: dict[int, Answer] = {}
-    for one in answers:
-        if one.record_hash:
-            other = known.setdefault(one.as_of, one)
-            if other.record_hash != one.record_hash:
-                yield f"height {one.as_of} has two records, on {other.node} and on {one.node}"
+    for answer in answers:
+        if answer.record_hash:
+            earlier = known.setdefault(answer.as_of, answer)
+            if earlier.record_hash != answer.record_hash:
+                nodes = f"on {earlier.node} and on {answer.node}"
+                yield f"height {answer.as_of} has two records, {nodes}"
 
 
 def outcomes_are_for_ever(history: History) -> Iterator[str]:
     """Final, refused and expired are certain: all say the same of a transaction."""
     known: dict[str, Answer] = {}
-    for one in history.answers:
-        if not _is_certain(one, history.spendings.get(one.about)):
+    for answer in history.answers:
+        if not _is_certain(answer, history.spendings.get(answer.about)):
             continue
-        other = known.setdefault(one.about, one)
-        first = (other.said, other.height, other.sequence)
-        if first != (one.said, one.height, one.sequence):
+        earlier = known.setdefault(answer.about, answer)
+        first = (earlier.said, earlier.height, earlier.sequence)
+        if first != (answer.said, answer.height, answer.sequence):
             yield (
-                f"{one.about}: {other.node} said {_outcome(other)}, {one.node} said {_outcome(one)}"
+                f"{answer.about}: {earlier.node} said {_outcome(earlier)}, "
+                f"{answer.node} said {_outcome(answer)}"
             )
 
 
@@ -138,10 +142,10 @@ def no_node_goes_backwards(answers: Iterable[Answer]) -> Iterator[str]:
     """A node that has told of a height stands there or higher ever after, killed or not."""
     for node, own in _by_node(answers).items():
         told = _heights_told(own)
-        for one in own:
-            least = told(one.called_us)
-            if one.as_of and one.as_of < least:
-                yield f"{node} stood at {least}, and later at {one.as_of}"
+        for answer in own:
+            least = told(answer.called_us)
+            if answer.as_of and answer.as_of < least:
+                yield f"{node} stood at {least}, and later at {answer.as_of}"
 
 
 def finality_is_seen(history: History) -> Iterator[str]:
@@ -149,23 +153,27 @@ def finality_is_seen(history: History) -> Iterator[str]:
     final = history.acknowledged()
     for node, own in _by_node(history.answers).items():
         told = _heights_told(own)
-        for one in own:
+        for answer in own:
             # A submission's answer may name a later height than that of the read behind it.
-            if one.asked != "status" or one.said in ("final", "lost") or one.about not in final:
+            if (
+                answer.asked != "status"
+                or answer.said in ("final", "lost")
+                or answer.about not in final
+            ):
                 continue
-            least = one.as_of or told(one.called_us)  # "unknown" names no height
-            if least >= final[one.about].height:
-                height = final[one.about].height
-                yield f"{one.about} is final at {height}, and {one.said} on {node} at {least}"
+            least = answer.as_of or told(answer.called_us)  # "unknown" names no height
+            if least >= final[answer.about].height:
+                height = final[answer.about].height
+                yield f"{answer.about} is final at {height}, and {answer.said} on {node} at {least}"
 
 
 def log_follows_time(history: History) -> Iterator[str]:
     """What was final before another was first sent stands before it in the log."""
     final = history.acknowledged()
     sent_us = _sent_us(history.answers)
-    before = sorted(final.values(), key=lambda one: one.answered_us)
+    before = sorted(final.values(), key=lambda answer: answer.answered_us)
     position = highest = 0
-    for later in sorted(final.values(), key=lambda one: sent_us[one.about]):
+    for later in sorted(final.values(), key=lambda answer: sent_us[answer.about]):
         while position < len(before) and before[position].answered_us < sent_us[later.about]:
             highest = max(highest, before[position].sequence)
             position += 1
@@ -245,9 +253,9 @@ def operations_of(history: History) -> dict[str, list[Operation[Act]]]:
     certain = history.certain()
     sent_us = _sent_us(history.answers)
     logged: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for name, one in certain.items():
-        if one.said == "final":
-            logged[history.spendings[name].voucher].append((one.height, one.sequence))
+    for name, settled in certain.items():
+        if settled.said == "final":
+            logged[history.spendings[name].voucher].append((settled.height, settled.sequence))
     final = history.acknowledged()
     spent: dict[str, list[Spending]] = defaultdict(list)
     for name, spending in history.spendings.items():
@@ -277,24 +285,24 @@ def operations_of(history: History) -> dict[str, list[Operation[Act]]]:
             case Answer(said="expired"):
                 continue
         operations[spending.voucher].append(operation)
-    for one in history.answers:
-        if one.said == "balance":
-            earlier = [at for height, at in logged[one.about] if height <= one.as_of]
-            act, voucher = Read(one.amount, max(earlier, default=0)), one.about
-        elif one.said == "refused_for_now" and one.code == "voucher_exhausted":
-            spending = history.spendings[one.about]
+    for answer in history.answers:
+        if answer.said == "balance":
+            earlier = [at for height, at in logged[answer.about] if height <= answer.as_of]
+            act, voucher = Read(answer.amount, max(earlier, default=0)), answer.about
+        elif answer.said == "refused_for_now" and answer.code == "voucher_exhausted":
+            spending = history.spendings[answer.about]
             doubtful = sum(
-                other.amount
-                for other in spent[spending.voucher]
-                if other is not spending
-                and sent_us[other.id] < one.answered_us
-                and not (other.id in final and final[other.id].answered_us < one.answered_us)
+                rival.amount
+                for rival in spent[spending.voucher]
+                if rival is not spending
+                and sent_us[rival.id] < answer.answered_us
+                and not (rival.id in final and final[rival.id].answered_us < answer.answered_us)
             )
             act, voucher = CannotCover(spending.amount, doubtful), spending.voucher
         else:
             continue
         operations[voucher].append(
-            Operation(act=act, called_us=0, answered_us=one.answered_us, is_read=True)
+            Operation(act=act, called_us=0, answered_us=answer.answered_us, is_read=True)
         )
     return dict(operations)
 
@@ -302,22 +310,22 @@ def operations_of(history: History) -> dict[str, list[Operation[Act]]]:
 def _sent_us(answers: Iterable[Answer]) -> dict[str, int]:
     """Return when each transaction was first sent."""
     sent: dict[str, int] = {}
-    for one in answers:
-        if one.asked == "submit":
-            sent[one.about] = min(one.called_us, sent.get(one.about, one.called_us))
+    for answer in answers:
+        if answer.asked == "submit":
+            sent[answer.about] = min(answer.called_us, sent.get(answer.about, answer.called_us))
     return sent
 
 
 def _by_node(answers: Iterable[Answer]) -> dict[str, list[Answer]]:
     nodes: dict[str, list[Answer]] = defaultdict(list)
-    for one in answers:
-        nodes[one.node].append(one)
+    for answer in answers:
+        nodes[answer.node].append(answer)
     return dict(sorted(nodes.items()))
 
 
 def _heights_told(answers: Iterable[Answer]) -> Callable[[int], int]:
     """Return a function from a time to the greatest height that was told before it."""
-    told = sorted((one.answered_us, one.as_of) for one in answers)
+    told = sorted((answer.answered_us, answer.as_of) for answer in answers)
     times = [answered_us for answered_us, _ in told]
     greatest = [0, *accumulate((as_of for _, as_of in told), max)]
     return lambda called_us: greatest[bisect_left(times, called_us)]
@@ -326,6 +334,6 @@ def _heights_told(answers: Iterable[Answer]) -> Callable[[int], int]:
 def _first(answers: Iterable[Answer]) -> dict[str, Answer]:
     """Return the earliest answer about each thing."""
     first: dict[str, Answer] = {}
-    for one in sorted(answers, key=lambda one: one.answered_us):
-        first.setdefault(one.about, one)
+    for answer in sorted(answers, key=lambda answer: answer.answered_us):
+        first.setdefault(answer.about, answer)
     return first

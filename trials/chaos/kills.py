@@ -112,7 +112,7 @@ def run_campaign(
 
     The folder of a round with problems is kept beside the journal, with its history.
     """
-    known = {} if journal is None else {one.plan: one for one in journal.records}
+    known = {} if journal is None else {verdict.plan: verdict for verdict in journal.records}
     verdicts = []
     for plan in plans:
         verdict = known.get(plan)
@@ -135,17 +135,17 @@ def totals(verdicts: Sequence[Verdict]) -> dict[str, object]:
     """Return what rounds did in sum, by name; what is neither final nor refused is a problem."""
     return {
         "rounds": len(verdicts),
-        "kills": sum(one.kills for one in verdicts),
-        "during_recovery": sum(one.recovery_kills for one in verdicts),
-        "api_kills": sum(one.api_kills for one in verdicts),
-        "transfers": sum(one.transfers for one in verdicts),
-        "final": sum(one.final for one in verdicts),
-        "refused_or_expired": sum(one.refused for one in verdicts),
-        "answers": sum(one.answers for one in verdicts),
-        "lost_answers": sum(one.lost for one in verdicts),
-        "heights": sum(one.height for one in verdicts),
-        "minutes": sum(one.took_ms for one in verdicts) // 60_000,
-        "problems": [problem for one in verdicts for problem in one.problems],
+        "kills": sum(verdict.kills for verdict in verdicts),
+        "during_recovery": sum(verdict.recovery_kills for verdict in verdicts),
+        "api_kills": sum(verdict.api_kills for verdict in verdicts),
+        "transfers": sum(verdict.transfers for verdict in verdicts),
+        "final": sum(verdict.final for verdict in verdicts),
+        "refused_or_expired": sum(verdict.refused for verdict in verdicts),
+        "answers": sum(verdict.answers for verdict in verdicts),
+        "lost_answers": sum(verdict.lost for verdict in verdicts),
+        "heights": sum(verdict.height for verdict in verdicts),
+        "minutes": sum(verdict.took_ms for verdict in verdicts) // 60_000,
+        "problems": [problem for verdict in verdicts for problem in verdict.problems],
     }
 
 
@@ -241,7 +241,7 @@ def run_round(plan: RoundPlan, folder: Path) -> Verdict:
         final=said["final"],
         refused=said["refused"] + said["expired"],
         answers=len(history.answers),
-        lost=sum(one.said == "lost" for one in history.answers),
+        lost=sum(answer.said == "lost" for answer in history.answers),
         height=max(head.height for head in heads),
         entries=max(head.log_size for head in heads),
         took_ms=int((time.monotonic() - began_s) * 1000),
@@ -379,12 +379,12 @@ def acknowledged_is_logged(network: LocalNetwork, history: History) -> list[str]
         reader = LmdbReader(network.folder / party / "store")
         with reader.begin() as snapshot:
             for name, answer in history.acknowledged().items():
-                found = snapshot.sequence_of(
+                logged_at = snapshot.sequence_of(
                     bytes.fromhex(name), history.spendings[name].expires_at_ms
                 )
-                if found != answer.sequence:
+                if logged_at != answer.sequence:
                     problems.append(
-                        f"{name} was final at sequence {answer.sequence}, {party} has {found}"
+                        f"{name} was final at sequence {answer.sequence}, {party} has {logged_at}"
                     )
         reader.close()
     return problems

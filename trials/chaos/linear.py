@@ -47,10 +47,18 @@ def explain(
 
     An order must keep what was over before something else began.
     """
-    last_us = 1 + max((max(one.called_us, one.answered_us or 0) for one in operations), default=0)
-    ends_us = [last_us if one.answered_us is None else one.answered_us for one in operations]
+    last_us = 1 + max(
+        (max(operation.called_us, operation.answered_us or 0) for operation in operations),
+        default=0,
+    )
+    ends_us = [
+        last_us if operation.answered_us is None else operation.answered_us
+        for operation in operations
+    ]
     answered = sum(
-        1 << position for position, one in enumerate(operations) if one.answered_us is not None
+        1 << position
+        for position, operation in enumerate(operations)
+        if operation.answered_us is not None
     )
     by_call = sorted(range(len(operations)), key=lambda position: operations[position].called_us)
     seen: set[tuple[int, State]] = set()
@@ -79,8 +87,8 @@ def explain(
                 waiting.append(following)
     missing = [
         position
-        for position, one in enumerate(operations)
-        if one.answered_us is not None and position not in longest
+        for position, operation in enumerate(operations)
+        if operation.answered_us is not None and position not in longest
     ]
     return Explanation(order=longest, unexplained=tuple(missing))
 

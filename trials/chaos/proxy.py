@@ -62,10 +62,10 @@ class Proxies:
         """Connections that were cut in the middle of their bytes."""
         self._network = network
         self._weather: dict[Way, Weather] = {
-            (one, other): Weather()
-            for one in network.places
-            for other in network.places
-            if one != other
+            (source, target): Weather()
+            for source in network.places
+            for target in network.places
+            if source != target
         }
         self._connections: list[Connection] = []
         self._servers: dict[Way, asyncio.Server] = {}
@@ -218,7 +218,7 @@ class Proxies:
             server.close()
         for connection in tuple(self._connections):
             connection.close()
-        others = [one for one in asyncio.all_tasks() if one is not asyncio.current_task()]
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)

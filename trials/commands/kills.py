@@ -46,6 +46,6 @@ def kills(*, kills: int, sizes: tuple[int, ...], seed: int, journal: Path | None
     plans = plans_of(kills=kills, validators=sizes, first_seed=seed)
     verdicts = run_campaign(plans, file, lambda verdict: say(verdict.line()))
     emit(totals(verdicts))
-    found = [problem for one in verdicts for problem in one.problems]
-    if found:
-        raise TallyError(f"{len(found)} problems were found", Exit.INTERNAL)
+    problems = [problem for verdict in verdicts for problem in verdict.problems]
+    if problems:
+        raise TallyError(f"{len(problems)} problems were found", Exit.INTERNAL)

@@ -131,9 +131,12 @@ def _many(
         raise UsageError(f"--journal: {error}") from None
     emit(totals(outcomes))
     failures = [outcome for outcome in outcomes if outcome.report is None]
-    for one in failures[:FAILURES_SHOWN_MAX]:
-        say(f"seed {one.seed}, {one.validators} validators: {one.verdict}")
-        say(f"  again: tally network simulate --seed {one.seed} --validators {one.validators}")
+    for failure in failures[:FAILURES_SHOWN_MAX]:
+        say(f"seed {failure.seed}, {failure.validators} validators: {failure.verdict}")
+        say(
+            f"  again: tally network simulate --seed {failure.seed} "
+            f"--validators {failure.validators}"
+        )
     missing = shortfall(outcomes, wanted)
     if failures:
         missing = f"{len(failures)} seeds found something"

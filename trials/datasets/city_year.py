@@ -112,8 +112,8 @@ class Shadow:
         """Yield where a programme's totals are not what its postings add up to."""
         for programme, parts in self.parts.items():
             totals = must(storage, TOTALS, programme)
-            found = {name: getattr(totals, name) for name in parts}
-            yield from differences(found, parts, f"at height {height} totals of {programme},")
+            stated = {name: getattr(totals, name) for name in parts}
+            yield from differences(stated, parts, f"at height {height} totals of {programme},")
             rest = totals.minted - sum(parts[name] for name in parts if name != "minted")
             if rest:
                 yield f"at height {height} {programme} lost {rest} fen"
@@ -185,9 +185,9 @@ def _require_all(items: list[Item], execution: Execution) -> None:
 
 
 def _require_none(complaints: Iterable[str]) -> None:
-    found = list(complaints)
-    if found:
-        raise YearFailed("\n".join(found[:20]))
+    problems = list(complaints)
+    if problems:
+        raise YearFailed("\n".join(problems[:20]))
 
 
 def reconcile(sums: Sums, year: Year) -> Iterator[str]:
@@ -201,10 +201,10 @@ def reconcile(sums: Sums, year: Year) -> Iterator[str]:
             "claimed": expected.claimed,
             "reserved": expected.reserved,
         }
-        found = {name: getattr(totals, name) for name in wanted}
-        found["vouchers"] = sums.vouchers[programme]
+        actual = {name: getattr(totals, name) for name in wanted}
+        actual["vouchers"] = sums.vouchers[programme]
         wanted["vouchers"] = expected.vouchers
-        yield from differences(found, wanted, programme)
+        yield from differences(actual, wanted, programme)
     if sums.statuses.total() != year.claims:
         yield f"{sums.statuses.total()} claims, expected {year.claims}"
 

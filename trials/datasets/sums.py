@@ -111,9 +111,9 @@ def disagreements(sums: Sums) -> Iterator[str]:
         }
         for part in PARTS:
             pairs[part] = sums.parts[programme, part], getattr(totals, part)
-        for name, (one, other) in pairs.items():
-            if one != other:
-                yield f"{programme}, {name}: {one} and {other}"
+        for name, (summed, stated) in pairs.items():
+            if summed != stated:
+                yield f"{programme}, {name}: {summed} and {stated}"
         returned = totals.minted - sums.committed[programme]
         if not 0 <= returned <= totals.expired + totals.revoked:
             yield f"{programme}: {returned} of {totals.minted} returned to its funders"
@@ -121,8 +121,8 @@ def disagreements(sums: Sums) -> Iterator[str]:
         yield "statements by debtor and by creditor differ"
 
 
-def differences(found: Mapping[str, int], wanted: Mapping[str, int], name: str) -> Iterator[str]:
+def differences(actual: Mapping[str, int], wanted: Mapping[str, int], name: str) -> Iterator[str]:
     """Yield where two sets of sums differ; a missing one is 0."""
-    for key in sorted({*found, *wanted}):
-        if found.get(key, 0) != wanted.get(key, 0):
-            yield f"{name} of {key}: {found.get(key, 0)}, expected {wanted.get(key, 0)}"
+    for key in sorted({*actual, *wanted}):
+        if actual.get(key, 0) != wanted.get(key, 0):
+            yield f"{name} of {key}: {actual.get(key, 0)}, expected {wanted.get(key, 0)}"

@@ -168,12 +168,12 @@ PublicKeyOf = Callable[[str, str], PublicKey]
 def centre_ids() -> list[tuple[str, str]]:
     """Return the forty centres with their hosts: the public ones, then made-up ones by turns."""
     facts = load_facts()
-    found = [(one["id"], one["city"]) for one in facts.data_centres]
-    cities = [one["city"] for one in facts.programmes]
-    for number in range(CENTRES - len(found)):
+    centres = [(centre["id"], centre["city"]) for centre in facts.data_centres]
+    cities = [programme["city"] for programme in facts.programmes]
+    for number in range(CENTRES - len(centres)):
         city = cities[number % len(cities)]
-        found.append((f"{city}-dc-{number // len(cities) + 1}", city))
-    return found
+        centres.append((f"{city}-dc-{number // len(cities) + 1}", city))
+    return centres
 
 
 def year_plans() -> tuple[Plan, ...]:
@@ -215,7 +215,9 @@ class Year:
         self._budget_year = budget_year
         self._seed = seed
         self._facts = load_facts()
-        self._cities = {one["city"]: self._city(one["city"]) for one in self._facts.programmes}
+        self._cities = {
+            programme["city"]: self._city(programme["city"]) for programme in self._facts.programmes
+        }
         self._centres = [self._centre(name, host) for name, host in centre_ids()]
         self._hosts = {host for _, host in centre_ids()}
         self._turns = [(city, firm) for city in self._cities.values() for firm in city.firms]
@@ -242,17 +244,19 @@ class Year:
         facts = self._facts
         terms = terms_from_facts(facts.programme(name), facts.assumptions)
         terms = msgspec.structs.replace(terms, review=Review(automatic_band=BAND, sample_every=0))
-        pools = sum(one["annual_pool_yuan"] for one in facts.programmes)
+        pools = sum(programme["annual_pool_yuan"] for programme in facts.programmes)
         share = FIRMS * facts.programme(name)["annual_pool_yuan"] // pools // self._scale
         firms = [f"{name}-firm-{number}" for number in range(1, max(FIRMS_MIN, share) + 1)]
         return City(city=name, programme=f"{name}.compute", terms=terms, firms=firms)
 
     def _centre(self, name: str, host: str) -> Centre:
         facts = self._facts
-        known = {one["id"]: one["devices"] for one in facts.data_centres}
+        known = {centre["id"]: centre["devices"] for centre in facts.data_centres}
         counts = known.get(name, {"ascend-910b": DEVICES, "nvidia-a800": DEVICES})
         chips = facts.devices(counts)
-        prices = tuple(facts.chips[one.chip]["assumed_price_fen_per_gpu_hour"] for one in chips)
+        prices = tuple(
+            facts.chips[devices.chip]["assumed_price_fen_per_gpu_hour"] for devices in chips
+        )
         return Centre(name, host, chips, prices)
 
     # The order of things
@@ -474,12 +478,12 @@ class Year:
         self, month: int, large: list[tuple[City, Purse]]
     ) -> Generator[Item, None, list[Numbered]]:
         """Yield claims whose ids are needed; return them."""
-        found: list[Numbered] = []
+        claims: list[Numbered] = []
         for city, purse in large:
             amount = self._dice.randint(LARGE_AMOUNT_MIN, purse.left)
             centre = self._dice.choice(self._centres)
             act = self._claim(city, purse, centre, amount, month)
-            found.append(Numbered(city, self._claim_id(centre), centre.id, amount, True))
+            claims.append(Numbered(city, self._claim_id(centre), centre.id, amount, True))
             yield Item(phase=self._phase, month=month, lane=f"centre {centre.id}", act=act)
         wanted = CLAIMS * NUMBERED_PER_MILLE // 1_000 // MONTHS // self._scale
         for _ in range(wanted):
@@ -488,9 +492,9 @@ class Year:
                 break
             city, purse, centre, amount = drawn
             act = self._claim(city, purse, centre, amount, month)
-            found.append(Numbered(city, self._claim_id(centre), centre.id, amount, False))
+            claims.append(Numbered(city, self._claim_id(centre), centre.id, amount, False))
             yield Item(phase=self._phase, month=month, lane=f"centre {centre.id}", act=act)
-        return found
+        return claims
 
     def _claim_id(self, centre: Centre) -> str:
         """Return the id of the centre's newest claim."""
@@ -498,31 +502,31 @@ class Year:
 
     def _follow_up(self, month: int, numbered: list[Numbered]) -> Iterator[Item]:
         """Yield decisions about large claims, and credit notes on the others."""
-        for one in numbered:
-            act = self._decision(one) if one.is_large else self._credit(one)
+        for claim in numbered:
+            act = self._decision(claim) if claim.is_large else self._credit(claim)
             if act is not None:
                 yield Item(phase=self._phase, month=month, lane="", act=act)
 
-    def _decision(self, one: Numbered) -> Act | None:
+    def _decision(self, numbered: Numbered) -> Act | None:
         """Return a decision, or None where a claim still waits at the end."""
-        expected = self.expected[one.city.programme]
+        expected = self.expected[numbered.city.programme]
         end = next(self._large_ends)
         if end == "waits":
-            expected.claimed += one.amount
+            expected.claimed += numbered.amount
             return None
-        accepted = {"accepted": one.amount, "half": one.amount // 2, "rejected": 0}[end]
+        accepted = {"accepted": numbered.amount, "half": numbered.amount // 2, "rejected": 0}[end]
         expected.redeemed += accepted
-        decide = Decide(claim=one.claim, accepted=accepted, case=(), tag_checked=True)
-        officers = first_officers(one.city.city)
+        decide = Decide(claim=numbered.claim, accepted=accepted, case=(), tag_checked=True)
+        officers = first_officers(numbered.city.city)
         return Act(operation=DecideClaim(act=decide), signers=officers)
 
-    def _credit(self, one: Numbered) -> Act:
-        credited = one.amount if self._dice.randrange(100) < 20 else one.amount // 4
-        self.expected[one.city.programme].redeemed += one.amount - credited
-        note = self._digest("note", one.claim)
+    def _credit(self, numbered: Numbered) -> Act:
+        credited = numbered.amount if self._dice.randrange(100) < 20 else numbered.amount // 4
+        self.expected[numbered.city.programme].redeemed += numbered.amount - credited
+        note = self._digest("note", numbered.claim)
         return Act(
-            operation=Credit(claim=one.claim, amount=credited, note=note),
-            signers=((one.centre, "officer-1"), *first_officers(one.city.city)),
+            operation=Credit(claim=numbered.claim, amount=credited, note=note),
+            signers=((numbered.centre, "officer-1"), *first_officers(numbered.city.city)),
         )
 
     def _ordinary(self, month: int) -> Act | None:
@@ -658,7 +662,7 @@ class Year:
 
     def _set_aside(self, month: int) -> Generator[Item, None, list[SetAsideFor]]:
         """Yield reserves; return what each is for."""
-        found: list[SetAsideFor] = []
+        reserves: list[SetAsideFor] = []
         for _ in range(CLAIMS * RESERVED_PER_MILLE // 1_000 // MONTHS // self._scale):
             drawn = self._draw()
             if drawn is None:
@@ -681,37 +685,39 @@ class Year:
                 until_ms=calendar.end_of_day_ms(self._first_day + HOLD_END_DAYS),
             )
             act = Act(operation=operation, signers=((purse.holder, "owner"),))
-            found.append(SetAsideFor(city, purse, centre, reserve, amount, chip))
+            reserves.append(SetAsideFor(city, purse, centre, reserve, amount, chip))
             yield Item(phase=self._phase, month=month, lane=f"centre {centre.id}", act=act)
-        return found
+        return reserves
 
     def _reserved(self, month: int, reserves: list[SetAsideFor]) -> Iterator[Item]:
         """Yield what becomes of reserves: claimed by both, by the centre alone, released, kept."""
-        for one in reserves:
-            expected = self.expected[one.city.programme]
+        for set_aside in reserves:
+            expected = self.expected[set_aside.city.programme]
             end = next(self._reserve_ends)
             if end == "kept":
-                expected.reserved += one.amount
+                expected.reserved += set_aside.amount
                 continue
-            alone: tuple[Who, ...] = ((one.centre.id, "officer-1"),)
+            alone: tuple[Who, ...] = ((set_aside.centre.id, "officer-1"),)
             if end == "released":
-                release = Release(reserve=one.reserve, centre=one.centre.id, amount=one.amount)
+                release = Release(
+                    reserve=set_aside.reserve, centre=set_aside.centre.id, amount=set_aside.amount
+                )
                 act = Act(operation=release, signers=alone)
             else:
                 act = self._claim(
-                    one.city,
-                    one.purse,
-                    one.centre,
-                    one.amount,
+                    set_aside.city,
+                    set_aside.purse,
+                    set_aside.centre,
+                    set_aside.amount,
                     month,
-                    reserve=(one.reserve,),
-                    chip=one.chip,
+                    reserve=(set_aside.reserve,),
+                    chip=set_aside.chip,
                 )
                 if end == "both claim":
-                    expected.redeemed += one.amount
+                    expected.redeemed += set_aside.amount
                 else:  # without the holder's signature it waits for the dispute window
                     act = Act(operation=act.operation, signers=alone)
-                    expected.claimed += one.amount
+                    expected.claimed += set_aside.amount
             yield Item(phase=self._phase, month=month, lane="", act=act)
 
     def _digest(self, *names: str) -> bytes:

@@ -105,7 +105,9 @@ class Journal:
         """Read what is there; ``validators`` is what was asked for. Raises JournalUnusable."""
         options = {"validators": "as drawn" if validators is None else validators}
         self._file = JournalFile(path, options, Outcome)
-        self.outcomes = {(one.seed, one.validators): one for one in self._file.records}
+        self.outcomes = {
+            (outcome.seed, outcome.validators): outcome for outcome in self._file.records
+        }
 
     def add(self, outcome: Outcome) -> None:
         """Write a finished seed down."""

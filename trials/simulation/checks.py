@@ -107,7 +107,7 @@ class Checks:
             locked = promises.locked
             if is_bound and locked is not None and locked[1] != block:
                 later = range(locked[0] + 1, round_)
-                if not any(self._may_have_polka(height, one, block) for one in later):
+                if not any(self._may_have_polka(height, between, block) for between in later):
                     raise Violation(f"lock broken: {member.name} at h{height} r{round_}")
         else:
             if is_bound and not self._may_have_polka(height, round_, block):
@@ -121,7 +121,7 @@ class Checks:
         header = member.host.heights.now.blocks.must(BlockId(block)).header
         if header.proposer == self.register.at(height).proposer(height, round_):
             return
-        if not any(self._may_have_polka(height, one, block) for one in range(round_)):
+        if not any(self._may_have_polka(height, earlier, block) for earlier in range(round_)):
             raise Violation(
                 f"not proposed: {member.name} prevotes an old block at h{height} r{round_}"
             )
@@ -130,8 +130,10 @@ class Checks:
         """Return whether honest prevotes, and any that liars may have made, are a quorum."""
         honest = self._prevotes.get((height, round_, block), {})
         voters = self.register.at(height).validators
-        power = sum(one.power for one in voters if one.key in honest or one.key not in self.keys)
-        return 3 * power > 2 * sum(one.power for one in voters)
+        power = sum(
+            voter.power for voter in voters if voter.key in honest or voter.key not in self.keys
+        )
+        return 3 * power > 2 * sum(voter.power for voter in voters)
 
     # --- commits ---------------------------------------------------------------------------------
 
@@ -232,8 +234,8 @@ class Checks:
         )
         signers = dict(certificate.signatures)
         voters = self.register.at(height).validators
-        power = sum(one.power for one in voters if one.key in signers)
-        total = sum(one.power for one in voters)
+        power = sum(voter.power for voter in voters if voter.key in signers)
+        total = sum(voter.power for voter in voters)
         if len(signers) != len(certificate.signatures) or not 3 * power > 2 * total:
             raise Violation(f"certificate: {power} of {total} at {height}")
         for key, signature in signers.items():
@@ -248,7 +250,7 @@ class Checks:
             self._check_certificate(certificate, height - 1, self.blocks[height - 1][0])
 
     def _check_proposer(self, proposer: bytes, height: int, round_: int) -> None:
-        turns = [self.register.at(height).proposer(height, one) for one in range(round_ + 1)]
+        turns = [self.register.at(height).proposer(height, turn) for turn in range(round_ + 1)]
         if proposer not in turns:
             raise Violation(f"wrong proposer: the block of {height} was not its maker's turn")
 
@@ -276,7 +278,9 @@ class Checks:
 
     def blamed(self, member: Member, peer: str, reason: str) -> None:
         """Check that nobody honest is blamed."""
-        if member.key in self.honest and any(one.name == peer for one in self.honest.values()):
+        if member.key in self.honest and any(
+            honest.name == peer for honest in self.honest.values()
+        ):
             raise Violation(f"an honest peer blamed: {member.name} says {peer} {reason}")
 
     def all_may_vote(self) -> None:
@@ -297,8 +301,8 @@ class Checks:
     def same_everywhere(self, stores: Iterable[MemoryStore]) -> None:
         """Check that members at one height hold the same bytes."""
         first, *others = stores
-        for other in others:
-            if (other.state, other.history, other.log) != (first.state, first.history, first.log):
+        for store in others:
+            if (store.state, store.history, store.log) != (first.state, first.history, first.log):
                 raise Violation("disagreement: same height, other bytes")
 
     def replayed(self, genesis: bytes, store: MemoryStore) -> None:

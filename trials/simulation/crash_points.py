@@ -87,7 +87,7 @@ class _Visit:
     def lives(self) -> tuple[Life, ...]:
         simulation, world = self._simulation, self._simulation.world
         if self._is_late:
-            rest = [one.name for one in simulation.members if one is not self._victim]
+            rest = [member.name for member in simulation.members if member is not self._victim]
             simulation.network.split([[self._victim.name], rest])
         for member in simulation.members:
             if member is self._victim:
@@ -99,7 +99,7 @@ class _Visit:
             simulation.checks.submitted[transaction_id] = raw
             world.after(place * SECOND_BLOCK_US, partial(self._helper.submit, raw))
         world.after(JOIN_US, self._join)
-        while not self._is_done([one for one, _ in transactions]):
+        while not self._is_done([transaction_id for transaction_id, _ in transactions]):
             if world.now_us > END_US_MAX:
                 raise Violation(f"not live: {self._where()} after deaths at {self._deaths}")
             world.run_until(world.now_us + STEP_US)
@@ -109,7 +109,7 @@ class _Visit:
         self._bury()
         assert not self._deaths, "every planned death came"
         simulation.checks.all_may_vote()
-        simulation.checks.same_everywhere(one.store for one in simulation.members)
+        simulation.checks.same_everywhere(member.store for member in simulation.members)
         return tuple(self._lives)
 
     def _start(self) -> None:
@@ -136,7 +136,10 @@ class _Visit:
             simulation.world.now_us > JOIN_US
             and len(heads) == 1
             and all(host is not None and not len(host.pool) for host in hosts)
-            and all(simulation.checks.tally.logged.get(one) for one in transaction_ids)
+            and all(
+                simulation.checks.tally.logged.get(transaction_id)
+                for transaction_id in transaction_ids
+            )
         )
 
     def _where(self) -> list[str]:

@@ -100,12 +100,12 @@ class JournalFile(Generic[R]):
 
     def _require_same(self, first: bytes, heading: Heading) -> None:
         try:
-            found = msgspec.json.decode(first, type=Heading)
+            written = msgspec.json.decode(first, type=Heading)
         except msgspec.DecodeError:
             raise JournalUnusable(f"{self.path} is no journal, and stays as it is") from None
-        if msgspec.json.encode(found) != msgspec.json.encode(heading):
+        if msgspec.json.encode(written) != msgspec.json.encode(heading):
             raise JournalUnusable(
-                f"{self.path} is of {found}; this is {heading}: take another file"
+                f"{self.path} is of {written}; this is {heading}: take another file"
             )
 
     def _read(self, line: bytes, kind: type[R]) -> R:

@@ -128,7 +128,11 @@ class Liar:
     # --- two stories -----------------------------------------------------------------------------
 
     def _vote_twice(self, vote: Vote) -> None:
-        values = [vote.block_id, (), *((one.block_id,) for one, _ in self._now_proposed())]
+        values = [
+            vote.block_id,
+            (),
+            *((proposal.block_id,) for proposal, _ in self._now_proposed()),
+        ]
         for peer in self._peers():
             for _ in range(self._random.randint(0, 3)):
                 value = self._random.choice(values)
@@ -149,14 +153,14 @@ class Liar:
         valid_round = proposal.valid_round
         if proposal.round and self._random.random() < 0.6:
             valid_round = (self._random.randrange(proposal.round),)
-        other = self._proposal(header, body, proposal.round, valid_round)
-        self._proposals.append((other, body))
+        rival = self._proposal(header, body, proposal.round, valid_round)
+        self._proposals.append((rival, body))
         for peer in self._peers():
             if peer not in told or self._random.random() < 0.2:
-                self._propose(peer, other, body)
+                self._propose(peer, rival, body)
         if is_backed:
             for kind in VoteKind:
-                self._to_all(Channel.VOTE, self._vote(kind, proposal.round, (other.block_id,)))
+                self._to_all(Channel.VOTE, self._vote(kind, proposal.round, (rival.block_id,)))
 
     def _propose(self, peer: str, proposal: Proposal, body: bytes) -> None:
         self._to([peer], Channel.BLOCK, codec.encode(ProposalMessage(proposal=proposal)))
@@ -255,7 +259,9 @@ class Liar:
             if (proposal := host.heights.now.driver.proposal_for(round_)) is not None
             and host.heights.now.blocks.get(proposal.block_id) is not None
         ]
-        return known + [(one, body) for one, body in self._proposals if one.height == host.height]
+        return known + [
+            (proposal, body) for proposal, body in self._proposals if proposal.height == host.height
+        ]
 
     # --- mischief --------------------------------------------------------------------------------
 
@@ -284,7 +290,7 @@ class Liar:
     def _vote_at_random(self) -> None:
         host = self._host()
         assert host is not None
-        values = [(), *((one.block_id,) for one, _ in self._now_proposed())]
+        values = [(), *((proposal.block_id,) for proposal, _ in self._now_proposed())]
         round_ = host.round + self._random.choice((0, 0, 0, 1, 2, 40))
         for peer in self._some():
             kind = self._random.choice(list(VoteKind))
@@ -295,7 +301,7 @@ class Liar:
         """Forge a vote of somebody else's key."""
         host = self._host()
         assert host is not None
-        values = [(), *((one.block_id,) for one, _ in self._now_proposed())]
+        values = [(), *((proposal.block_id,) for proposal, _ in self._now_proposed())]
         vote = Vote(
             kind=self._random.choice(list(VoteKind)),
             height=host.height,
@@ -336,7 +342,7 @@ class Liar:
         block_id = messages.block_id(header)
         message = self._vote_message(VoteKind.PRECOMMIT, 0, (block_id,))
         own = self._sign(self._member.seed, message)
-        keys = [one.key for one in host.heights.now.validators.validators]
+        keys = [validator.key for validator in host.heights.now.validators.validators]
         signatures: list[tuple[ValidatorKey, bytes]] = [
             (key, own if key == self._member.key else self._random.randbytes(64)) for key in keys
         ]
@@ -383,7 +389,7 @@ class Liar:
         """Pass on what an honest key said in the twin network."""
         host = self._host()
         assert host is not None
-        values = [(), *((one.block_id,) for one, _ in self._now_proposed())]
+        values = [(), *((proposal.block_id,) for proposal, _ in self._now_proposed())]
         kind, value = self._random.choice(list(VoteKind)), self._random.choice(values)
         seed = self._somebody()
         vote = Vote(

@@ -157,11 +157,11 @@ class SimulatedNetwork:
     def split(self, groups: list[list[str]]) -> None:
         """Let nothing pass between groups."""
         for group in groups:
-            for one in group:
-                for other in self._members:
-                    if other not in group:
-                        self._deaf[one, other] = None
-                        self._deaf[other, one] = None
+            for inside in group:
+                for outside in self._members:
+                    if outside not in group:
+                        self._deaf[inside, outside] = None
+                        self._deaf[outside, inside] = None
 
     def deafen(self, source: str, target: str) -> None:
         """Let nothing pass from one member to another."""
@@ -176,7 +176,9 @@ class SimulatedNetwork:
         waiting = self._clogged.pop(name, {})
         senders = list(waiting)
         self._random.shuffle(senders)
-        for position, deliver in enumerate(one for name in senders for one in waiting[name]):
+        for position, deliver in enumerate(
+            deliver for name in senders for deliver in waiting[name]
+        ):
             self._world.after(position, deliver)
 
     def join(self) -> None:
@@ -184,8 +186,8 @@ class SimulatedNetwork:
         pairs = dict.fromkeys(frozenset(pair) for pair in self._deaf)
         self._deaf.clear()
         for pair in pairs:
-            one, other = sorted(pair)
-            self.relink(one, other)
+            name, peer = sorted(pair)
+            self.relink(name, peer)
 
     def heal(self) -> None:
         """End all faults of the network; every link is made anew."""
@@ -194,38 +196,38 @@ class SimulatedNetwork:
         for name in list(self._clogged):
             self.flood(name)
         names = list(self._members)
-        for index, one in enumerate(names):
-            for other in names[index + 1 :]:
-                self.relink(one, other)
+        for index, name in enumerate(names):
+            for peer in names[index + 1 :]:
+                self.relink(name, peer)
 
-    def relink(self, one: str, other: str) -> None:
+    def relink(self, name: str, peer: str) -> None:
         """Lose a link and make it again a little later."""
-        self._cut[frozenset((one, other))] = None
-        self._tell(one, other, is_up=False)
+        self._cut[frozenset((name, peer))] = None
+        self._tell(name, peer, is_up=False)
 
         def link() -> None:
-            first, second = self._members[one], self._members[other]
-            if first.is_up and second.is_up and frozenset((one, other)) in self._cut:
-                del self._cut[frozenset((one, other))]
-                self._tell(one, other, is_up=True)
+            first, second = self._members[name], self._members[peer]
+            if first.is_up and second.is_up and frozenset((name, peer)) in self._cut:
+                del self._cut[frozenset((name, peer))]
+                self._tell(name, peer, is_up=True)
 
         self._world.after(RECONNECT_US, link)
 
     def lose(self, name: str) -> None:
         """Lose all links of a member whose process ended."""
-        for other in self._members:
-            if other != name:
-                self._cut[frozenset((name, other))] = None
-                self._tell(name, other, is_up=False)
+        for peer in self._members:
+            if peer != name:
+                self._cut[frozenset((name, peer))] = None
+                self._tell(name, peer, is_up=False)
 
     def gain(self, name: str) -> None:
         """Make all links of a member whose process runs again."""
-        for other in self._members:
-            if other != name:
-                self.relink(name, other)
+        for peer in self._members:
+            if peer != name:
+                self.relink(name, peer)
 
-    def _tell(self, one: str, other: str, *, is_up: bool) -> None:
-        for name, peer in ((one, other), (other, one)):
-            member = self._members[name]
+    def _tell(self, name: str, peer: str, *, is_up: bool) -> None:
+        for told, about in ((name, peer), (peer, name)):
+            member = self._members[told]
             if member.is_up:
-                (member.peer_up if is_up else member.peer_down)(peer)
+                (member.peer_up if is_up else member.peer_down)(about)

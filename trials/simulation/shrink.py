@@ -46,11 +46,11 @@ def fails(seed: int, validators: int, faults: Faults) -> Failed | None:
 def smaller(faults: Faults) -> Iterator[Faults]:
     """Yield faults with one thing less each: whole kinds first, then a shorter run."""
     plain = Faults()
-    for one in fields(Faults):
-        if one.name not in ("lasts_ms", "clients_every_ms"):
-            quiet: Any = getattr(plain, one.name)
-            if getattr(faults, one.name) != quiet:
-                yield replace(faults, **{one.name: quiet})
+    for fault in fields(Faults):
+        if fault.name not in ("lasts_ms", "clients_every_ms"):
+            quiet: Any = getattr(plain, fault.name)
+            if getattr(faults, fault.name) != quiet:
+                yield replace(faults, **{fault.name: quiet})
     if faults.clients_every_ms:
         yield replace(faults, clients_every_ms=0)
     for part in (2, 4, 8):
@@ -73,8 +73,8 @@ def shrink(failed: Failed) -> Shrunk:
             if runs >= RUNS_MAX:
                 break
             runs += 1
-            found = fails(failed.seed, failed.validators, fewer)
-            if found is not None and first_words(found.reason) == words:
-                best, faults, is_smaller = found, fewer, True
+            failure = fails(failed.seed, failed.validators, fewer)
+            if failure is not None and first_words(failure.reason) == words:
+                best, faults, is_smaller = failure, fewer, True
                 break
     return Shrunk(failed=best, faults=faults, runs=runs)

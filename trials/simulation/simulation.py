@@ -22,7 +22,7 @@ from trials.simulation.society import (
     Clients,
     centre_name,
     consensus_key,
-    found,
+    foundation_of,
     validator_of,
 )
 from trials.simulation.tally import Tally
@@ -143,7 +143,7 @@ class Simulation:
         self._pairs: list[tuple[bytes, bytes]] = []
         self._opening: list[bytes] = []
         """Transactions that hold and do not expire: they must become final."""
-        self._foundation = found(validators)
+        self._foundation = foundation_of(validators)
         signatures = REAL if self.faults.real_signatures else STAND_IN
         self._clients = Clients(self._foundation.log_id, signatures, self._dice("clients"))
         self._is_faulty = True
@@ -227,7 +227,10 @@ class Simulation:
         self._wait(
             PROBE_US_MAX,
             lambda: (
-                self._is_settled() and all(self.checks.tally.logged.get(one) for one, _ in probes)
+                self._is_settled()
+                and all(
+                    self.checks.tally.logged.get(transaction_id) for transaction_id, _ in probes
+                )
             ),
             "takes new transactions",
         )
@@ -431,7 +434,7 @@ class Simulation:
         if last is None or last.request.height != host.height:
             return False
         if part in ("record", "all"):
-            others = [one.store_height for one in self.members if one is not member]
+            others = [another.store_height for another in self.members if another is not member]
             return member.store_height > max(others, default=0)
         return host.heights.now.driver.locked is not None and self._losing.random() < 0.2
 
@@ -493,7 +496,7 @@ class Simulation:
         latest = max(self.checks.blocks, default=0)
         acting = register.at(latest + 2).validators
         name = dice.choice(self.members).name
-        leaves = any(one.key == register.key_of[name] for one in acting)
+        leaves = any(validator.key == register.key_of[name] for validator in acting)
         if leaves and len(acting) <= VALIDATORS_MIN:
             return
         keys = () if leaves else (validator_of(name, dice.randint(1, POWER_MAX)),)
@@ -576,10 +579,12 @@ class Simulation:
             and not (self._sleeper and self._sleeper.is_stalled)
             and len(heads) == 1
             and not any(len(host.pool) for host in hosts)
-            and all(self.checks.tally.logged.get(one) for one in self._opening)
+            and all(
+                self.checks.tally.logged.get(transaction_id) for transaction_id in self._opening
+            )
         )
 
-    def _wait(self, most_us: int, is_done: Callable[[], bool], what: str) -> None:
+    def _wait(self, most_us: int, is_done: Callable[[], bool], goal: str) -> None:
         end_us = self.world.now_us + most_us
         while not is_done():
             if self.world.now_us >= end_us:
@@ -589,7 +594,7 @@ class Simulation:
                     for member in self._up()
                     if (host := member.host) is not None
                 ]
-                raise Violation(f"not live: {where} never {what}")
+                raise Violation(f"not live: {where} never {goal}")
             self.world.run_until(self.world.now_us + CHECK_EVERY_US)
 
     def _finish(self) -> None:

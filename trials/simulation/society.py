@@ -60,7 +60,7 @@ class Foundation:
 
 
 @cache
-def found(validators: int) -> Foundation:
+def foundation_of(validators: int) -> Foundation:
     """Return the foundation of a network of so many validators."""
     genesis = codec.encode(
         Genesis(

@@ -22,7 +22,7 @@ from trials.simulation.faults import Faults
 from trials.simulation.member import Member
 from trials.simulation.network import SimulatedNetwork
 from trials.simulation.signatures import STAND_IN, seed_of
-from trials.simulation.society import Clients, centre_name, found
+from trials.simulation.society import Clients, centre_name, foundation_of
 from trials.simulation.world import MIDNIGHT_MS, World
 
 DELAYS_MEAN_MS = (2.0, 10.0, 30.0)
@@ -105,7 +105,7 @@ class Conspiracy:
             drop=self._random.uniform(0, DROP_MAX),
         )
         self.network = SimulatedNetwork(self.world, faults, Random(f"{seed}/network"))
-        self.foundation = found(validators)
+        self.foundation = foundation_of(validators)
         self._clients = Clients(self.foundation.log_id, STAND_IN, Random(f"{seed}/clients"))
         honest = validators - traitors
         self.halves: tuple[list[Process], list[Process]] = ([], [])
@@ -140,26 +140,26 @@ class Conspiracy:
     @property
     def honest(self) -> list[Process]:
         """Return the honest ones."""
-        return [one for one in self.processes if one.is_honest]
+        return [process for process in self.processes if process.is_honest]
 
     @property
     def traitors(self) -> set[bytes]:
         """Return the keys of those that run twice."""
-        return {one.key for one in self.processes if not one.is_honest}
+        return {process.key for process in self.processes if not process.is_honest}
 
     def run(self) -> Fork | None:
         """Live together, apart, and together again; return the fork that came of it, if any."""
-        twins = [one for one in self.halves[1] if not one.is_honest]
-        for one in self.processes:
-            if one not in twins:
-                one.start()
+        twins = [process for process in self.halves[1] if not process.is_honest]
+        for process in self.processes:
+            if process not in twins:
+                process.start()
         for _, raw in self._clients.opening(self.world.now_ms, expiries=False):
-            for one in self.processes:
-                one.submit(raw)
+            for process in self.processes:
+                process.submit(raw)
         self._live(self._random.randint(0, TOGETHER_US_MAX))
-        self.network.split([[one.name for one in half] for half in self.halves])
-        for one in twins:
-            one.start()
+        self.network.split([[process.name for process in half] for half in self.halves])
+        for process in twins:
+            process.start()
         self._live(self._random.randint(*APART_US))
         height = self._first_difference()
         self.network.heal()
@@ -167,12 +167,12 @@ class Conspiracy:
         if height is None:
             height = self._first_difference()
         if height is None:
-            assert all(one.is_up for one in self.honest), "stopped without a fork"
+            assert all(process.is_up for process in self.honest), "stopped without a fork"
             return None
         return Fork(
             height=height,
-            stopped=tuple(one for one in self.honest if one.evidence),
-            unaware=tuple(one for one in self.honest if not one.evidence),
+            stopped=tuple(process for process in self.honest if process.evidence),
+            unaware=tuple(process for process in self.honest if not process.evidence),
         )
 
     def _live(self, for_us: int) -> None:
@@ -189,8 +189,8 @@ class Conspiracy:
         known: dict[int, BlockId] = {}
         differing = [
             height
-            for one in self.honest
-            for height in range(1, one.store_height + 1)
-            if known.setdefault(height, one.decided(height)) != one.decided(height)
+            for process in self.honest
+            for height in range(1, process.store_height + 1)
+            if known.setdefault(height, process.decided(height)) != process.decided(height)
         ]
         return min(differing, default=None)

@@ -43,7 +43,7 @@ from trials.simulation.journal import JournalFile, JournalUnusable
 from trials.simulation.member import Member
 from trials.simulation.network import DELAY_MIN_US, SimulatedNetwork
 from trials.simulation.signatures import STAND_IN, Signatures, seed_of
-from trials.simulation.society import PROGRAMME, Clients, centre_name, found
+from trials.simulation.society import PROGRAMME, Clients, centre_name, foundation_of
 from trials.simulation.tally import Tally
 from trials.simulation.world import MIDNIGHT_MS, Violation, World
 
@@ -106,9 +106,9 @@ METRO_US = 250
 
 
 @cache
-def one_way_us(one: str, other: str) -> int:
+def one_way_us(source: str, target: str) -> int:
     """Return the least time of a message from place to place."""
-    (north, east), (north_too, east_too) = PLACES[one], PLACES[other]
+    (north, east), (north_too, east_too) = PLACES[source], PLACES[target]
     north, east, north_too, east_too = map(math.radians, (north, east, north_too, east_too))
     half_chord = (
         math.sin((north - north_too) / 2) ** 2
@@ -206,12 +206,12 @@ def _measure_on(store: LmdbStore) -> Costs:
     execute_us = _best_us(lambda: ledger.execute(block(next(later_ms))), MEASURED)
 
     def admit() -> None:
-        for one in transactions:
-            ledger.admit(one, now_ms)
+        for raw in transactions:
+            ledger.admit(raw, now_ms)
 
     admit_us = _best_us(admit, MEASURED)
     recheck_us = _best_us(
-        lambda: [ledger.recheck(one, time_ms=now_ms) for one in transactions], MEASURED
+        lambda: [ledger.recheck(raw, time_ms=now_ms) for raw in transactions], MEASURED
     )
     execution = ledger.execute(block(now_ms))
     start_ns = time.thread_time_ns()
@@ -233,7 +233,7 @@ def _measure_on(store: LmdbStore) -> Costs:
 
 def _stocked_ledger(store: LmdbStore) -> tuple[Ledger, list[bytes]]:
     """Return a ledger with vouchers, and redemptions that hold."""
-    foundation = found(4)
+    foundation = foundation_of(4)
     clients = Clients(foundation.log_id, STAND_IN, Random("measure"))
     ledger, tally = Ledger(store, verify=STAND_IN.verify), Tally(PROGRAMME)
     ledger.begin(foundation.genesis)
@@ -252,7 +252,7 @@ def _stocked_ledger(store: LmdbStore) -> tuple[Ledger, list[bytes]]:
 
 
 def _vote_us() -> int:
-    foundation = found(len(EVERYBODY))
+    foundation = foundation_of(len(EVERYBODY))
     keys = [voter.key for voter in foundation.validators.validators]
     payloads = [
         codec.encode(
@@ -429,9 +429,9 @@ class WideAreaNetwork(SimulatedNetwork):
         urgency = URGENCY.index(channel) if channel in URGENCY else 1
         start_us = max(ready_us, self._up_free_us.get((source, urgency), 0))
         takes_us = size * 8 // LINE_MBIT
-        for other in range(urgency, len(URGENCY)):
-            free_us = max(start_us, self._up_free_us.get((source, other), 0))
-            self._up_free_us[source, other] = free_us + takes_us
+        for less_urgent in range(urgency, len(URGENCY)):
+            free_us = max(start_us, self._up_free_us.get((source, less_urgent), 0))
+            self._up_free_us[source, less_urgent] = free_us + takes_us
         return start_us + takes_us
 
     def _arrive(
@@ -537,7 +537,7 @@ class WideArea:
         self.network = WideAreaNetwork(self.world, Random(f"{seed}/network"))
         self.machines: list[Machine] = []
         self._random = Random(f"{seed}/clients")
-        foundation = found(len(places))
+        foundation = foundation_of(len(places))
         self._clients = Clients(foundation.log_id, STAND_IN, Random(f"{seed}/wishes"))
         for index, place in enumerate(places):
             name = centre_name(index)
@@ -576,14 +576,19 @@ class WideArea:
             for at, index in enumerate(indexes)
         }
         waits = sorted(
-            (wait_us, one) for one, wait_us in self.watch.waits_us.items() if one not in opening
+            (wait_us, transaction_id)
+            for transaction_id, wait_us in self.watch.waits_us.items()
+            if transaction_id not in opening
         )
         return Finality(
             scenario=scenario,
             living=len(living),
             validators=len(self.machines),
             waits_us=tuple(wait_us for wait_us, _ in waits),
-            bounds_us=tuple(bound_us[self.watch.handed[one].machine.name] for _, one in waits),
+            bounds_us=tuple(
+                bound_us[self.watch.handed[transaction_id].machine.name]
+                for _, transaction_id in waits
+            ),
             heights=len(self.watch.rounds) - heights,
             later_rounds=sum(round_ > 0 for round_ in list(self.watch.rounds.values())[heights:]),
             delivered=self.network.delivered,
@@ -605,9 +610,9 @@ class WideArea:
     def _redeem_after(self, wait_us: int) -> None:
         """Let somebody redeem out of a voucher, somewhere, some time later."""
         self.world.run_until(self.world.now_us + wait_us)
-        purses = [(name, one) for name, one in self.watch.tally.purses.items() if one.fen]
+        purses = [(name, purse) for name, purse in self.watch.tally.purses.items() if purse.fen]
         voucher, purse = self._random.choice(purses)
-        machine = self._random.choice([one for one in self.machines if one.is_up])
+        machine = self._random.choice([machine for machine in self.machines if machine.is_up])
         now_ms = self.world.now_ms + LATE_MS  # with time to spare: none may expire
         self._hand_in(machine, *self._clients.redemption(now_ms, voucher, purse, 1))
 
@@ -676,7 +681,7 @@ def run_all(
     """
     pieces_before = [] if file is None else file.records
     costs = pieces_before[0].costs if pieces_before else measure()
-    done = {(one.seed, one.finality.scenario): one for one in pieces_before}
+    done = {(piece.seed, piece.finality.scenario): piece for piece in pieces_before}
     missing = [piece for piece in pieces if piece not in done]
     run = partial(run_piece, places=EVERYBODY, costs=costs)
     # Spawned, never forked: a child must not inherit half of another network.
@@ -708,7 +713,7 @@ def quantile_ms(waits_us: Sequence[int], percent: int) -> int:
 
 def row(seeds: Sequence[Finality]) -> str:
     """Return what several seeds of one scenario gave as a line of the table."""
-    one = seeds[0]
+    first = seeds[0]
     waits_us = [wait_us for seed in seeds for wait_us in seed.waits_us]
     bounds_us = [bound_us for seed in seeds for bound_us in seed.bounds_us]
     quantiles = []
@@ -716,9 +721,9 @@ def row(seeds: Sequence[Finality]) -> str:
         each = [quantile_ms(seed.waits_us, percent) for seed in seeds]
         quantiles += [f"{quantile_ms(waits_us, percent)} ms", f"{min(each)} to {max(each)} ms"]
     cells = (
-        one.scenario.name,
-        f"{one.living} of {one.validators}",
-        f"{one.scenario.per_second:g}/s",
+        first.scenario.name,
+        f"{first.living} of {first.validators}",
+        f"{first.scenario.per_second:g}/s",
         str(len(waits_us)),
         *quantiles,
         f"{min(bounds_us) // 1_000} to {max(bounds_us) // 1_000} ms",
@@ -740,8 +745,8 @@ def main() -> int:
     arguments = parser.parse_args()
     for name, least, most in BOUNDS:
         if not least <= getattr(arguments, name) <= most:
-            found = getattr(arguments, name)
-            parser.error(f"--{name} takes a number from {least} to {most}, not {found}")
+            number = getattr(arguments, name)
+            parser.error(f"--{name} takes a number from {least} to {most}, not {number}")
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
     pieces = pieces_of(seeds, arguments.transactions)
     options = {"places": len(EVERYBODY)}

@@ -55,9 +55,9 @@ class World:
             action()
         self.now_us = end_us
 
-    def count(self, what: str) -> None:
+    def count(self, event: str) -> None:
         """Count something that happened."""
-        self.happened[what] = self.happened.get(what, 0) + 1
+        self.happened[event] = self.happened.get(event, 0) + 1
 
     def note(self, line: str, channel: Channel | None = None, payload: bytes = b"") -> None:
         """Add a line to the trace; a message is told in words only if it is shown."""
@@ -92,14 +92,15 @@ def describe(channel: Channel | None, payload: bytes) -> str:
         return f"{channel.name.lower()} junk of {len(payload)} bytes"
     match message:
         case messages.VoteMessage(vote=vote):
-            what = vote.block_id[0].hex()[:6] if vote.block_id else "nil"
+            voted = vote.block_id[0].hex()[:6] if vote.block_id else "nil"
             who = vote.validator.hex()[:4]
-            return f"{vote.kind} h{vote.height} r{vote.round} {what} by {who}"
+            return f"{vote.kind} h{vote.height} r{vote.round} {voted} by {who}"
         case messages.Here(height=height, round=round_):
             return f"here h{height} r{round_}"
-        case messages.ProposalMessage(proposal=one):
-            valid = f" valid r{one.valid_round[0]}" if one.valid_round else ""
-            return f"proposal h{one.height} r{one.round} {one.block_id.hex()[:6]}{valid}"
+        case messages.ProposalMessage(proposal=proposal):
+            valid = f" valid r{proposal.valid_round[0]}" if proposal.valid_round else ""
+            block_id = proposal.block_id.hex()[:6]
+            return f"proposal h{proposal.height} r{proposal.round} {block_id}{valid}"
         case messages.Chunk(height=height, block_id=block, index=index):
             return f"chunk {index} of {block.hex()[:6]} h{height}"
         case messages.WantChunks(height=height, block_id=block):

@@ -81,7 +81,7 @@ def accredit(
 
 def _ended(session: Session, centre: str, host: str) -> Accredit:
     """Return the accreditation that a centre has now, ended."""
-    now = session.one(f"/v1/centres/{centre}")
+    now = session.item(f"/v1/centres/{centre}")
     stated = {name: now[name] for name in ("centre", "devices", "pue_milli", "ownership")}
     return record_from(Accredit, {**stated, "host": host, "ended": True})
 
@@ -177,7 +177,7 @@ def list_(
 ) -> None:
     """List centres; for a programme or voucher, where it is good and at what rate."""
     if voucher is not None:
-        item = session.one(f"/v1/vouchers/{voucher}")
+        item = session.item(f"/v1/vouchers/{voucher}")
         programme, holder = item["programme"], item["holder"]
     centres = [item for item in session.nodes.items("/v1/centres") if not item["ended"]]
     if programme is None:
@@ -204,7 +204,7 @@ def _good_at(
     terms = record_from(Terms, programme_of(session, programme)["terms"])
     holder_class = ""
     if holder is not None:
-        holder_class = session.one(f"/v1/parties/{holder}")["party_class"]
+        holder_class = session.item(f"/v1/parties/{holder}")["party_class"]
     elif any(row.holder_class for row in terms.rates):
         say("rates differ by class of holder: name one with --holder")
     recognised = {

@@ -50,7 +50,7 @@ def list_(
 @reading
 def show(claim: str, *, session: Session) -> None:
     """Show a claim, and until when its holder may dispute it."""
-    item = session.one(f"/v1/claims/{claim}")
+    item = session.item(f"/v1/claims/{claim}")
     until = None
     if item["status"] == "under_review" and not item["holder_signed"]:
         until = moment(item["submitted_ms"] + DISPUTE_WINDOW_MS)
@@ -96,7 +96,7 @@ def decide(
     """
     if (accepted is not None) + whole + reject != 1:
         raise UsageError("give one of --accept, --all and --reject")
-    item = desk.one(f"/v1/claims/{claim}")
+    item = desk.item(f"/v1/claims/{claim}")
     if invoice is not None:
         tag = signing.keyed_tag(signing.tag_key(desk.profile, tag_key), invoice)
         if tag.hex() != item["invoice"]["tag"]:

@@ -144,7 +144,7 @@ def parameters(
 
 
 def _parameters(session: Session) -> Parameters:
-    item = session.one("/v1/governance/parameters")
+    item = session.item("/v1/governance/parameters")
     return record_from(Parameters, {name: item[name] for name in Parameters.__struct_fields__})
 
 
@@ -219,7 +219,7 @@ def list_(*, status: str | None, session: Session) -> None:
 @reading
 def show(proposal: int, *, session: Session) -> None:
     """Show a proposal and who answered how."""
-    emit(_shown(session.one(f"/v1/governance/proposals/{proposal}")))
+    emit(_shown(session.item(f"/v1/governance/proposals/{proposal}")))
 
 
 def _shown(item: Json) -> Json:
@@ -245,7 +245,7 @@ def members(*, session: Session) -> None:
 @reading
 def show_parameters(*, session: Session) -> None:
     """Show the parameters in force."""
-    item = session.one("/v1/governance/parameters")
+    item = session.item("/v1/governance/parameters")
     emit({**item, "officers": [_rule_shown(rule) for rule in item["officers"]]})
 
 
@@ -257,7 +257,7 @@ def _rule_shown(rule: Json) -> Json:
 @reading
 def control(*, session: Session) -> None:
     """Show whether the ledger is paused, and which rules and engines hold from when."""
-    item = session.one("/v1/governance/control")
+    item = session.item("/v1/governance/control")
     start_ms, until_ms = item["quiet"]  # zeros: there was no pause yet
     quiet = {"quiet_from_ms": start_ms or None, "quiet_until_ms": until_ms or None}
     emit(shown_times({**item, **quiet}, "paused_since", "quiet_from", "quiet_until"))

@@ -66,7 +66,7 @@ def list_(*, scope: str | None, thing: str | None, only_open: bool, session: Ses
 @reading
 def show(hold: str, *, session: Session) -> None:
     """Show a hold."""
-    emit(_shown(session.one(f"/v1/holds/{hold}")))
+    emit(_shown(session.item(f"/v1/holds/{hold}")))
 
 
 def _shown(item: Json) -> Json:

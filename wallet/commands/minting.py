@@ -242,18 +242,18 @@ def _bad_rows(
             break
         code, values = refused.details["code"], refused.details["values"]
         assert isinstance(values, dict), "a refusal has typed values"
-        found: list[WantedRow] = []
+        blamed: list[WantedRow] = []
         if code in OF_HOLDER:
-            found = [row for row in left if row.row.holder == values["party"]]
+            blamed = [row for row in left if row.row.holder == values["party"]]
         elif code == GrantOutOfBounds.code:
             least, greatest = values["minimum"], values["maximum"]
-            found = [row for row in left if not least <= row.row.amount <= greatest]
-        if not found:
+            blamed = [row for row in left if not least <= row.row.amount <= greatest]
+        if not blamed:
             first = _first_bad(desk, programme, left)
-            found = [left[first]]
+            blamed = [left[first]]
             refused = _refusal(desk, programme, left[: first + 1]) or refused
-        bad += [_bad_row(row, refused) for row in found]
-        places = {_place(row) for row in found}
+        bad += [_bad_row(row, refused) for row in blamed]
+        places = {_place(row) for row in blamed}
         left = [row for row in left if _place(row) not in places]
     return bad
 

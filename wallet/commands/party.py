@@ -173,7 +173,7 @@ def list_recoveries(*, status: str | None, session: Session) -> None:
 
 
 def _enrolled_by(session: Session, party: str) -> str:
-    city = session.one(f"/v1/parties/{party}")["enrolled_by"]
+    city = session.item(f"/v1/parties/{party}")["enrolled_by"]
     if city is None:
         raise UsageError(f"{party} was enrolled by no city; members get new keys by governance")
     return str(city)
@@ -257,10 +257,10 @@ def list_(*, kind: str | None, session: Session) -> None:
 @reading
 def show(party: str, *, session: Session) -> None:
     """Show a party, an open recovery of its keys, and what is attested about it."""
-    item = session.one(f"/v1/parties/{party}")
+    item = session.item(f"/v1/parties/{party}")
     attested = [
-        shown_times(in_fen(one, "amount"), "valid_until", "revoked")
-        for one in session.nodes.items(f"/v1/parties/{party}/attestations")
+        shown_times(in_fen(attestation, "amount"), "valid_until", "revoked")
+        for attestation in session.nodes.items(f"/v1/parties/{party}/attestations")
     ]
     recovery = item.get("recovery")
     if recovery is not None:

@@ -141,7 +141,7 @@ def trust(name: str | None, *, file: Path | None, follow: bool) -> None:
             {
                 "profile": profile.name,
                 "log": verifier.policy.logs[0].key.name,
-                "cosigners": [one.name for one in verifier.policy.witnesses],
+                "cosigners": [cosigner.name for cosigner in verifier.policy.witnesses],
                 "largest_head_seen": None if seen is None else seen.size,
             }
         )

@@ -13,7 +13,15 @@ from ledger.rules.programmes import Publish, Status, Terms
 from tally.exits import NotFound, UsageError
 from tally.output import YUAN, Mode, current_mode, emit
 from wallet import signing
-from wallet.commands.session import Desk, Session, found, in_fen, programme_of, reading, writing
+from wallet.commands.session import (
+    Desk,
+    Session,
+    in_fen,
+    item_or_none,
+    programme_of,
+    reading,
+    writing,
+)
 from wallet.commands.typed import read_object, split_programme
 from wallet.terms import terms_from_facts
 
@@ -62,7 +70,7 @@ def publish(
     if facts is not None and terms_file is not None:
         raise UsageError("give --facts or --terms, not both")
     city, slug = split_programme(chosen)
-    current = found(desk, f"/v1/programmes/{city}/{slug}")
+    current = item_or_none(desk, f"/v1/programmes/{city}/{slug}")
     if facts is not None:
         terms = _from_facts(facts, city, slug)
     elif terms_file is not None:

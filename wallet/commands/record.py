@@ -52,7 +52,7 @@ def list_(*, by: str | None, session: Session) -> None:
 @reading
 def show(anchor: str, *, session: Session) -> None:
     """Show a commitment."""
-    emit(_shown(session.one(f"/v1/anchors/{anchor}")))
+    emit(_shown(session.item(f"/v1/anchors/{anchor}")))
 
 
 def _shown(item: Json) -> Json:

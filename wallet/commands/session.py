@@ -49,7 +49,7 @@ class Session:
     profile: Profile
     nodes: Nodes
 
-    def one(self, path: str, **query: str | int | None) -> Json:
+    def item(self, path: str, **query: str | int | None) -> Json:
         """Return a single record, with the sequence number of its last change and the height."""
         answer = self.nodes.get_json(path, **query)
         item: Json = answer["item"]
@@ -65,7 +65,7 @@ class Session:
         What became final is final all the same.
         """
         try:
-            return self.one(path)
+            return self.item(path)
         except TallyError:
             return {}
 
@@ -75,8 +75,8 @@ class Session:
             items = self.nodes.items(path, **query)
         except TallyError:
             return None
-        found = [item[id_] for item in items if {**item, **like} == item]
-        return found[-1] if found else None
+        ids = [item[id_] for item in items if {**item, **like} == item]
+        return ids[-1] if ids else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,7 +328,7 @@ def in_fen(item: Mapping[str, Any], *names: str) -> Json:
 def programme_of(session: Session, programme: str) -> Json:
     """Return a programme with its terms, totals and budgets; raise NotFound."""
     city, slug = split_programme(programme)
-    return session.one(f"/v1/programmes/{city}/{slug}")
+    return session.item(f"/v1/programmes/{city}/{slug}")
 
 
 def shown_times(item: Mapping[str, Any], *names: str) -> Json:
@@ -346,9 +346,9 @@ def shown_times(item: Mapping[str, Any], *names: str) -> Json:
     return shown
 
 
-def found(session: Session, path: str) -> Json | None:
+def item_or_none(session: Session, path: str) -> Json | None:
     """Return a single record, or None if there is none."""
     try:
-        return session.one(path)
+        return session.item(path)
     except NotFound:
         return None

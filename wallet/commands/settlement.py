@@ -25,8 +25,8 @@ from wallet.commands.session import (
     Desk,
     Session,
     emit_outcome,
-    found,
     in_fen,
+    item_or_none,
     nothing_sent,
     reading,
     shown_times,
@@ -102,7 +102,7 @@ def _require_parties(session: Session, *names: str | None) -> None:
     for name in names:
         if name is None:
             continue
-        if not PARTY.fits(name) or found(session, f"/v1/parties/{name}") is None:
+        if not PARTY.fits(name) or item_or_none(session, f"/v1/parties/{name}") is None:
             raise NotFound(f"there is no party {name!r}")
 
 
@@ -164,8 +164,8 @@ def list_payables(
 def show_payable(payable: str, *, session: Session) -> None:
     """Show a payable and its payments."""
     payments = session.nodes.items("/v1/payments", payable=payable)
-    item = _payable(session.one(f"/v1/payables/{payable}"))
-    emit({**item, "payments": [_payment(one) for one in payments]})
+    item = _payable(session.item(f"/v1/payables/{payable}"))
+    emit({**item, "payments": [_payment(payment) for payment in payments]})
 
 
 @group.group()
@@ -187,7 +187,7 @@ def list_payments(*, payable: str | None, session: Session) -> None:
 @reading
 def show_payment(end_to_end_id: str, *, session: Session) -> None:
     """Show a payment."""
-    emit(_payment(session.one(f"/v1/payments/{end_to_end_id}")))
+    emit(_payment(session.item(f"/v1/payments/{end_to_end_id}")))
 
 
 def _payment(item: Json) -> Json:
@@ -215,11 +215,11 @@ def list_cycles(*, session: Session) -> None:
 def show_cycle(number: int | None, *, session: Session) -> None:
     """Show a closed cycle and who paid whom; without a number the open one."""
     if number is None:
-        item = session.one("/v1/settlement")
+        item = session.item("/v1/settlement")
         positions = [in_fen(position, "net") for position in item["positions"]]
         emit(shown_times({**item, "positions": positions}, "first_join"))
     else:
-        emit(_cycle(session.one(f"/v1/cycles/{number}")))
+        emit(_cycle(session.item(f"/v1/cycles/{number}")))
 
 
 def _cycle(item: Json) -> Json:
@@ -239,7 +239,7 @@ def close(*, by: str, number: int | None, desk: Desk) -> None:
     Two pay officers of a treasury sign, or the member. Net positions are computed, not chosen.
     """
     if number is None:
-        number = int(desk.one("/v1/settlement")["number"])
+        number = int(desk.item("/v1/settlement")["number"])
     document = desk.act(Close(by=by, cycle=number))
     if document is not None:
         closed = desk.after(f"/v1/cycles/{number}")
@@ -265,7 +265,7 @@ REASON = click.option("--reason", required=True, help="In a few words, for every
 @writing
 def instructed(payable: str, amount: int | None, *, end_to_end_id: str | None, desk: Desk) -> None:
     """The payer told its bank to pay, all that is open by default. Its pay officers sign."""
-    item = desk.one(f"/v1/payables/{payable}")
+    item = desk.item(f"/v1/payables/{payable}")
     operation = Instruct(
         payable=payable,
         amount=int(item["open"]) if amount is None else amount,
@@ -427,12 +427,12 @@ def _meaning(
     """Return what a line means; raise Unfit. Payables that were read are kept."""
     if not set(result.end_to_end_id) <= END_TO_END_CHARACTERS:
         raise Unfit(f"EndToEndId {result.end_to_end_id!r} has characters that no payment has")
-    payment = found(session, f"/v1/payments/{result.end_to_end_id}")
+    payment = item_or_none(session, f"/v1/payments/{result.end_to_end_id}")
     name = result.payable if payment is None else payment["payable"]
     if not PAYABLE.fits(name):
         raise Unfit(f"RmtInf {name!r} names no payable")
     if name not in payables:
-        item = found(session, f"/v1/payables/{name}")
+        item = item_or_none(session, f"/v1/payables/{name}")
         if item is None:
             raise Unfit(f"there is no payable {name}")
         payables[name] = item

@@ -194,12 +194,12 @@ def receipt(transaction: str, *, out: Path, session: Session) -> None:
     def fetched(node: NodeClient) -> tuple[bytes, Receipt, Accepted]:
         data = node.get_bytes(f"/v1/receipts/{transaction}")
         verifier = Verifier(session.profile, node)
-        found, head = verifier.receipt(data)
+        proof, head = verifier.receipt(data)
         verifier.follow_validators()
-        return data, found, head
+        return data, proof, head
 
-    data, found, head = session.nodes.ask(fetched)
-    entry = _transaction_in(found.extra)
+    data, proof, head = session.nodes.ask(fetched)
+    entry = _transaction_in(proof.extra)
     if entry is None or parse(entry.signed).id.hex() != transaction.lower():
         raise DishonestServer("the receipt is of another transaction")
     signing.write_new(out, data)
@@ -209,7 +209,7 @@ def receipt(transaction: str, *, out: Path, session: Session) -> None:
             "transaction": transaction,
             "status": "refused" if entry.code else "final",
             "code": entry.code,
-            "sequence": found.index,
+            "sequence": proof.index,
             "log_size": head.checkpoint.size,
             "cosigned_by": [name for name, _ in head.cosigned],
         }

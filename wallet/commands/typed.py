@@ -138,17 +138,17 @@ class Committed:
 
 
 def committing(
-    name: str, what: str, *, file: str | None = None, required: bool = True
+    name: str, document: str, *, file: str | None = None, required: bool = True
 ) -> Callable[[Command], Command]:
     """Give a command the options of a commitment, and a ``Committed`` (None if left out).
 
     ``--name`` takes the hash; ``--name-file`` (or ``file``) a document that is hashed with a salt.
     """
     option, file_option = f"--{name}", file or f"--{name}-file"
-    field_name, file_name = (one.strip("-").replace("-", "_") for one in (option, file_option))
+    field_name, file_name = (flag.strip("-").replace("-", "_") for flag in (option, file_option))
 
     def decorate(function: Command) -> Command:
-        @click.option(option, type=HASH, help=f"Salted hash of {what}; or {file_option}.")
+        @click.option(option, type=HASH, help=f"Salted hash of {document}; or {file_option}.")
         @click.option(
             file_option,
             type=click.Path(dir_okay=False, path_type=Path),
@@ -191,17 +191,17 @@ def _party_key(profile: Profile, party: str, text: str) -> PartyKey:
     return PartyKey(key=public, person=person, roles=tuple(roles.split(",")) if roles else ())
 
 
-def split_pair(text: str, what: str) -> tuple[str, str]:
+def split_pair(text: str, form: str) -> tuple[str, str]:
     """Return both sides of ``name=value``; raise UsageError."""
     name, sign, value = text.partition("=")
     if not (name and sign and value):
-        raise UsageError(f"{text!r}: write {what}")
+        raise UsageError(f"{text!r}: write {form}")
     return name, value
 
 
-def amount_pairs(texts: Sequence[str], what: str) -> list[tuple[str, int]]:
+def amount_pairs(texts: Sequence[str], form: str) -> list[tuple[str, int]]:
     """Return (name, fen) of each ``name=yuan``; raise UsageError."""
-    pairs = [split_pair(text, what) for text in texts]
+    pairs = [split_pair(text, form) for text in texts]
     return [(name, parse_yuan(value)) for name, value in pairs]
 
 

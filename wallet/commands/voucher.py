@@ -177,7 +177,7 @@ def _holder_of(session: Session, vouchers: Sequence[str], holder: str | None, ve
             items.append(item)
     if holder is not None:
         return holder
-    first = items[0] if items else session.one(f"/v1/vouchers/{vouchers[0]}")
+    first = items[0] if items else session.item(f"/v1/vouchers/{vouchers[0]}")
     return str(first["holder"])
 
 
@@ -240,7 +240,7 @@ def reserve(
 def release(reserve: str, amount: int | None, *, desk: Desk) -> None:
     """Give reserved value back, all that is left by default. The centre signs."""
     if amount is None:
-        amount = int(desk.one(f"/v1/reserves/{reserve}")["left"])
+        amount = int(desk.item(f"/v1/reserves/{reserve}")["left"])
     operation = Release(reserve=reserve, centre=owner_of(reserve), amount=amount)
     desk.carry_out(operation, reserve=reserve, amount_fen=amount)
 
@@ -449,7 +449,7 @@ def show(voucher: str, *, at_height: int | None, verify: bool, session: Session)
         item, proof = session.proven_voucher(voucher)
         emit({**_shown(item), "proven": _proven_by(proof)})
         return
-    item = _shown(session.one(f"/v1/vouchers/{voucher}", at_height=at_height))
+    item = _shown(session.item(f"/v1/vouchers/{voucher}", at_height=at_height))
     if at_height is None:
         item["reserves"] = _reserves(session, voucher=voucher)
     emit(item)
@@ -477,15 +477,15 @@ def _reserves(session: Session, **filters: str | None) -> list[Json]:
 @reading
 def proof(voucher: str, *, session: Session) -> None:
     """Prove a voucher: from its value to the root of the state, a record, the log, a quorum."""
-    item, found = session.proven_voucher(voucher)
+    item, proven = session.proven_voucher(voucher)
     emit(
         {
             **in_fen(item, *PARTS),
-            "changed_by_entry": found.sequence,
-            "proven_at_height": found.height,
-            "log_size": found.head.size,
-            "log_root": found.head.root,
-            "cosigned_by": list(found.cosigned),
+            "changed_by_entry": proven.sequence,
+            "proven_at_height": proven.height,
+            "log_size": proven.head.size,
+            "log_root": proven.head.root,
+            "cosigned_by": list(proven.cosigned),
         }
     )
 
