@@ -18,7 +18,7 @@ from consensus.messages import (
     proposal_sign_bytes,
     vote_sign_bytes,
 )
-from ledger.encoding.codec import Natural, Record, Signature, encode
+from ledger.encoding.codec import Natural, Record, Signature, encode, only
 from ledger.encoding.crypto import tagged_hash
 
 EVIDENCE_BYTES_MAX = 512
@@ -86,9 +86,10 @@ def _message(evidence: Evidence, said: Said, log_id: bytes, epoch: int) -> bytes
             raise EvidenceInvalid("a vote has no valid round")
         kind = VoteKind(evidence.kind)
         return vote_sign_bytes(log_id, epoch, kind, height, round_, said.block_id)
-    if not said.block_id:
+    block_id = only(said.block_id)
+    if block_id is None:
         raise EvidenceInvalid("a proposal names a block")
-    return proposal_sign_bytes(log_id, epoch, height, round_, said.valid_round, said.block_id[0])
+    return proposal_sign_bytes(log_id, epoch, height, round_, said.valid_round, block_id)
 
 
 def _said(message: Vote | Proposal) -> Said:

@@ -18,7 +18,7 @@ from engines.builtin.p2p.frames import PeerFault
 from engines.seam import PromiseBroken
 from ledger.blocks import BlockInput, BlockRefused
 from ledger.encoding import codec
-from ledger.encoding.codec import NotCanonical
+from ledger.encoding.codec import NotCanonical, only
 from ledger.execute import Execution, Verify
 from ledger.ledger import Ledger
 from ledger.rules.validators import ValidatorSetRecord
@@ -147,13 +147,14 @@ class BlockCheck:
             if body.previous:
                 raise CertificateInvalid("the first block has no parent to certify")
             return
-        if not body.previous or body.previous[0].block_id != self.parent:
+        carried = only(body.previous)
+        if carried is None or carried.block_id != self.parent:
             raise CertificateInvalid("a block carries the certificate of its parent")
         if body.previous == self.previous:
             return
-        if body.previous[0].height != height - 1:
+        if carried.height != height - 1:
             raise CertificateInvalid("a certificate of another height")
-        self._verify_certificate(body.previous[0], self._set_at(height - 1))
+        self._verify_certificate(carried, self._set_at(height - 1))
 
     def _look_for_fork(self, data: bytes) -> None:
         """Raise ForkSeen if a block builds on another one than was decided here, and proves it."""
@@ -161,18 +162,17 @@ class BlockCheck:
             body = messages.decode_body(data)
         except NotCanonical:
             return
-        for ours in self.previous:
-            for theirs in body.previous:
-                if theirs.height != ours.height:
-                    return
-                validators = self._set_at(ours.height)
-                try:
-                    self._verify_certificate(theirs, validators)
-                except CertificateInvalid:
-                    return
-                found = fork_evidence(ours, theirs, validators)
-                if found is not None:
-                    raise ForkSeen(found)
+        ours, theirs = only(self.previous), only(body.previous)
+        if ours is None or theirs is None or theirs.height != ours.height:
+            return
+        validators = self._set_at(ours.height)
+        try:
+            self._verify_certificate(theirs, validators)
+        except CertificateInvalid:
+            return
+        fork = fork_evidence(ours, theirs, validators)
+        if fork is not None:
+            raise ForkSeen(fork)
 
     def _set_at(self, height: int) -> ValidatorSet:
         return validator_set(self.ledger.validators(height))

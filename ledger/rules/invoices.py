@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from ledger.encoding import codec
 from ledger.encoding.codec import (
+    AtMostOne,
     BasisPoints,
     Fen,
     Hash,
@@ -16,6 +17,7 @@ from ledger.encoding.codec import (
     Record,
     SerialId,
     Slug,
+    only,
 )
 from ledger.encoding.crypto import tagged_hash
 from ledger.rules import calendar, money
@@ -139,7 +141,7 @@ class Shown(Record, frozen=True):
     holder: Slug
     programme: ProgrammeId
     invoice: Invoice
-    contract: Annotated[tuple[Contract, ...], Meta(max_length=1)]
+    contract: AtMostOne[Contract]
     service_class: ServiceClass
     usage: UsageRows
 
@@ -234,7 +236,8 @@ def require_tariff(shown: Shown, accreditation: Accreditation) -> None:
 
 def use_contract(draft: Draft, shown: Shown, terms: Terms, amount: int) -> None:
     """Count an invoice and a claim in against the contract behind them (R12.3)."""
-    if not shown.contract:
+    contract = only(shown.contract)
+    if contract is None:
         if (
             terms.grant == "after_use"
             or terms.caps.contract_max
@@ -243,7 +246,6 @@ def use_contract(draft: Draft, shown: Shown, terms: Terms, amount: int) -> None:
         ):
             raise ContractMissing(programme=shown.programme)
         return
-    contract = shown.contract[0]
     tag = contract.tag.hex()
     known = get(draft, CONTRACTS, tag)
     claims = 0 if known is None else known.claims
@@ -268,9 +270,9 @@ def use_contract(draft: Draft, shown: Shown, terms: Terms, amount: int) -> None:
     if base > allowed:
         raise BaseExceedsContract(base=base, allowed=allowed)
     paid = amount_at(draft, CONTRACT_PAID, shown.programme, tag)
-    for cap in terms.caps.contract_max:
-        if paid + amount > cap:
-            raise ContractCapExceeded(asked=amount, available=max(0, cap - paid))
+    cap = only(terms.caps.contract_max)
+    if cap is not None and paid + amount > cap:
+        raise ContractCapExceeded(asked=amount, available=max(0, cap - paid))
     draft.put(CONTRACTS, record, tag)
     draft.put(CONTRACT_BASE, Amount(fen=base), shown.programme, tag)
     change_amount(draft, CONTRACT_PAID, amount, shown.programme, tag)
@@ -278,12 +280,14 @@ def use_contract(draft: Draft, shown: Shown, terms: Terms, amount: int) -> None:
 
 def allowed_base(contract: Contract, terms: Terms) -> int:
     """Return what a programme counts of a contract: all, or its days in the base period (R12.3)."""
-    for first_day, end_day in terms.base_period:
-        used = min(contract.end_day, end_day) - max(contract.start_day, first_day)
-        days = contract.end_day - contract.start_day
-        share = money.share_of(contract.amount, max(0, used), days, terms.rounding)
-        return min(share, contract.amount)
-    return contract.amount
+    base_period = only(terms.base_period)
+    if base_period is None:
+        return contract.amount
+    first_day, end_day = base_period
+    used = min(contract.end_day, end_day) - max(contract.start_day, first_day)
+    days = contract.end_day - contract.start_day
+    share = money.share_of(contract.amount, max(0, used), days, terms.rounding)
+    return min(share, contract.amount)
 
 
 def require_below_ceiling(
@@ -346,7 +350,7 @@ def settle_invoice(
         record, pending=record.pending + pending, accepted=record.accepted + accepted, uses=uses
     )
     draft.put(INVOICES, changed, tag)
-    for contract in shown.contract:
+    if (contract := only(shown.contract)) is not None:
         key = (shown.programme, contract.tag.hex())
         change_amount(draft, CONTRACT_PAID, pending + accepted, *key)
         if ended:
