@@ -398,5 +398,5 @@ class Driver:
         return tuple(vote for vote in votes if vote is not None)
 
 
-def _says_the_same(one: Proposal, other: Proposal) -> bool:
-    return (one.block_id, one.valid_round) == (other.block_id, other.valid_round)
+def _says_the_same(first: Proposal, second: Proposal) -> bool:
+    return (first.block_id, first.valid_round) == (second.block_id, second.valid_round)

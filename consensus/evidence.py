@@ -54,20 +54,20 @@ class EvidenceInvalid(ValueError):
 def evidence_of(first: Vote | Proposal, second: Vote | Proposal) -> Evidence:
     """Return what two verified messages prove; they differ in what they say alone."""
     kind: EvidenceKind = "proposal" if isinstance(first, Proposal) else _kind(first.kind)
-    one, other = sorted((_said(first), _said(second)), key=_order)
+    lower, higher = sorted((_said(first), _said(second)), key=_order)
     return Evidence(
         validator=first.validator,
         height=first.height,
         kind=kind,
         round=first.round,
-        said=(one, other),
+        said=(lower, higher),
     )
 
 
 def verify_evidence(evidence: Evidence, log_id: bytes, epoch: int, verify: Verify) -> None:
     """Raise EvidenceInvalid unless both messages are signed and say different things."""
-    one, other = evidence.said
-    if not _order(one) < _order(other):
+    lower, higher = evidence.said
+    if not _order(lower) < _order(higher):
         raise EvidenceInvalid("what was said is not two different things in ascending order")
     for said in evidence.said:
         if not verify(evidence.validator, _message(evidence, said, log_id, epoch), said.signature):

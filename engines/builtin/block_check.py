@@ -30,22 +30,22 @@ EMPTY_BLOCK_MS = 500
 class ForkSeen(PromiseBroken):
     """Two blocks of one height were decided: more than a third of the power broke the protocol."""
 
-    def __init__(self, found: ForkEvidence) -> None:
-        word = "proven guilty" if found.proven else "suspects"
+    def __init__(self, fork: ForkEvidence) -> None:
+        word = "proven guilty" if fork.proven else "suspects"
         super().__init__(
-            f"a fork: height {found.one.height} has a certificate for block "
-            f"{found.one.block_id.hex()} and one for {found.other.block_id.hex()}; "
-            f"{word}: {' '.join(key.hex() for key in found.named)}",
-            evidence=codec.encode((found.one, found.other)),
+            f"a fork: height {fork.first.height} has a certificate for block "
+            f"{fork.first.block_id.hex()} and one for {fork.second.block_id.hex()}; "
+            f"{word}: {' '.join(key.hex() for key in fork.named)}",
+            evidence=codec.encode((fork.first, fork.second)),
         )
-        self.found = found
+        self.fork = fork
 
 
 def validator_set(record: ValidatorSetRecord) -> ValidatorSet:
     """Return the voters that a ledger's record of validators stands for."""
     voters = (
-        Validator(key=ValidatorKey(one.keys.consensus), power=one.keys.power)
-        for one in record.validators
+        Validator(key=ValidatorKey(validator.keys.consensus), power=validator.keys.power)
+        for validator in record.validators
     )
     return ValidatorSet(validators=tuple(sorted(voters, key=lambda voter: voter.key)))
 
