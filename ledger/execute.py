@@ -204,9 +204,9 @@ def signers_of(view: StateView, transaction: Transaction, parameters: Parameters
     """Return who signed; a key that died earlier in the same block no longer counts (R3.4)."""
     keys: list[RegisteredKey] = []
     for key, _ in transaction.signatures:
-        found = registered(view, key)
-        if found is not None:
-            keys.append(found)
+        signer = registered(view, key)
+        if signer is not None:
+            keys.append(signer)
     needed = FOUR_EYES
     if parameters.officers:
         amount = amount_of(transaction.body.operation)

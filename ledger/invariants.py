@@ -85,7 +85,7 @@ def check_state(
             name, *parts = key.decode("ascii").split("/")
             _settle(sums, [(("I3", name, *parts), record.fen)])
     if vouchers is None:
-        vouchers = sorted(kept, key=lambda one: one[0], reverse=True)
+        vouchers = sorted(kept, key=lambda row: row[0], reverse=True)
     else:
         assert not kept, "each voucher is given once"
     for key, voucher in vouchers:

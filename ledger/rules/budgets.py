@@ -91,8 +91,8 @@ def _change_appropriated(
 
 def budget_of(view: StateView, programme_id: str, year: int, funder: str) -> Budget:
     """Return a budget, empty if nothing was appropriated yet."""
-    found = get(view, BUDGETS, programme_id, str(year), funder)
-    return found if found is not None else Budget(appropriated=0, committed=0)
+    budget = get(view, BUDGETS, programme_id, str(year), funder)
+    return budget if budget is not None else Budget(appropriated=0, committed=0)
 
 
 def commit_budget(draft: Draft, terms: Terms, programme_id: str, year: int, amount: int) -> None:

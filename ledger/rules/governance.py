@@ -479,8 +479,8 @@ def admit(draft: Draft, member: Member) -> None:
 
 
 def _change_ids(draft: Draft, table: Table[Ids], *, with_: str = "", without: str = "") -> None:
-    found = get(draft, table, "all")
-    ids = [] if found is None else [one for one in found.ids if one != without]
+    record = get(draft, table, "all")
+    ids = [] if record is None else [id_ for id_ in record.ids if id_ != without]
     if with_:
         ids.append(with_)
     draft.put(table, Ids(ids=tuple(sorted(ids))), "all")

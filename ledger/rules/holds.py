@@ -44,8 +44,8 @@ HELD = Table("held", HeldBy)
 
 def open_holds(view: StateView, scope: Scope, thing: str) -> tuple[str, ...]:
     """Return the ids of the open holds on a thing, oldest first."""
-    found = get(view, HELD, scope, thing)
-    return () if found is None else found.holds
+    held = get(view, HELD, scope, thing)
+    return () if held is None else held.holds
 
 
 def require_not_held(view: StateView, *things: tuple[Scope, str]) -> None:

@@ -156,26 +156,26 @@ def find_invoice(view: StateView, shown: Shown, terms: Terms) -> InvoiceRecord |
 
     Raises InvoiceDiffers, InvoiceUsed or ProgrammesNotStackable.
     """
-    found = get(view, INVOICES, shown.invoice.tag.hex())
-    if found is None or not found.uses:
+    invoice = get(view, INVOICES, shown.invoice.tag.hex())
+    if invoice is None or not invoice.uses:
         return None
     for field, known, given in (
-        ("centre", found.centre, shown.centre),
-        ("holder", found.holder, shown.holder),
-        ("net", found.net, shown.invoice.net),
-        ("base", found.base, shown.invoice.base),
-        ("usage", found.usage, usage_hash(shown.usage)),
+        ("centre", invoice.centre, shown.centre),
+        ("holder", invoice.holder, shown.holder),
+        ("net", invoice.net, shown.invoice.net),
+        ("base", invoice.base, shown.invoice.base),
+        ("usage", invoice.usage, usage_hash(shown.usage)),
     ):
         if known != given:
-            raise InvoiceDiffers(claim=found.uses[0].claim, field=field)
-    for use in found.uses:
+            raise InvoiceDiffers(claim=invoice.uses[0].claim, field=field)
+    for use in invoice.uses:
         if use.programme == shown.programme:
             raise InvoiceUsed(claim=use.claim)
-    for use in found.uses:
+    for use in invoice.uses:
         theirs = terms_of(view, use.programme, use.terms_version).stackable
         if use.programme not in terms.stackable or shown.programme not in theirs:
             raise ProgrammesNotStackable(first=use.programme, second=shown.programme)
-    return found
+    return invoice
 
 
 def count_usage(
@@ -291,13 +291,13 @@ def allowed_base(contract: Contract, terms: Terms) -> int:
 
 
 def require_below_ceiling(
-    shown: Shown, found: InvoiceRecord | None, terms: Terms, amount: int
+    shown: Shown, invoice: InvoiceRecord | None, terms: Terms, amount: int
 ) -> None:
     """Raise CeilingExceeded if programmes together would pay too much of the base (T9.23)."""
     ceiling, taken = terms.ceiling, 0
-    if found is not None:
-        ceiling = min(ceiling, found.ceiling)
-        taken = found.pending + found.accepted
+    if invoice is not None:
+        ceiling = min(ceiling, invoice.ceiling)
+        taken = invoice.pending + invoice.accepted
     allowed = shown.invoice.base * ceiling // money.WHOLE_BASIS_POINTS
     if taken + amount > allowed:
         raise CeilingExceeded(asked=amount, allowed=max(0, allowed - taken))
@@ -306,7 +306,7 @@ def require_below_ceiling(
 def use_invoice(
     draft: Draft,
     shown: Shown,
-    found: InvoiceRecord | None,
+    invoice: InvoiceRecord | None,
     terms: Terms,
     use: InvoiceUse,
     *,
@@ -314,7 +314,7 @@ def use_invoice(
     accepted: int,
 ) -> None:
     """Write a claim into its invoice: a new one, or one that other programmes claimed before."""
-    record = found or InvoiceRecord(
+    record = invoice or InvoiceRecord(
         centre=shown.centre,
         holder=shown.holder,
         net=shown.invoice.net,

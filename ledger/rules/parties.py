@@ -203,9 +203,9 @@ def role_conflict(keys: KeySet) -> str | None:
                 return f"{role} is not a role"
             held.append(role)
     for person, held in roles.items():
-        for one, other in CONFLICTING_ROLES:
-            if one in held and other in held:
-                return f"{person} holds both {one} and {other}"
+        for first, second in CONFLICTING_ROLES:
+            if first in held and second in held:
+                return f"{person} holds both {first} and {second}"
     if len(roles) < TREASURY_PERSONS_MIN:
         return f"a treasury names at least {TREASURY_PERSONS_MIN} persons"
     return None
@@ -238,8 +238,8 @@ def _may_use(view: StateView, party_id: str, key: PartyKey) -> bool:
         return False
     if announced_for_other(view, key.key, party_id):
         return False
-    found = get(view, KEYS, key.key.hex())
-    return found is None or (found.alive and (found.party, found.person) == (party_id, key.person))
+    user = get(view, KEYS, key.key.hex())
+    return user is None or (user.alive and (user.party, user.person) == (party_id, key.person))
 
 
 def announced_for_other(view: StateView, key: bytes, party_id: str) -> bool:

@@ -78,10 +78,10 @@ def payable_id(cause: str, position: int) -> str:
 
 def payable_of(view: StateView, payable: str) -> Payable:
     """Return a payable; raise PayableUnknown."""
-    found = get(view, PAYABLES, payable)
-    if found is None:
+    record = get(view, PAYABLES, payable)
+    if record is None:
         raise PayableUnknown(payable=payable)
-    return found
+    return record
 
 
 def open_of(payable: Payable) -> int:
@@ -270,8 +270,8 @@ def is_cleared(payable: Payable) -> bool:
 
 def open_cycle(view: StateView) -> OpenCycle:
     """Return the cycle that payables join now."""
-    found = get(view, OPEN_CYCLE, "all")
-    return found if found is not None else OpenCycle(number=1, first_join_ms=(), positions=())
+    cycle = get(view, OPEN_CYCLE, "all")
+    return cycle if cycle is not None else OpenCycle(number=1, first_join_ms=(), positions=())
 
 
 def owed_net(nets: Iterable[int]) -> int:

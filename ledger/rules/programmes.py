@@ -189,9 +189,10 @@ def check_terms(terms: Terms) -> None:
     grant_min, grant_max = only(caps.grant_min), only(caps.grant_max)
     if grant_min is not None and grant_max is not None and grant_min > grant_max:
         raise TermsInconsistent(reason="the minimum grant is above the maximum")
-    if sum(map(len, terms.eligibility)) > CRITERIA_MAX:
+    criteria = [criterion for group in terms.eligibility for criterion in group]
+    if len(criteria) > CRITERIA_MAX:
         raise TermsInconsistent(reason=f"more than {CRITERIA_MAX} criteria")
-    if any(len(one.attesters) > CRITERIA_MAX for group in terms.eligibility for one in group):
+    if any(len(criterion.attesters) > CRITERIA_MAX for criterion in criteria):
         raise TermsInconsistent(reason=f"a criterion trusts more than {CRITERIA_MAX}")
     if terms.listed and terms.centres != "listed":
         raise TermsInconsistent(reason="centres are listed but the rule is not 'listed'")

@@ -193,10 +193,10 @@ def _decide(view: StateView, act: DecideRecovery, context: Context) -> Outcome:
 def _require_second(view: StateView, act: DecideRecovery, second: str, context: Context) -> None:
     if second == act.city:
         raise SecondOpinionMissing(party=act.party, city=act.city)
-    other = party_of(view, second)
-    require_city_or_auditor(other)
-    require_active(other)
-    require_consent(context, other, "registrar")
+    second_party = party_of(view, second)
+    require_city_or_auditor(second_party)
+    require_active(second_party)
+    require_consent(context, second_party, "registrar")
 
 
 def _close(

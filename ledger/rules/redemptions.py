@@ -132,9 +132,9 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
         usage=tx.usage,
     )
     draft = Draft(view)
-    found = invoices.find_invoice(view, shown, terms)
+    claimed_before = invoices.find_invoice(view, shown, terms)
     invoices.require_usage(tx.usage)
-    if found is None:
+    if claimed_before is None:
         invoices.count_usage(draft, tx.usage, accreditation, context.time_ms)
     basis_points = invoices.single_rate(shown, terms, holder, accreditation)
     invoices.require_tariff(shown, accreditation)
@@ -144,7 +144,7 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
         raise RateExceeded(
             asked=amount, allowed=allowed, basis_points=basis_points, base=tx.invoice.base
         )
-    invoices.require_below_ceiling(shown, found, terms, amount)
+    invoices.require_below_ceiling(shown, claimed_before, terms, amount)
     recognition = centres.paying_host(view, programme_id, terms, accreditation)
     if recognition is not None:
         centres.use_recognition(draft, recognition, amount)
@@ -200,7 +200,7 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
     invoices.use_invoice(
         draft,
         shown,
-        found,
+        claimed_before,
         terms,
         use,
         pending=0 if automatic else amount,
@@ -231,10 +231,10 @@ def _asked(view: StateView, tx: Redeem, context: Context) -> Asked:
         require_free(holder)
         require_active(centre)
     vouchers = tuple(_voucher_of_line(view, line, tx) for line in tx.lines)
-    for other in vouchers[1:]:
+    for voucher in vouchers[1:]:
         first = vouchers[0]
-        if (other.programme, other.terms_version) != (first.programme, first.terms_version):
-            raise LinesMixed(first=first.id, second=other.id)
+        if (voucher.programme, voucher.terms_version) != (first.programme, first.terms_version):
+            raise LinesMixed(first=first.id, second=voucher.id)
     for line, voucher in zip(tx.lines, vouchers, strict=True):
         if (reserve_id := only(line.reserve)) is not None:
             reserve = reserve_of(view, reserve_id)
@@ -290,13 +290,13 @@ def _accreditation(view: StateView, asked: Asked, terms: Terms, context: Context
     """
     if asked.joint:
         require_not_suspended(programme_of(view, asked.programme))
-        accreditation = accreditation_of(view, asked.centre.id)
-        require_accepted(view, asked.programme, terms, accreditation, context.time_ms)
-        return accreditation
-    found = get(view, ACCREDITATIONS, asked.centre.id)
-    if found is None:
+        accepted = accreditation_of(view, asked.centre.id)
+        require_accepted(view, asked.programme, terms, accepted, context.time_ms)
+        return accepted
+    accreditation = get(view, ACCREDITATIONS, asked.centre.id)
+    if accreditation is None:
         raise CentreNotAccredited(centre=asked.centre.id)
-    return found
+    return accreditation
 
 
 def _grant(draft: Draft, terms: Terms, asked: Asked, context: Context) -> tuple[Voucher, Posting]:

@@ -156,18 +156,18 @@ def serial_of(voucher: str) -> int:
 
 def held_voucher(view: StateView, voucher: str, holder: str) -> Voucher:
     """Return a voucher that the party holds; raise VoucherNotHeld."""
-    found = get(view, VOUCHERS, voucher)
-    if found is None or found.holder != holder:
+    record = get(view, VOUCHERS, voucher)
+    if record is None or record.holder != holder:
         raise VoucherNotHeld(voucher=voucher, party=holder)
-    return found
+    return record
 
 
 def voucher_of(view: StateView, voucher: str) -> Voucher:
     """Return a voucher; raise VoucherUnknown."""
-    found = get(view, VOUCHERS, voucher)
-    if found is None:
+    record = get(view, VOUCHERS, voucher)
+    if record is None:
         raise VoucherUnknown(voucher=voucher)
-    return found
+    return record
 
 
 def expiry_of(voucher: Voucher, holder: Party, context: Context) -> int:
