@@ -38,6 +38,7 @@ from consensus.rounds import Step
 from consensus.timeouts import TimeoutPolicy
 from consensus.validators import ValidatorSet
 from consensus.votebook import WINDOW_MAX, VoteBook
+from ledger.encoding.codec import only
 
 STEPS_MAX = 64
 """Most transitions one input can cause; more would be a loop, which is our mistake."""
@@ -92,13 +93,15 @@ class Driver:
     def locked(self) -> tuple[BlockId, int] | None:
         """The block this node is locked on and the round of the lock."""
         state = self._state
-        return (state.locked_block[0], state.locked_round) if state.locked_block else None
+        block_id = only(state.locked_block)
+        return None if block_id is None else (block_id, state.locked_round)
 
     @property
     def valid(self) -> tuple[BlockId, int] | None:
         """The last block seen with a polka and the round of the polka."""
         state = self._state
-        return (state.valid_block[0], state.valid_round) if state.valid_block else None
+        block_id = only(state.valid_block)
+        return None if block_id is None else (block_id, state.valid_round)
 
     def proposal_for(self, round: int) -> Proposal | None:
         """Return the first proposal of a round."""
@@ -218,7 +221,8 @@ class Driver:
             return False
         if proposal.validator != state.validators.proposer(state.height, proposal.round):  # L22
             return False
-        if proposal.valid_round and not proposal.valid_round[0] < proposal.round:  # L28
+        valid_round = only(proposal.valid_round)
+        if valid_round is not None and not valid_round < proposal.round:  # L28
             return False
         kept = self._kept(proposal.round)
         if any(_says_the_same(proposal, known.proposal) for known in kept):
@@ -305,17 +309,18 @@ class Driver:
         polka = book.quorum_value(round, PREVOTE)
         for received in self._kept(round):
             proposal = received.proposal
-            if not proposal.valid_round:  # L22
+            valid_round = only(proposal.valid_round)
+            if valid_round is None:  # L22
                 yield rounds.FreshProposal(
                     round=round,
                     block_id=proposal.block_id,
                     acceptable=received.valid and received.timely,
                 )
-            elif self._has_polka(proposal.valid_round[0], (proposal.block_id,)):  # L28
+            elif self._has_polka(valid_round, (proposal.block_id,)):  # L28
                 yield rounds.ReproposalWithPolka(
                     round=round,
                     block_id=proposal.block_id,
-                    valid_round=proposal.valid_round[0],
+                    valid_round=valid_round,
                     valid=received.valid,
                 )
             if polka == (proposal.block_id,):  # L36
@@ -393,5 +398,5 @@ class Driver:
         return tuple(vote for vote in votes if vote is not None)
 
 
-def _says_the_same(one: Proposal, other: Proposal) -> bool:
-    return (one.block_id, one.valid_round) == (other.block_id, other.valid_round)
+def _says_the_same(first: Proposal, second: Proposal) -> bool:
+    return (first.block_id, first.valid_round) == (second.block_id, second.valid_round)

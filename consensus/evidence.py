@@ -18,7 +18,7 @@ from consensus.messages import (
     proposal_sign_bytes,
     vote_sign_bytes,
 )
-from ledger.encoding.codec import Natural, Record, Signature, encode
+from ledger.encoding.codec import Natural, Record, Signature, encode, only
 from ledger.encoding.crypto import tagged_hash
 
 EVIDENCE_BYTES_MAX = 512
@@ -54,20 +54,20 @@ class EvidenceInvalid(ValueError):
 def evidence_of(first: Vote | Proposal, second: Vote | Proposal) -> Evidence:
     """Return what two verified messages prove; they differ in what they say alone."""
     kind: EvidenceKind = "proposal" if isinstance(first, Proposal) else _kind(first.kind)
-    one, other = sorted((_said(first), _said(second)), key=_order)
+    lower, higher = sorted((_said(first), _said(second)), key=_order)
     return Evidence(
         validator=first.validator,
         height=first.height,
         kind=kind,
         round=first.round,
-        said=(one, other),
+        said=(lower, higher),
     )
 
 
 def verify_evidence(evidence: Evidence, log_id: bytes, epoch: int, verify: Verify) -> None:
     """Raise EvidenceInvalid unless both messages are signed and say different things."""
-    one, other = evidence.said
-    if not _order(one) < _order(other):
+    lower, higher = evidence.said
+    if not _order(lower) < _order(higher):
         raise EvidenceInvalid("what was said is not two different things in ascending order")
     for said in evidence.said:
         if not verify(evidence.validator, _message(evidence, said, log_id, epoch), said.signature):
@@ -86,9 +86,10 @@ def _message(evidence: Evidence, said: Said, log_id: bytes, epoch: int) -> bytes
             raise EvidenceInvalid("a vote has no valid round")
         kind = VoteKind(evidence.kind)
         return vote_sign_bytes(log_id, epoch, kind, height, round_, said.block_id)
-    if not said.block_id:
+    block_id = only(said.block_id)
+    if block_id is None:
         raise EvidenceInvalid("a proposal names a block")
-    return proposal_sign_bytes(log_id, epoch, height, round_, said.valid_round, said.block_id[0])
+    return proposal_sign_bytes(log_id, epoch, height, round_, said.valid_round, block_id)
 
 
 def _said(message: Vote | Proposal) -> Said:

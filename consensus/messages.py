@@ -5,7 +5,7 @@ from typing import Annotated, NewType
 
 from msgspec import Meta
 
-from ledger.encoding.codec import Hash, Natural, Record, Signature, encode
+from ledger.encoding.codec import AtMostOne, Hash, Natural, Record, Signature, encode
 from ledger.encoding.crypto import frame
 
 BlockId = NewType("BlockId", bytes)
@@ -25,10 +25,10 @@ PROPOSAL_BYTES_MAX = 4096
 """Longest encoded proposal, without its chunks."""
 
 Round = Annotated[int, Meta(ge=0, le=ROUND_MAX)]
-OptionalRound = Annotated[tuple[Round, ...], Meta(max_length=1)]
+OptionalRound = AtMostOne[Round]
 """``()`` is the paper's -1, ``(r,)`` is round r."""
 BlockIdBytes = Annotated[BlockId, Meta(min_length=32, max_length=32)]
-OptionalBlockId = Annotated[tuple[BlockIdBytes, ...], Meta(max_length=1)]
+OptionalBlockId = AtMostOne[BlockIdBytes]
 """``()`` is the paper's nil, ``(v,)`` is the block v."""
 ValidatorKeyBytes = Annotated[ValidatorKey, Meta(min_length=32, max_length=32)]
 

@@ -13,6 +13,7 @@ from consensus.effects import BuildProposal, Repropose, SignVote
 from consensus.inputs import TimeoutKind
 from consensus.messages import NIL, ROUND_MAX, BlockId, OptionalBlockId, ValidatorKey, VoteKind
 from consensus.validators import ValidatorSet
+from ledger.encoding.codec import only
 
 NO_ROUND = -1
 """The paper's round -1: never locked, no valid value."""
@@ -213,13 +214,9 @@ def start_round(state: RoundState, round: int) -> Transition:
     timer = StartTimer(kind=TimeoutKind.PROPOSE, round=round)
     if after.validators.proposer(after.height, round) != after.own_key:  # L14
         return after, (timer,)
-    if after.valid_block:  # L15, L16
-        return after, (
-            timer,
-            Repropose(
-                round=round, block_id=after.valid_block[0], valid_round=after.valid_round
-            ),  # L19
-        )
+    if (valid_block := only(after.valid_block)) is not None:  # L15, L16
+        again = Repropose(round=round, block_id=valid_block, valid_round=after.valid_round)
+        return after, (timer, again)  # L19
     return after, (timer, BuildProposal(round=round))  # L18, L19
 
 

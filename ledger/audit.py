@@ -28,9 +28,9 @@ class AuditFinding(Exception):
 def compare(raws: Sequence[bytes], execution: Execution, sequence: int) -> None:
     """Raise AuditFinding at the first entry that differs from the recomputed one."""
     height = execution.block.height
-    for offset, (found, expected) in enumerate(zip(raws, execution.entries, strict=False)):
-        if found != expected:
-            field = _first_difference(entries.decode_entry(found), entries.decode_entry(expected))
+    for offset, (logged, expected) in enumerate(zip(raws, execution.entries, strict=False)):
+        if logged != expected:
+            field = _first_difference(entries.decode_entry(logged), entries.decode_entry(expected))
             raise AuditFinding(
                 height=height,
                 sequence=sequence + offset,
@@ -46,17 +46,17 @@ def compare(raws: Sequence[bytes], execution: Execution, sequence: int) -> None:
         )
 
 
-def _first_difference(found: Entry, expected: Entry) -> str:
+def _first_difference(logged: Entry, expected: Entry) -> str:
     """Return the name of the first field in which two entries differ."""
-    if type(found) is not type(expected):
+    if type(logged) is not type(expected):
         return "entry"
-    if isinstance(found, ClosingEntry) and isinstance(expected, ClosingEntry):
-        return "record." + _field(found.record, expected.record)
-    return _field(found, expected)
+    if isinstance(logged, ClosingEntry) and isinstance(expected, ClosingEntry):
+        return "record." + _field(logged.record, expected.record)
+    return _field(logged, expected)
 
 
-def _field(found: msgspec.Struct, expected: msgspec.Struct) -> str:
-    for name in found.__struct_fields__:
-        if getattr(found, name) != getattr(expected, name):
+def _field(logged: msgspec.Struct, expected: msgspec.Struct) -> str:
+    for name in logged.__struct_fields__:
+        if getattr(logged, name) != getattr(expected, name):
             return name
     return "encoding"

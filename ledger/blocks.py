@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from ledger.encoding.codec import Hash, Natural, PublicKey, Record, encode
+from ledger.encoding.codec import AtMostOne, Hash, Natural, PublicKey, Record, encode
 from ledger.encoding.crypto import tagged_hash
 
 BLOCK_BYTES_MAX = 2 * 1024 * 1024
@@ -46,7 +46,7 @@ class BlockRecord(Record, frozen=True):
     """RFC 6962 root over the envelopes as received."""
     changes_root: Hash
     """RFC 6962 root over the written records, by key."""
-    state_root: Annotated[tuple[StateRoot, ...], Meta(max_length=1)]
+    state_root: AtMostOne[StateRoot]
     log_size: Natural
     """Entries through the block's last transaction, before this one."""
     log_root: Hash

@@ -5,10 +5,9 @@ Pure over committed state and repeatable: executing twice gives the same bytes.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Protocol
 
 import msgspec
-from msgspec import Meta
 
 from ledger import catalogue, entries
 from ledger.blocks import (
@@ -21,7 +20,7 @@ from ledger.blocks import (
     record_hash_of,
 )
 from ledger.encoding import codec, merkle
-from ledger.encoding.codec import Hash, Natural, NotCanonical, Record
+from ledger.encoding.codec import AtMostOne, Hash, Natural, NotCanonical, Record, only
 from ledger.encoding.crypto import sha256
 from ledger.genesis import parameters_hash, validators_hash
 from ledger.inadmissible import (
@@ -77,7 +76,7 @@ class Head(Record, frozen=True):
     log_peaks: tuple[Hash, ...]
     rooted_ms: Natural
     """Block time of the last record with a state root; that of genesis before the first."""
-    unrooted: Annotated[tuple[Natural, ...], Meta(max_length=1)]
+    unrooted: AtMostOne[Natural]
     """Height of the last record that wrote state since, if one did (B7)."""
 
     def root_is_due(self, time_ms: int) -> bool:
@@ -205,9 +204,9 @@ def signers_of(view: StateView, transaction: Transaction, parameters: Parameters
     """Return who signed; a key that died earlier in the same block no longer counts (R3.4)."""
     keys: list[RegisteredKey] = []
     for key, _ in transaction.signatures:
-        found = registered(view, key)
-        if found is not None:
-            keys.append(found)
+        signer = registered(view, key)
+        if signer is not None:
+            keys.append(signer)
     needed = FOUR_EYES
     if parameters.officers:
         amount = amount_of(transaction.body.operation)
@@ -477,7 +476,8 @@ class BlockBuilder:
             root = self._view.state_root()
         else:
             # A record that lacks a root that is due differs, whatever root stands here.
-            root = claimed.state_root[0].root if claimed.state_root else bytes(32)
+            state_root = only(claimed.state_root)
+            root = bytes(32) if state_root is None else state_root.root
         return (StateRoot(root=root, height=self._head.unrooted[0]),)
 
     def _roots(self, writes: tuple[Write, ...], log: merkle.Frontier) -> Roots:

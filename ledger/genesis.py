@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from ledger.encoding import codec
-from ledger.encoding.codec import Natural, Record
+from ledger.encoding.codec import Natural, Record, only
 from ledger.encoding.crypto import is_registrable_key, tagged_hash
 from ledger.rules.calendar import TIME_MAX_MS
 from ledger.rules.control import CONTROL, PARAMETERS, Control, Parameters
@@ -91,7 +91,7 @@ def genesis_changes(genesis: Genesis) -> tuple[Put, ...]:
     validators = []
     for member in genesis.members:
         admit(draft, member)
-        for keys in member.validator:
+        if (keys := only(member.validator)) is not None:
             validators.append(ValidatorRecord(party=member.id, keys=keys))
     first = ValidatorSetRecord(from_height=0, validators=tuple(validators))
     draft.put(VALIDATORS, ValidatorSchedule(sets=(first,)), "all")

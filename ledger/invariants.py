@@ -8,7 +8,7 @@ writes change; an audit adds up all records from nothing. Both use the same book
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ledger.encoding.codec import FEN_MAX, Record
+from ledger.encoding.codec import FEN_MAX, Record, only
 from ledger.rules import calendar, money
 from ledger.rules.budgets import Budget
 from ledger.rules.claims import REDEEMED, Claim
@@ -85,7 +85,7 @@ def check_state(
             name, *parts = key.decode("ascii").split("/")
             _settle(sums, [(("I3", name, *parts), record.fen)])
     if vouchers is None:
-        vouchers = sorted(kept, key=lambda one: one[0], reverse=True)
+        vouchers = sorted(kept, key=lambda row: row[0], reverse=True)
     else:
         assert not kept, "each voucher is given once"
     for key, voucher in vouchers:
@@ -199,12 +199,12 @@ def _claim_bookings(_: bytes, claim: Claim) -> Iterator[Booking]:
     yield ("I4", "accepted", tag), -accepted
     yield ("I5", "benefit", claim.id), accepted
     yield ("I5", "reimbursement", claim.id), accepted if claim.host else 0
-    for contract in claim.contract:
+    if (contract := only(claim.contract)) is not None:
         account = (claim.programme, contract.tag.hex())
         yield ("I3", "contract", *account), -pending - accepted
         if pending + accepted:
             yield ("I3", "contract base", *account), -claim.invoice.base
-    for decided_ms in claim.decided_ms:
+    if (decided_ms := only(claim.decided_ms)) is not None:
         year = str(calendar.year_of(decided_ms))
         yield ("I3", "redeemed", claim.programme, year, claim.holder), -accepted
 
@@ -224,7 +224,7 @@ def _payable_bookings(_: bytes, payable: Payable) -> Iterator[Booking]:
         yield ("I5", payable.leg, payable.cause), -owed
     if payable.leg == "reimbursement":
         joined = payable.amount - payable.cancelled
-        for number in payable.cycle:
+        if (number := only(payable.cycle)) is not None:
             yield ("I5", "net in cycle", str(number), payable.debtor), joined
             yield ("I5", "net in cycle", str(number), payable.creditor), -joined
     yield ("I5", "paid", payable.id), payable.paid
@@ -274,7 +274,7 @@ class _Grants:
         programme, holder = voucher.programme, voucher.holder
         # A child has a higher serial than its parent, so it is complete when it is added.
         issued = voucher.face + self._passed_on.pop(voucher.id, 0)
-        for parent in voucher.parent:
+        if (parent := only(voucher.parent)) is not None:
             self._passed_on[parent] = self._passed_on.get(parent, 0) + issued
         if self.after_use and TERMS.key(programme, str(voucher.terms_version)) in self.after_use:
             issued -= voucher.expired

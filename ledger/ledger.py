@@ -153,12 +153,12 @@ class Ledger:
 
         Raises NotCanonical or KindUnknown.
         """
-        found = self._known.get(raw)
-        if found is None:
-            found = parse(raw)
+        transaction = self._known.get(raw)
+        if transaction is None:
+            transaction = parse(raw)
             _bounded(self._known, KNOWN_MAX)
-            self._known[raw] = found
-        return found
+            self._known[raw] = transaction
+        return transaction
 
     def adopt(self, transaction: Transaction) -> None:
         """Take in a transaction that another thread decoded and verified."""
@@ -187,8 +187,7 @@ class Ledger:
 
     def is_logged(self, transaction: Transaction) -> bool:
         """Return whether this id was spent."""
-        found = self._storage.sequence_of(transaction.id, transaction.body.expires_at)
-        return found is not None
+        return self._storage.sequence_of(transaction.id, transaction.body.expires_at) is not None
 
     def check(self, raw: bytes, *, time_ms: int | None = None) -> Checked:
         """Return what the rules say of an envelope now; change nothing.
@@ -322,9 +321,9 @@ class Ledger:
 
     def execute(self, block: BlockInput) -> Execution:
         """Return what a block does; repeatable. Raises BlockRefused."""
-        found = self._executions.get(_execution_key(block))
-        if found is not None and found.parent == self.last() and found.block == block:
-            return found
+        known = self._executions.get(_execution_key(block))
+        if known is not None and known.parent == self.last() and known.block == block:
+            return known
         execution = execute.execute(
             self._storage,
             self.last(),

@@ -161,7 +161,7 @@ def steps(key: bytes, proof: Proof) -> tuple[tuple[bool, bytes], ...]:
     """
     assert len(proof.siblings) <= SIBLINGS_MAX
     bits = _path_bits(key) >> (SIBLINGS_MAX - len(proof.siblings))
-    return tuple((bool(bits >> level & 1), one) for level, one in enumerate(proof.siblings))
+    return tuple((bool(bits >> level & 1), sibling) for level, sibling in enumerate(proof.siblings))
 
 
 def check(pages: Pages, expected_root: bytes | None = None) -> Iterator[bytes]:

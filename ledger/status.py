@@ -1,11 +1,9 @@
 """What is known of one transaction (spec X5)."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from msgspec import Meta
-
-from ledger.encoding.codec import Hash, Natural, Record
+from ledger.encoding.codec import AtMostOne, Hash, Natural, Record
 from ledger.inadmissible import Expired, Inadmissible
 from ledger.rules.refusals import TransactionRefused
 
@@ -55,9 +53,9 @@ class TransactionStatus(Record, frozen=True):
     values: tuple[tuple[str, int | str], ...]
     """The refusal's typed values by name."""
     expires_at: Natural
-    sequence: Annotated[tuple[Natural, ...], Meta(max_length=1)]
+    sequence: AtMostOne[Natural]
     """Log position, once logged."""
-    height: Annotated[tuple[Natural, ...], Meta(max_length=1)]
+    height: AtMostOne[Natural]
 
     @classmethod
     def pending(cls, transaction_id: bytes, expires_at: int) -> Self:

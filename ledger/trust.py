@@ -24,10 +24,10 @@ def origin_of(network: str, log_id: bytes) -> str:
 def parts_of(origin: str) -> tuple[str, bytes]:
     """Return network and log id of a log's name; raise ValueError if it is none of ours."""
     prefix, network, log_id = origin.split("/")
-    found = network, bytes.fromhex(log_id)
-    if prefix != "tallystick.log" or origin_of(*found) != origin:
+    parts = network, bytes.fromhex(log_id)
+    if prefix != "tallystick.log" or origin_of(*parts) != origin:
         raise ValueError(f"expected tallystick.log/NETWORK/LOG-ID, got {origin!r}")
-    return found
+    return parts
 
 
 def log_key(origin: str, public_key: bytes) -> VerifierKey:
@@ -47,8 +47,8 @@ def cosigners(validators: ValidatorSetRecord) -> tuple[ValidatorRecord, ...]:
 
 def _mightiest(validators: ValidatorSetRecord, count: int) -> tuple[ValidatorRecord, ...]:
     """Return the validators of the greatest power, of equal ones the first, by party."""
-    by_power = sorted(validators.validators, key=lambda one: (-one.keys.power, one.party))
-    return tuple(sorted(by_power[:count], key=lambda one: one.party))
+    by_power = sorted(validators.validators, key=lambda record: (-record.keys.power, record.party))
+    return tuple(sorted(by_power[:count], key=lambda record: record.party))
 
 
 def policy_of(
@@ -57,18 +57,18 @@ def policy_of(
     """Return the policy of a set of validators; ``urls`` tells where parties take checkpoints."""
     known = urls or {}
     logs: dict[bytes, Log] = {}
-    for one in _mightiest(validators, DEFINITIONS_MAX):
-        key = log_key(origin, one.keys.log)
+    for validator in _mightiest(validators, DEFINITIONS_MAX):
+        key = log_key(origin, validator.keys.log)
         # No two may share an id (Y6.3): the later one stays out, and harms its own reader alone.
-        logs.setdefault(key.id, Log(key=key, url=known.get(one.party, "")))
+        logs.setdefault(key.id, Log(key=key, url=known.get(validator.party, "")))
     return validators_policy(
         logs=logs.values(),
         witnesses=[
             Witness(
-                name=one.party,
-                key=cosigner_key(origin, one.party, one.keys.cosigner),
-                url=known.get(one.party, ""),
+                name=validator.party,
+                key=cosigner_key(origin, validator.party, validator.keys.cosigner),
+                url=known.get(validator.party, ""),
             )
-            for one in cosigners(validators)
+            for validator in cosigners(validators)
         ],
     )

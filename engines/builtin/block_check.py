@@ -18,7 +18,7 @@ from engines.builtin.p2p.frames import PeerFault
 from engines.seam import PromiseBroken
 from ledger.blocks import BlockInput, BlockRefused
 from ledger.encoding import codec
-from ledger.encoding.codec import NotCanonical
+from ledger.encoding.codec import NotCanonical, only
 from ledger.execute import Execution, Verify
 from ledger.ledger import Ledger
 from ledger.rules.validators import ValidatorSetRecord
@@ -30,22 +30,22 @@ EMPTY_BLOCK_MS = 500
 class ForkSeen(PromiseBroken):
     """Two blocks of one height were decided: more than a third of the power broke the protocol."""
 
-    def __init__(self, found: ForkEvidence) -> None:
-        word = "proven guilty" if found.proven else "suspects"
+    def __init__(self, fork: ForkEvidence) -> None:
+        word = "proven guilty" if fork.proven else "suspects"
         super().__init__(
-            f"a fork: height {found.one.height} has a certificate for block "
-            f"{found.one.block_id.hex()} and one for {found.other.block_id.hex()}; "
-            f"{word}: {' '.join(key.hex() for key in found.named)}",
-            evidence=codec.encode((found.one, found.other)),
+            f"a fork: height {fork.first.height} has a certificate for block "
+            f"{fork.first.block_id.hex()} and one for {fork.second.block_id.hex()}; "
+            f"{word}: {' '.join(key.hex() for key in fork.named)}",
+            evidence=codec.encode((fork.first, fork.second)),
         )
-        self.found = found
+        self.fork = fork
 
 
 def validator_set(record: ValidatorSetRecord) -> ValidatorSet:
     """Return the voters that a ledger's record of validators stands for."""
     voters = (
-        Validator(key=ValidatorKey(one.keys.consensus), power=one.keys.power)
-        for one in record.validators
+        Validator(key=ValidatorKey(validator.keys.consensus), power=validator.keys.power)
+        for validator in record.validators
     )
     return ValidatorSet(validators=tuple(sorted(voters, key=lambda voter: voter.key)))
 
@@ -147,13 +147,14 @@ class BlockCheck:
             if body.previous:
                 raise CertificateInvalid("the first block has no parent to certify")
             return
-        if not body.previous or body.previous[0].block_id != self.parent:
+        carried = only(body.previous)
+        if carried is None or carried.block_id != self.parent:
             raise CertificateInvalid("a block carries the certificate of its parent")
         if body.previous == self.previous:
             return
-        if body.previous[0].height != height - 1:
+        if carried.height != height - 1:
             raise CertificateInvalid("a certificate of another height")
-        self._verify_certificate(body.previous[0], self._set_at(height - 1))
+        self._verify_certificate(carried, self._set_at(height - 1))
 
     def _look_for_fork(self, data: bytes) -> None:
         """Raise ForkSeen if a block builds on another one than was decided here, and proves it."""
@@ -161,18 +162,17 @@ class BlockCheck:
             body = messages.decode_body(data)
         except NotCanonical:
             return
-        for ours in self.previous:
-            for theirs in body.previous:
-                if theirs.height != ours.height:
-                    return
-                validators = self._set_at(ours.height)
-                try:
-                    self._verify_certificate(theirs, validators)
-                except CertificateInvalid:
-                    return
-                found = fork_evidence(ours, theirs, validators)
-                if found is not None:
-                    raise ForkSeen(found)
+        ours, theirs = only(self.previous), only(body.previous)
+        if ours is None or theirs is None or theirs.height != ours.height:
+            return
+        validators = self._set_at(ours.height)
+        try:
+            self._verify_certificate(theirs, validators)
+        except CertificateInvalid:
+            return
+        fork = fork_evidence(ours, theirs, validators)
+        if fork is not None:
+            raise ForkSeen(fork)
 
     def _set_at(self, height: int) -> ValidatorSet:
         return validator_set(self.ledger.validators(height))

@@ -20,7 +20,7 @@ from engines.seam import (
 )
 from ledger.blocks import BlockRecord, record_hash_of
 from ledger.encoding import codec, crypto
-from ledger.encoding.codec import NotCanonical
+from ledger.encoding.codec import NotCanonical, only
 from ledger.rules.validators import ValidatorSchedule, validators_at
 from ledger.store.rows import BlockRow
 
@@ -146,15 +146,15 @@ class BuiltinChain:
     def _check_previous(self, commit: StoredCommit) -> None:
         """Raise CommitInvalid unless the block carried a certificate of its parent that holds."""
         height = self.height + 1
-        if not commit.previous and self.height == 0:
+        carried = only(commit.previous)
+        if carried is None and self.height == 0:
             return
-        if not commit.previous or self._parent_set is None:
+        if carried is None or self._parent_set is None:
             raise CommitInvalid(
                 height=height,
                 reason="it lacks its parent's certificate",
                 field="commit.previous",
             )
-        carried = commit.previous[0]
         if carried == self._parent_certificate:  # mostly the very one that was just verified
             return
         if (carried.height, carried.block_id) != (self.height, self._parent):

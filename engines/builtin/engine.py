@@ -54,7 +54,7 @@ from engines.builtin.wal import WriteAheadLog
 from engines.builtin.work import Work
 from engines.seam import Blockstore, Clock, EngineState, Tell, Timers
 from ledger.encoding import crypto
-from ledger.encoding.codec import NotCanonical
+from ledger.encoding.codec import NotCanonical, only
 from ledger.execute import Verify
 from ledger.ledger import Ledger
 from ledger.status import TransactionStatus
@@ -194,7 +194,7 @@ class BuiltinEngine:
     def start(self) -> None:
         """Take up the write-ahead log, then the height; call once."""
         self.heights.next()
-        for certificate in self.heights.previous:
+        if (certificate := only(self.heights.previous)) is not None:
             self._votes.compare_with(certificate)
         self._journal.take_up()
         self._machine.drain()

@@ -24,6 +24,7 @@ from engines.builtin.own_key import OwnKey
 from engines.builtin.proposed_blocks import ProposedBlock
 from engines.builtin.wal import WriteAheadLog
 from ledger.encoding import codec
+from ledger.encoding.codec import only
 
 
 class Journal:
@@ -87,7 +88,7 @@ class Journal:
             logged: LoggedInput = codec.decode(LoggedInput, record, len(record))
             input_ = logged.input
             if isinstance(input_, ProposalReceived):
-                self._learn_logged_body(input_.proposal, logged.body)
+                self._learn_logged_body(input_.proposal, only(logged.body))
                 input_ = self._judged_again(input_)
             effects = now.driver.handle(input_)
             open_effects.extend(effect for effect in effects if not isinstance(effect, Log))
@@ -128,9 +129,9 @@ class Journal:
             self._key.silent_below = max(self._key.silent_below, now.number + 1)
         return ProposalReceived(proposal=logged.proposal, valid=valid, timely=logged.timely)
 
-    def _learn_logged_body(self, proposal: Proposal, body: tuple[bytes, ...]) -> None:
-        if not body:
+    def _learn_logged_body(self, proposal: Proposal, body: bytes | None) -> None:
+        if body is None:
             return
         now, header = self._heights.now, messages.decode_header(proposal.header)
-        block = ProposedBlock(header, body[0], now.check.execution(header, body[0]))
+        block = ProposedBlock(header, body, now.check.execution(header, body))
         now.blocks.learn_logged(proposal.block_id, block)

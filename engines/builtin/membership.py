@@ -57,7 +57,8 @@ class Membership:
         stated += [observer.link_key for observer in named.observers]
         registered = Registered(
             validators=tuple(
-                (one.party, one.keys.link) for one in (*now.validators, *later.validators)
+                (validator.party, validator.keys.link)
+                for validator in (*now.validators, *later.validators)
             ),
             seen=tuple(key for key in stated if ledger.validator_key_owner(key) is not None),
         )
@@ -69,8 +70,8 @@ class Membership:
         self._publish(
             Roster(
                 height=height,
-                powers=tuple((one.party, one.keys.power) for one in now.validators),
-                validates=any(one.keys.consensus == self._own_key for one in now.validators),
+                powers=tuple((acting.party, acting.keys.power) for acting in now.validators),
+                validates=any(acting.keys.consensus == self._own_key for acting in now.validators),
                 peers=allowed_peers(named, registered, self._link_key),
             )
         )

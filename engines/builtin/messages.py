@@ -11,7 +11,7 @@ from consensus.messages import CHUNKS_MAX, BlockId, Proposal, Vote
 from engines.builtin.p2p.frames import MESSAGE_BYTES_MAX, Channel, PeerFault
 from ledger.blocks import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, MISBEHAVIOURS_MAX, Misbehaviour
 from ledger.encoding import codec
-from ledger.encoding.codec import Hash, Natural, NotCanonical, PublicKey, Record
+from ledger.encoding.codec import AtMostOne, Hash, Natural, NotCanonical, PublicKey, Record
 from ledger.encoding.crypto import sha256, tagged_hash
 from ledger.rules.base import ENVELOPE_BYTES_MAX
 
@@ -52,7 +52,7 @@ class Body(Record, frozen=True):
     transactions: Annotated[tuple[bytes, ...], Meta(max_length=BLOCK_TRANSACTIONS_MAX)]
     evidence: Annotated[tuple[Evidence, ...], Meta(max_length=MISBEHAVIOURS_MAX)]
     """Ascending by key, height and kind; none that stands on the log (N9)."""
-    previous: Annotated[tuple[Certificate, ...], Meta(max_length=1)]
+    previous: AtMostOne[Certificate]
     """The certificate of the height before; none in the first block."""
 
 
@@ -61,7 +61,7 @@ class StoredCommit(Record, frozen=True):
 
     header: Header
     certificate: Certificate
-    previous: Annotated[tuple[Certificate, ...], Meta(max_length=1)]
+    previous: AtMostOne[Certificate]
     evidence: Annotated[tuple[Evidence, ...], Meta(max_length=MISBEHAVIOURS_MAX)]
     """Both as the block carried them, so that its body can be made again."""
 
@@ -219,7 +219,7 @@ class LoggedInput(Record, frozen=True):
     """A record of the write-ahead log: an input, and the body that came with a proposal."""
 
     input: Input
-    body: Annotated[tuple[bytes, ...], Meta(max_length=1)]
+    body: AtMostOne[bytes]
 
 
 def decode_body(data: bytes) -> Body:

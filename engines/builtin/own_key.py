@@ -230,8 +230,9 @@ class OwnKey:
 
         What a node had decided, a quorum had come to; so none of what it is told may be beyond.
         """
-        powers = {one.party: one.keys.power for one in validators.validators}
-        own = [one.party for one in validators.validators if one.keys.consensus == self.public_key]
+        records = validators.validators
+        powers = {record.party: record.keys.power for record in records}
+        own = [record.party for record in records if record.keys.consensus == self.public_key]
         if not own or len(powers) == 1:
             return bool(own)
         return self._silence.may_have_signed(own[0], height, powers) is not None
@@ -240,10 +241,11 @@ class OwnKey:
         """Let a key whose record was lost sign again above all that it may have signed."""
         if self._signer is None or not self._signer.is_silent:
             return
-        powers = {one.party: one.keys.power for one in validators.validators}
-        for one in validators.validators:
-            if one.keys.consensus == self._signer.public_key:
-                watermark = self._silence.may_have_signed(one.party, height, powers)
+        records = validators.validators
+        powers = {record.party: record.keys.power for record in records}
+        for record in records:
+            if record.keys.consensus == self._signer.public_key:
+                watermark = self._silence.may_have_signed(record.party, height, powers)
                 if watermark is not None:
                     self._signer.end_silence(watermark)
 

@@ -112,9 +112,10 @@ class Presence:
 
     def _words(self) -> list[Message]:
         driver = self._heights.now.driver
-        words: list[Message] = [ProposalMessage(proposal=one) for one in driver.resend_proposals()]
-        words += [VoteMessage(vote=vote) for vote in driver.resend()]
-        return words
+        return [
+            *(ProposalMessage(proposal=proposal) for proposal in driver.resend_proposals()),
+            *(VoteMessage(vote=vote) for vote in driver.resend()),
+        ]
 
     def _help(self, peer: str) -> None:
         """Tell a peer that speaks of a decided height where we are: it asks then (E5)."""

@@ -16,6 +16,7 @@ from engines.builtin.p2p.frames import PeerFault
 from engines.builtin.ports import Messenger
 from engines.builtin.proposed_blocks import CHUNK_PATIENCE_US, Assembly, ProposedBlock
 from engines.seam import Clock
+from ledger.encoding.codec import only
 from ledger.execute import Verify
 
 TIMELY_MS = 2_000
@@ -53,7 +54,8 @@ class Proposals:
             return
         if proposal.validator != now.validators.proposer(proposal.height, proposal.round):
             return
-        if proposal.valid_round and proposal.valid_round[0] >= proposal.round:
+        valid_round = only(proposal.valid_round)
+        if valid_round is not None and valid_round >= proposal.round:
             raise PeerFault("a proposal whose valid round is not before its round")
         if self._knows(proposal):
             return

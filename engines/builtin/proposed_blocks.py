@@ -118,14 +118,14 @@ class ProposedBlocks:
         """Wait for the chunks of a verified proposal."""
         started = self._assemblies.get(proposal.block_id)
         if started is not None:
-            is_new_round = all(one.round != proposal.round for one in started.proposals)
+            is_new_round = all(known.round != proposal.round for known in started.proposals)
             if is_new_round and len(started.proposals) < PROPOSALS_MAX:
                 started.proposals.append(proposal)
             return
         of_same = [
             block
             for block, assembly in self._assemblies.items()
-            if all(one.validator == proposal.validator for one in assembly.proposals)
+            if all(known.validator == proposal.validator for known in assembly.proposals)
         ]
         if len(of_same) >= ASSEMBLIES_PER_PROPOSER_MAX:
             del self._assemblies[of_same[0]]

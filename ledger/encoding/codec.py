@@ -6,7 +6,7 @@ has one encoding and nobody can smuggle a second form of it past a hash.
 """
 
 import threading
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -40,6 +40,10 @@ Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 PublicKey = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 
+T = TypeVar("T")
+AtMostOne = Annotated[tuple[T, ...], Meta(max_length=1)]
+"""A field that may be absent, ``[x]?`` in the specification; ``only`` reads it (ADR 19)."""
+
 
 class NotCanonical(ValueError):
     """The bytes are not the one canonical encoding of the expected type."""
@@ -71,6 +75,11 @@ the other's half-made type (measured). Using finished decoders from many threads
 def _decoder(type_: Any) -> msgspec.msgpack.Decoder[Any]:
     with _BUILDING:
         return _DECODERS.setdefault(type_, msgspec.msgpack.Decoder(type_))
+
+
+def only(field: tuple[T, ...]) -> T | None:
+    """Return the value of a field of at most one, or None if it is absent."""
+    return field[0] if field else None
 
 
 def encode(value: Any) -> bytes:

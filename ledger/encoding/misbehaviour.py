@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ledger.encoding import checkpoint, merkle, note, policy
+from ledger.encoding import checkpoint, merkle, note
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.note import NOTE_BYTES_MAX, BadSignature, KeyType, NotSigned, VerifierKey
-from ledger.encoding.policy import Accepted, Policy, QuorumMissing, UntrustedLog
+from ledger.encoding.policy import Accepted, Policy, QuorumMissing, UntrustedLog, accept
 from ledger.encoding.text import MalformedText, base64_of, parse_hash
 
 PATH_MAX = 64
@@ -86,8 +86,8 @@ class Proven:
 
 def of(first: note.Note, second: note.Note, path: Sequence[bytes] = ()) -> Evidence:
     """Return the file about two heads in either order; the path is of the larger one."""
-    one, other = sorted((first, second), key=lambda signed: _order(checkpoint.parse(signed.text)))
-    return Evidence(first=one, second=other, path=tuple(path))
+    smaller, larger = sorted((first, second), key=lambda head: _order(checkpoint.parse(head.text)))
+    return Evidence(first=smaller, second=larger, path=tuple(path))
 
 
 def parse(data: bytes) -> Evidence:
@@ -110,7 +110,7 @@ def parse(data: bytes) -> Evidence:
             note.parse(parts[1] + b"\n\n" + parts[2] + b"\n"),
             note.parse(parts[3] + b"\n\n" + parts[4]),
         ]
-        first, second = (checkpoint.parse(one.text) for one in notes)
+        first, second = (checkpoint.parse(head.text) for head in notes)
     except MalformedText as error:
         raise MalformedEvidence(str(error)) from None
     if first.origin != second.origin:
@@ -122,17 +122,18 @@ def parse(data: bytes) -> Evidence:
     return Evidence(first=notes[0], second=notes[1], path=path)
 
 
-def verify(found: Evidence, trusted: Sequence[Policy]) -> Proven:
+def verify(evidence: Evidence, trusted: Sequence[Policy]) -> Proven:
     """Return what a file proves under some policies; one of them has to accept each head (Y13.3).
 
     Raises NotAccepted or NothingProven.
     """
-    first, second = (accept_any(trusted, one).checkpoint for one in (found.first, found.second))
-    signers = _signers_of_both(found, trusted)
+    first = accept_any(trusted, evidence.first).checkpoint
+    second = accept_any(trusted, evidence.second).checkpoint
+    signers = _signers_of_both(evidence, trusted)
     if first.size == second.size:
         misbehaviour = Misbehaviour.FORK
-    elif found.path:
-        roots = merkle.prefix_roots(size1=first.size, size2=second.size, path=found.path)
+    elif evidence.path:
+        roots = merkle.prefix_roots(size1=first.size, size2=second.size, path=evidence.path)
         if roots is None or roots[1] != second.root:
             raise NothingProven("the path does not lead to the root of the larger tree")
         if roots[0] == first.root:
@@ -141,9 +142,11 @@ def verify(found: Evidence, trusted: Sequence[Policy]) -> Proven:
     else:
         misbehaviour = Misbehaviour.ROLLBACK
         signers = tuple(
-            one
-            for one in signers
-            if one.first_s is not None and one.second_s is not None and one.first_s > one.second_s
+            signer
+            for signer in signers
+            if signer.first_s is not None
+            and signer.second_s is not None
+            and signer.first_s > signer.second_s
         )
         if not signers:
             raise NothingProven("no key cosigned the smaller tree after the larger one")
@@ -153,9 +156,9 @@ def verify(found: Evidence, trusted: Sequence[Policy]) -> Proven:
 def accept_any(trusted: Sequence[Policy], signed: note.Note) -> Accepted:
     """Return what the first policy that accepts a head says of it; raise NotAccepted."""
     refused: dict[str, None] = {}
-    for one in trusted:
+    for policy in trusted:
         try:
-            return policy.accept(one, signed)
+            return accept(policy, signed)
         except (MalformedText, BadSignature, UntrustedLog, QuorumMissing) as error:
             refused[str(error)] = None
     raise NotAccepted("; ".join(refused) or "no policy is given")
@@ -165,14 +168,14 @@ def _order(head: Checkpoint) -> tuple[int, bytes]:
     return head.size, head.root
 
 
-def _signers_of_both(found: Evidence, trusted: Sequence[Policy]) -> tuple[Signer, ...]:
+def _signers_of_both(evidence: Evidence, trusted: Sequence[Policy]) -> tuple[Signer, ...]:
     """Return every key of the policies that signed both heads, once each."""
     both: dict[VerifierKey, Signer] = {}
-    origin = checkpoint.parse(found.first.text).origin
-    for one in trusted:
-        names = {witness.key: witness.name for witness in one.witnesses}
-        names |= {log.key: origin for log in one.logs if log.key.name == origin}
-        first, second = _signed_by(found.first, names), _signed_by(found.second, names)
+    origin = checkpoint.parse(evidence.first.text).origin
+    for policy in trusted:
+        names = {witness.key: witness.name for witness in policy.witnesses}
+        names |= {log.key: origin for log in policy.logs if log.key.name == origin}
+        first, second = _signed_by(evidence.first, names), _signed_by(evidence.second, names)
         for key, first_s in first.items():
             if key in second:
                 signer = Signer(name=names[key], key=key, first_s=first_s, second_s=second[key])
@@ -187,5 +190,5 @@ def _signed_by(signed: note.Note, keys: dict[VerifierKey, str]) -> dict[Verifier
     except (BadSignature, NotSigned):
         return {}
     return {
-        one.key: one.time_s if one.key.type is KeyType.COSIGNATURE else None for one in verified
+        line.key: line.time_s if line.key.type is KeyType.COSIGNATURE else None for line in verified
     }

@@ -207,15 +207,15 @@ def verify(note: Note, keys: Iterable[VerifierKey]) -> tuple[Verified, ...]:
     trusted: dict[tuple[str, bytes], list[VerifierKey]] = {}
     for key in dict.fromkeys(keys):
         trusted.setdefault((key.name, key.id), []).append(key)
-    found: dict[VerifierKey, Verified] = {}
+    by_key: dict[VerifierKey, Verified] = {}
     for signature in dict.fromkeys(note.signatures):  # a line said twice costs no second look
         signers = trusted.get((signature.name, signature.key_id))
         if signers is not None:
             verified = _verify_line(note.text, signers, signature.value)
-            found.setdefault(verified.key, verified)
-    if not found:
+            by_key.setdefault(verified.key, verified)
+    if not by_key:
         raise NotSigned("no trusted key signed this note")
-    return tuple(found.values())
+    return tuple(by_key.values())
 
 
 def _verify_line(text: str, keys: list[VerifierKey], value: bytes) -> Verified:

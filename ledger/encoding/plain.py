@@ -46,13 +46,15 @@ def _of_type(described: inspect.Type) -> Convert:
         case inspect.BytesType():
             return bytes.hex
         case inspect.VarTupleType(item_type=item_type, max_length=1):
-            optional = _of_type(item_type)
-            return lambda value: optional(value[0]) if value else None
+            convert = _of_type(item_type)
+            return lambda value: convert(value[0]) if value else None
         case inspect.VarTupleType(item_type=item_type):
-            item = _of_type(item_type)
-            return lambda value: [item(one) for one in value]
+            convert = _of_type(item_type)
+            return lambda value: [convert(item) for item in value]
         case inspect.TupleType(item_types=item_types):
-            items = [_of_type(one) for one in item_types]
-            return lambda value: [make(one) for make, one in zip(items, value, strict=True)]
+            converts = [_of_type(item_type) for item_type in item_types]
+            return lambda value: [
+                convert(item) for convert, item in zip(converts, value, strict=True)
+            ]
         case _:
             return lambda value: value

@@ -78,8 +78,10 @@ class Policy:
     def to_bytes(self) -> bytes:
         """Return the policy's file, which ``parse`` takes back."""
         lines = [_line("log", log.key.text(), log.url) for log in self.logs]
-        lines += [_line("witness", one.name, one.key.text(), one.url) for one in self.witnesses]
-        lines += [_line("group", one.name, str(one.threshold), *one.members) for one in self.groups]
+        for witness in self.witnesses:
+            lines.append(_line("witness", witness.name, witness.key.text(), witness.url))
+        for group in self.groups:
+            lines.append(_line("group", group.name, str(group.threshold), *group.members))
         lines.append(_line("quorum", self.quorum))
         data = "".join(lines).encode(errors="surrogateescape")
         assert parse(data) == self
@@ -107,14 +109,14 @@ def validators_policy(*, logs: Iterable[Log], witnesses: Iterable[Witness]) -> P
     group = Group(
         name="validators",
         threshold=quorum_of(len(known)),
-        members=tuple(one.name for one in known),
+        members=tuple(witness.name for witness in known),
     )
     return Policy(logs=tuple(logs), witnesses=known, groups=(group,), quorum=group.name)
 
 
 def is_quorum(policy: Policy, cosigners: Set[str]) -> bool:
     """Return whether the witnesses of these names are enough. Names of others count nothing."""
-    has_witnessed = {one.name: one.name in cosigners for one in policy.witnesses}
+    has_witnessed = {witness.name: witness.name in cosigners for witness in policy.witnesses}
     has_witnessed[NO_QUORUM] = True
     for group in policy.groups:
         present = sum(has_witnessed[member] for member in group.members)
@@ -127,20 +129,22 @@ def accept(policy: Policy, signed: Note) -> Accepted:
 
     Raises BadSignature, MalformedCheckpoint, UntrustedLog or QuorumMissing.
     """
-    names = {one.key: one.name for one in policy.witnesses}
-    logs = {one.key: one for one in policy.logs}
+    names = {witness.key: witness.name for witness in policy.witnesses}
+    logs = {log.key: log for log in policy.logs}
     try:
         verified = note.verify(signed, [*logs, *names])
     except note.NotSigned:
         raise UntrustedLog("no log of the policy signed this") from None
     claimed = checkpoint.parse(signed.text)
-    signers = [one.key for one in verified if one.key in logs and one.key.name == claimed.origin]
+    signers = [
+        line.key for line in verified if line.key in logs and line.key.name == claimed.origin
+    ]
     if not signers:
         raise UntrustedLog(f"no log of the policy signed this as {claimed.origin!r}")
     cosigned = tuple(
-        (names[one.key], one.time_s)
-        for one in verified
-        if one.key in names and one.time_s is not None
+        (names[line.key], line.time_s)
+        for line in verified
+        if line.key in names and line.time_s is not None
     )
     if not is_quorum(policy, {name for name, _ in cosigned}):
         raise QuorumMissing(quorum=policy.quorum, cosigned=tuple(name for name, _ in cosigned))
@@ -200,10 +204,10 @@ class _Reader:
                 pass
             case [first, *_] if first.startswith("#"):
                 pass
-            case ["log", key] | ["log", key, _] as found:
-                self._log(key, *found[2:])
-            case ["witness", name, key] | ["witness", name, key, _] as found:
-                self._witness(name, key, *found[3:])
+            case ["log", key, *url] if len(url) <= 1:
+                self._log(key, *url)
+            case ["witness", name, key, *url] if len(url) <= 1:
+                self._witness(name, key, *url)
             case ["group", name, threshold, *members] if members:
                 self._group(name, threshold, members)
             case ["quorum", name]:
@@ -223,12 +227,12 @@ class _Reader:
         )
 
     def _log(self, key_text: str, url: str = "") -> None:
-        key = self._key(key_text, [one.key for one in self._logs])
+        key = self._key(key_text, [log.key for log in self._logs])
         self._logs.append(Log(key=key, url=url))
 
     def _witness(self, name: str, key_text: str, url: str = "") -> None:
         self._define(name, len(self._witnesses))
-        key = self._key(key_text, [one.key for one in self._witnesses])
+        key = self._key(key_text, [witness.key for witness in self._witnesses])
         if key.type is not KeyType.COSIGNATURE:
             raise MalformedPolicy("a witness needs a key of type 04")
         self._witnesses.append(Witness(name=name, key=key, url=url))
@@ -264,7 +268,7 @@ class _Reader:
             raise MalformedPolicy(f"more than {DEFINITIONS_MAX} of a kind")
         key = note.parse_verifier_key(text)
         # One key under two names would be counted twice.
-        if any(key.public_key == other.public_key for other in before):
+        if any(key.public_key == earlier.public_key for earlier in before):
             raise MalformedPolicy(f"the key of {key.name} stands here before")
         if (key.name, key.id) in self._signers:
             raise MalformedPolicy(f"another key has the name and the id of {key.name}")

@@ -49,7 +49,7 @@ class Receipt:
         if self.extra:
             lines.append(f"extra {base64_of(self.extra)}")
         lines.append(f"index {self.index}")
-        lines += [base64_of(one) for one in self.hashes]
+        lines += map(base64_of, self.hashes)
         head = "".join(f"{line}\n" for line in lines)
         data = f"{head}\n".encode() + self.checkpoint.to_bytes()
         assert parse(data) == self

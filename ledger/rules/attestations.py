@@ -6,12 +6,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from ledger.encoding.codec import Fen, Hash, Natural, Record, Slug, Text
+from ledger.encoding.codec import AtMostOne, Fen, Hash, Natural, Record, Slug, Text, only
 from ledger.rules import calendar
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.parties import (
     CITIES,
-    OptionalTime,
     Party,
     party_of,
     require_active,
@@ -58,7 +57,7 @@ class Attestation(Record, frozen=True):
     attester: Slug
     subject: Slug
     topic: Topic
-    about: Annotated[tuple[Slug, ...], Meta(max_length=1)]
+    about: AtMostOne[Slug]
     """The other party of an ``unrelated_to``; empty means every centre."""
     text: Text
     """The region of a ``registered_in``, the name of a project, else empty."""
@@ -66,8 +65,8 @@ class Attestation(Record, frozen=True):
     """The revenue of a ``revenue_at_least``, else 0."""
     issued_ms: Natural
     valid_until_ms: Natural
-    revoked_ms: OptionalTime
-    commitment: Annotated[tuple[Hash, ...], Meta(max_length=1)]
+    revoked_ms: AtMostOne[Natural]
+    commitment: AtMostOne[Hash]
     """Salted hash of the document seen."""
 
 
@@ -81,11 +80,11 @@ class Attest(Record, frozen=True, tag="attestation.issue"):
     attester: Slug
     subject: Slug
     topic: Topic
-    about: Annotated[tuple[Slug, ...], Meta(max_length=1)]
+    about: AtMostOne[Slug]
     text: Text
     amount: Fen
     valid_until_ms: Natural
-    commitment: Annotated[tuple[Hash, ...], Meta(max_length=1)]
+    commitment: AtMostOne[Hash]
 
 
 class RevokeAttestation(Record, frozen=True, tag="attestation.revoke"):
@@ -94,11 +93,11 @@ class RevokeAttestation(Record, frozen=True, tag="attestation.revoke"):
     attester: Slug
     subject: Slug
     topic: Topic
-    about: Annotated[tuple[Slug, ...], Meta(max_length=1)]
+    about: AtMostOne[Slug]
 
 
-def _key(subject: str, topic: str, attester: str, about: Sequence[str]) -> tuple[str, ...]:
-    return subject, topic, attester, about[0] if about else ""
+def _key(subject: str, topic: str, attester: str, about: AtMostOne[str]) -> tuple[str, ...]:
+    return subject, topic, attester, only(about) or ""
 
 
 def apply_attest(view: StateView, tx: Attest, context: Context) -> Outcome:
@@ -108,8 +107,8 @@ def apply_attest(view: StateView, tx: Attest, context: Context) -> Outcome:
     require_consent(context, attester, "registrar")
     require_active(attester)
     party_of(view, tx.subject)
-    for other in tx.about:
-        party_of(view, other)
+    if (about := only(tx.about)) is not None:
+        party_of(view, about)
     if tx.valid_until_ms <= context.time_ms:
         raise ValidityPassed(until_ms=tx.valid_until_ms, time_ms=context.time_ms)
     attestation = Attestation(

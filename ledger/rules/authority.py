@@ -37,11 +37,11 @@ class Signers(msgspec.Struct, frozen=True):
 
     def persons(self, party: str, role: str | None = None) -> tuple[str, ...]:
         """Return the distinct persons of a party, holding a role if one is named."""
-        found: dict[str, None] = {}
+        persons: dict[str, None] = {}
         for key in self.keys:
             if key.party == party and (role is None or role in key.roles):
-                found[key.person] = None
-        return tuple(found)
+                persons[key.person] = None
+        return tuple(persons)
 
     def require_officers(self, party: str, role: str) -> tuple[str, ...]:
         """Return the persons who signed in a role; raise FourEyesMissing if too few."""
@@ -72,5 +72,5 @@ class Signers(msgspec.Struct, frozen=True):
 
 def registered(view: StateView, key: PublicKey) -> RegisteredKey | None:
     """Return who signs with a key, or None if nobody does or the key is dead."""
-    found = get(view, KEYS, key.hex())
-    return found if found is not None and found.alive else None
+    registered_key = get(view, KEYS, key.hex())
+    return registered_key if registered_key is not None and registered_key.alive else None

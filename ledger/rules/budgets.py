@@ -5,7 +5,17 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from ledger.encoding.codec import FEN_MAX, Delta, Fen, Natural, ProgrammeId, Record, Slug
+from ledger.encoding.codec import (
+    FEN_MAX,
+    AtMostOne,
+    Delta,
+    Fen,
+    Natural,
+    ProgrammeId,
+    Record,
+    Slug,
+    only,
+)
 from ledger.rules import money
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.money import WHOLE_BASIS_POINTS
@@ -40,7 +50,7 @@ class Appropriate(Record, frozen=True, tag="programme.appropriate"):
     funder: Slug
     year: Annotated[int, Meta(ge=2000, le=9999)]
     delta: Delta
-    carried_from: Annotated[tuple[Natural, ...], Meta(max_length=1)]
+    carried_from: AtMostOne[Natural]
 
 
 def apply_appropriate(view: StateView, tx: Appropriate, context: Context) -> Outcome:
@@ -54,7 +64,7 @@ def apply_appropriate(view: StateView, tx: Appropriate, context: Context) -> Out
     context.signers.require_officers(tx.funder, "budget")
     require_active(party_of(view, tx.funder))
     draft = Draft(view)
-    for from_year in tx.carried_from:
+    if (from_year := only(tx.carried_from)) is not None:
         if from_year >= tx.year or tx.delta <= 0:
             raise CarryOverInvalid(from_year=from_year, year=tx.year, delta=tx.delta)
         _change_appropriated(draft, tx.programme, from_year, tx.funder, -tx.delta)
@@ -81,8 +91,8 @@ def _change_appropriated(
 
 def budget_of(view: StateView, programme_id: str, year: int, funder: str) -> Budget:
     """Return a budget, empty if nothing was appropriated yet."""
-    found = get(view, BUDGETS, programme_id, str(year), funder)
-    return found if found is not None else Budget(appropriated=0, committed=0)
+    budget = get(view, BUDGETS, programme_id, str(year), funder)
+    return budget if budget is not None else Budget(appropriated=0, committed=0)
 
 
 def commit_budget(draft: Draft, terms: Terms, programme_id: str, year: int, amount: int) -> None:

@@ -146,12 +146,12 @@ def _concerned(view: StateView, scope: Scope, thing: str) -> tuple[str, ...] | N
 def _cleared_payables(view: StateView, scope: Scope, thing: str) -> tuple[Payable, ...]:
     """Return the payables that a hold takes out of clearing (R13.2)."""
     if scope == "payable":
-        found = [must(view, PAYABLES, thing)]
+        payables = [must(view, PAYABLES, thing)]
     elif scope == "claim":
-        found = list(claim_payables(view, thing, must(view, CLAIMS, thing).payables))
+        payables = list(claim_payables(view, thing, must(view, CLAIMS, thing).payables))
     else:
         return ()
-    return tuple(payable for payable in found if is_cleared(payable))
+    return tuple(payable for payable in payables if is_cleared(payable))
 
 
 def apply_clear_hold(view: StateView, tx: ClearHold, context: Context) -> Outcome:
@@ -172,8 +172,10 @@ def apply_clear_hold(view: StateView, tx: ClearHold, context: Context) -> Outcom
     draft = Draft(view)
     cleared = msgspec.structs.replace(hold, cleared_ms=(context.time_ms,), cleared_case=(tx.case,))
     draft.put(HOLDS, cleared, hold.id)
-    rest = tuple(other for other in open_holds(view, hold.scope, hold.thing) if other != hold.id)
-    draft.put(HELD, HeldBy(holds=rest), hold.scope, hold.thing)
+    still_open = tuple(
+        hold_id for hold_id in open_holds(view, hold.scope, hold.thing) if hold_id != hold.id
+    )
+    draft.put(HELD, HeldBy(holds=still_open), hold.scope, hold.thing)
     for payable in _cleared_payables(view, hold.scope, hold.thing):
         if not payable.cycle and not _is_held(draft, payable):
             join_cycle(draft, payable, context.time_ms)

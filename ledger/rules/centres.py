@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from ledger.encoding.codec import Fen, Natural, ProgrammeId, Record, Slug
+from ledger.encoding.codec import AtMostOne, Fen, Natural, ProgrammeId, Record, Slug, only
 from ledger.rules import money
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.parties import party_of, require_active, require_city, require_kind
@@ -63,7 +63,7 @@ class Recognition(Record, frozen=True):
     programme: ProgrammeId
     host: Slug
     mode: Literal["direct", "host_pays"]
-    limit: Annotated[tuple[Fen, ...], Meta(max_length=1)]
+    limit: AtMostOne[Fen]
     used: Fen
     """What claims of this period have pending and accepted where the host pays."""
     from_ms: Natural
@@ -94,7 +94,7 @@ class Recognise(Record, frozen=True, tag="recognition.set"):
     programmes: Annotated[tuple[ProgrammeId, ...], Meta(min_length=1, max_length=64)]
     hosts: Annotated[tuple[Slug, ...], Meta(min_length=1, max_length=HOSTS_MAX)]
     mode: Literal["direct", "host_pays"]
-    limit: Annotated[tuple[Fen, ...], Meta(max_length=1)]
+    limit: AtMostOne[Fen]
     from_ms: Natural
     until_ms: Natural
 
@@ -224,14 +224,14 @@ def paying_host(
 
 def use_recognition(draft: Draft, recognition: Recognition, amount: int) -> None:
     """Count a claim in against what the host agreed to pay; raise RecognitionExceeded."""
-    for limit in recognition.limit:
-        if recognition.used + amount > limit:
-            raise RecognitionExceeded(
-                programme=recognition.programme,
-                host=recognition.host,
-                asked=amount,
-                available=max(0, limit - recognition.used),
-            )
+    limit = only(recognition.limit)
+    if limit is not None and recognition.used + amount > limit:
+        raise RecognitionExceeded(
+            programme=recognition.programme,
+            host=recognition.host,
+            asked=amount,
+            available=max(0, limit - recognition.used),
+        )
     used = msgspec.structs.replace(recognition, used=money.add(recognition.used, amount))
     draft.put(RECOGNITIONS, used, recognition.programme, recognition.host)
 
@@ -264,13 +264,13 @@ def rate_for(
 ) -> int:
     """Return the basis points of the first matching row; raise RateNone (R6.1)."""
     for row in terms.rates:
-        if row.holder_class and row.holder_class[0] != holder_class:
+        if only(row.holder_class) not in (None, holder_class):
             continue
-        if row.chip_origin and row.chip_origin[0] != chip_origin:
+        if only(row.chip_origin) not in (None, chip_origin):
             continue
-        if row.service_class and row.service_class[0] != service_class:
+        if only(row.service_class) not in (None, service_class):
             continue
-        if row.ownership and row.ownership[0] != ownership:
+        if only(row.ownership) not in (None, ownership):
             continue
         return row.basis_points
     raise RateNone(holder_class=holder_class, chip_origin=chip_origin, ownership=ownership)

@@ -5,11 +5,21 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from ledger.encoding.codec import Fen, Hash, Natural, ProgrammeId, Record, SerialId, Slug
+from ledger.encoding.codec import (
+    AtMostOne,
+    Fen,
+    Hash,
+    Natural,
+    ProgrammeId,
+    Record,
+    SerialId,
+    Slug,
+    only,
+)
 from ledger.rules import calendar, centres, invoices
 from ledger.rules.base import Context, Kind, Outcome, Posting
 from ledger.rules.invoices import Contract, Invoice, Shown, UsageRows
-from ledger.rules.parties import PARTIES, OptionalTime, party_of
+from ledger.rules.parties import PARTIES, party_of
 from ledger.rules.payables import add_payables, credit_payables
 from ledger.rules.programmes import ServiceClass, Terms, issuer_of, terms_of
 from ledger.rules.refusals import (
@@ -43,13 +53,11 @@ class Line(Record, frozen=True):
 
     voucher: SerialId
     amount: PositiveFen
-    reserve: Annotated[tuple[SerialId, ...], Meta(max_length=1)]
+    reserve: AtMostOne[SerialId]
     """The reserve that it is paid out of, if any."""
 
 
 Lines = Annotated[tuple[Line, ...], Meta(max_length=LINES_MAX)]
-OptionalContract = Annotated[tuple[Contract, ...], Meta(max_length=1)]
-OptionalCase = Annotated[tuple[Hash, ...], Meta(max_length=1)]
 
 
 class Claim(Record, frozen=True):
@@ -63,7 +71,7 @@ class Claim(Record, frozen=True):
     order: OrderRef
     lines: Lines
     invoice: Invoice
-    contract: OptionalContract
+    contract: AtMostOne[Contract]
     service_class: ServiceClass
     usage: UsageRows
     amount: Fen
@@ -71,14 +79,14 @@ class Claim(Record, frozen=True):
     accepted: Fen
     credited: Fen
     status: Literal["accepted", "under_review", "rejected", "disputed"]
-    host: Annotated[tuple[Slug, ...], Meta(max_length=1)]
+    host: AtMostOne[Slug]
     """The host that pays and is reimbursed (R5.2)."""
     holder_signed: bool
     """Else the holder may dispute it."""
     submitted_by: Annotated[tuple[str, ...], Meta(max_length=16)]
     """``party/person`` of all who signed it: none of them may decide it."""
     submitted_ms: Natural
-    decided_ms: OptionalTime
+    decided_ms: AtMostOne[Natural]
     payables: Natural
     """How many payables it made so far."""
     credits: Natural
@@ -90,7 +98,7 @@ class Decide(Record, frozen=True, tag="decide"):
 
     claim: SerialId
     accepted: Fen
-    case: OptionalCase
+    case: AtMostOne[Hash]
     tag_checked: bool
     """The officers recomputed the tag from the invoice: consensus cannot see a tag that centre
     and holder falsified together."""
@@ -149,11 +157,11 @@ def _count_redeemed(draft: Draft, terms: Terms, claim: Claim, amount: int, time_
     year = calendar.year_of(time_ms)
     key = (claim.programme, str(year), claim.holder)
     redeemed = amount_at(draft, REDEEMED, *key)
-    for cap in terms.caps.holder_year_redeemed:
-        if redeemed + amount > cap:
-            raise RedeemedCapExceeded(
-                party=claim.holder, year=year, asked=amount, available=max(0, cap - redeemed)
-            )
+    cap = only(terms.caps.holder_year_redeemed)
+    if cap is not None and redeemed + amount > cap:
+        raise RedeemedCapExceeded(
+            party=claim.holder, year=year, asked=amount, available=max(0, cap - redeemed)
+        )
     change_amount(draft, REDEEMED, amount, *key)
 
 
@@ -260,7 +268,7 @@ def _return_line(
     if amount == 0:
         return ()
     target: Part | None = "expired" if terms.grant == "after_use" else None
-    for reserve_id in line.reserve:
+    if (reserve_id := only(line.reserve)) is not None:
         reserve = must(draft, RESERVES, reserve_id)
         if context.time_ms < reserve_expiry_of(reserve, context):
             change_left(draft, reserve_id, amount)
@@ -283,7 +291,7 @@ def _settle(draft: Draft, claim: Claim, *, pending: int, accepted: int, ended: b
     invoices.settle_invoice(
         draft, shown_of(claim), claim.id, pending=pending, accepted=accepted, ended=ended
     )
-    for host in claim.host:
+    if (host := only(claim.host)) is not None:
         centres.free_recognition(
             draft, claim.programme, host, -pending - accepted, submitted_ms=claim.submitted_ms
         )

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from ledger.encoding.codec import Fen, Natural, Record, Slug
+from ledger.encoding.codec import Fen, Natural, Record, Slug, only
 from ledger.rules import calendar
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.parties import (
@@ -58,9 +58,10 @@ def apply_close(view: StateView, tx: Close, context: Context) -> Outcome:
     cycle = open_cycle(view)
     if tx.cycle != cycle.number:
         raise CycleWrong(open=cycle.number, given=tx.cycle)
-    if not cycle.first_join_ms:
+    first_join_ms = only(cycle.first_join_ms)
+    if first_join_ms is None:
         raise CycleEmpty(cycle=cycle.number)
-    from_ms = cycle.first_join_ms[0] + CYCLE_OPEN_MIN_MS
+    from_ms = first_join_ms + CYCLE_OPEN_MIN_MS
     if context.time_ms < from_ms:
         raise CycleTooEarly(from_ms=from_ms, time_ms=context.time_ms)
     draft = Draft(view)

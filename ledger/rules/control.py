@@ -11,9 +11,8 @@ from ledger.blocks import (
     BLOCK_TRANSACTIONS_MAX,
     RULES_VERSION,
 )
-from ledger.encoding.codec import Fen, Natural, Record, Text
+from ledger.encoding.codec import AtMostOne, Fen, Natural, Record, Text, only
 from ledger.rules.base import Kind
-from ledger.rules.parties import OptionalTime
 from ledger.rules.refusals import ActionInvalid, LedgerPaused
 from ledger.view import Table
 
@@ -67,7 +66,7 @@ class EngineFrom(Record, frozen=True):
 class Control(Record, frozen=True):
     """What governance decided about the ledger as a whole."""
 
-    paused_since_ms: OptionalTime
+    paused_since_ms: AtMostOne[Natural]
     quiet: tuple[Natural, Natural]
     """Start of the last pause, and until when nothing expires after it; zeros at first (R11.4)."""
     rules: tuple[RulesFrom, ...]
@@ -83,9 +82,9 @@ CONTROL = Table("control", Control)
 
 def require_not_paused(control: Control, kind: Kind) -> None:
     """Raise LedgerPaused unless a kind may be applied now (R10.1)."""
-    for since_ms in control.paused_since_ms:
-        if not kind.allowed_while_paused:
-            raise LedgerPaused(since_ms=since_ms)
+    since_ms = only(control.paused_since_ms)
+    if since_ms is not None and not kind.allowed_while_paused:
+        raise LedgerPaused(since_ms=since_ms)
 
 
 def expiry_runs(control: Control, time_ms: int) -> bool:

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from ledger.encoding.codec import Natural, Record, Slug, Text
+from ledger.encoding.codec import AtMostOne, Natural, Record, Slug, Text, only
 from ledger.encoding.crypto import is_registrable_key
 from ledger.rules import calendar
 from ledger.rules.authority import KEYS
@@ -55,7 +55,7 @@ from ledger.rules.refusals import (
 )
 from ledger.rules.validators import (
     VALIDATOR_LAG,
-    OptionalValidator,
+    ValidatorKeys,
     next_set,
     put_validator_keys,
     require_room,
@@ -78,7 +78,7 @@ class Member(Record, frozen=True):
     control_group: Text
     keys: KeySet
     threshold: Natural
-    validator: OptionalValidator
+    validator: AtMostOne[ValidatorKeys]
 
 
 class Admit(Record, frozen=True, tag="admit"):
@@ -98,7 +98,7 @@ class SetValidator(Record, frozen=True, tag="validator"):
     """A member's validator keys and power, or none any more."""
 
     party: Slug
-    validator: OptionalValidator
+    validator: AtMostOne[ValidatorKeys]
 
 
 class SetMemberKeys(Record, frozen=True, tag="keys"):
@@ -348,7 +348,7 @@ def member_problem(member: Member) -> str | None:
 def member_keys(member: Member) -> list[bytes]:
     """Return all keys that a member brings, signing keys first."""
     keys = [key.key for key in member.keys]
-    for validator in member.validator:
+    if (validator := only(member.validator)) is not None:
         keys += validator_keys(validator)
     return keys
 
@@ -397,7 +397,7 @@ def _check_validator(view: StateView, action: SetValidator, context: Context) ->
             expected="city or data_centre",
         )
     require_active(party)
-    for validator in action.validator:
+    if (validator := only(action.validator)) is not None:
         _require_new_keys(view, validator_keys(validator), owner=party.id)
     require_room(next_set(view, context, party.id, action.validator))
 
@@ -470,7 +470,7 @@ def admit(draft: Draft, member: Member) -> None:
     )
     draft.put(PARTIES, party, member.id)
     put_keys(draft, member.id, (), member.keys)
-    for validator in member.validator:
+    if (validator := only(member.validator)) is not None:
         put_validator_keys(draft, member.id, validator)
     if member.kind in ("treasury", "data_centre"):
         _change_ids(draft, MEMBERS, with_=member.id)
@@ -479,8 +479,8 @@ def admit(draft: Draft, member: Member) -> None:
 
 
 def _change_ids(draft: Draft, table: Table[Ids], *, with_: str = "", without: str = "") -> None:
-    found = get(draft, table, "all")
-    ids = [] if found is None else [one for one in found.ids if one != without]
+    record = get(draft, table, "all")
+    ids = [] if record is None else [id_ for id_ in record.ids if id_ != without]
     if with_:
         ids.append(with_)
     draft.put(table, Ids(ids=tuple(sorted(ids))), "all")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from ledger.encoding.codec import Hash, Natural, Record, SerialId, Slug, Text
+from ledger.encoding.codec import AtMostOne, Hash, Natural, Record, SerialId, Slug, Text
 from ledger.rules.refusals import Held
 from ledger.view import StateView, Table, get
 
@@ -26,8 +26,8 @@ class Hold(Record, frozen=True):
     """Salted hash of the case that it rests on."""
     reason: Text
     set_ms: Natural
-    cleared_ms: Annotated[tuple[Natural, ...], Meta(max_length=1)]
-    cleared_case: Annotated[tuple[Hash, ...], Meta(max_length=1)]
+    cleared_ms: AtMostOne[Natural]
+    cleared_case: AtMostOne[Hash]
 
 
 class HeldBy(Record, frozen=True):
@@ -44,8 +44,8 @@ HELD = Table("held", HeldBy)
 
 def open_holds(view: StateView, scope: Scope, thing: str) -> tuple[str, ...]:
     """Return the ids of the open holds on a thing, oldest first."""
-    found = get(view, HELD, scope, thing)
-    return () if found is None else found.holds
+    held = get(view, HELD, scope, thing)
+    return () if held is None else held.holds
 
 
 def require_not_held(view: StateView, *things: tuple[Scope, str]) -> None:

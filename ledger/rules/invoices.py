@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from ledger.encoding import codec
 from ledger.encoding.codec import (
+    AtMostOne,
     BasisPoints,
     Fen,
     Hash,
@@ -16,6 +17,7 @@ from ledger.encoding.codec import (
     Record,
     SerialId,
     Slug,
+    only,
 )
 from ledger.encoding.crypto import tagged_hash
 from ledger.rules import calendar, money
@@ -139,7 +141,7 @@ class Shown(Record, frozen=True):
     holder: Slug
     programme: ProgrammeId
     invoice: Invoice
-    contract: Annotated[tuple[Contract, ...], Meta(max_length=1)]
+    contract: AtMostOne[Contract]
     service_class: ServiceClass
     usage: UsageRows
 
@@ -154,26 +156,26 @@ def find_invoice(view: StateView, shown: Shown, terms: Terms) -> InvoiceRecord |
 
     Raises InvoiceDiffers, InvoiceUsed or ProgrammesNotStackable.
     """
-    found = get(view, INVOICES, shown.invoice.tag.hex())
-    if found is None or not found.uses:
+    invoice = get(view, INVOICES, shown.invoice.tag.hex())
+    if invoice is None or not invoice.uses:
         return None
     for field, known, given in (
-        ("centre", found.centre, shown.centre),
-        ("holder", found.holder, shown.holder),
-        ("net", found.net, shown.invoice.net),
-        ("base", found.base, shown.invoice.base),
-        ("usage", found.usage, usage_hash(shown.usage)),
+        ("centre", invoice.centre, shown.centre),
+        ("holder", invoice.holder, shown.holder),
+        ("net", invoice.net, shown.invoice.net),
+        ("base", invoice.base, shown.invoice.base),
+        ("usage", invoice.usage, usage_hash(shown.usage)),
     ):
         if known != given:
-            raise InvoiceDiffers(claim=found.uses[0].claim, field=field)
-    for use in found.uses:
+            raise InvoiceDiffers(claim=invoice.uses[0].claim, field=field)
+    for use in invoice.uses:
         if use.programme == shown.programme:
             raise InvoiceUsed(claim=use.claim)
-    for use in found.uses:
+    for use in invoice.uses:
         theirs = terms_of(view, use.programme, use.terms_version).stackable
         if use.programme not in terms.stackable or shown.programme not in theirs:
             raise ProgrammesNotStackable(first=use.programme, second=shown.programme)
-    return found
+    return invoice
 
 
 def count_usage(
@@ -234,7 +236,8 @@ def require_tariff(shown: Shown, accreditation: Accreditation) -> None:
 
 def use_contract(draft: Draft, shown: Shown, terms: Terms, amount: int) -> None:
     """Count an invoice and a claim in against the contract behind them (R12.3)."""
-    if not shown.contract:
+    contract = only(shown.contract)
+    if contract is None:
         if (
             terms.grant == "after_use"
             or terms.caps.contract_max
@@ -243,7 +246,6 @@ def use_contract(draft: Draft, shown: Shown, terms: Terms, amount: int) -> None:
         ):
             raise ContractMissing(programme=shown.programme)
         return
-    contract = shown.contract[0]
     tag = contract.tag.hex()
     known = get(draft, CONTRACTS, tag)
     claims = 0 if known is None else known.claims
@@ -268,9 +270,9 @@ def use_contract(draft: Draft, shown: Shown, terms: Terms, amount: int) -> None:
     if base > allowed:
         raise BaseExceedsContract(base=base, allowed=allowed)
     paid = amount_at(draft, CONTRACT_PAID, shown.programme, tag)
-    for cap in terms.caps.contract_max:
-        if paid + amount > cap:
-            raise ContractCapExceeded(asked=amount, available=max(0, cap - paid))
+    cap = only(terms.caps.contract_max)
+    if cap is not None and paid + amount > cap:
+        raise ContractCapExceeded(asked=amount, available=max(0, cap - paid))
     draft.put(CONTRACTS, record, tag)
     draft.put(CONTRACT_BASE, Amount(fen=base), shown.programme, tag)
     change_amount(draft, CONTRACT_PAID, amount, shown.programme, tag)
@@ -278,22 +280,24 @@ def use_contract(draft: Draft, shown: Shown, terms: Terms, amount: int) -> None:
 
 def allowed_base(contract: Contract, terms: Terms) -> int:
     """Return what a programme counts of a contract: all, or its days in the base period (R12.3)."""
-    for first_day, end_day in terms.base_period:
-        used = min(contract.end_day, end_day) - max(contract.start_day, first_day)
-        days = contract.end_day - contract.start_day
-        share = money.share_of(contract.amount, max(0, used), days, terms.rounding)
-        return min(share, contract.amount)
-    return contract.amount
+    base_period = only(terms.base_period)
+    if base_period is None:
+        return contract.amount
+    first_day, end_day = base_period
+    used = min(contract.end_day, end_day) - max(contract.start_day, first_day)
+    days = contract.end_day - contract.start_day
+    share = money.share_of(contract.amount, max(0, used), days, terms.rounding)
+    return min(share, contract.amount)
 
 
 def require_below_ceiling(
-    shown: Shown, found: InvoiceRecord | None, terms: Terms, amount: int
+    shown: Shown, invoice: InvoiceRecord | None, terms: Terms, amount: int
 ) -> None:
     """Raise CeilingExceeded if programmes together would pay too much of the base (T9.23)."""
     ceiling, taken = terms.ceiling, 0
-    if found is not None:
-        ceiling = min(ceiling, found.ceiling)
-        taken = found.pending + found.accepted
+    if invoice is not None:
+        ceiling = min(ceiling, invoice.ceiling)
+        taken = invoice.pending + invoice.accepted
     allowed = shown.invoice.base * ceiling // money.WHOLE_BASIS_POINTS
     if taken + amount > allowed:
         raise CeilingExceeded(asked=amount, allowed=max(0, allowed - taken))
@@ -302,7 +306,7 @@ def require_below_ceiling(
 def use_invoice(
     draft: Draft,
     shown: Shown,
-    found: InvoiceRecord | None,
+    invoice: InvoiceRecord | None,
     terms: Terms,
     use: InvoiceUse,
     *,
@@ -310,7 +314,7 @@ def use_invoice(
     accepted: int,
 ) -> None:
     """Write a claim into its invoice: a new one, or one that other programmes claimed before."""
-    record = found or InvoiceRecord(
+    record = invoice or InvoiceRecord(
         centre=shown.centre,
         holder=shown.holder,
         net=shown.invoice.net,
@@ -346,7 +350,7 @@ def settle_invoice(
         record, pending=record.pending + pending, accepted=record.accepted + accepted, uses=uses
     )
     draft.put(INVOICES, changed, tag)
-    for contract in shown.contract:
+    if (contract := only(shown.contract)) is not None:
         key = (shown.programme, contract.tag.hex())
         change_amount(draft, CONTRACT_PAID, pending + accepted, *key)
         if ended:

@@ -94,9 +94,9 @@ def _owner(view: StateView, key: bytes, height: int) -> str | None:
     """
     schedule = must(view, VALIDATORS, "all")
     for at in (height, height + VALIDATOR_LAG):
-        for one in validators_at(schedule, at).validators:
-            if one.keys.consensus == key:
-                return one.party
+        for validator in validators_at(schedule, at).validators:
+            if validator.keys.consensus == key:
+                return validator.party
     return None
 
 
@@ -105,17 +105,14 @@ def _may_go(view: StateView, key: bytes, context: Context) -> bool:
     schedule = must(view, VALIDATORS, "all")
     acting = validators_at(schedule, context.height).validators
     coming = validators_at(schedule, context.height + VALIDATOR_LAG).validators
-    left = [one for one in coming if one.keys.consensus != key]
+    left = [validator for validator in coming if validator.keys.consensus != key]
     if len(left) == len(coming) or len(left) < VALIDATORS_LEFT_MIN:
         return False
-    staying = [one for one in acting if any(_same_key(one, other) for other in left)]
+    keys_left = [validator.keys.consensus for validator in left]
+    staying = [validator for validator in acting if validator.keys.consensus in keys_left]
     gone = _power(acting) - _power(staying)
     return 3 * gone < _power(acting)
 
 
-def _same_key(one: ValidatorRecord, other: ValidatorRecord) -> bool:
-    return one.keys.consensus == other.keys.consensus
-
-
 def _power(validators: list[ValidatorRecord] | tuple[ValidatorRecord, ...]) -> int:
-    return sum(one.keys.power for one in validators)
+    return sum(validator.keys.power for validator in validators)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from ledger.encoding.codec import Hash, Natural, PublicKey, Record, Slug, Text
+from ledger.encoding.codec import AtMostOne, Hash, Natural, PublicKey, Record, Slug, Text, only
 from ledger.encoding.crypto import is_registrable_key
 from ledger.rules.authority import CONFLICTING_ROLES, KEYS, TREASURY_ROLES, RegisteredKey
 from ledger.rules.base import Context, Kind, Outcome
@@ -44,7 +44,6 @@ PartyClass = Literal[
 """Of a treasury its level, of a holder its class, else empty."""
 HolderClass = Literal["start_up", "enterprise", "institute", "university", "maker"]
 PartyStatus = Literal["active", "suspended", "removed"]
-OptionalTime = Annotated[tuple[Natural, ...], Meta(max_length=1)]
 
 
 class PartyKey(Record, frozen=True):
@@ -69,7 +68,7 @@ class Party(Record, frozen=True):
     """Administrative region code, six digits."""
     control_group: Text
     """Parties under one control share it; empty if none is known."""
-    registration_tag: Annotated[tuple[Hash, ...], Meta(max_length=1)]
+    registration_tag: AtMostOne[Hash]
     """Keyed hash of the registration number; members have none."""
     tag_epoch: Natural
     """Which key made the tag."""
@@ -77,9 +76,9 @@ class Party(Record, frozen=True):
     threshold: Natural
     """How many keys sign for the party where no role is asked."""
     status: PartyStatus
-    enrolled_by: Annotated[tuple[Slug, ...], Meta(max_length=1)]
+    enrolled_by: AtMostOne[Slug]
     """The city that enrolled a holder."""
-    stopped_since_ms: OptionalTime
+    stopped_since_ms: AtMostOne[Natural]
     """When the open recovery began, if there is one (R10.3)."""
     stopped_ms: Natural
     """How long finished recoveries stopped the party, in ms together (R11.1)."""
@@ -176,16 +175,14 @@ def require_active(party: Party) -> None:
 
 def require_free(party: Party) -> None:
     """Raise RecoveryOpen while a recovery stops the party (R10.3)."""
-    for opened_ms in party.stopped_since_ms:
+    if (opened_ms := only(party.stopped_since_ms)) is not None:
         raise RecoveryOpen(party=party.id, opened_ms=opened_ms)
 
 
 def stopped_so_far(party: Party, time_ms: int) -> int:
     """Return how long recoveries have stopped a party until now, in ms (R10.3)."""
-    stopped_ms = party.stopped_ms
-    for since_ms in party.stopped_since_ms:
-        stopped_ms += time_ms - since_ms
-    return stopped_ms
+    since_ms = only(party.stopped_since_ms)
+    return party.stopped_ms + (0 if since_ms is None else time_ms - since_ms)
 
 
 def require_consent(context: Context, party: Party, role: str) -> None:
@@ -206,9 +203,9 @@ def role_conflict(keys: KeySet) -> str | None:
                 return f"{role} is not a role"
             held.append(role)
     for person, held in roles.items():
-        for one, other in CONFLICTING_ROLES:
-            if one in held and other in held:
-                return f"{person} holds both {one} and {other}"
+        for first, second in CONFLICTING_ROLES:
+            if first in held and second in held:
+                return f"{person} holds both {first} and {second}"
     if len(roles) < TREASURY_PERSONS_MIN:
         return f"a treasury names at least {TREASURY_PERSONS_MIN} persons"
     return None
@@ -241,8 +238,8 @@ def _may_use(view: StateView, party_id: str, key: PartyKey) -> bool:
         return False
     if announced_for_other(view, key.key, party_id):
         return False
-    found = get(view, KEYS, key.key.hex())
-    return found is None or (found.alive and (found.party, found.person) == (party_id, key.person))
+    user = get(view, KEYS, key.key.hex())
+    return user is None or (user.alive and (user.party, user.person) == (party_id, key.person))
 
 
 def announced_for_other(view: StateView, key: bytes, party_id: str) -> bool:

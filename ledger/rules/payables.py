@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from ledger.encoding.codec import Delta, Fen, Natural, Record, SerialId, Slug
+from ledger.encoding.codec import AtMostOne, Delta, Fen, Natural, Record, SerialId, Slug, only
 from ledger.rules import calendar, money
 from ledger.rules.holds import open_holds
 from ledger.rules.programmes import Terms
@@ -46,7 +46,7 @@ class Payable(Record, frozen=True):
     attempt: Natural
     """How often a payment was returned, plus 1."""
     due_ms: Natural
-    cycle: Annotated[tuple[Natural, ...], Meta(max_length=1)]
+    cycle: AtMostOne[Natural]
     """The cycle that it is in; one of a settlement comes out of its cycle."""
 
 
@@ -61,7 +61,7 @@ class OpenCycle(Record, frozen=True):
     """The cycle that payables join now."""
 
     number: Natural
-    first_join_ms: Annotated[tuple[Natural, ...], Meta(max_length=1)]
+    first_join_ms: AtMostOne[Natural]
     positions: tuple[Position, ...]
     """By party id. Their nets add up to 0."""
 
@@ -78,10 +78,10 @@ def payable_id(cause: str, position: int) -> str:
 
 def payable_of(view: StateView, payable: str) -> Payable:
     """Return a payable; raise PayableUnknown."""
-    found = get(view, PAYABLES, payable)
-    if found is None:
+    record = get(view, PAYABLES, payable)
+    if record is None:
         raise PayableUnknown(payable=payable)
-    return found
+    return record
 
 
 def open_of(payable: Payable) -> int:
@@ -141,7 +141,7 @@ def add_payables(
     legs: list[tuple[str, str, Leg, int]] = []
     payee = creditor
     leg: Leg = "benefit"
-    for paying in host:
+    if (paying := only(host)) is not None:
         legs.append((paying, creditor, "benefit", amount))
         payee, leg = paying, "reimbursement"
     for share, part in zip(terms.funders, parts, strict=True):
@@ -270,8 +270,8 @@ def is_cleared(payable: Payable) -> bool:
 
 def open_cycle(view: StateView) -> OpenCycle:
     """Return the cycle that payables join now."""
-    found = get(view, OPEN_CYCLE, "all")
-    return found if found is not None else OpenCycle(number=1, first_join_ms=(), positions=())
+    cycle = get(view, OPEN_CYCLE, "all")
+    return cycle if cycle is not None else OpenCycle(number=1, first_join_ms=(), positions=())
 
 
 def owed_net(nets: Iterable[int]) -> int:

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from ledger.encoding.codec import Fen, Natural, Record, Slug, Text
+from ledger.encoding.codec import AtMostOne, Fen, Natural, Record, Slug, Text
 from ledger.rules import calendar
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.holds import require_not_held
-from ledger.rules.parties import PARTIES, OptionalTime, require_consent
+from ledger.rules.parties import PARTIES, require_consent
 from ledger.rules.payables import PAYABLES, Payable, PayableId, is_cleared, open_of, payable_of
 from ledger.rules.refusals import (
     EndToEndIdUsed,
@@ -41,9 +41,9 @@ class Payment(Record, frozen=True):
     amount: Fen
     status: Literal["instructed", "confirmed", "objected", "returned"]
     instructed_ms: Natural
-    changed_ms: OptionalTime
+    changed_ms: AtMostOne[Natural]
     """When it got its present status, if that is not ``instructed``."""
-    confirmed_by: Annotated[tuple[Slug, ...], Meta(max_length=1)]
+    confirmed_by: AtMostOne[Slug]
     reason: Text
     """Why it was returned or objected to."""
 

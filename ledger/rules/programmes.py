@@ -4,7 +4,17 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from ledger.encoding.codec import BasisPoints, Fen, Natural, ProgrammeId, Record, Slug, Text
+from ledger.encoding.codec import (
+    AtMostOne,
+    BasisPoints,
+    Fen,
+    Natural,
+    ProgrammeId,
+    Record,
+    Slug,
+    Text,
+    only,
+)
 from ledger.rules.attestations import CRITERIA_MAX, Criterion
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.money import WHOLE_BASIS_POINTS, FunderShare, Rounding
@@ -18,7 +28,6 @@ from ledger.rules.refusals import (
 )
 from ledger.view import Draft, StateView, Table, get, must
 
-OptionalFen = Annotated[tuple[Fen, ...], Meta(max_length=1)]
 Ownership = Literal["public", "private", "mixed"]
 ChipOrigin = Literal["domestic", "foreign"]
 ServiceClass = Literal["training", "inference", "general"]
@@ -34,22 +43,22 @@ VALIDITY_DAYS_MAX = 3_660
 class RateRow(Record, frozen=True):
     """A row of the rate table; an empty column matches everything, the first match wins."""
 
-    holder_class: Annotated[tuple[HolderClass, ...], Meta(max_length=1)]
-    chip_origin: Annotated[tuple[ChipOrigin, ...], Meta(max_length=1)]
-    service_class: Annotated[tuple[ServiceClass, ...], Meta(max_length=1)]
-    ownership: Annotated[tuple[Ownership, ...], Meta(max_length=1)]
+    holder_class: AtMostOne[HolderClass]
+    chip_origin: AtMostOne[ChipOrigin]
+    service_class: AtMostOne[ServiceClass]
+    ownership: AtMostOne[Ownership]
     basis_points: BasisPoints
 
 
 class Caps(Record, frozen=True):
     """Upper and lower bounds in fen; an empty one does not bind."""
 
-    grant_min: OptionalFen
-    grant_max: OptionalFen
-    contract_max: OptionalFen
-    holder_year_issued: OptionalFen
-    holder_year_redeemed: OptionalFen
-    group_year_issued: OptionalFen
+    grant_min: AtMostOne[Fen]
+    grant_max: AtMostOne[Fen]
+    contract_max: AtMostOne[Fen]
+    holder_year_issued: AtMostOne[Fen]
+    holder_year_redeemed: AtMostOne[Fen]
+    group_year_issued: AtMostOne[Fen]
 
 
 class Review(Record, frozen=True):
@@ -89,7 +98,7 @@ class Terms(Record, frozen=True):
     residual_funder: Slug
     rounding: Rounding
     validity_days: Annotated[int, Meta(ge=0, le=VALIDITY_DAYS_MAX)]
-    base_period: Annotated[tuple[tuple[Natural, Natural], ...], Meta(max_length=1)]
+    base_period: AtMostOne[tuple[Natural, Natural]]
     """First day and end of the time whose use counts: a contract's amount is prorated to it."""
     contract_days_max: Natural
     """Longest contract, in days; 0 sets no limit."""
@@ -177,15 +186,18 @@ def check_terms(terms: Terms) -> None:
     if terms.grant == "after_use" and terms.transfer != "none":
         raise TermsInconsistent(reason="a grant after use has no voucher to transfer")
     caps = terms.caps
-    if caps.grant_min and caps.grant_max and caps.grant_min[0] > caps.grant_max[0]:
+    grant_min, grant_max = only(caps.grant_min), only(caps.grant_max)
+    if grant_min is not None and grant_max is not None and grant_min > grant_max:
         raise TermsInconsistent(reason="the minimum grant is above the maximum")
-    if sum(map(len, terms.eligibility)) > CRITERIA_MAX:
+    criteria = [criterion for group in terms.eligibility for criterion in group]
+    if len(criteria) > CRITERIA_MAX:
         raise TermsInconsistent(reason=f"more than {CRITERIA_MAX} criteria")
-    if any(len(one.attesters) > CRITERIA_MAX for group in terms.eligibility for one in group):
+    if any(len(criterion.attesters) > CRITERIA_MAX for criterion in criteria):
         raise TermsInconsistent(reason=f"a criterion trusts more than {CRITERIA_MAX}")
     if terms.listed and terms.centres != "listed":
         raise TermsInconsistent(reason="centres are listed but the rule is not 'listed'")
-    if any(first_day >= end_day for first_day, end_day in terms.base_period):
+    base_period = only(terms.base_period)
+    if base_period is not None and base_period[0] >= base_period[1]:
         raise TermsInconsistent(reason="the base period ends before it starts")
 
 

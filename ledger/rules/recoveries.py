@@ -1,16 +1,14 @@
 """New keys for a party: rotation, and recovery of lost ones (spec T10)."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from msgspec import Meta
 
-from ledger.encoding.codec import Hash, Natural, Record, Slug
+from ledger.encoding.codec import AtMostOne, Hash, Natural, Record, Slug, only
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.parties import (
     PARTIES,
     KeySet,
-    OptionalTime,
     Party,
     announce_keys,
     party_of,
@@ -44,9 +42,9 @@ class Recovery(Record, frozen=True):
     keys: KeySet
     threshold: Natural
     case: Hash
-    objected_ms: OptionalTime
+    objected_ms: AtMostOne[Natural]
     status: Literal["open", "accepted", "rejected"]
-    closed_ms: OptionalTime
+    closed_ms: AtMostOne[Natural]
 
 
 RECOVERIES = Table("recovery", Recovery)
@@ -83,7 +81,7 @@ class DecideRecovery(Record, frozen=True, tag="decide"):
     city: Slug
     party: Slug
     accept: bool
-    second: Annotated[tuple[Slug, ...], Meta(max_length=1)]
+    second: AtMostOne[Slug]
     """Another city or an auditor, who must agree if there was an objection."""
 
 
@@ -178,7 +176,7 @@ def _decide(view: StateView, act: DecideRecovery, context: Context) -> Outcome:
     party = party_of(view, act.party)
     recovery = _open_recovery(view, party)
     _require_enrolled_by(party, act.city)
-    for second in act.second:
+    if (second := only(act.second)) is not None:
         _require_second(view, act, second, context)
     # A case is stopped by the second opinion alone: else a city could keep a holder frozen.
     if not (recovery.objected_ms and act.second and not act.accept):
@@ -195,10 +193,10 @@ def _decide(view: StateView, act: DecideRecovery, context: Context) -> Outcome:
 def _require_second(view: StateView, act: DecideRecovery, second: str, context: Context) -> None:
     if second == act.city:
         raise SecondOpinionMissing(party=act.party, city=act.city)
-    other = party_of(view, second)
-    require_city_or_auditor(other)
-    require_active(other)
-    require_consent(context, other, "registrar")
+    second_party = party_of(view, second)
+    require_city_or_auditor(second_party)
+    require_active(second_party)
+    require_consent(context, second_party, "registrar")
 
 
 def _close(

@@ -1,11 +1,8 @@
 """Redemptions: vouchers presented to a data centre with its invoice (spec T9, R6)."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from msgspec import Meta
-
-from ledger.encoding.codec import Hash, Natural, ProgrammeId, Record, Slug
+from ledger.encoding.codec import AtMostOne, Hash, Natural, ProgrammeId, Record, Slug, only
 from ledger.encoding.crypto import tagged_hash
 from ledger.rules import calendar, centres, invoices, money
 from ledger.rules.attestations import require_eligible, require_unrelated
@@ -17,9 +14,9 @@ from ledger.rules.centres import (
     require_accepted,
     require_distinct,
 )
-from ledger.rules.claims import CLAIMS, Claim, Line, Lines, OptionalContract, accept
+from ledger.rules.claims import CLAIMS, Claim, Line, Lines, accept
 from ledger.rules.holds import require_not_held
-from ledger.rules.invoices import Invoice, InvoiceUse, Shown, UsageRows
+from ledger.rules.invoices import Contract, Invoice, InvoiceUse, Shown, UsageRows
 from ledger.rules.parties import Party, party_of, require_active, require_free, require_kind
 from ledger.rules.programmes import (
     ServiceClass,
@@ -73,9 +70,9 @@ class Redeem(Record, frozen=True, tag="voucher.redeem"):
     centre: Slug
     order: OrderRef
     lines: Lines
-    grant: Annotated[tuple[GrantAfterUse, ...], Meta(max_length=1)]
+    grant: AtMostOne[GrantAfterUse]
     invoice: Invoice
-    contract: OptionalContract
+    contract: AtMostOne[Contract]
     service_class: ServiceClass
     usage: UsageRows
     own_share: Hash
@@ -135,9 +132,9 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
         usage=tx.usage,
     )
     draft = Draft(view)
-    found = invoices.find_invoice(view, shown, terms)
+    claimed_before = invoices.find_invoice(view, shown, terms)
     invoices.require_usage(tx.usage)
-    if found is None:
+    if claimed_before is None:
         invoices.count_usage(draft, tx.usage, accreditation, context.time_ms)
     basis_points = invoices.single_rate(shown, terms, holder, accreditation)
     invoices.require_tariff(shown, accreditation)
@@ -147,7 +144,7 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
         raise RateExceeded(
             asked=amount, allowed=allowed, basis_points=basis_points, base=tx.invoice.base
         )
-    invoices.require_below_ceiling(shown, found, terms, amount)
+    invoices.require_below_ceiling(shown, claimed_before, terms, amount)
     recognition = centres.paying_host(view, programme_id, terms, accreditation)
     if recognition is not None:
         centres.use_recognition(draft, recognition, amount)
@@ -185,9 +182,10 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
         credits=0,
     )
     for line in lines:
-        for reserve in line.reserve:
+        reserve = only(line.reserve)
+        source: Part = "available" if reserve is None else "reserved"
+        if reserve is not None:
             change_left(draft, reserve, -line.amount)
-        source: Part = "reserved" if line.reserve else "available"
         postings.append(
             move_value(
                 draft,
@@ -202,7 +200,7 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
     invoices.use_invoice(
         draft,
         shown,
-        found,
+        claimed_before,
         terms,
         use,
         pending=0 if automatic else amount,
@@ -233,26 +231,27 @@ def _asked(view: StateView, tx: Redeem, context: Context) -> Asked:
         require_free(holder)
         require_active(centre)
     vouchers = tuple(_voucher_of_line(view, line, tx) for line in tx.lines)
-    for other in vouchers[1:]:
+    for voucher in vouchers[1:]:
         first = vouchers[0]
-        if (other.programme, other.terms_version) != (first.programme, first.terms_version):
-            raise LinesMixed(first=first.id, second=other.id)
+        if (voucher.programme, voucher.terms_version) != (first.programme, first.terms_version):
+            raise LinesMixed(first=first.id, second=voucher.id)
     for line, voucher in zip(tx.lines, vouchers, strict=True):
-        if line.reserve:
-            reserve = reserve_of(view, line.reserve[0])
+        if (reserve_id := only(line.reserve)) is not None:
+            reserve = reserve_of(view, reserve_id)
             require_good(reserve, context)
             require_left(reserve, line.amount)
         else:
             require_unexpired(voucher, holder, context)
             require_available(voucher, line.amount)
-    for grant in tx.grant:
+    if (grant := only(tx.grant)) is not None:
         _require_after_use(view, grant)
+    paid_from = vouchers[0] if vouchers else tx.grant[0]
     return Asked(
         holder=holder,
         centre=centre,
         joint=joint,
-        programme=vouchers[0].programme if vouchers else tx.grant[0].programme,
-        terms_version=vouchers[0].terms_version if vouchers else tx.grant[0].terms_version,
+        programme=paid_from.programme,
+        terms_version=paid_from.terms_version,
         vouchers=vouchers,
         amount=sum(line.amount for line in tx.lines) + sum(grant.amount for grant in tx.grant),
     )
@@ -261,7 +260,7 @@ def _asked(view: StateView, tx: Redeem, context: Context) -> Asked:
 def _voucher_of_line(view: StateView, line: Line, tx: Redeem) -> Voucher:
     """Return the voucher that the holder holds, and that the line's reserve is of (T9.7)."""
     voucher = held_voucher(view, line.voucher, tx.holder)
-    for reserve_id in line.reserve:
+    if (reserve_id := only(line.reserve)) is not None:
         reserve = reserve_of(view, reserve_id)
         is_for_this = (
             (reserve.voucher, reserve.centre) == (line.voucher, tx.centre)
@@ -291,13 +290,13 @@ def _accreditation(view: StateView, asked: Asked, terms: Terms, context: Context
     """
     if asked.joint:
         require_not_suspended(programme_of(view, asked.programme))
-        accreditation = accreditation_of(view, asked.centre.id)
-        require_accepted(view, asked.programme, terms, accreditation, context.time_ms)
-        return accreditation
-    found = get(view, ACCREDITATIONS, asked.centre.id)
-    if found is None:
+        accepted = accreditation_of(view, asked.centre.id)
+        require_accepted(view, asked.programme, terms, accepted, context.time_ms)
+        return accepted
+    accreditation = get(view, ACCREDITATIONS, asked.centre.id)
+    if accreditation is None:
         raise CentreNotAccredited(centre=asked.centre.id)
-    return found
+    return accreditation
 
 
 def _grant(draft: Draft, terms: Terms, asked: Asked, context: Context) -> tuple[Voucher, Posting]:

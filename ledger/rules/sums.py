@@ -26,8 +26,8 @@ SERIALS = Table("serial", Counter, running_sum=True)
 
 def amount_at(view: StateView, table: Table[Amount], *parts: str) -> int:
     """Return a running sum, 0 if it was never written."""
-    found = get(view, table, *parts)
-    return 0 if found is None else found.fen
+    amount = get(view, table, *parts)
+    return 0 if amount is None else amount.fen
 
 
 def change_amount(draft: Draft, table: Table[Amount], delta: Delta, *parts: str) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from ledger.encoding.codec import Natural, PublicKey, Record, Slug
+from ledger.encoding.codec import AtMostOne, Natural, PublicKey, Record, Slug, only
 from ledger.rules.base import Context
 from ledger.rules.parties import VALIDATOR_KEYS, KeyOwner
 from ledger.rules.refusals import ActionInvalid
@@ -23,9 +23,6 @@ class ValidatorKeys(Record, frozen=True):
     cosigner: PublicKey
     link: PublicKey
     power: Annotated[int, Meta(ge=1, le=1_000_000)]
-
-
-OptionalValidator = Annotated[tuple[ValidatorKeys, ...], Meta(max_length=1)]
 
 
 class ValidatorRecord(Record, frozen=True):
@@ -80,9 +77,11 @@ def require_room(validators: tuple[ValidatorRecord, ...]) -> None:
         )
 
 
-def set_validator(draft: Draft, party: str, validator: OptionalValidator, context: Context) -> None:
+def set_validator(
+    draft: Draft, party: str, validator: AtMostOne[ValidatorKeys], context: Context
+) -> None:
     """Write the set that acts two heights on; sets that nobody asks for any more are dropped."""
-    for keys in validator:
+    if (keys := only(validator)) is not None:
         put_validator_keys(draft, party, keys)
     from_height = context.height + VALIDATOR_LAG
     changed = ValidatorSetRecord(
@@ -91,23 +90,23 @@ def set_validator(draft: Draft, party: str, validator: OptionalValidator, contex
     schedule = must(draft, VALIDATORS, "all")
     acting = validators_at(schedule, context.height)
     kept = [
-        one
-        for one in schedule.sets
-        if acting.from_height <= one.from_height and one.from_height != from_height
+        candidate
+        for candidate in schedule.sets
+        if acting.from_height <= candidate.from_height and candidate.from_height != from_height
     ]
     draft.put(VALIDATORS, ValidatorSchedule(sets=(*kept, changed)), "all")
 
 
 def next_set(
-    view: StateView, context: Context, party: str, validator: OptionalValidator
+    view: StateView, context: Context, party: str, validator: AtMostOne[ValidatorKeys]
 ) -> tuple[ValidatorRecord, ...]:
     """Return the validators two heights on with one party's replaced, in its old place."""
     schedule = must(view, VALIDATORS, "all")
     before = validators_at(schedule, context.height + VALIDATOR_LAG).validators
     new = tuple(ValidatorRecord(party=party, keys=keys) for keys in validator)
-    if not any(one.party == party for one in before):
+    if not any(record.party == party for record in before):
         return before + new
-    found: list[ValidatorRecord] = []
-    for one in before:
-        found += new if one.party == party else [one]
-    return tuple(found)
+    after: list[ValidatorRecord] = []
+    for record in before:
+        after += new if record.party == party else [record]
+    return tuple(after)

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from ledger.encoding.codec import (
     FEN_MAX,
+    AtMostOne,
     Fen,
     Hash,
     Natural,
@@ -14,6 +15,7 @@ from ledger.encoding.codec import (
     Record,
     SerialId,
     Slug,
+    only,
 )
 from ledger.encoding.crypto import sha256
 from ledger.rules import calendar, money
@@ -88,7 +90,7 @@ class Voucher(Record, frozen=True):
     terms_version: Natural
     year: Natural
     """Fiscal year of the mint, whose budget carries it."""
-    parent: Annotated[tuple[SerialId, ...], Meta(max_length=1)]
+    parent: AtMostOne[SerialId]
     """The voucher that this one was transferred out of."""
 
 
@@ -104,7 +106,7 @@ class MintRow(Record, frozen=True):
 
     holder: Slug
     amount: PositiveFen
-    commitment: Annotated[tuple[Hash, ...], Meta(max_length=1)]
+    commitment: AtMostOne[Hash]
     """Salted hash of the grant decision."""
 
 
@@ -154,18 +156,18 @@ def serial_of(voucher: str) -> int:
 
 def held_voucher(view: StateView, voucher: str, holder: str) -> Voucher:
     """Return a voucher that the party holds; raise VoucherNotHeld."""
-    found = get(view, VOUCHERS, voucher)
-    if found is None or found.holder != holder:
+    record = get(view, VOUCHERS, voucher)
+    if record is None or record.holder != holder:
         raise VoucherNotHeld(voucher=voucher, party=holder)
-    return found
+    return record
 
 
 def voucher_of(view: StateView, voucher: str) -> Voucher:
     """Return a voucher; raise VoucherUnknown."""
-    found = get(view, VOUCHERS, voucher)
-    if found is None:
+    record = get(view, VOUCHERS, voucher)
+    if record is None:
         raise VoucherUnknown(voucher=voucher)
-    return found
+    return record
 
 
 def expiry_of(voucher: Voucher, holder: Party, context: Context) -> int:
@@ -205,24 +207,24 @@ def count_issued(
     """
     key = (programme_id, str(year), party.id)
     issued = amount_at(draft, ISSUED, *key)
-    for cap in terms.caps.holder_year_issued:
-        if issued + amount > cap:
-            raise HolderCapExceeded(
-                party=party.id, year=year, asked=amount, available=max(0, cap - issued)
-            )
+    cap = only(terms.caps.holder_year_issued)
+    if cap is not None and issued + amount > cap:
+        raise HolderCapExceeded(
+            party=party.id, year=year, asked=amount, available=max(0, cap - issued)
+        )
     draft.put(ISSUED, Amount(fen=money.add(issued, amount)), *key)
     if not party.control_group:
         return
     group_key = (programme_id, str(year), group_hash(party))
     issued = amount_at(draft, GROUP_ISSUED, *group_key)
-    for cap in terms.caps.group_year_issued:
-        if issued + amount > cap:
-            raise GroupCapExceeded(
-                group=party.control_group,
-                year=year,
-                asked=amount,
-                available=max(0, cap - issued),
-            )
+    cap = only(terms.caps.group_year_issued)
+    if cap is not None and issued + amount > cap:
+        raise GroupCapExceeded(
+            group=party.control_group,
+            year=year,
+            asked=amount,
+            available=max(0, cap - issued),
+        )
     draft.put(GROUP_ISSUED, Amount(fen=money.add(issued, amount)), *group_key)
 
 

@@ -105,9 +105,9 @@ class Snapshot:
         del self._transaction
 
     def _get(self, database: str, key: bytes) -> bytes | None:
-        found = self._transaction.get(key, db=self._databases[database])
-        assert found is None or isinstance(found, bytes)
-        return found
+        value = self._transaction.get(key, db=self._databases[database])
+        assert value is None or isinstance(value, bytes)
+        return value
 
     def scan(
         self, database: str, *, prefix: bytes, start: bytes = b"", limit: int, reverse: bool = False
@@ -115,19 +115,19 @@ class Snapshot:
         """Yield up to ``limit`` rows under a key prefix, from ``start`` on (inclusive)."""
         with self._transaction.cursor(db=self._databases[database]) as cursor:
             if reverse:
-                found = cursor.set_range(start or prefix + b"\xff" * 16)
-                found = cursor.last() if not found else cursor.prev()
+                has_row = cursor.set_range(start or prefix + b"\xff" * 16)
+                has_row = cursor.prev() if has_row else cursor.last()
                 step = cursor.prev
             else:
-                found = cursor.set_range(max(start, prefix))
+                has_row = cursor.set_range(max(start, prefix))
                 step = cursor.next
-            while found and limit > 0:
+            while has_row and limit > 0:
                 key = bytes(cursor.key())
                 if not key.startswith(prefix):
                     return
                 yield key, bytes(cursor.value())
                 limit -= 1
-                found = step()
+                has_row = step()
 
     def has(self, database: str, key: bytes) -> bool:
         """Return whether an index has a row."""
@@ -171,12 +171,12 @@ class Snapshot:
 
     def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
         """Return keys of due records by (due, key)."""
-        found = []
+        keys = []
         for key, _ in self.scan("due", prefix=b"", limit=limit):
             if int.from_bytes(key[:8], "big") > until_ms:
                 break
-            found.append(key[8:].decode("ascii"))
-        return tuple(found)
+            keys.append(key[8:].decode("ascii"))
+        return tuple(keys)
 
     def page(self, prefix: bytes) -> bytes | None:
         """Return a page of the state tree as of the last stored root."""
@@ -184,8 +184,8 @@ class Snapshot:
 
     def tree_log_size(self) -> int:
         """Return how many entries of the log the stored pages cover."""
-        found = self._get("meta", b"tree")
-        return 0 if found is None else int.from_bytes(found, "big")
+        log_size = self._get("meta", b"tree")
+        return 0 if log_size is None else int.from_bytes(log_size, "big")
 
     def values_since(self, log_size: int) -> Iterator[tuple[bytes, bytes]]:
         """Yield (key, value) of every record that was written at or after a log position."""
@@ -207,18 +207,18 @@ class Snapshot:
 
     def sequence_of(self, transaction_id: bytes, expires_at: int) -> int | None:
         """Return where an id with this expiry was logged, or None."""
-        found = self._get("ids", id_key(transaction_id, expires_at))
-        return None if found is None else int.from_bytes(found, "big")
+        sequence = self._get("ids", id_key(transaction_id, expires_at))
+        return None if sequence is None else int.from_bytes(sequence, "big")
 
     def find(self, transaction_id: bytes) -> int | None:
         """Return where an id was logged, its expiry unknown: one read per hour in the index."""
         with self._transaction.cursor(db=self._databases["ids"]) as cursor:
-            found = cursor.last()
-            while found:
+            has_row = cursor.last()
+            while has_row:
                 hour = bytes(cursor.key()[:4])
                 if cursor.set_key(hour + transaction_id):
                     return int.from_bytes(cursor.value(), "big")
-                found = cursor.set_range(hour) and cursor.prev()
+                has_row = cursor.set_range(hour) and cursor.prev()
         return None
 
     def block_row(self, height: int) -> BlockRow | None:
@@ -307,10 +307,10 @@ class LmdbStore:
         if cached is not None:
             assert isinstance(cached, record)
             return cached
-        found = self.snapshot.read(key, record)
-        if found is not None:
-            self._remember(key, found)
-        return found
+        stored = self.snapshot.read(key, record)
+        if stored is not None:
+            self._remember(key, stored)
+        return stored
 
     def _remember(self, key: bytes, record: Record) -> None:
         if len(self._cache) >= CACHE_MAX:
@@ -487,7 +487,7 @@ class LmdbStore:
             write = last[key]
             self._index(transaction, write)
             self._put(transaction, "state", key, write.value)
-        for write in sorted(writes, key=lambda one: one.key):
+        for write in sorted(writes, key=lambda written: written.key):
             self._put(transaction, "history", write.key + b"\0" + _u64(write.sequence), write.value)
 
     def _index(self, transaction: lmdb.Transaction, write: Write) -> None:

@@ -45,14 +45,14 @@ class MemoryStore:
 
     def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
         """Return keys of due records by (due, key)."""
-        found = []
+        rows = []
         for table in (VOUCHERS, RESERVES):
             for key in self.state:
                 if key.startswith(table.prefix):
                     row = due_row(key, self.read(key, table.record))
                     if row is not None and int.from_bytes(row[:8], "big") <= until_ms:
-                        found.append(row)
-        return tuple(row[8:].decode("ascii") for row in sorted(found)[:limit])
+                        rows.append(row)
+        return tuple(row[8:].decode("ascii") for row in sorted(rows)[:limit])
 
     def state_root(self) -> bytes:
         """Return the root of the state tree."""

@@ -82,9 +82,9 @@ class ScratchStore:
             return cached
         assert cached is _UNKNOWN, f"{key.decode('ascii')} is a {type(cached).__name__}"
         value = self._get("state", key)
-        found: R | None = None if value is None else codec.decode_stored(record, value[8:])
-        self._records[key] = found
-        return found
+        stored: R | None = None if value is None else codec.decode_stored(record, value[8:])
+        self._records[key] = stored
+        return stored
 
     def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
         """Return keys of due records by (due, key)."""
@@ -92,21 +92,21 @@ class ScratchStore:
         if until_ms >= self._due_ms:
             rows = [row for row in self._waiting_rows() if _due_ms_of(row) <= until_ms]
         with self._reading.cursor(db=self._databases["due"]) as cursor:
-            found = 0
+            taken = 0
             for row in cursor.iternext(values=False):
-                if found == limit or _due_ms_of(row) > until_ms:
+                if taken == limit or _due_ms_of(row) > until_ms:
                     break
                 if row[8:] not in self._waiting:  # else the index is behind it
                     rows.append(bytes(row))
-                    found += 1
+                    taken += 1
         return tuple(row[8:].decode("ascii") for row in sorted(rows)[:limit])
 
     def _waiting_rows(self) -> list[bytes]:
         """Return the rows of records that wait, and note when the first of them is due."""
-        rows = [due_row(key, self._records[key]) for key in self._waiting]
-        found = [row for row in rows if row is not None]
-        self._due_ms = min(map(_due_ms_of, found), default=_NEVER_MS)
-        return found
+        due_rows = (due_row(key, self._records[key]) for key in self._waiting)
+        rows = [row for row in due_rows if row is not None]
+        self._due_ms = min(map(_due_ms_of, rows), default=_NEVER_MS)
+        return rows
 
     def state_root(self) -> bytes:
         """Refuse: whoever replays has the roots made beside it."""
@@ -118,8 +118,8 @@ class ScratchStore:
         waiting = self._ids.get(row)
         if waiting is not None:
             return waiting
-        found = self._get("ids", row)
-        return None if found is None else int.from_bytes(found, "big")
+        sequence = self._get("ids", row)
+        return None if sequence is None else int.from_bytes(sequence, "big")
 
     def begin(self, writes: Iterable[Write]) -> None:
         """Take what genesis makes, or whatever else a replay begins with."""
@@ -193,14 +193,14 @@ class ScratchStore:
         """Yield every record but vouchers with its key, by key; nothing may wait."""
         assert not self._waiting
         with self._reading.cursor(db=self._databases["state"]) as cursor:
-            found = cursor.first()
-            while found:
+            has_row = cursor.first()
+            while has_row:
                 key = bytes(cursor.key())
                 if key.startswith(VOUCHERS.prefix):
-                    found = cursor.set_range(_BEHIND_VOUCHERS)
+                    has_row = cursor.set_range(_BEHIND_VOUCHERS)
                     continue
                 yield key, codec.decode_stored(table_of(key).record, bytes(cursor.value())[8:])
-                found = cursor.next()
+                has_row = cursor.next()
 
     def vouchers_backwards(self) -> Iterator[tuple[bytes, Voucher]]:
         """Yield every voucher with its key by id, from the last to the first; nothing may wait."""
@@ -220,9 +220,9 @@ class ScratchStore:
         self._environment.close()
 
     def _get(self, name: str, key: bytes) -> bytes | None:
-        found = self._reading.get(key, None, self._databases[name])
-        assert found is None or isinstance(found, bytes)
-        return found
+        value = self._reading.get(key, None, self._databases[name])
+        assert value is None or isinstance(value, bytes)
+        return value
 
     def _write(self, meta: Iterable[tuple[bytes, bytes]] = ()) -> None:
         state, due = self._databases["state"], self._databases["due"]
@@ -274,9 +274,9 @@ class ScratchTree:
 
     def page(self, prefix: bytes) -> bytes | None:
         """Return a stored page."""
-        found = self._reading.get(_page_key(prefix))
-        assert found is None or isinstance(found, bytes)
-        return found
+        page = self._reading.get(_page_key(prefix))
+        assert page is None or isinstance(page, bytes)
+        return page
 
     def note(self, values: Iterable[tuple[bytes, bytes]]) -> None:
         """Take in what a block wrote."""
@@ -290,8 +290,8 @@ class ScratchTree:
 
     def log_size(self) -> int | None:
         """Return how many entries the stored pages cover, None if that is not known."""
-        found = self._reading.get(b"log size")
-        return None if found is None else int.from_bytes(found, "big")
+        log_size = self._reading.get(b"log size")
+        return None if log_size is None else int.from_bytes(log_size, "big")
 
     def clear(self) -> None:
         """Forget all pages."""

@@ -24,13 +24,15 @@ def certificate(
 def test_keys_in_two_certificates_of_one_round_are_proven() -> None:
     one, other = certificate(0, 1, 2), certificate(1, 2, 3, block_id=W)
     found = fork_evidence(one, other, FOUR)
-    assert found == ForkEvidence(one=one, other=other, proven=(key_of(1), key_of(2)), suspects=())
+    assert found == ForkEvidence(
+        first=one, second=other, proven=(key_of(1), key_of(2)), suspects=()
+    )
     assert found.named == found.proven
 
 
 def test_keys_in_certificates_of_two_rounds_are_suspects_and_nobody_is_proven() -> None:
     early, late = certificate(0, 1, 2), certificate(1, 2, 3, block_id=W, round=3)
-    expected = ForkEvidence(one=early, other=late, proven=(), suspects=(key_of(1), key_of(2)))
+    expected = ForkEvidence(first=early, second=late, proven=(), suspects=(key_of(1), key_of(2)))
     assert fork_evidence(early, late, FOUR) == expected
     assert fork_evidence(late, early, FOUR) == expected, "the earlier round comes first"
     assert expected.named == expected.suspects

@@ -221,14 +221,14 @@ def keys_of(world: World, *, honest: bool) -> set[ValidatorKey]:
 
 def guilty(world: World, found: ForkEvidence) -> set[ValidatorKey]:
     """Find them by all prevotes ever sent, as F4 says."""
-    block, first = (found.one.block_id,), found.one.round
-    for round in range(first, found.other.round + 1):
+    block, first = (found.first.block_id,), found.first.round
+    for round in range(first, found.second.round + 1):
         for other in {value for member in world.members for value in member.said.values()}:
             if other and other != block and world.is_voted(round, PREVOTE, other):
                 voted = world.voters(round, PREVOTE, other)
                 if round == first:
                     return voted & world.voters(first, PREVOTE, block)
-                return voted & {key for key, _ in found.one.signatures}
+                return voted & {key for key, _ in found.first.signatures}
     raise AssertionError("a block was decided without a polka")
 
 

@@ -277,7 +277,7 @@ def test_a_certified_block_of_another_branch_stops_the_node_and_names_the_guilty
     header = msgspec.structs.replace(header, proposer=consensus_key(proposer))
     with pytest.raises(ForkSeen, match="proven guilty") as seen:
         offer(host, proposer, proposal(proposer, header, body), body)
-    assert set(seen.value.found.named) == {consensus_key(who) for who in (FIRST, SECOND, FOURTH)}
+    assert set(seen.value.fork.named) == {consensus_key(who) for who in (FIRST, SECOND, FOURTH)}
 
 
 def test_a_synced_block_of_another_branch_shows_the_fork_whoever_signed_the_block_itself() -> None:

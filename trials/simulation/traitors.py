@@ -59,7 +59,7 @@ class Process(Member):
             super()._run(action)
         except ForkSeen as seen:
             if self.is_honest:
-                self.evidence, self.proof = seen.found, seen.evidence
+                self.evidence, self.proof = seen.fork, seen.evidence
                 self.kill()
 
     def decided(self, height: int) -> BlockId:

@@ -171,9 +171,9 @@ class Links:
 
     def admit(self, link: Link) -> bool:
         """Count a new connection in, unless one of the limits is reached (P5.2)."""
-        accepted = [other for other in self._open if other.dialled is None]
-        strangers = sum(other.peer is None for other in accepted)
-        neighbours = sum(other.address == link.address for other in accepted)
+        accepted = [taken for taken in self._open if taken.dialled is None]
+        strangers = sum(taken.peer is None for taken in accepted)
+        neighbours = sum(taken.address == link.address for taken in accepted)
         self._open.append(link)
         if self._stopping:
             return False
@@ -193,7 +193,7 @@ class Links:
         peer = self._peers[peer_key(link.session.ssl_object, self._peers)]
         if link.dialled is not None and link.dialled.name != peer.name:
             raise PeerFault("another peer's key answers at this address")
-        held = [other.peer.link_key for other in self._open if other.peer is not None]
+        held = [known.peer.link_key for known in self._open if known.peer is not None]
         if held.count(peer.link_key) >= self._limits.per_identity_max:
             self.refused += 1
             return None
@@ -237,7 +237,7 @@ class Links:
             self._open.remove(link)
         if not link.gone.is_set():
             self._closing.append(link)
-        self._closing = [other for other in self._closing if not other.gone.is_set()]
+        self._closing = [leaving for leaving in self._closing if not leaving.gone.is_set()]
         if fault:
             self.faults[name] += 1
         called = link.dialled.name if link.dialled else link.address
@@ -262,8 +262,8 @@ class Links:
                 self._alone[peer.name].set()
 
     def _is_peer(self, peer: Peer) -> bool:
-        found = self._peers.get(peer.link_key)
-        return found is not None and found.name == peer.name
+        known = self._peers.get(peer.link_key)
+        return known is not None and known.name == peer.name
 
     def _link(self, dialled: Peer | None) -> Link:
         context = self._client_context if dialled else self._server_context
