@@ -71,7 +71,7 @@ def _summed(field: str) -> Callable[[Row], Plain]:
 
 
 def _domestic(source: Row) -> Plain:
-    origins = {devices["chip"]: devices["origin"] for devices in source["centre"]["devices"]}
+    origins = {devices["chip"]: devices["origin"] for devices in source["accreditation"]["devices"]}
     usage = source["usage"]
     return sum(row["gpu_ms"] for row in usage if origins.get(row["chip"]) == "domestic")
 
@@ -127,7 +127,7 @@ TABLES: Mapping[str, Columns] = {
         "terms_version": Column("integer"),
         "holder": Column("name"),
         "centre": Column("name"),
-        "centre_city": Column("name", "centre.host"),
+        "centre_city": Column("name", "accreditation.host"),
         "paying_host": Column("name", "host"),
         "order": Column("text"),
         "service_class": Column("name"),
@@ -148,7 +148,7 @@ TABLES: Mapping[str, Columns] = {
         "gpu_ms": Column("integer", _summed("gpu_ms")),
         "domestic_gpu_ms": Column("integer", _domestic),
         "energy_wh": Column("integer", _summed("energy_wh")),
-        "pue_milli": Column("integer", "centre.pue_milli"),
+        "pue_milli": Column("integer", "accreditation.pue_milli"),
         "holder_signed": Column("flag"),
         "submitted_by": Column("parts"),
         "submitted_ms": Column("integer"),

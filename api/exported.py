@@ -51,7 +51,7 @@ def _alone(_: Moment, __: bytes, record: Record) -> Row:
 
 
 def _of_claim(moment: Moment, _: bytes, claim: Claim) -> Row:
-    return plain(claim) | {"centre": plain(_accreditation_then(moment, claim))}
+    return plain(claim) | {"accreditation": plain(_accreditation_then(moment, claim))}
 
 
 def _accreditation_then(moment: Moment, claim: Claim) -> Accreditation:

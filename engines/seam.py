@@ -293,7 +293,7 @@ class CommitHead(Record, frozen=True):
     time_ms: Natural
     record_hash: bytes
     proof: bytes
-    """The commit of that height, as it is stored."""
+    """What the chain goes on from, in bytes of its family's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from ledger.encoding.text import MalformedText, parse_decimal
 from ledger.status import Busy
 from ledger.store.durable import write_durably
 from node.cosigner import Request
+from node.port import JobFailed
 
 ANSWER_S = 10.0
 """A cosigner that has not answered after this is asked again later."""
@@ -195,7 +196,7 @@ class Publisher:
                 return size
             try:
                 proof = await self._proof_between(size, head.checkpoint.size)
-            except Busy as error:
+            except (Busy, JobFailed) as error:
                 raise _NotNow(f"this node makes no proof now: {error}") from None
             body = Request(old_size=size, proof=proof, head=log_note).to_bytes()
             status, answer = await self._post(target, body)
@@ -270,7 +271,7 @@ class HeadFollower:
             return
         try:
             own = await self._own(data)
-        except Busy as error:
+        except (Busy, JobFailed) as error:
             raise _NotNow(str(error)) from None
         if not own:
             raise _NotNow("it is none of this log, or this node has not come there yet")

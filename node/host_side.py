@@ -4,6 +4,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 
 from engines.seam import Engine, EngineKind, Reachability, SeenCommit
 from ledger.execute import Execution
@@ -15,7 +16,7 @@ from ledger.transactions import Transaction
 from node.clock import SystemClock
 from node.config import NodeConfig
 from node.cosigner import Answer
-from node.inbox import HostTimers, Inbox, ThreadOwned, run_job
+from node.inbox import HostTimers, Inbox, JobRunner, ThreadOwned
 from node.log_keeper import LogKeeper
 from node.metrics import Metrics
 from node.port import Committed, Effect, NodeStatus, PeerStatus, PortEvent, RefusedForNow
@@ -119,6 +120,7 @@ class HostSide:
         self._metrics = metrics
         self._clock = clock
         self._publish = publish
+        self.jobs = JobRunner(metrics.failed_jobs.inc)
         self._timers = HostTimers(clock)
         self._stopping = threading.Event()
         self._thread: ThreadOwned
@@ -126,6 +128,8 @@ class HostSide:
         self._ledger: Ledger
         self._engine: Engine
         self._housekeeping: Housekeeping
+        self._closing = ExitStack()
+        """What is given back when the thread ends, however it does."""
 
     def stop(self) -> None:
         """Let the thread end after the job it is at; called from any thread."""
@@ -134,20 +138,25 @@ class HostSide:
 
     # --- the thread ------------------------------------------------------------------------------
 
-    def run(self, on_started: Callable[[], None]) -> None:
-        """Be the host thread: the only writer of store and log, until ``stop``."""
+    def run(self, on_started: Callable[[int], None]) -> None:
+        """Be the host thread: the only writer of store and log, until ``stop``.
+
+        ``on_started`` is told the height of the last block.
+        """
         self._thread = ThreadOwned()
-        self._open()
-        on_started()
+        with self._closing:
+            self._open()
+            on_started(self._ledger.last().height)
+            self._work()
+
+    def _work(self) -> None:
         while not self._stopping.is_set():
             job = self._inbox.get(self._timers.wait_s())
             if job is not None:
-                run_job(job, self._metrics.failed_jobs.inc)
-            while (due := self._timers.take_due()) is not None:
-                run_job(due, self._metrics.failed_jobs.inc)
+                self.jobs.run(job)
+            for due in self._timers.take_due():
+                self.jobs.run(due)
             self._housekeeping.use_idle_time()
-        self._store.close()
-        self._engine.close()
 
     def _open(self) -> None:
         self._store = WatchedStore(
@@ -156,11 +165,13 @@ class HostSide:
             now_us=self._clock.monotonic_us,
             waited=lambda us: self._metrics.root_stall.observe(us / 1_000_000),
         )
+        self._closing.callback(self._store.close)
         self._ledger = Ledger(self._store)
         self._ledger.begin(self._genesis)
         self._engine = self._kind.on_host(
             self._ledger, self._store, clock=self._clock, timers=self._timers, tell=self
         )
+        self._closing.callback(self._engine.close)
         self._log_keeper.open(self._ledger, self._store)
         reason = read_stop(self._config.stopped)
         if reason:

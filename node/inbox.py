@@ -3,35 +3,18 @@
 import heapq
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import count
-from typing import TypeVar
 
-from engines.seam import Clock, EngineStopped
-from ledger.execute import RulesUnknown
-from ledger.state_tree import DamagedPage
-from ledger.store.lmdb_store import StoreDamaged, StoreFull, is_broken
-from node.scrub import StoreRotten
+from engines.failures import BrokenOff, attempt
+from engines.seam import Clock
 
 URGENT_MAX = 8_192
 BULK_MAX = 4_096
-STOPS = (
-    *(AssertionError, EngineStopped, RulesUnknown),
-    *(StoreDamaged, StoreFull, StoreRotten, DamagedPage, OSError, MemoryError),
-)
-"""What ends a node: a broken invariant, a disk or a store that cannot be trusted, an engine that
-has nothing more to decide. Whatever else a job raises ends with the job."""
-
 Job = Callable[[], None]
-T = TypeVar("T")
 _LOGGER = logging.getLogger(__name__)
-
-
-def stops_the_node(error: BaseException) -> bool:
-    """Return whether nothing on the host thread may go on after an error."""
-    return isinstance(error, STOPS) or is_broken(error) or not isinstance(error, Exception)
 
 
 class ThreadOwned:
@@ -96,11 +79,13 @@ class HostTimers:
         due_us = self._clock.monotonic_us() + delay_ms * 1_000
         heapq.heappush(self._heap, (due_us, next(self._order), action))
 
-    def take_due(self) -> Job | None:
-        """Return the next action that is due, if one is."""
-        if not self._heap or self._heap[0][0] > self._clock.monotonic_us():
-            return None
-        return heapq.heappop(self._heap)[2]
+    def take_due(self) -> list[Job]:
+        """Return the actions that are due by now; what they put in waits for the next time."""
+        now_us = self._clock.monotonic_us()
+        due = []
+        while self._heap and self._heap[0][0] <= now_us:
+            due.append(heapq.heappop(self._heap)[2])
+        return due
 
     def wait_s(self) -> float:
         """Return how long nothing is due."""
@@ -109,30 +94,32 @@ class HostTimers:
         return max(0, self._heap[0][0] - self._clock.monotonic_us()) / 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class BrokenOff:
-    """What a job raised that ends the job alone."""
-
-    error: Exception
+TOLD_AGAIN_S = 60.0
+"""A mistake is told in full once in this time: whoever can cause it could fill the disk."""
 
 
-def attempt(job: Callable[[], T]) -> T | BrokenOff:
-    """Return what a job gives, or what it raised; let out only what must stop the node.
+class JobRunner:
+    """Runs jobs of the host thread; if one breaks off the log tells, and the node goes on."""
 
-    Anything else is a mistake of ours in looking at what an outsider sent. Once a job has begun
-    to change the node's own state, the engine turns such a mistake into an AssertionError.
-    """
-    try:
-        return job()
-    except Exception as error:
-        if stops_the_node(error):
-            raise
-        return BrokenOff(error)
+    def __init__(self, on_failure: Callable[[], None]) -> None:
+        """``on_failure`` counts."""
+        self._on_failure = on_failure
+        self._told: dict[str, float] = {}
 
+    def run(self, job: Job) -> None:
+        """Run a job; let out of it only what must stop the node."""
+        outcome = attempt(job)
+        if isinstance(outcome, BrokenOff):
+            self.tell(outcome.error)
 
-def run_job(job: Job, on_failure: Callable[[], None]) -> None:
-    """Run a job of the host thread; if it breaks off the log tells, and the node goes on."""
-    outcome = attempt(job)
-    if isinstance(outcome, BrokenOff):
-        on_failure()
-        _LOGGER.error("a job of the host broke off; the node goes on", exc_info=outcome.error)
+    def tell(self, error: Exception) -> None:
+        """Count a mistake, and tell it unless it was told a moment ago."""
+        self._on_failure()
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        line = "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        place, now_s = f"{type(error).__name__} {line}", time.monotonic()
+        if now_s - self._told.get(place, -TOLD_AGAIN_S) >= TOLD_AGAIN_S:
+            self._told[place] = now_s
+            _LOGGER.error("a job of the host broke off; the node goes on", exc_info=error)

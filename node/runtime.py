@@ -10,10 +10,11 @@ import errno
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from engines.failures import BrokenOff, Mistake, attempt
 from engines.seam import EngineKind, PromiseBroken
 from ledger.encoding.codec import NotCanonical
 from ledger.inadmissible import Inadmissible
@@ -23,7 +24,7 @@ from ledger.store.lmdb_store import is_broken
 from node.clock import SystemClock
 from node.config import ConfigInvalid, NodeConfig
 from node.host_side import HostSide
-from node.inbox import BrokenOff, Inbox, ThreadOwned, attempt
+from node.inbox import Inbox, ThreadOwned
 from node.log_keeper import LogKeeper
 from node.metrics import Metrics
 from node.port import Effect, JobFailed, NodeStatus, PortServer
@@ -144,9 +145,11 @@ class Submissions:
             return envelope
         if isinstance(envelope, Inadmissible):
             return TransactionStatus.inadmissible(bytes(32), 0, envelope)
+        if isinstance(envelope, Mistake):
+            return _told(envelope)
         answer = attempt(lambda: self._host.admit(envelope))
         if isinstance(answer, BrokenOff):
-            _LOGGER.error("an admission broke off; the node goes on", exc_info=answer.error)
+            self._host.jobs.tell(answer.error)
             return _told(answer.error)
         return answer
 
@@ -196,14 +199,17 @@ class Node:
         """Open the store, take up consensus, then let peers and API processes in."""
         self._thread.check()
         self._log_keeper.start(self._questions.ask)
-        started: asyncio.Future[None] = self._loop.create_future()
+        started: asyncio.Future[int] = self._loop.create_future()
         self.finished = self._loop.run_in_executor(
-            self._host_thread, self._host.run, lambda: _call(self._loop, _done(started))
+            self._host_thread,
+            self._host.run,
+            lambda height: _call(self._loop, lambda: _succeed(started, height)),
         )
         self.finished.add_done_callback(self._host_ended)
-        await asyncio.wait({started, self.finished}, return_when=asyncio.FIRST_COMPLETED)
+        waited: set[asyncio.Future[Any]] = {started, self.finished}
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         if self.finished.done():
-            self.finished.result()
+            await self.stop()  # raises what ended it
         try:
             await self._connection.start()
             await self._port.start()
@@ -211,8 +217,7 @@ class Node:
             await self.stop()
             host, port = self._config.listen_host, self._config.listen_port
             raise ConfigInvalid(f"can't listen at {host}, port {port}: {error}") from None
-        height = (await self.status()).height
-        _LOGGER.info("%s is at height %d", self._config.party, height)
+        _LOGGER.info("%s is at height %d", self._config.party, started.result())
 
     async def stop(self) -> None:
         """Stop taking work, finish what is under way, close; raise what broke the host."""
@@ -308,10 +313,6 @@ class Node:
 
 def _call(loop: asyncio.AbstractEventLoop, action: Callable[[], None]) -> None:
     loop.call_soon_threadsafe(action)
-
-
-def _done(future: asyncio.Future[None]) -> Callable[[], None]:
-    return lambda: _succeed(future, None)
 
 
 def _told(error: Exception) -> Exception:

@@ -9,6 +9,7 @@ from collections.abc import Generator
 
 import msgspec
 
+from engines.failures import unbroken
 from engines.families import family_of
 from engines.seam import CommitInvalid
 from ledger import state_tree
@@ -19,7 +20,7 @@ from ledger.encoding.tiles import HASH_BYTES, TILE_HEIGHT, TILE_WIDTH
 from ledger.entries import ClosingEntry, GenesisEntry, TransactionEntry, decode_entry
 from ledger.genesis import log_id_of, parse_genesis
 from ledger.inadmissible import KindUnknown
-from ledger.store.lmdb_store import DAMAGES, Snapshot
+from ledger.store.lmdb_store import DAMAGES, Snapshot, StoreDamaged
 from ledger.store.rows import BlockRow, due_row, party_rows
 from ledger.tables import table_of
 from ledger.transactions import parse
@@ -38,7 +39,7 @@ STORE_DAMAGED = "the store is damaged"
 Walk = Generator[None, Snapshot, None]
 
 
-class StoreRotten(Exception):
+class StoreRotten(StoreDamaged):
     """A row is not what was written."""
 
     def __init__(self, damage: str) -> None:
@@ -57,13 +58,15 @@ class Scrub:
 
     def step(self, snapshot: Snapshot) -> None:
         """Read some rows more; raise StoreRotten."""
-        try:
-            self._walk.send(snapshot)
-        except StopIteration:
-            self.passes += 1
-            self._walk = self._begin()
-        except UNREADABLE as error:
-            raise StoreRotten(f"a row cannot be read ({type(error).__name__}: {error})") from None
+        with unbroken("reading the store over"):  # else the rest would never be read
+            try:
+                self._walk.send(snapshot)
+            except StopIteration:
+                self.passes += 1
+                self._walk = self._begin()
+            except UNREADABLE as error:
+                reason = f"a row cannot be read ({type(error).__name__}: {error})"
+                raise StoreRotten(reason) from None
 
     def _begin(self) -> Walk:
         walk = self._all()

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from engines.failures import BrokenOff, Mistake, attempt
 from ledger.encoding import crypto
 from ledger.encoding.codec import NotCanonical
 from ledger.execute import signatures_hold
@@ -14,7 +15,7 @@ from ledger.transactions import Transaction, parse
 VERIFIERS = max(1, (os.cpu_count() or 1) // 2)
 """Threads that verify signatures: the host thread needs a core of its own."""
 
-Verified = Transaction | NotCanonical | Inadmissible
+Verified = Transaction | NotCanonical | Inadmissible | Mistake
 
 
 class Verifiers:
@@ -34,15 +35,18 @@ class Verifiers:
 
 
 def _verify_all(raws: tuple[bytes, ...]) -> list[Verified]:
-    verified: list[Verified] = []
-    for raw in raws:
-        try:
-            transaction = parse(raw)
-        except (NotCanonical, KindUnknown) as error:
-            verified.append(error)
-            continue
-        if signatures_hold(transaction, crypto.verify):
-            verified.append(transaction)
-        else:
-            verified.append(BadSignature())
-    return verified
+    verified = (attempt(lambda raw=raw: _verify(raw)) for raw in raws)  # type: ignore[misc]
+    return [
+        Mistake(f"{type(outcome.error).__name__}: {outcome.error}")
+        if isinstance(outcome, BrokenOff)
+        else outcome
+        for outcome in verified
+    ]
+
+
+def _verify(raw: bytes) -> Verified:
+    try:
+        transaction = parse(raw)
+    except (NotCanonical, KindUnknown) as error:
+        return error
+    return transaction if signatures_hold(transaction, crypto.verify) else BadSignature()

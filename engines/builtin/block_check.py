@@ -3,6 +3,7 @@
 A check is of one height and changes nothing; no clock and no network.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from engines.builtin import messages
 from engines.builtin.evidence_pool import is_current
 from engines.builtin.messages import Body, DecidedBlock, Header
 from engines.builtin.p2p.frames import PeerFault
+from engines.failures import BrokenOff, attempt
 from engines.seam import PromiseBroken
 from ledger.blocks import BlockInput, BlockRefused
 from ledger.encoding import codec
@@ -22,6 +24,8 @@ from ledger.encoding.codec import NotCanonical, only
 from ledger.execute import Execution, Verify
 from ledger.ledger import Ledger
 from ledger.rules.validators import ValidatorSetRecord
+
+_LOGGER = logging.getLogger(__name__)
 
 EMPTY_BLOCK_MS = 500
 """Least time between a block and one after it that changes nothing."""
@@ -88,16 +92,26 @@ class BlockCheck:
             return None
         if messages.body_hash(messages.chunk_hashes(messages.chunks_of(data))) != header.body_hash:
             return None  # cut otherwise: nobody could offer or prove it again
-        try:
-            body = messages.decode_body(data)
-            self._check_previous(body, header.height)
-            self._check_evidence(body, header.height)
-            execution = self.ledger.execute(_block_input(header, body))
-        except (NotCanonical, CertificateInvalid, BlockRefused):
+        outcome = attempt(lambda: self._executed(header, data))
+        if isinstance(outcome, BrokenOff):
+            # Nobody's fault but ours: all who run this software say nil, and go on.
+            _LOGGER.error("a proposed block cannot be executed", exc_info=outcome.error)
+            return None
+        execution = outcome
+        if execution is None:
             return None
         if is_idle(execution) and header.time_ms < head.time_ms + EMPTY_BLOCK_MS:
             return None  # nobody may make the height run for nothing
         return execution if execution.head.record_hash == header.record_hash else None
+
+    def _executed(self, header: Header, data: bytes) -> Execution | None:
+        try:
+            body = messages.decode_body(data)
+            self._check_previous(body, header.height)
+            self._check_evidence(body, header.height)
+            return self.ledger.execute(_block_input(header, body))
+        except (NotCanonical, CertificateInvalid, BlockRefused):
+            return None
 
     def adopted(self, block: DecidedBlock) -> Execution:
         """Return what a block does that others decided; raise PeerFault if its proof fails.

@@ -1,6 +1,6 @@
 """Blocks of our own (spec N4)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from consensus.driver import Driver
 from consensus.effects import BuildProposal, Repropose
@@ -12,10 +12,12 @@ from engines.builtin.mempool import Mempool
 from engines.builtin.messages import Body, Header
 from engines.builtin.proposed_blocks import ProposedBlock
 from engines.builtin.signing import Signing
+from engines.failures import BrokenOff, attempt
 from engines.seam import Clock, Timers
 from ledger.blocks import BlockInput, Limits
 from ledger.encoding import codec
 from ledger.ledger import Ledger
+from ledger.transactions import Transaction
 
 
 class Builder:
@@ -65,14 +67,7 @@ class Builder:
             transactions=(),
             misbehaviours=tuple(map(messages.misbehaviour_of, evidence)),
         )
-        transactions = self._ledger.propose(
-            self._pool.ready(),
-            height=block.height,
-            time_ms=now_ms,
-            limits=Limits(),
-            misbehaviours=block.misbehaviours,
-            on_refused=self._pool.refuse,
-        )
+        transactions = self._chosen(block)
         body = Body(transactions=transactions, evidence=evidence, previous=self._heights.previous)
         data = codec.encode(body)
         execution = self._ledger.execute(
@@ -103,6 +98,32 @@ class Builder:
         )
         now.blocks.keep(messages.block_id(header), ProposedBlock(header, data, execution))
         self._signing.propose(round_, header, data, ())
+
+    def _chosen(self, block: BlockInput) -> tuple[bytes, ...]:
+        """Return what the block takes; one that a rule breaks off at leaves the pool."""
+        while True:
+            tried: list[Transaction] = []
+
+            def pending(tried: list[Transaction] = tried) -> Iterator[Transaction]:
+                for transaction in self._pool.ready():
+                    tried[:] = [transaction]
+                    yield transaction
+
+            chosen = attempt(
+                lambda pending=pending: self._ledger.propose(  # type: ignore[misc]
+                    pending(),
+                    height=block.height,
+                    time_ms=block.time_ms,
+                    limits=Limits(),
+                    misbehaviours=block.misbehaviours,
+                    on_refused=self._pool.refuse,
+                )
+            )
+            if not isinstance(chosen, BrokenOff):
+                return chosen
+            if not tried:
+                raise AssertionError("an empty block cannot be made") from chosen.error
+            self._pool.drop(tried[0], chosen.error)
 
     def build_what_waits(self, driver: Driver | None = None) -> None:
         """Build what waited, once: because it is time, or because work arrived before."""

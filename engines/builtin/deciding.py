@@ -9,11 +9,12 @@ from engines.builtin import messages
 from engines.builtin.evidence_pool import EvidencePool
 from engines.builtin.height import Heights
 from engines.builtin.journal import Journal
-from engines.builtin.machine import Inputs, unbroken
+from engines.builtin.machine import Inputs
 from engines.builtin.mempool import Mempool
 from engines.builtin.messages import Body, DecidedBlock, Header, StoredCommit
 from engines.builtin.own_key import OwnKey
 from engines.builtin.votes import Votes
+from engines.failures import unbroken
 from engines.seam import Clock, SeenCommit, Tell
 from ledger.encoding import codec
 from ledger.execute import Execution

@@ -17,6 +17,8 @@ one durable commit a block. An invariant that breaks raises and stops the node.
 | `Presence`, `Sync` | where peers are, what is said again, blocks for who was away |
 """
 
+import logging
+
 from consensus import effects
 from consensus.timeouts import TimeoutPolicy
 from engines.builtin import messages
@@ -52,6 +54,7 @@ from engines.builtin.timeouts import RoundTimers
 from engines.builtin.votes import Votes
 from engines.builtin.wal import WriteAheadLog
 from engines.builtin.work import Work
+from engines.failures import BrokenOff, attempt
 from engines.seam import Blockstore, Clock, EngineState, Tell, Timers
 from ledger.encoding import crypto
 from ledger.encoding.codec import NotCanonical, only
@@ -59,6 +62,8 @@ from ledger.execute import Verify
 from ledger.ledger import Ledger
 from ledger.status import TransactionStatus
 from ledger.transactions import Transaction
+
+_LOGGER = logging.getLogger(__name__)
 
 TICK_MS = 250
 
@@ -240,12 +245,12 @@ class BuiltinEngine:
             self._pauses[cause] = reason
         else:
             del self._pauses[cause]
-        self._tell.paused(self._pauses)
         if self._pauses:
             self.key.paused = "; ".join(self._pauses.values())
         else:
             self._signing.resume()
             self._machine.drain()
+        self._tell.paused(self._pauses)
 
     def knows_where_it_was(self) -> bool:
         """Return whether this node surely voted on nothing above the present height."""
@@ -351,10 +356,13 @@ class BuiltinEngine:
     def _on_next_height(self) -> None:
         self._machine.drain()
         for peer, channel, payload in self._presence.came_early():
-            try:
-                self.on_message(peer, channel, payload)
-            except PeerFault as fault:
-                self._messenger.fault(peer, str(fault))
+            # What a peer said early is looked at as if it came now: its faults end nothing else.
+            outcome = attempt(lambda p=peer, c=channel, b=payload: self.on_message(p, c, b))  # type: ignore[misc]
+            match outcome:
+                case BrokenOff(error=PeerFault() as fault):
+                    self._messenger.fault(peer, str(fault))
+                case BrokenOff(error=error):
+                    _LOGGER.error("an early message of %s broke off", peer, exc_info=error)
         if self.pool.has_ready():
             self._work.arrived()
 

@@ -1,34 +1,18 @@
 """Inputs into the driver of the present height, one after the other, and its effects after each."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from consensus.driver import Driver
 from consensus.effects import Effect
 from consensus.inputs import Input
 from engines.builtin.height import Heights
+from engines.failures import unbroken
 from engines.seam import Timers
 
 Actions = Mapping[type[Effect], Callable[[Any], None]]
 """Who performs which effect. What that leads to is fed, and comes after the effects that follow."""
-
-
-OURS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
-"""What only a mistake of ours raises once an outsider's bytes have been checked."""
-
-
-@contextmanager
-def unbroken(what: str) -> Iterator[None]:
-    """Stop the node if something breaks off half done: what is left would contradict itself.
-
-    A mistake that shows while bytes are looked at ends with their message; after that it does not.
-    """
-    try:
-        yield
-    except OURS as error:
-        raise AssertionError(f"{what} broke off: {type(error).__name__}: {error}") from error
 
 
 class Inputs:

@@ -5,15 +5,19 @@ another block may make it hold. Synchronous and without I/O; the caller passes t
 """
 
 import heapq
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from engines.failures import BrokenOff, attempt
 from ledger.execute import Execution
-from ledger.ledger import Ledger
+from ledger.ledger import Checked, Ledger
 from ledger.rules.refusals import TransactionRefused
 from ledger.status import Busy, TransactionStatus
 from ledger.tables import TABLES
 from ledger.transactions import Transaction
+
+_LOGGER = logging.getLogger(__name__)
 
 POOL_MAX = 20_000
 POOL_BYTES_MAX = 64 * 1024 * 1024
@@ -115,13 +119,16 @@ class Mempool:
         sender, limit = self._sender(transaction)
         if self._per_sender.get(sender, 0) >= limit:
             raise Busy(f"{sender} has {limit} transactions pending already")
+        own = own or (known is not None and known.own)
+        verdict = None  # asked first: nothing is changed here if the rules break off
+        if own or len(self._entries) < JUDGED_MAX:
+            verdict = self._ledger.recheck(transaction, time_ms=time_ms)
         if known is not None:
-            own = known.own
             self._drop(transaction.id)
         entry = Entry(transaction=transaction, sender=sender, own=own, reads=())
-        if own or len(self._entries) < JUDGED_MAX:
-            self._judge(entry, time_ms)
         self._entries[transaction.id] = entry
+        if verdict is not None:
+            self._take_verdict(entry, verdict)
         self._per_sender[sender] = self._per_sender.get(sender, 0) + 1
         self.bytes += len(transaction.raw)
         heapq.heappush(self._expiries, (transaction.body.expires_at, transaction.id))
@@ -179,8 +186,20 @@ class Mempool:
                 self._judge(entry_or_none, time_ms)
 
     def _judge(self, entry: Entry, time_ms: int) -> None:
-        """Ask the rules, and remember on which records their answer rests."""
-        verdict = self._ledger.recheck(entry.transaction, time_ms=time_ms)
+        """Ask the rules anew; a transaction at which they break off leaves the pool."""
+        verdict = attempt(lambda: self._ledger.recheck(entry.transaction, time_ms=time_ms))
+        if isinstance(verdict, BrokenOff):
+            self.drop(entry.transaction, verdict.error)
+        else:
+            self._take_verdict(entry, verdict)
+
+    def drop(self, transaction: Transaction, error: Exception) -> None:
+        """Forget a transaction at which this software broke off; its client asks in vain."""
+        _LOGGER.error("transaction %s is dropped", transaction.id.hex(), exc_info=error)
+        self._drop(transaction.id)
+
+    def _take_verdict(self, entry: Entry, verdict: Checked) -> None:
+        """Remember what the rules say, and on which records that rests."""
         refusal = verdict.refusal
         entry.reads = tuple(key for key in verdict.reads if not key.startswith(RUNNING_SUMS))
         for key in entry.reads:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 
 from engines.builtin.engine import BuiltinEngine
 from engines.builtin.messages import Batch, decode_message
@@ -11,6 +12,7 @@ from engines.builtin.p2p.frames import Channel, PeerFault
 from engines.builtin.p2p.link import Limits, Peer
 from engines.builtin.p2p.links import Links
 from engines.builtin.p2p.roster import Roster
+from engines.failures import BrokenOff, Mistake, attempt
 from engines.seam import (
     Clock,
     HostJobs,
@@ -124,22 +126,30 @@ class Inflow:
         self._loop.create_task(self._verify_batch(peer, batch))
 
     async def _verify_batch(self, peer: str, batch: Batch) -> None:
-        verified = await self._verify(batch.envelopes)
-        self._batches[peer] -= 1
+        try:
+            verified = await self._verify(batch.envelopes)
+        finally:
+            self._batches[peer] -= 1
         good = [item for item in verified if isinstance(item, Transaction)]
-        # A kind that only newer software knows is no fault of who sends it on.
-        unknown = sum(isinstance(item, KindUnknown) for item in verified)
+        # A kind that only newer software knows, or our mistake, is no fault of who sends it on.
+        unknown = sum(isinstance(item, KindUnknown | Mistake) for item in verified)
         if len(good) + unknown < len(verified):
             self._network.fault(peer, "sent a transaction that is malformed or badly signed")
 
         def job() -> None:
+            mistakes = []
             for transaction in good:
-                try:
-                    self.engine.on_transaction(transaction, own=False)
-                except (Inadmissible, Busy):
-                    continue  # an honest peer may be a block behind, or we may be full
+                outcome = attempt(lambda t=transaction: self._admit(t))  # type: ignore[misc]
+                if isinstance(outcome, BrokenOff):
+                    mistakes.append(outcome.error)
+            if mistakes:
+                raise mistakes[0]  # for the log; the others of the batch are in
 
         self._jobs.put_bulk(job)
+
+    def _admit(self, transaction: Transaction) -> None:
+        with suppress(Inadmissible, Busy):  # an honest peer may be a block behind, or we be full
+            self.engine.on_transaction(transaction, own=False)
 
 
 class Mesh:

@@ -145,8 +145,9 @@ class OwnKey:
         self._wal.sync()
 
         def answer(signature: bytes | Refused) -> None:
-            # Refused is silence for this step: the signer remembers what we no longer know.
-            if not isinstance(signature, Refused):
+            # Refused is silence for this step: the signer remembers what we no longer know. Who
+            # has stopped since it asked is silent too.
+            if not isinstance(signature, Refused) and not self.follows(height):
                 then(signature)
 
         request = SignRequest(

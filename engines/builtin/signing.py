@@ -1,5 +1,8 @@
 """The own votes and proposals: asked of the signer, fed when it has answered (spec N6.3)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from consensus.effects import SignVote
 from consensus.inputs import Input, ProposalReceived, VoteReceived
 from consensus.messages import Proposal, Vote
@@ -7,6 +10,7 @@ from engines.builtin.height import Heights
 from engines.builtin.machine import Inputs, Machine
 from engines.builtin.messages import Header
 from engines.builtin.own_key import OwnKey
+from engines.failures import unbroken
 
 
 class Signing:
@@ -26,19 +30,17 @@ class Signing:
         if self._key.paused:
             now.withheld.append(wanted)
             return
-        self._is_asking = True
-        self._key.sign_vote(
-            wanted.kind, now.number, wanted.round, wanted.block_id, self._vote_signed
-        )
-        self._is_asking = False
+        with self._asking():
+            self._key.sign_vote(
+                wanted.kind, now.number, wanted.round, wanted.block_id, self._vote_signed
+            )
 
     def propose(
         self, round_: int, header: Header, body: bytes, valid_round: tuple[int, ...]
     ) -> None:
         """Have a proposal of a block signed."""
-        self._is_asking = True
-        self._key.sign_proposal(round_, header, body, valid_round, self._proposal_signed)
-        self._is_asking = False
+        with self._asking():
+            self._key.sign_proposal(round_, header, body, valid_round, self._proposal_signed)
 
     def resume(self) -> None:
         """Sign again, first the votes of this round that a pause kept back.
@@ -51,6 +53,13 @@ class Signing:
         for vote in withheld:
             if vote.round == now.driver.round:
                 self.vote(vote)
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        self._is_asking = True
+        with unbroken("signing"):
+            yield
+        self._is_asking = False
 
     def _vote_signed(self, vote: Vote) -> None:
         if vote.height == self._heights.now.number:

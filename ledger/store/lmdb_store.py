@@ -48,6 +48,11 @@ def is_broken(error: BaseException) -> bool:
     return isinstance(error, DAMAGES) or type(error) is lmdb.Error
 
 
+def is_of_lmdb(error: BaseException) -> bool:
+    """Return whether LMDB itself failed, for whatever reason."""
+    return isinstance(error, lmdb.Error)
+
+
 class StoreDamaged(Exception):
     """The store's file is not what a store ever wrote."""
 

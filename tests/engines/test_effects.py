@@ -1,5 +1,6 @@
 """What the driver asks is done in its order, by whoever owns it: disk first, then the wire."""
 
+import struct
 from typing import get_args
 
 import pytest
@@ -7,16 +8,22 @@ import pytest
 from consensus import effects
 from consensus.effects import BroadcastProposal, BroadcastVote, Effect, Log
 from consensus.inputs import ProposalReceived, VoteReceived
-from consensus.messages import VoteKind
+from consensus.messages import Vote, VoteKind
 from engines.builtin import messages
 from engines.builtin.engine import BuiltinEngine
-from engines.builtin.messages import ProposalMessage, VoteMessage
-from engines.builtin.p2p.frames import Channel
+from engines.builtin.messages import Blocks, ProposalMessage, VoteMessage
+from engines.builtin.p2p.frames import Channel, PeerFault
+from ledger.blocks import BlockInput, BlockRefused
+from ledger.execute import BlockBuilder
+from ledger.ledger import Ledger
+from ledger.rules.refusals import TransactionRefused
+from ledger.transactions import Transaction, parse
 from tests.engines.peers import (
     FIRST,
     FOURTH,
     SECOND,
     Ports,
+    decided_chain,
     first_block,
     offer,
     opening,
@@ -117,7 +124,9 @@ def test_nothing_is_sent_for_an_observer() -> None:
     assert not kinds & {BroadcastVote, BroadcastProposal}
 
 
-@pytest.mark.parametrize("error", [LookupError, TypeError, ValueError, RuntimeError])
+@pytest.mark.parametrize(
+    "error", [LookupError, struct.error, BlockRefused, PeerFault, StopIteration]
+)
 def test_a_mistake_half_way_through_effects_is_a_broken_promise(error: type[Exception]) -> None:
     ports = Ports()
     host = ports.host()
@@ -152,3 +161,55 @@ def test_a_mistake_in_a_commit_is_a_broken_promise(monkeypatch: pytest.MonkeyPat
 
 def test_the_opening_holds() -> None:
     assert len(opening()) > 1, "else the blocks above say little"
+
+
+def test_a_rule_that_breaks_off_at_one_transaction_costs_that_transaction_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ports = Ports()
+    host = ports.host()
+    transactions = [parse(raw) for raw in opening()]
+    for transaction in transactions:
+        host.on_transaction(transaction, own=False)
+    bad = transactions[-1]
+    attempted = BlockBuilder.apply_if_it_holds
+
+    def broken(builder: BlockBuilder, transaction: Transaction) -> TransactionRefused | None:
+        if transaction.id == bad.id:
+            raise KeyError("a mistake in a rule")
+        return attempted(builder, transaction)
+
+    monkeypatch.setattr(BlockBuilder, "apply_if_it_holds", broken)
+    host._builder.build(0)
+    assert host.status(bad.id).status == "unknown", "it left the pool"
+    assert host.status(transactions[0].id).status != "unknown"
+    assert not host.key.stopped
+
+
+def test_a_certified_block_at_which_the_rules_break_off_stops_the_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = Ports().host()
+
+    def broken(ledger: Ledger, block: BlockInput) -> None:
+        raise KeyError("a mistake in a rule")
+
+    chain = decided_chain(1)
+    monkeypatch.setattr(Ledger, "execute", broken)
+    with pytest.raises(AssertionError, match="does not hold on this state"):
+        tell(host, SECOND, Blocks(blocks=tuple(chain)))
+
+
+def test_an_early_message_that_breaks_off_ends_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = Ports()
+    host = ports.host()
+    early = vote(FIRST, VoteKind.PREVOTE, (), height=2)
+    tell(host, FIRST, VoteMessage(vote=early))
+
+    def broken(vote: Vote) -> None:
+        raise KeyError("a mistake")
+
+    monkeypatch.setattr(host._votes, "on_vote", broken)
+    tell(host, SECOND, Blocks(blocks=tuple(decided_chain(1))))
+    assert host.height == 2
+    assert not host.key.stopped

@@ -197,6 +197,40 @@ def test_a_question_that_breaks_off_is_answered_and_the_node_goes_on(
     asyncio.run(scenario())
 
 
+def test_a_node_whose_host_ends_at_the_start_gives_everything_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config(folder / "node.toml")
+
+    async def scenario() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(host_side.HostSide, "_work", lambda _: 1 // 0)
+            patch.setattr(host_side.Housekeeping, "start", lambda _: Path("/no/where").stat())
+            async with asyncio.timeout(HANG_GUARD_S):
+                with pytest.raises(FileNotFoundError):
+                    await start_node(config)
+        async with running(folder) as node:
+            assert (await node.status()).validating, "neither store nor signer is held"
+
+    asyncio.run(scenario())
+
+
+def test_a_mistake_is_told_in_full_once_a_minute_and_counted_each_time(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def job() -> None:
+        raise KeyError("a mistake")
+
+    async def scenario() -> None:
+        async with running(folder) as node:
+            for _ in range(5):
+                assert node._inbox.put_bulk(job)
+            assert "tallystick_failed_jobs_total 5.0" in await node.metrics()
+
+    asyncio.run(scenario())
+    assert caplog.text.count("a job of the host broke off") == 1
+
+
 def test_over_the_port_a_question_that_breaks_off_is_no_silence(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
