@@ -95,21 +95,23 @@ def decode(type_: Any, data: bytes, limit: int) -> Any:
     """
     if len(data) > limit:
         raise NotCanonical(f"expected at most {limit} bytes, got {len(data)}")
-    value = _decoded(type_, data)
+    try:
+        value = (_DECODERS.get(type_) or _decoder(type_)).decode(data)
+    except _UNDECODABLE as error:
+        raise _not_canonical(error) from None
     if _ENCODER.encode(value) != data:
         raise NotCanonical("not the shortest encoding of its value")
     return value
 
 
-def _decoded(type_: Any, data: bytes) -> Any:
-    """Return the value of bytes that need not be canonical; raise NotCanonical."""
-    try:
-        return (_DECODERS.get(type_) or _decoder(type_)).decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise NotCanonical(str(error)) from None
-    except UnicodeDecodeError as error:
-        # msgspec does not wrap this one, and a peer can cause it at will.
-        raise NotCanonical(f"text is not UTF-8: {error.reason}") from None
+_UNDECODABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+"""What bytes can make a decoder raise. It does not wrap the last one, and a peer can cause it."""
+
+
+def _not_canonical(error: Exception) -> NotCanonical:
+    if isinstance(error, UnicodeDecodeError):
+        return NotCanonical(f"text is not UTF-8: {error.reason}")
+    return NotCanonical(str(error))
 
 
 def decode_stored(type_: Any, data: bytes) -> Any:
@@ -132,7 +134,10 @@ def name_in(data: bytes) -> str:
 
     What follows the name is not looked at.
     """
-    named: _Named = _decoded(_Named, data)
+    try:
+        named: _Named = decode_stored(_Named, data)
+    except _UNDECODABLE as error:
+        raise _not_canonical(error) from None
     return named.name
 
 

@@ -15,12 +15,12 @@ import pytest
 from click.testing import CliRunner
 
 from ledger.transactions import parse
-from localnet.commands.network import group
 from tally.exits import UsageError
 from tests.cluster.support import running_cluster
 from trials.chaos import kills
 from trials.chaos.history import Answer, History, Spending
 from trials.chaos.kills import RoundPlan, Verdict, plans_of, run_campaign, totals
+from trials.commands.kills import kills as command
 from trials.simulation.journal import JournalFile
 
 KILLS = int(os.environ.get("TALLY_KILLS", "6"))
@@ -142,11 +142,11 @@ def test_a_campaign_does_not_go_on_in_the_journal_of_another_nor_in_a_letter(
     letter = tmp_path / "letter"
     letter.write_text("Dear all")
     JournalFile(path, {"seed": 1, "validators": [4]}, Verdict)
-    words = ("kills", "--kills", "1", "--validators", "4")
-    other = CliRunner().invoke(group, [*words, "--seed", "2", "--journal", str(path)])
+    words = ("--kills", "1", "--validators", "4")
+    other = CliRunner().invoke(command, [*words, "--seed", "2", "--journal", str(path)])
     assert isinstance(other.exception, UsageError)
     assert "of tallystick" in str(other.exception) and "seed 1" in str(other.exception)
-    junk = CliRunner().invoke(group, [*words, "--journal", str(letter)])
+    junk = CliRunner().invoke(command, [*words, "--journal", str(letter)])
     assert "is no journal" in str(junk.exception)
     assert letter.read_text() == "Dear all"
 
