@@ -3,7 +3,7 @@
 An engine has two halves, since a node has two threads. `Engine` lives on the host thread, which
 owns ledger, store and whatever the engine makes durable; `Connection` lives on the event loop and
 owns its sockets. A node knows both by these protocols alone; a second engine is a second folder
-beside ``builtin`` and a name in ``node.build``.
+beside ``builtin``, its family in ``families`` and its `EngineKind` in ``node.build``.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -64,7 +64,7 @@ class Reachability:
 
     peers: tuple[PeerState, ...]
     quorum_age_ms: int
-    """Since when fewer than a quorum of the power are linked; 0 while a quorum is."""
+    """How long less than a quorum of the power has been linked, in ms; 0 while a quorum is."""
     faults: tuple[tuple[str, int], ...]
     """How often a peer broke the protocol; strangers have no name."""
 
@@ -74,7 +74,7 @@ class EngineStopped(Exception):
 
 
 class PromiseBroken(EngineStopped):
-    """More than a third of the power broke the protocol: no restart of this node mends that."""
+    """Validators with more than a third of the power broke the protocol: no restart helps."""
 
     def __init__(self, sentence: str, evidence: bytes) -> None:
         super().__init__(sentence)
@@ -109,10 +109,10 @@ class Tell(Protocol):
         """Learn that a block is durable."""
 
     def refused(self, status: TransactionStatus) -> None:
-        """Learn that a rule refuses for now what an own client handed in."""
+        """Learn that a rule refuses, for now, a transaction of this node's own client."""
 
     def stopped(self, reason: str) -> None:
-        """Learn that this node must not vote any more, not after a restart either."""
+        """Learn that this node must never vote again, even after a restart."""
 
     def paused(self, reasons: Mapping[str, str]) -> None:
         """Learn why it does not vote for now, by cause; nothing if it may again."""
@@ -217,8 +217,8 @@ class Engine(Protocol):
     def has_work(self) -> bool:
         """Return whether a transaction waits for its block: other work can wait."""
 
-    def pause(self) -> None:
-        """Do what was put off until nothing else is to be done."""
+    def on_idle(self) -> None:
+        """Do the work that was deferred until the inbox is empty."""
 
     def stop_voting(self, reason: str) -> None:
         """Sign nothing any more; the first reason stays."""

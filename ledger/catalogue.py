@@ -1,7 +1,7 @@
 """The ledger's concepts in one list, and what follows from it: the kinds of transaction.
 
-A concept is a module of the rules that declares tables or kinds. Who adds one names it here, and
-nowhere else.
+A concept is a module of the rules that declares tables or kinds. Whoever adds one names it here,
+and nowhere else.
 """
 
 from types import ModuleType

@@ -64,7 +64,7 @@ class Housekeeping:
     def use_idle_time(self) -> None:
         """Send what waited for more, and take the state tree along: its root should not wait."""
         if self._inbox.is_empty():
-            self._engine.pause()
+            self._engine.on_idle()
         while self._is_idle() and self._store.fold_some():
             pass
 

@@ -1,8 +1,8 @@
 """A running node. `Node` is the event loop's half: sockets, and questions to the host thread.
 
-The other half is `node.host_side`. The loop hands it jobs through a bounded inbox, votes and blocks
+The other half is `node.host_side`. The loop hands it jobs through a bounded inbox, what is urgent
 before the rest; it hands answers and events back with ``call_soon_threadsafe``. Each half touches
-what its thread owns and nothing else, and asserts it.
+what its thread owns and nothing else.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ class HostQuestions:
             if not isinstance(answer, BrokenOff):
                 self._loop.call_soon_threadsafe(_succeed, future, answer)
                 return
-            self._loop.call_soon_threadsafe(_fail, future, _told(answer.error))
+            self._loop.call_soon_threadsafe(_fail, future, _public_error(answer.error))
             if not isinstance(answer.error, NotCanonical):
                 raise answer.error  # for the log
 
@@ -99,7 +99,7 @@ class Submissions:
         self._verified_at = 0.0
 
     async def submit(self, raw: bytes) -> TransactionStatus:
-        """Take in an envelope; raise NotCanonical or Busy."""
+        """Take in an envelope; raise NotCanonical, Busy or JobFailed."""
         if len(self._waiting) >= SUBMISSIONS_MAX:
             raise Busy(f"{SUBMISSIONS_MAX} envelopes wait to be verified")
         future: asyncio.Future[TransactionStatus] = self._loop.create_future()
@@ -146,11 +146,11 @@ class Submissions:
         if isinstance(envelope, Inadmissible):
             return TransactionStatus.inadmissible(bytes(32), 0, envelope)
         if isinstance(envelope, Mistake):
-            return _told(envelope)
+            return _public_error(envelope)
         answer = attempt(lambda: self._host.admit(envelope))
         if isinstance(answer, BrokenOff):
             self._host.jobs.tell(answer.error)
-            return _told(answer.error)
+            return _public_error(answer.error)
         return answer
 
 
@@ -242,7 +242,10 @@ class Node:
             witnesses=config.witnesses,
         )
         if config != taken:
-            _LOGGER.warning("peers, observers and witnesses change while a node runs; no more")
+            _LOGGER.warning(
+                "peers, observers and witnesses change while a node runs; "
+                "anything else waits for a restart"
+            )
         self._config = taken
         is_taken = self._inbox.put_urgent(lambda: self._host.reconfigure(taken))
         if is_taken and self._connection.reconfigure(taken):
@@ -255,7 +258,7 @@ class Node:
             _LOGGER.error("the host is too busy for a new configuration: send SIGHUP again")
 
     def _host_ended(self, finished: "asyncio.Future[None]") -> None:
-        """Write down a fork, a broken invariant or a failed disk: no restart mends it (N6.11)."""
+        """Record a fork, a broken invariant or a failed disk, so no restart goes on (N6.11)."""
         error = None if finished.cancelled() else finished.exception()
         if error is None:
             return
@@ -276,18 +279,18 @@ class Node:
     # --- what API processes ask ------------------------------------------------------------------
 
     async def submit(self, raw: bytes) -> TransactionStatus:
-        """Take in an envelope; raise NotCanonical or Busy."""
+        """Take in an envelope; raise NotCanonical, Busy or JobFailed."""
         self._thread.check()
         return await self._submissions.submit(raw)
 
     async def simulate(self, raw: bytes) -> Effect:
-        """Say what an envelope would do now; raise NotCanonical or Busy."""
+        """Say what an envelope would do now; raise NotCanonical, Busy or JobFailed."""
         return await self._questions.ask_few(
             "simulations", SIMULATIONS_MAX, lambda: self._host.simulate(raw)
         )
 
     async def cosign(self, body: bytes) -> tuple[int, str]:
-        """Answer a request to cosign a head of the log (Y11.2); raise Busy."""
+        """Answer a request to cosign a head of the log (Y11.2); raise Busy or JobFailed."""
         answer = await self._questions.ask_few(
             "cosignings", COSIGNINGS_MAX, lambda: self._host.cosign(body)
         )
@@ -315,11 +318,11 @@ def _call(loop: asyncio.AbstractEventLoop, action: Callable[[], None]) -> None:
     loop.call_soon_threadsafe(action)
 
 
-def _told(error: Exception) -> Exception:
-    """Return what whoever asked is told: a mistake of ours has no words for strangers."""
+def _public_error(error: Exception) -> Exception:
+    """Return the error that a caller may see; our own mistakes are described in the log alone."""
     if isinstance(error, NotCanonical | Busy):
         return error
-    return JobFailed("the node could not answer: a mistake of its own, told in its log")
+    return JobFailed("the node could not answer because of an error of its own; its log says more")
 
 
 def _succeed(future: asyncio.Future[T], answer: T) -> None:

@@ -229,7 +229,7 @@ class BuiltinEngine:
         """Return whether a transaction waits for its block."""
         return self.pool.has_ready()
 
-    def pause(self) -> None:
+    def on_idle(self) -> None:
         """Send on what waits for more."""
         self._gossip.flush()
 

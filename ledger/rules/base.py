@@ -51,7 +51,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """From when until when, in ms, nothing expires because of the last pause (R11.4)."""
 
     def put_off(self, date_ms: int) -> int:
-        """Return when something ends: not in the quiet time, if it was good before (R11.4)."""
+        """Return when something expires: what the quiet time would end, ends with it (R11.4)."""
         from_ms, until_ms = self.quiet
         return max(date_ms, until_ms) if date_ms >= from_ms else date_ms
 

@@ -1,6 +1,7 @@
 """Every way in which a transaction can be refused: stable code, number and typed values.
 
-Codes and numbers are protocol (spec R): changing one is a fork. Hundreds group by concept.
+Codes and numbers are protocol (spec R): changing one is a fork. The hundreds digit
+groups them by concept.
 """
 
 from typing import ClassVar

@@ -223,7 +223,7 @@ class SoloEngine:
     def has_work(self) -> bool:
         return bool(self.pool)
 
-    def pause(self) -> None:
+    def on_idle(self) -> None:
         pass
 
     def stop_voting(self, reason: str) -> None:

@@ -319,7 +319,7 @@ def test_what_a_rule_refuses_is_not_offered_again() -> None:
     host = ports.host()
     refused = parse(envelope(enrolment("firm-z"), "officer-1", expires_at=START_MS + 2 * MINUTE_MS))
     host.on_transaction(refused, own=True)
-    host.pause()
+    host.on_idle()
     assert host.pool.status(refused.id).status == "refused_for_now"
     ports.sent.clear()
     host.on_peer_up(FIRST)
@@ -333,7 +333,7 @@ def test_a_ready_transaction_is_offered_again() -> None:
     host = ports.host()
     ready = parse(envelope(enrolment("firm-z"), *REGISTRARS, expires_at=START_MS + 2 * MINUTE_MS))
     host.on_transaction(ready, own=True)
-    host.pause()
+    host.on_idle()
     ports.sent.clear()
     ports.pass_time(MINUTE_MS)
     assert codec.encode(Batch(envelopes=(ready.raw,))) in batches(ports)

@@ -705,7 +705,7 @@ def test_a_clients_transaction_is_sent_on_once_and_starts_the_height() -> None:
     assert host.state().step == "waiting"
     for _ in range(2):
         host.on_transaction(transaction, own=True)
-    host.pause()
+    host.on_idle()
     batches = [payload for _, channel, payload in ports.sent if channel is Channel.TRANSACTIONS]
     assert batches == [codec.encode(messages.Batch(envelopes=(transaction.raw,)))]
     assert host.state().step == "propose"

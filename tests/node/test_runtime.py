@@ -190,7 +190,7 @@ def test_a_question_that_breaks_off_is_answered_and_the_node_goes_on(
         async with running(folder) as node:
             with monkeypatch.context() as patch:
                 patch.setattr(node._host, inside, broken)
-                with pytest.raises(JobFailed, match="a mistake of its own"):
+                with pytest.raises(JobFailed, match="an error of its own"):
                     await getattr(node, question)(*arguments.get(question, ()))
             assert (await node.status()).validating
 

@@ -422,7 +422,7 @@ class Member:
                 host.on_transaction(transaction, own=True)
             except (Inadmissible, Busy):
                 return
-            host.pause()
+            host.on_idle()
 
         self._run(take)
 
