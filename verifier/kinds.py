@@ -53,7 +53,8 @@ DEVICES = fields(
     count=integer(0, 10_000_000),
     tariff_ceiling=natural,
 )
-HOLDER_CLASS = word("start_up", "enterprise", "institute", "university", "maker")
+HOLDER_CLASSES = ("start_up", "enterprise", "institute", "university", "maker")
+HOLDER_CLASS = word(*HOLDER_CLASSES)
 SERVICE_CLASS = word("training", "inference", "general")
 OWNERSHIP = word("public", "private", "mixed")
 TOPIC = word(
@@ -71,8 +72,9 @@ VALIDATOR = fields(
 )
 MEMBER = fields(
     id=slug,
-    kind=word("treasury", "data_centre", "auditor"),
-    party_class=word("city", "province", "district", ""),
+    # What no member can be has a form all the same: a refused proposal may name it (G1).
+    kind=word("treasury", "data_centre", "holder", "auditor"),
+    party_class=word("", "city", "province", "district", *HOLDER_CLASSES),
     name=text,
     region=text,
     control_group=text,

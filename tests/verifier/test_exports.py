@@ -13,7 +13,9 @@ from click.testing import CliRunner
 from audit.commands.audit import group
 from ledger.encoding import crypto, merkle
 from ledger.genesis import log_id_of
-from ledger.rules.governance import Action, SetRulesVersion, SetValidator, SwitchEngine
+from ledger.rules.governance import Action, Admit, SetRulesVersion, SetValidator, SwitchEngine
+from ledger.rules.parties import PartyClass, PartyKind
+from ledger.rules.refusals import ActionInvalid
 from ledger.store.memory import MemoryStore
 from localnet.network import node_seed
 from tally.exits import AuditFinding, Exit, NotFound, Unverifiable, UsageError
@@ -301,3 +303,15 @@ def test_the_command_says_what_holds_and_names_what_does_not(tmp_path: Path) -> 
     assert isinstance(runner.invoke(group, [*words[:3], "aa"]).exception, UsageError)
     (tmp_path / "commits.bin").unlink()
     assert isinstance(runner.invoke(group, words).exception, NotFound)
+
+
+@pytest.mark.parametrize(("kind", "party_class"), [("holder", ""), ("data_centre", "maker")])
+def test_a_refused_proposal_may_name_what_no_member_can_be(
+    kind: PartyKind, party_class: PartyClass, tmp_path: Path
+) -> None:
+    living = voting()
+    member = msgspec.structs.replace(builders.centre("zz"), kind=kind, party_class=party_class)
+    proposal, *_ = adoption(living, 1, Admit(member=member))
+    (result,) = living.block(proposal).results
+    assert isinstance(result.refusal, ActionInvalid)
+    accepted(living.export(), tmp_path)
