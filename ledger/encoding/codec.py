@@ -104,6 +104,9 @@ def decode(type_: Any, data: bytes, limit: int) -> Any:
     return value
 
 
+REASON_CHARS_MAX = 200
+"""How much of a decoder's own sentence is passed on: it quotes an unknown word whole."""
+
 _UNDECODABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 """What bytes can make a decoder raise. It does not wrap the last one, and a peer can cause it."""
 
@@ -111,7 +114,10 @@ _UNDECODABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 def _not_canonical(error: Exception) -> NotCanonical:
     if isinstance(error, UnicodeDecodeError):
         return NotCanonical(f"text is not UTF-8: {error.reason}")
-    return NotCanonical(str(error))
+    reason = str(error)
+    if len(reason) > REASON_CHARS_MAX or not all(" " <= one <= "~" for one in reason):
+        reason = ascii(reason[:REASON_CHARS_MAX])  # it may quote what a stranger chose
+    return NotCanonical(reason)
 
 
 def decode_stored(type_: Any, data: bytes) -> Any:

@@ -442,3 +442,15 @@ def test_both_readers_agree_on_bent_envelopes(kind: str) -> None:
     assert sum(verdicts.values()) == MUTATIONS_PER_KIND
     assert verdicts[True] > 10, "some changes stay within the format"
     assert verdicts[False] > 200
+
+
+def test_what_a_stranger_chose_is_quoted_short_and_in_one_line() -> None:
+    class One(Record, frozen=True, tag="one"):
+        pass
+
+    data = msgpack.packb(["A\n2026 ERROR forged\x1b[31m" + "z" * 60_000])
+    with pytest.raises(NotCanonical) as raised:
+        codec.decode(One, data, 1_000_000)
+    reason = str(raised.value)
+    assert len(reason) < 2 * codec.REASON_CHARS_MAX
+    assert all(" " <= one <= "~" for one in reason)
