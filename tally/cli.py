@@ -5,6 +5,7 @@ that is closed or full ends it with exit code 1 and one line on stderr; what a c
 then stands.
 """
 
+import io
 import os
 import platform
 import sys
@@ -137,6 +138,9 @@ def run(arguments: Sequence[str]) -> int:
     if sys.stdout is None:  # closed before we began: better to do nothing than to do it unseen
         say("tally: stdout is closed; nothing was done")
         return Exit.INTERNAL
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # An encoding that lacks a letter shows its number, as stderr does: no result is lost.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _run(arguments)
         sys.stdout.flush()

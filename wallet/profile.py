@@ -126,6 +126,10 @@ def default_name() -> str | None:
         return _pointer().read_text(encoding="utf-8").strip() or None
     except FileNotFoundError:
         return None
+    except (UnicodeDecodeError, IsADirectoryError):
+        raise UsageError(
+            f"{_pointer()} is not the name of a profile: set it with `tally profile use NAME`"
+        ) from None
 
 
 def _pointer() -> Path:

@@ -15,8 +15,10 @@ from ledger.rules.control import (
     RulesFrom,
     engine_at,
     quiet_after,
+    require_not_paused,
     rules_version_at,
 )
+from ledger.rules.governance import PROPOSE
 from ledger.rules.misbehaviour import (
     MISBEHAVIOURS,
     apply_misbehaviours,
@@ -35,6 +37,7 @@ from ledger.rules.validators import (
     set_validator,
     validators_at,
 )
+from ledger.rules.vouchers import MINT
 from ledger.view import Draft, Nothing, must
 from tests.builders import key, validator_keys
 
@@ -186,6 +189,11 @@ def nets_are_settled_to_the_last_fen() -> None:
     assert net_transfers(positions(a=-99, b=-1, c=100)) == transfers
 
 
+def only_a_pause_stops_what_a_pause_does_not_allow() -> None:
+    require_not_paused(CONTROL, MINT)
+    require_not_paused(msgspec.structs.replace(CONTROL, paused_since_ms=(5,)), PROPOSE)
+
+
 def what_ends_as_a_pause_begins_is_put_off() -> None:
     paused = context(quiet=(100, 200))
     assert [paused.put_off(date) for date in (99, 100, 200, 201)] == [99, 200, 200, 201]
@@ -241,6 +249,7 @@ UNITS: tuple[Callable[[], None], ...] = (
     a_misbehaviour_is_of_this_height_or_an_earlier_one,
     a_misbehaviour_is_of_a_key_that_validates_or_soon_will,
     nets_are_settled_to_the_last_fen,
+    only_a_pause_stops_what_a_pause_does_not_allow,
     what_ends_as_a_pause_begins_is_put_off,
     dead_and_unknown_keys_sign_nothing,
     persons_count_in_any_role_unless_one_is_named,

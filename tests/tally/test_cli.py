@@ -284,3 +284,14 @@ def test_with_stdout_closed_nothing_is_begun() -> None:
     )
     assert finished.returncode == Exit.INTERNAL
     assert finished.stderr == "tally: stdout is closed; nothing was done\n"
+
+
+def test_a_letter_that_stdout_cannot_write_is_shown_by_its_number() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "tally", "--lang", "zh", "tx", "kinds"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+    assert rb"\u" in finished.stdout
+    assert finished.stderr == b""

@@ -128,3 +128,12 @@ def test_a_dev_seed_that_cannot_be_read_is_named(tmp_path: Path, content: str | 
         path.write_text(content)
     with pytest.raises(NotFound, match="dev seed"):
         profile(dev_seed=str(path)).master()
+
+
+def test_a_pointer_that_names_no_profile_is_an_error_with_a_way_out() -> None:
+    save_profile(profile(), make_default=True)
+    (config_folder() / "default-profile").write_bytes(b"\xff\xfe")
+    with pytest.raises(UsageError, match="tally profile use"):
+        load_profile()
+    use_profile("one")
+    assert load_profile() == profile()
