@@ -235,8 +235,7 @@ def apply_transaction(
     """Return what a transaction causes on ``view``; raise TransactionRefused or KindUnknown."""
     control = must(view, CONTROL, "all")
     rule = rule_of(transaction, known_version(control, height))
-    if control.paused_since_ms:
-        require_not_paused(control, catalogue.KINDS[transaction.kind])
+    require_not_paused(control, catalogue.KINDS[transaction.kind])
     context = Context(
         time_ms=time_ms,
         height=height,

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from engines.failures import BrokenOff, Mistake, attempt
+from engines.failures import STOPS, BrokenOff, Mistake, attempt
 from engines.seam import EngineKind, PromiseBroken
 from ledger.encoding.codec import NotCanonical
 from ledger.inadmissible import Inadmissible
@@ -113,8 +113,14 @@ class Submissions:
             await asyncio.sleep(GATHER_S)
         while self._waiting:
             taken, self._waiting = self._waiting[:BATCH_MAX], self._waiting[BATCH_MAX:]
-            verified = await self._verifiers.verify(tuple(raw for raw, _ in taken))
             futures = [future for _, future in taken]
+            try:
+                verified = await self._verifiers.verify(tuple(raw for raw, _ in taken))
+            except STOPS as error:  # this thread owns no state; whoever waits must hear of it
+                _LOGGER.error("envelopes could not be verified", exc_info=error)
+                for future in futures:
+                    _fail(future, _public_error(error))
+                continue
             if not self._inbox.put_bulk(self._admission(verified, futures)):
                 for future in futures:
                     _fail(future, Busy("the node is behind with its work"))

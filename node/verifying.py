@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from engines.failures import BrokenOff, Mistake, attempt
 from ledger.encoding import crypto
@@ -35,7 +36,7 @@ class Verifiers:
 
 
 def _verify_all(raws: tuple[bytes, ...]) -> list[Verified]:
-    verified = (attempt(lambda raw=raw: _verify(raw)) for raw in raws)  # type: ignore[misc]
+    verified = (attempt(partial(_verify, raw)) for raw in raws)
     return [
         Mistake(f"{type(outcome.error).__name__}: {outcome.error}")
         if isinstance(outcome, BrokenOff)

@@ -18,7 +18,7 @@ VOTERS = ("shanghai", "guiyang", "guian-hub", "chengdu-aicc")
 def certify(header: Header) -> Certificate:
     """Return the certificate of three validators for a block."""
     block = messages.block_id(header)
-    message = vote_sign_bytes(LOG_ID, ENGINE_EPOCH, VoteKind.PRECOMMIT, header.height, 0, (block,))
+    message = vote_sign_bytes(LOG_ID, header.epoch, VoteKind.PRECOMMIT, header.height, 0, (block,))
     signatures = sorted(
         (ValidatorKey(key(who, "consensus")), crypto.sign(seed(who, "consensus"), message))
         for who in VOTERS[:3]

@@ -108,6 +108,11 @@ class BuiltinChain:
         block_id = messages.block_id(header)
         problems = (
             (header.log_id != self._log_id, "header.log_id", "it is of another log"),
+            (
+                header.epoch != messages.ENGINE_EPOCH,
+                "header.epoch",
+                f"expected {messages.ENGINE_EPOCH}, found {header.epoch}",
+            ),
             (header.height != expected, "header.height", f"its header says {header.height}"),
             (header.parent != self._parent, "header.parent", "its parent is not the block before"),
             (

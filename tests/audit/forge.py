@@ -138,13 +138,14 @@ def link_again(log: Log, genesis: bytes) -> Log:
             record_hash=record_hash,
             body_hash=messages.body_hash(messages.chunk_hashes(chunks)),
         )
-        certificate = _certify(header)
+        certificate = certify(header)
         made.append(replace(one, commit=change(commit, header=header, certificate=certificate)))
         parent = messages.block_id(header)
     return tuple(made)
 
 
-def _certify(header: Header) -> Certificate:
+def certify(header: Header) -> Certificate:
+    """Return a certificate of the validators for a header."""
     with pytest.MonkeyPatch.context() as changing:
         changing.setattr(decided, "VOTERS", VOTERS)
         return decided.certify(header)

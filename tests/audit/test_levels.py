@@ -21,6 +21,7 @@ from audit.replay import Level, Plan, WorkFolderWrong, replay
 from audit.sources import Api, ExportFolder, NodeStore, Source, TileDump, open_source
 from audit.verdicts import Incomplete, Tampered, Unverifiable
 from audit.verifying import HelperLost, Verdict
+from engines.builtin.messages import ENGINE_EPOCH
 from ledger import catalogue
 from ledger.encoding import checkpoint, merkle, note, tiles
 from ledger.encoding.checkpoint import Checkpoint
@@ -105,6 +106,18 @@ def test_all_sources_give_the_same_report(world: World, tmp_path: Path, level: L
     same = found["export"].keys() & naive.keys() - {"verdict"}
     assert {key: found["export"][key] for key in same} == {key: naive[key] for key in same}
     assert len(same) >= 6
+
+
+def test_no_quorum_can_decide_in_an_epoch_that_no_node_is_in(world: World, tmp_path: Path) -> None:
+    at = len(world.log) - 1
+    commit = world.log[at].commit
+    header = forge.change(commit.header, epoch=ENGINE_EPOCH + 1)
+    signed = forge.change(commit, header=header, certificate=forge.certify(header))
+    log = forge.with_height(world.log, at, commit=signed)
+    export = forge.write(tmp_path / "export", world.mirror.genesis, log)
+    with pytest.raises(Tampered) as found:
+        audited(export, tmp_path / "work")
+    assert (found.value.height, found.value.field) == (header.height, "commit.header.epoch")
 
 
 def test_worker_processes_find_the_same_and_say_what_they_cost(

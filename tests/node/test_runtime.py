@@ -7,7 +7,7 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from node.port import JobFailed, PortClient
 from node.runtime import Node
 from node.scrub import StoreRotten
 from node.stopped import forget_stop, read_stop, remember_stop
+from node.verifying import Verified
 from tests import builders
 from tests.ledger.test_store_readers import DIES_WHILE_IT_READS, ROOT
 
@@ -193,6 +194,26 @@ def test_a_question_that_breaks_off_is_answered_and_the_node_goes_on(
                 with pytest.raises(JobFailed, match="an error of its own"):
                     await getattr(node, question)(*arguments.get(question, ()))
             assert (await node.status()).validating
+
+    asyncio.run(scenario())
+
+
+def test_envelopes_that_cannot_be_verified_are_answered_and_the_next_ones_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def exhausted(raws: tuple[bytes, ...]) -> Sequence[Verified]:
+        raise MemoryError
+
+    async def scenario() -> None:
+        async with running(folder) as node:
+            with monkeypatch.context() as patch:
+                patch.setattr(node._verifiers, "verify", exhausted)
+                asked = [asyncio.create_task(node.submit(ENVELOPE)) for _ in range(3)]
+                answers = await asyncio.wait_for(
+                    asyncio.gather(*asked, return_exceptions=True), HANG_GUARD_S
+                )
+            assert [type(answer) for answer in answers] == [JobFailed] * 3
+            assert (await node.submit(ENVELOPE)).status != "unknown"
 
     asyncio.run(scenario())
 
