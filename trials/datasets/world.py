@@ -134,9 +134,3 @@ class InProcess:
         for position, result in enumerate(execution.results):
             assert result.refusal is None, f"act {position} of the block: {result.refusal!r}"
         return execution
-
-    def expire_until(self, time_ms: int) -> None:
-        """Commit blocks at a time until nothing is left to expire by then."""
-        self.block((), time_ms=time_ms)
-        while self._ledger.has_due(self.time_ms + 1):
-            self.block((), time_ms=self.time_ms + 1)
