@@ -90,7 +90,6 @@ TABLES: Mapping[str, Columns] = {
         "time_ms": Column("integer"),
         "transaction": Column("text"),
         "kind": Column("name"),
-        "code": Column("name"),
         "position": Column("integer"),
         "posting": Column("name", "posting.kind"),
         "programme": Column("name", "posting.programme"),

@@ -1,7 +1,6 @@
 """Transaction documents: the one shape in which a transaction's state is told (spec H3)."""
 
 from dataclasses import dataclass
-from functools import cache
 
 from api.reads import block_of
 from ledger.encoding import codec
@@ -10,7 +9,6 @@ from ledger.entries import Entry, TransactionEntry, decode_entry
 from ledger.inadmissible import Expired
 from ledger.rules.authority import KEYS
 from ledger.rules.base import ENVELOPE_BYTES_MAX, Posting
-from ledger.rules.refusals import TransactionRefused, all_refusals
 from ledger.status import TransactionStatus
 from ledger.store.lmdb_store import Snapshot
 from ledger.store.rows import BlockRow
@@ -28,16 +26,6 @@ class Logged:
     sequence: int
     block: BlockRow
     entry: TransactionEntry
-
-
-@cache
-def _refusals() -> dict[int, type[TransactionRefused]]:
-    return {refusal.number: refusal for refusal in all_refusals()}
-
-
-def code_of(number: int) -> str:
-    """Return the text of a result's number."""
-    return "ok" if number == 0 else _refusals()[number].code
 
 
 def postings_of(postings: tuple[Posting, ...]) -> list[Plain]:
@@ -66,15 +54,12 @@ def logged_at(snapshot: Snapshot, sequence: int) -> Logged:
 def of_logged(
     logged: Logged, transaction: Transaction, node: Plain, spoken: Language
 ) -> dict[str, Plain]:
-    """Return the document of a logged transaction."""
-    number = logged.entry.code
+    """Return the document of a logged transaction: it is final."""
     return _document(
         transaction.id,
-        "final" if number == 0 else "refused",
-        code=code_of(number),
-        number=number,
-        # The log holds no values to fill in.
-        message=answers.meaning(code_of(number), spoken),
+        "final",
+        code="ok",
+        message=answers.meaning("ok", spoken),
         kind=transaction.kind,
         expires_at=transaction.body.expires_at,
         sequence=logged.sequence,

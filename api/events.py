@@ -8,7 +8,7 @@ import msgspec
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from api.documents import code_of, postings_of
+from api.documents import postings_of
 from api.following import Follower, woken
 from api.problems import Problem
 from api.reads import block_of, head_of, log_from
@@ -119,9 +119,7 @@ def _event(sequence: int, block: BlockRow, entry: Entry) -> bytes:
             data = where | {
                 "id": transaction.id.hex(),
                 "kind": transaction.kind,
-                "status": "final" if entry.code == 0 else "refused",
-                "code": code_of(entry.code),
-                "number": entry.code,
+                "status": "final",
                 "postings": postings_of(entry.postings),
             }
         case AutomaticEntry():

@@ -10,7 +10,6 @@ from typing import Generic, TypeVar
 
 from api import owed
 from api.columns import TABLES, Columns, Row, row_of
-from api.documents import code_of
 from api.reads import Moment, block_of, log_from
 from ledger.encoding.codec import Record
 from ledger.encoding.plain import plain
@@ -86,7 +85,7 @@ BUDGET = Exported("budgets", _of_budget)
 def posting_rows(snapshot: Snapshot, first: int, end: int) -> Iterator[tuple[int, list[Row]]]:
     """Yield the log's entries from ``first`` until ``end``: (sequence, a row for each posting).
 
-    What was asked and moved nothing, a refusal above all, has one row without a posting.
+    What moved nothing has one row without a posting.
     """
     block: BlockRow | None = None
     for sequence, entry in log_from(snapshot, first, end - first):
@@ -101,7 +100,6 @@ def posting_rows(snapshot: Snapshot, first: int, end: int) -> Iterator[tuple[int
             "time_ms": block.time_ms,
             "transaction": None,
             "kind": "automatic",
-            "code": code_of(entry.code),
         }
         if isinstance(entry, TransactionEntry):
             transaction = parse(entry.signed)

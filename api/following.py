@@ -10,7 +10,7 @@ from api.node_view import answer
 from api.reads import head_of
 from ledger.status import Busy, TransactionStatus
 from ledger.store.lmdb_store import LmdbReader
-from node.port import JobFailed, PortClient, PortClosed, RefusedForNow
+from node.port import JobFailed, PortClient, PortClosed, Refused
 
 WAITERS_MAX = 10_000
 """Requests that may wait for a transaction at once; beyond, they are answered as things stand."""
@@ -32,7 +32,7 @@ class Follower:
         self._commit = asyncio.Event()
         self.stopping = False
         self.on_refused: Callable[[TransactionStatus], None] = lambda _: None
-        """Told of a transaction that a rule refuses for now."""
+        """Told of a pending transaction that was dropped because a rule refuses it."""
 
     async def run(self) -> None:
         """Follow the node for ever; reconnect when it is lost."""
@@ -41,7 +41,7 @@ class Follower:
                 # Something may have been committed while nobody told us.
                 self._wake()
                 async for event in self._port.watch():
-                    if isinstance(event, RefusedForNow):
+                    if isinstance(event, Refused):
                         self.on_refused(event.status)
                     else:
                         self._wake()
@@ -168,7 +168,7 @@ class Waiters:
                     waiter.outcome.set_result(Expired())
 
     async def _ask(self) -> None:
-        """Ask the node about some that wait longest: it knows what is refused for now."""
+        """Ask the node about some that wait longest: it knows what was refused."""
         now = monotonic()
         chosen = [
             waiter
@@ -187,5 +187,5 @@ class Waiters:
         except (PortClosed, Busy, JobFailed):
             return  # the timeout answers
         for waiter, status in zip(chosen, statuses, strict=True):
-            if status.status == "refused_for_now" and not waiter.outcome.done():
+            if status.status == "refused" and not waiter.outcome.done():
                 waiter.outcome.set_result(status)

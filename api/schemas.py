@@ -71,7 +71,7 @@ class TransactionDocument(BaseModel):
     """What is known of a transaction."""
 
     id: str
-    status: Literal["pending", "refused_for_now", "refused", "final", "expired"]
+    status: Literal["pending", "refused", "final", "expired"]
     code: str
     number: int
     message: str

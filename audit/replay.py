@@ -67,7 +67,6 @@ class Counts(msgspec.Struct, kw_only=True):
     records: int = 0
     """Of blocks: closing entries."""
     transactions: int = 0
-    refused: int = 0
     state_roots: int = 0
     commits: int = 0
     height: int = 0
@@ -143,7 +142,6 @@ class Report:
             "commits": counts.commits,
             "entries": counts.entries,
             "transactions": counts.transactions,
-            "refused": counts.refused,
             "record_hash": counts.record_hash,
         }
         if self.level is Level.EXECUTE:
@@ -486,7 +484,6 @@ class _Replay:
         counts.entries += len(block.raws)
         counts.records += 1
         counts.transactions += len(block.logged)
-        counts.refused += sum(1 for entry in block.logged if entry.code)
         counts.state_roots += len(block.record.state_root)
         counts.height, counts.time_ms = block.record.height, block.record.time_ms
         counts.record_hash = record_hash_of(block.record)

@@ -159,9 +159,9 @@ class SetFollower:
 
     def take(self, block: LoggedBlock) -> None:
         """Follow a block; raise Unverifiable if it changes the set in a way not understood."""
-        for entry, transaction in zip(block.logged, block.transactions, strict=True):
+        for transaction in block.transactions:
             operation = transaction.body.operation
-            if isinstance(operation, Propose) and entry.code == 0:
+            if isinstance(operation, Propose):
                 change = _change_of(operation)
                 if change is not None:
                     self.proposed[change] = None

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 Json = dict[str, Any]
 """A JSON object."""
-Status = Literal["pending", "refused_for_now", "refused", "final", "expired"]
+Status = Literal["pending", "refused", "final", "expired"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,8 +22,6 @@ class Patience:
 
     waits: bool
     """Whether at all."""
-    waits_out_refusals: bool
-    """Whether what is refused for now is waited for too."""
     is_over: bool
     """Whether the time that was given is over."""
 
@@ -54,7 +52,8 @@ def checked(
 def meaning_of(document: TransactionDocument, patience: Patience) -> Meaning:
     """Return what a document means for whoever waits.
 
-    ``final`` and ``refused`` are certain. ``open`` may still become final, and waiting ends here;
+    ``final`` is certain, and so is what expired. What was ``refused`` no node keeps: it becomes
+    final only if somebody sends it again. ``open`` may still become final, and waiting ends here;
     ``no_quorum`` too, since nothing can become final at this node now.
     """
     match document.status:
@@ -62,8 +61,6 @@ def meaning_of(document: TransactionDocument, patience: Patience) -> Meaning:
             return "final"
         case "refused" | "expired":
             return "refused"
-        case "refused_for_now" if not (patience.waits and patience.waits_out_refusals):
-            return "open"
     if document.node.quorum_age_ms >= QUORUM_AGE_MAX_MS:
         return "no_quorum"
     return "ask_again" if patience.waits and not patience.is_over else "open"
@@ -84,11 +81,9 @@ def text_of(
     sentence = sentence_of(document, spoken)
     if document.status == "expired":
         return spoken.text("follow.expired", id=document.id, sentence=sentence)
-    told = {"code": document.code, "sentence": sentence}
     if document.status == "refused":
+        told = {"code": document.code, "sentence": sentence}
         return spoken.text("follow.refused", id=document.id, **told)
-    if document.status == "refused_for_now":
-        return spoken.text("follow.refused_for_now", open=still_open, **told)
     return spoken.text("follow.status", status=spoken.status(document.status), open=still_open)
 
 

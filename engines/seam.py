@@ -109,7 +109,7 @@ class Tell(Protocol):
         """Learn that a block is durable."""
 
     def refused(self, status: TransactionStatus) -> None:
-        """Learn that a rule refuses, for now, a transaction of this node's own client."""
+        """Learn that a pending transaction of an own client was dropped: a rule refuses it."""
 
     def stopped(self, reason: str) -> None:
         """Learn that this node must never vote again, even after a restart."""
@@ -205,7 +205,7 @@ class Engine(Protocol):
     def submit(self, transaction: Transaction) -> None:
         """Take in an own client's transaction whose signatures were verified.
 
-        Raises Inadmissible or Busy; what a rule refuses is kept as refused for now.
+        Raises Inadmissible or Busy; what a rule refuses is not kept, and its status says why.
         """
 
     def status(self, transaction_id: bytes) -> TransactionStatus:

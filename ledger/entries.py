@@ -1,9 +1,5 @@
 """Log entries: what a leaf of the log's Merkle tree is made of (spec L1)."""
 
-from typing import Annotated
-
-from msgspec import Meta
-
 from ledger.blocks import BlockRecord
 from ledger.encoding import codec
 from ledger.encoding.codec import Record
@@ -11,8 +7,6 @@ from ledger.rules.base import Posting
 
 ENTRY_BYTES_MAX = 65_535
 """Largest entry that an entry bundle can carry."""
-
-Code = Annotated[int, Meta(ge=0, le=65_535)]
 
 
 class GenesisEntry(Record, frozen=True, tag="genesis"):
@@ -24,19 +18,14 @@ class GenesisEntry(Record, frozen=True, tag="genesis"):
 class AutomaticEntry(Record, frozen=True, tag="automatic"):
     """What block time did by itself; stands before the block's transactions."""
 
-    signed: bytes
-    """Always empty: nobody signs an expiry."""
-    code: Code
     postings: tuple[Posting, ...]
 
 
 class TransactionEntry(Record, frozen=True, tag="transaction"):
-    """One logged transaction."""
+    """One logged transaction: every rule let it stand."""
 
     signed: bytes
     """The envelope as received."""
-    code: Code
-    """0, or the number of the refusal."""
     postings: tuple[Posting, ...]
 
 

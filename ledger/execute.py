@@ -118,13 +118,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     id: bytes
     sequence: int
     expires_at: int
-    refusal: TransactionRefused | None
     postings: tuple[Posting, ...]
-
-    @property
-    def code(self) -> int:
-        """Return 0 or the refusal's number."""
-        return 0 if self.refusal is None else self.refusal.number
 
 
 class Write(msgspec.Struct, frozen=True):
@@ -309,9 +303,7 @@ class BlockBuilder:
         if expiries.changes:
             self._write(expiries.changes, self._sequence)
             self._entries.append(
-                entries.encode_entry(
-                    entries.AutomaticEntry(signed=b"", code=0, postings=expiries.postings)
-                )
+                entries.encode_entry(entries.AutomaticEntry(postings=expiries.postings))
             )
 
     def _unsigned(self, quiet: tuple[int, int]) -> Context:
@@ -341,55 +333,29 @@ class BlockBuilder:
         """Return the log position of the next entry."""
         return self._head.log_size + len(self._entries)
 
-    def apply(self, transaction: Transaction) -> TransactionRefused | None:
-        """Apply one transaction and log it, refused or not; return the refusal."""
+    def apply(self, transaction: Transaction) -> None:
+        """Apply one transaction and log it; raise TransactionRefused, and nothing has changed."""
         sequence = self._sequence
-        refusal, outcome = self._attempt(transaction, sequence)
+        outcome = apply_transaction(
+            self._draft,
+            transaction,
+            parameters=self._parameters,
+            height=self._height,
+            time_ms=self._time_ms,
+            sequence=sequence,
+            previous_record_hash=self._head.record_hash,
+        )
         self._write(outcome.changes, sequence)
-        self._log(transaction, refusal, outcome.postings, sequence)
-        return refusal
-
-    def apply_if_it_holds(self, transaction: Transaction) -> TransactionRefused | None:
-        """Apply one transaction only if no rule refuses it; return the refusal otherwise."""
-        sequence = self._sequence
-        refusal, outcome = self._attempt(transaction, sequence)
-        if refusal is None:
-            self._write(outcome.changes, sequence)
-            self._log(transaction, None, outcome.postings, sequence)
-        return refusal
-
-    def _attempt(
-        self, transaction: Transaction, sequence: int
-    ) -> tuple[TransactionRefused | None, Outcome]:
-        try:
-            outcome = apply_transaction(
-                self._draft,
-                transaction,
-                parameters=self._parameters,
-                height=self._height,
-                time_ms=self._time_ms,
-                sequence=sequence,
-                previous_record_hash=self._head.record_hash,
-            )
-        except TransactionRefused as refusal:
-            return refusal, Outcome(changes=())
-        return None, outcome
+        self._log(transaction, outcome.postings, sequence)
 
     def _write(self, changes: tuple[Put, ...], sequence: int) -> None:
         self._draft.apply(changes)
         self._changes.append((sequence, changes))
 
-    def _log(
-        self,
-        transaction: Transaction,
-        refusal: TransactionRefused | None,
-        postings: tuple[Posting, ...],
-        sequence: int,
-    ) -> None:
-        code = 0 if refusal is None else refusal.number
+    def _log(self, transaction: Transaction, postings: tuple[Posting, ...], sequence: int) -> None:
         self._entries.append(
             entries.encode_entry(
-                entries.TransactionEntry(signed=transaction.raw, code=code, postings=postings)
+                entries.TransactionEntry(signed=transaction.raw, postings=postings)
             )
         )
         self._results.append(
@@ -397,7 +363,6 @@ class BlockBuilder:
                 id=transaction.id,
                 sequence=sequence,
                 expires_at=transaction.body.expires_at,
-                refusal=refusal,
                 postings=postings,
             )
         )
@@ -574,5 +539,11 @@ def execute(
         seen[transaction.id] = None
         if builder.rows + transaction.rows > parameters.block_rows_max:
             raise BlockRefused("too many rows", position=position)
-        builder.apply(transaction)
+        try:
+            builder.apply(transaction)
+        except TransactionRefused as refusal:
+            # Else who proposes could end an act for good: by leaving out a signature, or by an
+            # order in which it does not hold (X3).
+            reason = f"transaction {position} is refused: {refusal.code}"
+            raise BlockRefused(reason, position=position) from None
     return builder.finish(block, claimed)

@@ -299,12 +299,14 @@ class Ledger:
                 continue
             if builder.rows + transaction.rows > rows_max:
                 continue
-            refusal = builder.apply_if_it_holds(transaction)
-            if refusal is None:
-                chosen.append(transaction.raw)
-                chosen_ids[transaction.id] = None
-            elif on_refused is not None:
-                on_refused(transaction, refusal)
+            try:
+                builder.apply(transaction)
+            except TransactionRefused as refusal:
+                if on_refused is not None:
+                    on_refused(transaction, refusal)
+                continue
+            chosen.append(transaction.raw)
+            chosen_ids[transaction.id] = None
         block = BlockInput(
             height=height, time_ms=time_ms, transactions=tuple(chosen), misbehaviours=misbehaviours
         )

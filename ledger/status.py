@@ -7,9 +7,7 @@ from ledger.encoding.codec import AtMostOne, Hash, Natural, Record
 from ledger.inadmissible import Expired, Inadmissible
 from ledger.rules.refusals import TransactionRefused
 
-StatusWord = Literal[
-    "pending", "refused_for_now", "refused", "final", "expired", "inadmissible", "unknown"
-]
+StatusWord = Literal["pending", "refused", "final", "expired", "inadmissible", "unknown"]
 
 
 class Busy(Exception):
@@ -63,16 +61,13 @@ class TransactionStatus(Record, frozen=True):
         return cls._of(transaction_id, "pending", expires_at)
 
     @classmethod
-    def refused_for_now(
-        cls, transaction_id: bytes, expires_at: int, refusal: TransactionRefused
-    ) -> Self:
-        """Return that of a transaction which waits although a rule refuses it."""
-        judged = Judged.refused(refusal)
-        return cls._of(transaction_id, "refused_for_now", expires_at, judged)
+    def refused(cls, transaction_id: bytes, expires_at: int, refusal: TransactionRefused) -> Self:
+        """Return that of a transaction which was dropped because a rule refuses it."""
+        return cls._of(transaction_id, "refused", expires_at, Judged.refused(refusal))
 
     @classmethod
     def logged(cls, transaction_id: bytes, expires_at: int, sequence: int) -> Self:
-        """Return that of a logged transaction; what became of it stands in the log."""
+        """Return that of a logged transaction: what is logged is final."""
         return cls._of(transaction_id, "final", expires_at, sequence=(sequence,))
 
     @classmethod

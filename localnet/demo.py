@@ -120,7 +120,7 @@ class Flow:
     def must_refuse(self, signed: Signed, code: str) -> TransactionDocument:
         """Send a transaction that a rule must refuse, with this code."""
         document = self.send(signed)
-        if document.status not in ("refused_for_now", "refused") or document.code != code:
+        if (document.status, document.code) != ("refused", code):
             raise DemoFailed(
                 f"{signed.kind} {signed.id}: expected {code}, got {document.status} {document.code}"
             )
@@ -595,7 +595,7 @@ def double_spend(flow: Flow) -> None:
     nodes = ("guiyang", "chengdu-aicc")
     documents = list(flow.pool.map(flow.send, pair, nodes))
     words = sorted(document.status for document in documents)
-    if words != ["final", "refused_for_now"]:
+    if words != ["final", "refused"]:
         raise DemoFailed(f"a double spend ended as {words}")
     loser = next(document for document in documents if document.status != "final")
     say(f"   one is final, the other is refused: {loser.code} ({loser.message})")

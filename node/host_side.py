@@ -19,7 +19,7 @@ from node.cosigner import Answer
 from node.inbox import HostTimers, Inbox, JobRunner, ThreadOwned
 from node.log_keeper import LogKeeper
 from node.metrics import Metrics
-from node.port import Committed, Effect, NodeStatus, PeerStatus, PortEvent, RefusedForNow
+from node.port import Committed, Effect, NodeStatus, PeerStatus, PortEvent, Refused
 from node.scrub import Scrub
 from node.stopped import read_stop, remember_stop
 from node.watched_store import WatchedStore
@@ -202,17 +202,15 @@ class HostSide:
         self._thread.check()
         head = execution.head
         self._metrics.height.set(head.height)
-        for result in execution.results:
-            outcome = "final" if result.refusal is None else "refused"
-            self._metrics.transactions.labels(outcome).inc()
+        self._metrics.transactions.inc(len(execution.results))
         if execution.results:
             self._metrics.finality.observe(seen.finality_us / 1_000_000)
         self._publish(Committed(height=head.height, time_ms=head.time_ms, log_size=head.log_size))
         self._log_keeper.committed(execution, knows_where_it_was=self._engine.knows_where_it_was())
 
     def refused(self, status: TransactionStatus) -> None:
-        """Learn that a rule refuses for now what an own client handed in."""
-        self._publish(RefusedForNow(status=status))
+        """Learn that a rule refuses what an own client handed in, so that it was dropped."""
+        self._publish(Refused(status=status))
 
     def stopped(self, reason: str) -> None:
         """Make sure that a restart does not forget why this node must not vote (N6.11)."""

@@ -22,7 +22,7 @@ class Metrics:
             "tallystick_store_used_percent", "Used share of the store map", registry=self.registry
         )
         self.transactions = Counter(
-            "tallystick_transactions", "Logged transactions", ["outcome"], registry=self.registry
+            "tallystick_transactions", "Logged transactions", registry=self.registry
         )
         self.faults = Gauge(
             "tallystick_peer_faults",

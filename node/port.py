@@ -104,8 +104,8 @@ class Committed(Record, frozen=True, tag="committed"):
     log_size: Natural
 
 
-class RefusedForNow(Record, frozen=True, tag="refused_for_now"):
-    """A rule refuses a transaction of this node's own client; it may still hold later."""
+class Refused(Record, frozen=True, tag="refused"):
+    """A rule refuses a pending transaction of this node's own client, which is dropped."""
 
     status: TransactionStatus
 
@@ -144,7 +144,7 @@ class Metrics(Record, frozen=True, tag="metrics"):
 
 
 class Watch(Record, frozen=True, tag="watch"):
-    """Send events from now on: commits, and transactions that a rule refuses for now."""
+    """Send events from now on: commits, and pending transactions that a rule refuses."""
 
     id: Natural
 
@@ -203,7 +203,7 @@ class Failure(Record, frozen=True, tag="failure"):
     sentence: str
 
 
-PortEvent = Committed | RefusedForNow
+PortEvent = Committed | Refused
 Reply = TransactionAnswer | EffectAnswer | StatusAnswer | CosignAnswer | TextAnswer
 Answer = Reply | Failure | PortEvent
 

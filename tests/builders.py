@@ -1,11 +1,11 @@
 """Builders for tests: a small network, and transactions that mention only what matters."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from ledger.blocks import BlockInput, Misbehaviour
+from ledger.blocks import BlockInput, Limits, Misbehaviour
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import Record
 from ledger.execute import Execution
@@ -13,6 +13,7 @@ from ledger.genesis import Genesis, log_id_of
 from ledger.ledger import Ledger
 from ledger.rules import calendar
 from ledger.rules.attestations import Attest, Criterion, RevokeAttestation
+from ledger.rules.base import Posting
 from ledger.rules.budgets import Appropriate
 from ledger.rules.cases import ClearHold, RecordAnchor, SetHold
 from ledger.rules.centres import Accredit, Devices, Recognise
@@ -34,11 +35,12 @@ from ledger.rules.payments import (
 from ledger.rules.programmes import Caps, Publish, RateRow, Review, Terms
 from ledger.rules.recoveries import DecideRecovery, ObjectToRecovery, Recover, Rotate, SetKeys
 from ledger.rules.redemptions import Redeem
+from ledger.rules.refusals import TransactionRefused
 from ledger.rules.reserves import Release, SetAside
 from ledger.rules.validators import ValidatorKeys
 from ledger.rules.vouchers import Extend, Mint, MintRow, Revoke, Transfer
 from ledger.store.memory import MemoryStore
-from ledger.transactions import Body, seal, signing_bytes
+from ledger.transactions import Body, parse, seal, signing_bytes
 
 GENESIS_MS = 1_767_225_600_000
 """2026-01-01 08:00 at +08:00."""
@@ -607,6 +609,19 @@ def _apart(changes: dict[str, Any]) -> tuple[Signers | None, dict[str, Any]]:
     return changes.pop("by", None), extra
 
 
+class Attempt(NamedTuple):
+    """What became of a transaction that somebody wanted in a block."""
+
+    refusal: TransactionRefused | None
+    postings: tuple[Posting, ...]
+    """Nothing of what was refused."""
+
+    @property
+    def code(self) -> str:
+        """Return ``ok``, or the refusal's code."""
+        return "ok" if self.refusal is None else self.refusal.code
+
+
 @dataclass
 class Chain:
     """A ledger driven by hand, one block a call."""
@@ -624,7 +639,7 @@ class Chain:
         time_ms: int | None = None,
         misbehaviours: tuple[Misbehaviour, ...] = (),
     ) -> Execution:
-        """Execute and commit a block of these transactions."""
+        """Execute and commit a block of these transactions; all of them must hold."""
         self.now_ms = self.now_ms + 1_000 if time_ms is None else time_ms
         head = self.ledger.last()
         execution = self.ledger.execute(
@@ -640,10 +655,28 @@ class Chain:
 
     def accept(self, *transactions: bytes) -> Execution:
         """Commit a block in which every transaction must hold."""
-        execution = self.block(*transactions)
-        for result in execution.results:
-            assert result.refusal is None, f"refused: {result.refusal!r}"
-        return execution
+        return self.block(*transactions)
+
+    def refusals(self, *transactions: bytes, time_ms: int) -> dict[bytes, TransactionRefused]:
+        """Return what rules would refuse of a block at a time, one transaction after the other."""
+        refusals: dict[bytes, TransactionRefused] = {}
+        self.ledger.propose(
+            [parse(raw) for raw in transactions],
+            height=self.ledger.last().height + 1,
+            time_ms=time_ms,
+            limits=Limits(),
+            on_refused=lambda transaction, refusal: refusals.update({transaction.raw: refusal}),
+        )
+        return refusals
+
+    def attempt(self, *transactions: bytes, time_ms: int | None = None) -> list[Attempt]:
+        """Commit a block of those transactions that hold; return what became of each."""
+        at_ms = self.now_ms + 1_000 if time_ms is None else time_ms
+        refusals = self.refusals(*transactions, time_ms=at_ms)
+        held = [raw for raw in transactions if raw not in refusals]
+        execution = self.block(*held, time_ms=at_ms)
+        postings = {raw: done.postings for raw, done in zip(held, execution.results, strict=True)}
+        return [Attempt(refusals.get(raw), postings.get(raw, ())) for raw in transactions]
 
 
 def funded_chain(**chain: Any) -> Chain:

@@ -42,8 +42,6 @@ class ReplayReport:
     entries: int
     blocks: int
     transactions: int
-    refused: int
-    """Of the transactions, those that a rule refused and the log says so."""
     records: int
     """Records of the final state, over which every invariant was recomputed."""
     totals: tuple[tuple[str, Totals], ...]
@@ -68,7 +66,7 @@ def replay(
     expected = entries.encode_entry(GenesisEntry(genesis=genesis))
     if next(remaining, b"") != expected:
         raise AuditFinding(height=0, sequence=0, field="genesis", reason="entry 0 is not genesis")
-    blocks = transactions = refused = 0
+    blocks = transactions = 0
     programmes: dict[str, None] = {}
     for raws in _blocks(remaining, ledger):
         sequence = ledger.last().log_size
@@ -80,7 +78,6 @@ def replay(
         head = ledger.commit(execution, b"")
         blocks += 1
         transactions += len(execution.results)
-        refused += sum(1 for result in execution.results if result.refusal is not None)
         for write in execution.writes:
             if isinstance(write.record, Programme):
                 programmes[write.record.id] = None
@@ -91,7 +88,6 @@ def replay(
         entries=head.log_size,
         blocks=blocks,
         transactions=transactions,
-        refused=refused,
         records=_check_state(storage, head),
         totals=tuple((name, _totals(storage, name)) for name in sorted(programmes)),
     )
@@ -219,7 +215,6 @@ def check_export(genesis: bytes, folder: Path) -> dict[str, object]:
         "commits": chain.height,
         "entries": report.entries,
         "transactions": report.transactions,
-        "refused": report.refused,
         "records": report.records,
         "record_hash": report.record_hash,
         "programmes": len(report.totals),

@@ -4,7 +4,6 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from verifier.kinds import (
-    CODES,
     MEMBER,
     OPERATION,
     PARAMETERS,
@@ -89,9 +88,8 @@ class Entry(NamedTuple):
     """A log entry of any kind but the closing one (L1)."""
 
     kind: str
-    content: bytes
+    content: bytes = b""
     """Genesis or an envelope; empty in an automatic entry."""
-    code: int = 0
     postings: tuple[Any, ...] = ()
 
 
@@ -194,16 +192,11 @@ _RECORD = fields(
 )
 
 
-def _code(value: Any) -> None:
-    if type(value) is not int or value not in CODES:
-        raise Malformed("no code that a rule gives")
-
-
 _ENTRY = named(
     {
         "genesis": fields(genesis=binary(1, GENESIS_BYTES_MAX)),
-        "automatic": fields(envelope=binary(0, 0), code=integer(0, 0), postings=_POSTINGS),
-        "transaction": fields(envelope=binary(1, MINT_BYTES_MAX), code=_code, postings=_POSTINGS),
+        "automatic": fields(postings=_POSTINGS),
+        "transaction": fields(envelope=binary(1, MINT_BYTES_MAX), postings=_POSTINGS),
     }
 )
 _CLOSING_ENTRY = named({"block": fields(record=_RECORD)})
@@ -252,7 +245,8 @@ def decode_genesis(data: bytes) -> Genesis:
 
 def decode_entry(data: bytes) -> Entry:
     """Return an entry that closes no block; raise Malformed."""
-    return Entry(*decode(data, _ENTRY, bytes_max=ENTRY_BYTES_MAX))
+    kind, *values = decode(data, _ENTRY, bytes_max=ENTRY_BYTES_MAX)
+    return Entry(kind, b"", *values) if kind == "automatic" else Entry(kind, *values)
 
 
 def decode_closing(data: bytes) -> Record:

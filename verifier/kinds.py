@@ -35,13 +35,6 @@ BLOCK_BYTES_MAX = 2_097_152
 ROWS_MAX = 8_000
 EXPIRIES_MAX = 256
 
-CODES = frozenset(
-    (
-        *(0, *range(101, 106), *range(201, 218), *range(301, 312), *range(401, 405)),
-        *(*range(406, 411), *range(501, 517), 518, *range(603, 632), *range(701, 713)),
-        *(*range(801, 804), 805, 806, *range(901, 909)),
-    )
-)
 """0 and the numbers of all refusals (transactions.md, Codes)."""
 
 # What several kinds share

@@ -45,7 +45,7 @@ NOT_ASKED = {
     Level.SIGNATURES: "No rule was executed.",
 }
 NOT_KNOWN = (
-    "Whether each key may sign for its party, whether codes and postings are what the rules give, "
+    "Whether each key may sign for its party, whether postings are what the rules give, "
     "and what changes roots and state roots stand for, only execution tells."
 )
 """What no level here can say; validators with a quorum say it, and replay recomputes it."""
@@ -67,7 +67,6 @@ class Report:
     """Of all entries; none at structure level."""
     records: int
     transactions: int
-    refused: int
     commits: int
     """Heights whose commits were checked."""
     unverifiable: tuple[str, ...]
@@ -100,9 +99,8 @@ class Block:
 
     @property
     def writes(self) -> bool:
-        """Return whether it writes state: refused transactions do not (X4)."""
-        accepted = any(entry.code == 0 for entry in self.entries)
-        return self.automatic or accepted or bool(self.record.misbehaviours)
+        """Return whether it writes state."""
+        return self.automatic or bool(self.entries) or bool(self.record.misbehaviours)
 
 
 def verify(folder: Path, log_id: bytes, level: Level) -> Report:
@@ -222,7 +220,7 @@ class _Log:
         self._rooted_ms = genesis.time_ms
         self._unrooted: int | None = 0
         """Height of the last record that wrote state, if no record has its root yet (B7)."""
-        self._records = self._transactions = self._refused = 0
+        self._records = self._transactions = 0
         self._append(raw, height=0)
 
     def record(self, first: int, raws: list[bytes]) -> Record:
@@ -250,8 +248,6 @@ class _Log:
                     continue
                 if entry.kind != "transaction":
                     raise Malformed("it stands where no such entry may", entry.kind)
-                if entry.code and entry.postings:
-                    raise Malformed("what is refused moves nothing", "transaction.postings")
                 field = "envelope"
                 transactions.append(decode_transaction(entry.content))
                 entries.append(entry)
@@ -288,8 +284,7 @@ class _Log:
         What the record says of the time after its block can be compared only then.
         """
         record = block.record
-        pairs = zip(block.entries, block.transactions, strict=True)
-        self.members.follow(record, [done.operation for entry, done in pairs if entry.code == 0])
+        self.members.follow(record, [done.operation for done in block.transactions])
         if self._level.includes(Level.MERKLE):
             if record.validators_hash != self.members.validators_hash():
                 raise _wrong(block, "validators_hash", "not that of the set that members chose")
@@ -302,7 +297,6 @@ class _Log:
             self._unrooted = record.height
         self._records += 1
         self._transactions += len(block.entries)
-        self._refused += sum(entry.code != 0 for entry in block.entries)
         for hour in [hour for hour in self._ids if (hour + 1) * HOUR_MS <= record.time_ms]:
             del self._ids[hour]
 
@@ -319,7 +313,6 @@ class _Log:
             log_root=self._tree.root() if hashed else None,
             records=self._records,
             transactions=self._transactions,
-            refused=self._refused,
             commits=commits,
             unverifiable=unverifiable,
             not_asked=(NOT_ASKED[self._level], NOT_KNOWN),

@@ -315,9 +315,9 @@ def send_and_wait(
 ) -> TransactionDocument:
     """Send an envelope and return its document once it is final.
 
-    Raises Refused (logged as refused, or expired: both certain), NotCertain (refused for now, or
-    still pending with ``wait`` off or at the timeout) or Unreachable (no node, or no quorum). The
-    last two say until when it may still become final, and how to wait.
+    Raises Refused (by a rule, and dropped; or expired), NotCertain (still pending with ``wait`` off
+    or at the timeout) or Unreachable (no node, or no quorum). The last two say until when it may
+    still become final, and how to wait.
     """
     sent = False
     busy = 0
@@ -346,7 +346,6 @@ def send_and_wait(
         transaction_id=transaction_id,
         expires_at=expires_at,
         wait=wait,
-        wait_out_refusals=False,
         timeout_s=timeout_s,
     )
 
@@ -356,8 +355,7 @@ def wait_for(
 ) -> TransactionDocument:
     """Return the document of a transaction that was sent before, once it is final.
 
-    A transaction that is refused for now is waited for until it expires. Raises as
-    ``send_and_wait`` does, and NotFound if no node knows of it and no expiry is given.
+    Raises as ``send_and_wait`` does, and NotFound if no node knows of it and no expiry is given.
     """
 
     def next_document() -> TransactionDocument:
@@ -375,7 +373,6 @@ def wait_for(
         transaction_id=transaction_id,
         expires_at=expires_at,
         wait=True,
-        wait_out_refusals=True,
         timeout_s=timeout_s,
     )
 
@@ -386,7 +383,6 @@ def _follow(
     transaction_id: str,
     expires_at: int | None,
     wait: bool,
-    wait_out_refusals: bool,
     timeout_s: int | None,
 ) -> TransactionDocument:
     """Ask until there is an outcome, or no reason to go on asking."""
@@ -400,7 +396,6 @@ def _follow(
             raise ConnectionLost(f"{answered.node.name} {error}") from None
         patience = following.Patience(
             waits=wait,
-            waits_out_refusals=wait_out_refusals,
             is_over=give_up_at is not None and time.monotonic() >= give_up_at,
         )
         meaning = following.meaning_of(document, patience)

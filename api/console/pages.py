@@ -23,7 +23,7 @@ from api.services import Services, services_of
 from api.spoken import headers_of, language_of
 from ledger.store.lmdb_store import Snapshot
 from node.port import NodeStatus
-from words import acts, answers, dates, units
+from words import acts, dates, units
 from words.languages import CODES, Language, load, read
 
 FOLDER = FilePath(__file__).parent
@@ -120,7 +120,6 @@ class Console:
             kind=spoken.kind,
             act=spoken.act,
             said=lambda operation: acts.said(operation, spoken, items_max=ITEMS_MAX),
-            why=lambda code: answers.meaning(code, spoken),
             linked=lambda sentence, vouchers: _linked(sentence, vouchers, spoken.code),
             **values,
         )

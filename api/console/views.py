@@ -5,7 +5,6 @@ What is not known is None here and said so on the page; it is never drawn as zer
 
 from dataclasses import dataclass
 
-from api.documents import code_of
 from api.reads import SCAN_MAX, budgets_of, head_of, log_before, single
 from desk.following import QUORUM_AGE_MAX_MS
 from engines.seam import SeenCommit
@@ -142,8 +141,6 @@ class TransactionRow:
     time_ms: int
     id: str
     operation: Record
-    code: str
-    is_final: bool
 
 
 def transactions(snapshot: Snapshot) -> tuple[TransactionRow, ...]:
@@ -159,8 +156,6 @@ def transactions(snapshot: Snapshot) -> tuple[TransactionRow, ...]:
                     time_ms=block.time_ms,
                     id=transaction.id.hex(),
                     operation=transaction.body.operation,
-                    code=code_of(entry.code),
-                    is_final=entry.code == 0,
                 )
             )
             if len(rows) == TRANSACTIONS_SHOWN:

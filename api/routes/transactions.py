@@ -20,7 +20,6 @@ from ledger.transactions import Transaction, parse
 from words.languages import Language
 
 BODY_BYTES_MAX = 64 * 1024
-OPEN_STATUSES = ("pending", "refused_for_now")
 
 router = APIRouter(prefix="/v1/transactions", tags=["transactions"], responses=schemas.PROBLEM)
 
@@ -75,7 +74,7 @@ def _already(
     services: Services, transaction: Transaction, status: TransactionStatus, spoken: Language
 ) -> Logged | Expired | TransactionStatus:
     """Return what a first answer means; raise Problem for what no block can hold."""
-    if status.status in ("final", "refused") or status.code == AlreadyLogged.code:
+    if status.status == "final" or status.code == AlreadyLogged.code:
         with services.reader.begin() as snapshot:
             logged = documents.find_logged(snapshot, transaction.id, transaction.body.expires_at)
         return status if logged is None else logged
@@ -110,7 +109,7 @@ async def _document(
 
 def _answer(document: dict[str, Plain], spoken: Language) -> Response:
     headers = headers_of(spoken)
-    if document["status"] in OPEN_STATUSES:
+    if document["status"] == "pending":
         headers["Location"] = f"/v1/transactions/{document['id']}"
         return json(document, 202, headers)
     return json(document, headers=headers)
@@ -186,7 +185,7 @@ async def transaction(
     if expires_at is not None and head.time_ms >= expires_at:
         return _answer(documents.expired(wanted, expires_at, None, node, spoken), spoken)
     status = await answer(services.port.lookup(wanted))
-    if status.status in (*OPEN_STATUSES, "expired"):
+    if status.status in ("pending", "refused", "expired"):
         return _answer(documents.of_status(status, None, node, spoken), spoken)
     with services.reader.begin() as snapshot:  # it may have been logged while we asked
         logged = documents.find_logged(snapshot, wanted, expires_at)

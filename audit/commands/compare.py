@@ -64,7 +64,7 @@ def _said(entry: dict[str, object]) -> str:
     """Return an entry in a few words."""
     text = str(entry["entry"])
     if isinstance(transaction := entry.get("transaction"), bytes):
-        text += f" {transaction.hex()} (code {entry['code']})"
+        text += f" {transaction.hex()}"
     return f"{text} at height {entry['height']}" if entry["height"] is not None else text
 
 

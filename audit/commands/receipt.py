@@ -117,7 +117,6 @@ def content_of(entry: bytes) -> dict[str, object]:
                 "entry": "transaction",
                 "transaction": transaction.id,
                 "kind": transaction.kind,
-                "code": decoded.code,
                 "postings": [plain(posting) for posting in decoded.postings],
             }
         if isinstance(decoded, ClosingEntry):

@@ -50,7 +50,6 @@ def _document(report: Report) -> dict[str, object]:
         "log_root": "" if report.log_root is None else report.log_root.hex(),
         "records": report.records,
         "transactions": report.transactions,
-        "refused": report.refused,
         "commits": report.commits,
         "unverifiable": list(report.unverifiable),
         "not_asked": list(report.not_asked),

@@ -329,7 +329,7 @@ class BuiltinEngine:
     def on_transaction(self, transaction: Transaction, *, own: bool) -> None:
         """Take in a transaction whose signatures were verified.
 
-        Raises Inadmissible or Busy; what a rule refuses is kept in the pool as refused for now.
+        Raises Inadmissible or Busy; what a rule refuses is not kept, and its status says why.
         """
         self._ledger.remember_verified(transaction)
         if not self.pool.add(transaction, own=own, time_ms=self._work.next_time_ms()):

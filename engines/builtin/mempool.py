@@ -1,7 +1,7 @@
 """The pool of pending transactions: admitted, waiting, judged again when it matters (spec N7).
 
-A pool, not a promise: what a rule refuses now stays as ``refused_for_now`` until it expires, since
-another block may make it hold. Synchronous and without I/O; the caller passes the time.
+A pool, not a promise. What a rule refuses is answered and dropped: nothing that was refused becomes
+final by itself later. Synchronous and without I/O; the caller passes the time.
 """
 
 import heapq
@@ -24,7 +24,7 @@ POOL_BYTES_MAX = 64 * 1024 * 1024
 PER_HOLDER_MAX = 64
 PER_MEMBER_MAX = 4_000
 FINISHED_MAX = 20_000
-"""Expired transactions remembered, so that their end can be told."""
+"""Expired and refused transactions remembered, so that their end can be told."""
 JUDGED_MAX = 64
 """With more pending, the rules are asked about a peer's transaction only when a block is built:
 there is work anyway, and its own node tells its client."""
@@ -44,8 +44,9 @@ class Entry:
     sender: str
     own: bool
     """Taken in from this node's own client, who sends it on to the other validators."""
-    reads: tuple[bytes, ...]
+    reads: tuple[bytes, ...] = ()
     refusal: TransactionRefused | None = None
+    """What a rule said last; so long no block takes it."""
 
 
 class Mempool:
@@ -54,14 +55,14 @@ class Mempool:
     def __init__(
         self, ledger: Ledger, *, on_refused: Callable[[TransactionStatus], None] | None = None
     ) -> None:
-        """``on_refused`` is told when a rule starts to refuse an own transaction."""
+        """``on_refused`` is told when an own transaction is dropped because a rule refuses it."""
         self._ledger = ledger
         self._on_refused = on_refused
         self._entries: dict[bytes, Entry] = {}
         self._by_key: dict[bytes, dict[bytes, None]] = {}
         self._expiries: list[tuple[int, bytes]] = []
         self._per_sender: dict[str, int] = {}
-        self._finished: dict[bytes, int] = {}
+        self._finished: dict[bytes, TransactionStatus] = {}
         self._refused = 0
         self.bytes = 0
         self._turn: list[bytes] = []
@@ -96,22 +97,22 @@ class Mempool:
         entry = self._entries.get(transaction_id)
         if entry is not None:
             expires_at = entry.transaction.body.expires_at
-            if entry.refusal is None:
-                return TransactionStatus.pending(transaction_id, expires_at)
-            return TransactionStatus.refused_for_now(transaction_id, expires_at, entry.refusal)
-        if transaction_id in self._finished:
-            return TransactionStatus.expired(transaction_id, self._finished[transaction_id])
-        return TransactionStatus.unknown(transaction_id)
+            return TransactionStatus.pending(transaction_id, expires_at)
+        finished = self._finished.get(transaction_id)
+        return TransactionStatus.unknown(transaction_id) if finished is None else finished
 
     def add(self, transaction: Transaction, *, own: bool, time_ms: int) -> bool:
-        """Take a transaction in; return whether it is new.
+        """Take a transaction in; return whether it is new here.
 
-        Raises Inadmissible, or Busy if there is no room. One that a rule refuses is kept too.
+        Raises Inadmissible, or Busy if there is no room. An own one that a rule refuses is not
+        kept; a peer's stays until the next block: it may have come before what it rests on.
         """
         known = self._entries.get(transaction.id)
         if known is not None:
             known.own = known.own or own
-            if not _is_better_signed(transaction, known):
+            # The id covers no signature. What is good here never gives way, and what is refused
+            # gives way to what is not: with other signatures it may hold.
+            if known.refusal is None or known.transaction.digest == transaction.digest:
                 return False
         if len(self._entries) >= POOL_MAX or self.bytes + len(transaction.raw) > POOL_BYTES_MAX:
             raise Busy(f"the pool holds {len(self._entries)} transactions of {self.bytes} bytes")
@@ -123,9 +124,16 @@ class Mempool:
         verdict = None  # asked first: nothing is changed here if the rules break off
         if own or len(self._entries) < JUDGED_MAX:
             verdict = self._ledger.recheck(transaction, time_ms=time_ms)
+        if verdict is not None and verdict.refusal is not None:
+            if known is not None:
+                return False
+            if own:
+                self._finish(_refused(transaction, verdict.refusal))
+                return False
         if known is not None:
             self._drop(transaction.id)
-        entry = Entry(transaction=transaction, sender=sender, own=own, reads=())
+        self._finished.pop(transaction.id, None)
+        entry = Entry(transaction=transaction, sender=sender, own=own)
         self._entries[transaction.id] = entry
         if verdict is not None:
             self._take_verdict(entry, verdict)
@@ -135,7 +143,7 @@ class Mempool:
         return True
 
     def refuse(self, transaction: Transaction, refusal: TransactionRefused) -> None:
-        """Note what a rule said when a block was built."""
+        """Note what a rule said when a block was built; the next block's state says for good."""
         entry = self._entries.get(transaction.id)
         if entry is not None and entry.refusal is None:
             self._set_refused(entry, refusal)
@@ -143,12 +151,6 @@ class Mempool:
     def _set_refused(self, entry: Entry, refusal: TransactionRefused) -> None:
         entry.refusal = refusal
         self._refused += 1
-        if entry.own and self._on_refused is not None:
-            transaction = entry.transaction
-            status = TransactionStatus.refused_for_now(
-                transaction.id, transaction.body.expires_at, refusal
-            )
-            self._on_refused(status)
 
     def committed(self, execution: Execution) -> None:
         """Drop what was logged or has expired, and look again at what the block touched."""
@@ -159,9 +161,8 @@ class Mempool:
             _, transaction_id = heapq.heappop(self._expiries)
             entry = self._drop(transaction_id)
             if entry is not None:
-                if len(self._finished) >= FINISHED_MAX:
-                    del self._finished[next(iter(self._finished))]
-                self._finished[transaction_id] = entry.transaction.body.expires_at
+                expires_at = entry.transaction.body.expires_at
+                self._finish(TransactionStatus.expired(transaction_id, expires_at))
         if self._entries:
             self._recheck(execution, time_ms)
 
@@ -186,12 +187,24 @@ class Mempool:
                 self._judge(entry_or_none, time_ms)
 
     def _judge(self, entry: Entry, time_ms: int) -> None:
-        """Ask the rules anew; a transaction at which they break off leaves the pool."""
+        """Ask the rules anew; what they refuse, or break off at, leaves the pool."""
         verdict = attempt(lambda: self._ledger.recheck(entry.transaction, time_ms=time_ms))
         if isinstance(verdict, BrokenOff):
             self.drop(entry.transaction, verdict.error)
-        else:
+        elif verdict.refusal is None:
             self._take_verdict(entry, verdict)
+        else:
+            self._drop(entry.transaction.id)
+            status = _refused(entry.transaction, verdict.refusal)
+            self._finish(status)
+            if entry.own and self._on_refused is not None:
+                self._on_refused(status)
+
+    def _finish(self, status: TransactionStatus) -> None:
+        """Remember how a transaction ended that is not in the log."""
+        if len(self._finished) >= FINISHED_MAX:
+            del self._finished[next(iter(self._finished))]
+        self._finished[status.id] = status
 
     def drop(self, transaction: Transaction, error: Exception) -> None:
         """Forget a transaction at which this software broke off; its client asks in vain."""
@@ -238,11 +251,5 @@ class Mempool:
         return party.id, PER_HOLDER_MAX if party.kind == "holder" else PER_MEMBER_MAX
 
 
-def _is_better_signed(transaction: Transaction, known: Entry) -> bool:
-    """Return whether the same transaction came again with more signatures, after a refusal.
-
-    The id covers no signature. Fewer or other ones never take the place of what is here.
-    """
-    old = [key for key, _ in known.transaction.signatures]
-    new = [key for key, _ in transaction.signatures]
-    return known.refusal is not None and len(new) > len(old) and all(key in new for key in old)
+def _refused(transaction: Transaction, refusal: TransactionRefused) -> TransactionStatus:
+    return TransactionStatus.refused(transaction.id, transaction.body.expires_at, refusal)

@@ -88,14 +88,6 @@ async def test_what_expires_by_itself_is_streamed_as_automatic(world: World) -> 
     assert event["data"]["postings"][0]["target"] == "expired"
 
 
-async def test_a_refused_transaction_is_streamed_with_its_code(world: World) -> None:
-    world.node.commit(builders.mint(("firm-a", 100)))
-    reading = Reading(world, world.chain.ledger.last().log_size)
-    world.node.commit(builders.transfer("shanghai.compute.000000001", 101))
-    data = (await reading.next())["data"]
-    assert (data["status"], data["code"]) == ("refused", "voucher_exhausted")
-
-
 async def test_a_silent_stream_is_kept_alive_by_comments(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,7 @@ from node.port import (
     PortClient,
     PortClosed,
     PortServer,
-    RefusedForNow,
+    Refused,
 )
 from tests import builders
 from tests.builders import Chain
@@ -53,7 +53,7 @@ class FakeNode:
     pending: dict[bytes, bytes] = field(default_factory=dict)
     """Envelopes by id."""
     refused: dict[bytes, TransactionRefused] = field(default_factory=dict)
-    """What is refused for now, by id."""
+    """What was refused, by id."""
     commits: list[SeenCommit] = field(default_factory=list)
     quorum_age_ms: int = 3
     stopped: str = ""
@@ -106,9 +106,9 @@ class FakeNode:
     async def refuse(self, raw: bytes) -> None:
         """Do what a node does when a recheck refuses a pending transaction: tell the watchers."""
         status = await self.submit(raw)
-        assert status.status == "refused_for_now" and self.server is not None
+        assert status.status == "refused" and self.server is not None
         self.pending.pop(status.id, None)
-        self.server.tell(RefusedForNow(status=status))
+        self.server.tell(Refused(status=status))
 
     async def simulate(self, raw: bytes) -> Effect:
         """Say what an envelope would do."""
@@ -126,7 +126,7 @@ class FakeNode:
         self.lookups += 1
         refusal = self.refused.get(transaction_id)
         if refusal is not None:
-            return TransactionStatus.refused_for_now(transaction_id, EXPIRES_AT, refusal)
+            return TransactionStatus.refused(transaction_id, EXPIRES_AT, refusal)
         if transaction_id in self.pending:
             return TransactionStatus.pending(transaction_id, EXPIRES_AT)
         return TransactionStatus.unknown(transaction_id)

@@ -13,6 +13,7 @@ from audit.replay import Level
 from audit.verdicts import Tampered, Unverifiable
 from ledger.encoding import codec
 from ledger.entries import GenesisEntry, TransactionEntry, decode_entry, encode_entry
+from ledger.rules.base import Posting
 from ledger.transactions import parse, seal
 from tests.audit import forge
 from tests.audit.conftest import World, audited
@@ -38,6 +39,17 @@ class Edit:
     """One of these."""
     is_known_below: bool = True
     """False if the level below cannot tell what the edit made of the validators."""
+
+
+MADE_UP = Posting(
+    kind="move",
+    programme="shanghai.compute",
+    serial=1,
+    count=1,
+    amount=1,
+    source="available",
+    target="redeemed",
+)
 
 
 class Editor:
@@ -118,14 +130,6 @@ class Editor:
         )
 
     # Found by merkle
-
-    def code(self) -> Edit:
-        """Another code, and the hashes left as they were."""
-        at, offset, sequence, entry = self._entry()
-        raw = encode_entry(change(entry, code=self._dice.choice([1, 101, 502, 65_535])))
-        log = forge.with_entry(self._log, at, offset, raw)
-        closing = sequence - offset + len(self._log[at].raws) - 1
-        return Edit("code", Level.MERKLE, log, at, closing, ("record.log_root",))
 
     def order(self) -> Edit:
         """Two transactions of one block in the other order."""
@@ -216,24 +220,17 @@ class Editor:
 
     # Found by execute
 
-    def code_signed(self) -> Edit:
-        """Another code, decided and signed by all validators."""
-        at, offset, sequence, entry = self._entry()
-        code = self._dice.choice([one for one in (0, 101, 502) if one != entry.code])
-        raw = encode_entry(change(entry, code=code))
-        log = self._link(forge.with_entry(self._log, at, offset, raw))
-        return Edit("code, signed", Level.EXECUTE, log, at, sequence, ("code",))
-
     def postings(self) -> Edit:
         """Other postings: a total that nobody moved."""
         at, offset, sequence, entry = self._entry()
+        name = self._dice.choice(["amount", "serial", "count"])
         if entry.postings:
             first, *rest = entry.postings
-            name = self._dice.choice(["amount", "serial", "count"])
-            first = change(first, **{name: getattr(first, name) + 1})
-            entry = change(entry, postings=(first, *rest))
+            entry = change(
+                entry, postings=(change(first, **{name: getattr(first, name) + 1}), *rest)
+            )
         else:
-            return self.code_signed()
+            entry = change(entry, postings=(MADE_UP,))
         log = self._link(forge.with_entry(self._log, at, offset, encode_entry(entry)))
         return Edit("postings", Level.EXECUTE, log, at, sequence, ("postings",))
 
@@ -283,7 +280,6 @@ KINDS: tuple[Callable[[Editor], Edit], ...] = (
     Editor.lost_entry,
     Editor.second_genesis,
     Editor.lost_commit,
-    Editor.code,
     Editor.order,
     Editor.lost_and_counted,
     Editor.link,
@@ -291,7 +287,6 @@ KINDS: tuple[Callable[[Editor], Edit], ...] = (
     Editor.signature,
     Editor.amount,
     Editor.certificate,
-    Editor.code_signed,
     Editor.postings,
     Editor.root,
     Editor.state_root,

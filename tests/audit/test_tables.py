@@ -50,7 +50,7 @@ def many_vouchers(folder: Path) -> Iterator[str]:
     store = LmdbStore(folder / "store", durable=False)
     ledger = small.begin(store, ("hangzhou",), {}, moment("2026-06-01 09:00"))
     programme = "hangzhou.compute"
-    ledger.accept(
+    ledger.block(
         (
             small.publish(programme, small.own_terms("hangzhou")),
             small.enrol("firm-a", "hangzhou"),
@@ -60,7 +60,7 @@ def many_vouchers(folder: Path) -> Iterator[str]:
     )
     for number in range(BATCHES):
         act = small.mint(programme, *(("firm-a", 100 + row) for row in range(BATCH)))
-        ledger.accept((act,), time_ms=moment("2026-06-01 11:00") + number)
+        ledger.block((act,), time_ms=moment("2026-06-01 11:00") + number)
     store.close()
     with serving(folder / "store", folder / "port") as (_, url):
         yield url

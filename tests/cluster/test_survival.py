@@ -86,7 +86,7 @@ def test_of_each_double_spend_exactly_one_half_becomes_final(tmp_path: Path) -> 
         losers = []
         for answers_of_pair in ended:
             words = sorted(answer["status"] for answer in answers_of_pair)
-            assert words == ["final", "refused_for_now"], answers_of_pair
+            assert words == ["final", "refused"], answers_of_pair
             loser = next(one for one in answers_of_pair if one["status"] != "final")
             assert loser["code"] == "voucher_exhausted"
             losers.append(loser)

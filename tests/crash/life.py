@@ -28,7 +28,7 @@ SAID = "said"
 
 @cache
 def blocks() -> tuple[BlockInput, ...]:
-    """Return the blocks of heights 1 to BLOCKS: all simple kinds, refusals and expiries."""
+    """Return the blocks of heights 1 to BLOCKS: all simple kinds, and expiries."""
     dice = random.Random("blocks")
     now_ms = builders.NOON_MS
     firms = (builders.enrol("firm-a"), builders.enrol("firm-b"))
@@ -36,6 +36,7 @@ def blocks() -> tuple[BlockInput, ...]:
         (builders.publish(validity_days=2), *firms, builders.accredit()),
         (builders.appropriate(50_000), builders.recognise()),
     ]
+    chain = builders.Chain(genesis=GENESIS)
     made = []
     for height in range(1, BLOCKS + 1):
         now_ms += 1_000 if contents else random_step_ms(dice)
@@ -44,7 +45,9 @@ def blocks() -> tuple[BlockInput, ...]:
         else:
             numbers = range(10 * height, 10 * height + dice.randrange(4))
             raws = tuple(random_act(dice, now_ms, height, number).raw for number in numbers)
-        made.append(BlockInput(height=height, time_ms=now_ms, transactions=raws))
+        refusals = chain.refusals(*raws, time_ms=now_ms)
+        raws = tuple(raw for raw in raws if raw not in refusals)
+        made.append(chain.block(*raws, time_ms=now_ms).block)
     return tuple(made)
 
 

@@ -63,7 +63,7 @@ def test_a_draft_is_encoded_once_and_decoded_once(monkeypatch: pytest.MonkeyPatc
     sent.envelope()
     assert (sent.id, sent.content.expires_at) == (draft.id, NOON_MS)
     assert encoded == {Body.__name__: 1, Envelope.__name__: 2}, "one rehearsed, one sent"
-    assert decoded == {"_Outline": 1, "Transfer": 1}, "one body: its outline, then what is in it"
+    assert decoded == {"_Known": 1}, "one body"
 
 
 def test_what_is_shown_is_what_the_bytes_say() -> None:

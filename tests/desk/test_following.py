@@ -29,11 +29,9 @@ def refused(status: str) -> TransactionDocument:
     return document(status=status, code="voucher_exhausted", number=502, values=values)
 
 
-def patience(
-    *, waits: bool = True, waits_out_refusals: bool = False, is_over: bool = False
-) -> Patience:
+def patience(*, waits: bool = True, is_over: bool = False) -> Patience:
     """Return how long somebody waits."""
-    return Patience(waits=waits, waits_out_refusals=waits_out_refusals, is_over=is_over)
+    return Patience(waits=waits, is_over=is_over)
 
 
 LOST = replace(NODE, quorum_age_ms=QUORUM_AGE_MAX_MS)
@@ -46,9 +44,6 @@ LAGGING = replace(NODE, quorum_age_ms=QUORUM_AGE_MAX_MS - 1)
         (document(status="final"), patience(), "final"),
         (refused("refused"), patience(), "refused"),
         (document(status="expired", code="expired"), patience(), "refused"),
-        (refused("refused_for_now"), patience(), "open"),
-        (refused("refused_for_now"), patience(waits_out_refusals=True), "ask_again"),
-        (refused("refused_for_now"), patience(waits=False, waits_out_refusals=True), "open"),
         (document(), patience(), "ask_again"),
         (document(), patience(waits=False), "open"),
         (document(), patience(is_over=True), "open"),
@@ -92,8 +87,6 @@ SAID = [
     (refused("refused"), "refused", "已拒绝：voucher_exhausted：申请 61.00 元，可用 60.00 元"),
     (EXPIRED, "refused", f"transaction {ID} has expired: Block time has reached"),
     (EXPIRED, "refused", f"交易 {ID} 已过期：区块时间已达到"),
-    (refused("refused_for_now"), "open", "available 60.00 yuan. Transaction"),
-    (refused("refused_for_now"), "open", "可用 60.00 元。交易"),
     (document(), "open", f"wait with: tally tx wait {ID} --expires-at {EXPIRES_AT}"),
     (document(), "open", "在 2026-01-01 08:00:00 +08:00 之前仍可能被确认"),
     (document(node=LOST), "no_quorum", "shanghai has seen no quorum for 5 s"),

@@ -320,11 +320,11 @@ def test_what_a_rule_refuses_is_not_offered_again() -> None:
     refused = parse(envelope(enrolment("firm-z"), "officer-1", expires_at=START_MS + 2 * MINUTE_MS))
     host.on_transaction(refused, own=True)
     host.on_idle()
-    assert host.pool.status(refused.id).status == "refused_for_now"
+    assert host.pool.status(refused.id).status == "refused"
+    assert len(host.pool) == 0
     ports.sent.clear()
     host.on_peer_up(FIRST)
     ports.pass_time(MINUTE_MS)
-    assert host.pool.status(refused.id).status == "refused_for_now"
     assert batches(ports) == []
 
 
@@ -349,8 +349,8 @@ def test_a_further_signature_makes_a_refused_transaction_ready() -> None:
     host = Ports().host()
     half, whole = twice()
     assert half.id == whole.id
-    host.on_transaction(half, own=True)
-    assert host.pool.status(half.id).status == "refused_for_now"
+    host.on_transaction(half, own=False)
+    assert not host.pool.has_ready()
     host.on_transaction(whole, own=True)
     assert host.pool.status(whole.id).status == "pending"
     assert [one.raw for one in host.pool.ready()] == [whole.raw]

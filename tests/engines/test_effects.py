@@ -16,7 +16,6 @@ from engines.builtin.p2p.frames import Channel, PeerFault
 from ledger.blocks import BlockInput, BlockRefused
 from ledger.execute import BlockBuilder
 from ledger.ledger import Ledger
-from ledger.rules.refusals import TransactionRefused
 from ledger.transactions import Transaction, parse
 from tests.engines.peers import (
     FIRST,
@@ -172,14 +171,14 @@ def test_a_rule_that_breaks_off_at_one_transaction_costs_that_transaction_alone(
     for transaction in transactions:
         host.on_transaction(transaction, own=False)
     bad = transactions[-1]
-    attempted = BlockBuilder.apply_if_it_holds
+    apply = BlockBuilder.apply
 
-    def broken(builder: BlockBuilder, transaction: Transaction) -> TransactionRefused | None:
+    def broken(builder: BlockBuilder, transaction: Transaction) -> None:
         if transaction.id == bad.id:
             raise KeyError("a mistake in a rule")
-        return attempted(builder, transaction)
+        apply(builder, transaction)
 
-    monkeypatch.setattr(BlockBuilder, "apply_if_it_holds", broken)
+    monkeypatch.setattr(BlockBuilder, "apply", broken)
     host._builder.build(0)
     assert host.status(bad.id).status == "unknown", "it left the pool"
     assert host.status(transactions[0].id).status != "unknown"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ledger.blocks import record_hash_of
+from ledger.blocks import BlockRefused, record_hash_of
 from ledger.ledger import Ledger
 from ledger.rules.budgets import BUDGETS
 from ledger.rules.programmes import TOTALS
@@ -134,5 +134,6 @@ def test_checking_says_what_a_block_would_say_and_changes_nothing() -> None:
     assert refusal is not None
     assert refusal.code == "voucher_exhausted"
     assert store_of(chain.ledger).state == state
-    results = chain.block(good, bad).results
-    assert [result.code for result in results] == [0, refusal.number]
+    assert [one.code for one in chain.attempt(good, bad)] == ["ok", refusal.code]
+    with pytest.raises(BlockRefused, match="transaction 1 is refused: voucher_exhausted"):
+        chain.block(builders.transfer(voucher, 2), bad)

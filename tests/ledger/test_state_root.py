@@ -70,8 +70,7 @@ def grow(chain: Chain, blocks: int) -> None:
     for _ in range(blocks):
         names = [f"firm-{secrets.token_hex(6)}" for _ in range(5)]
         raws = [builders.enrol(name) for name in names]
-        execution = chain.block(*raws, time_ms=chain.now_ms + 3_000)
-        assert all(result.refusal is None for result in execution.results)
+        chain.block(*raws, time_ms=chain.now_ms + 3_000)
 
 
 @pytest.mark.parametrize("restarts", [False, True])

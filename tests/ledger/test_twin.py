@@ -540,13 +540,14 @@ def compare(seed: object, transactions: int) -> dict[str, Counter[int]]:
     history: list[Act] = []
     while play.made < transactions:
         acts = play.block(ledger.last().record_hash)
-        execution = chain.block(*[act.raw for act in acts], time_ms=play.time_ms)
-        for act, result in zip(acts, execution.results, strict=True):
+        attempts = chain.attempt(*[act.raw for act in acts], time_ms=play.time_ms)
+        for act, attempt in zip(acts, attempts, strict=True):
             history.append(act)
             seen[act.kind][act.code] += 1
-            assert result.code == act.code, (
-                f"seed {seed}, height {play.height}, act {len(history)}: ledger {result.code}, "
-                f"twin {act.code}: {act.operation}, signed by {act.signers}: {result.refusal}"
+            number = 0 if attempt.refusal is None else attempt.refusal.number
+            assert number == act.code, (
+                f"seed {seed}, height {play.height}, act {len(history)}: ledger {number}, "
+                f"twin {act.code}: {act.operation}, signed by {act.signers}: {attempt.refusal}"
             )
         if play.height % COMPARED_EVERY == 0:
             check_books(play, store, f"seed {seed}, height {play.height}")

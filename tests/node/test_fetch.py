@@ -74,10 +74,9 @@ def live(path: Path, *, blocks: int = 24) -> None:
     made.block(builders.publish(), builders.enrol("firm-a"), builders.enrol("firm-b"))
     made.block(builders.accredit(), builders.appropriate(), builders.recognise())
     made.block(builders.mint(("firm-a", 100_000)), builders.mint(("firm-b", 200_000)))
-    used = made.block(builders.redeem((V1, 1_000)), builders.set_aside(V1, 500))
-    assert [result.refusal for result in used.results] == [None, None]
+    made.block(builders.redeem((V1, 1_000)), builders.set_aside(V1, 500))
     with pytest.MonkeyPatch.context() as changing:
-        assert made.block(*leave()).results[-1].refusal is None
+        made.block(*leave())
         made.block()  # decided by those who still act, though the next record is others'
         changing.setattr(decided, "VOTERS", ("shanghai", "guiyang", "chengdu-aicc"))
         made.block(builders.set_hold("voucher", V1))

@@ -33,8 +33,8 @@ def test_a_status_says_what_is_known_of_a_transaction() -> None:
     cases = (
         (TransactionStatus.pending(ID, 9), ["pending", "ok", 0, "", [], 9, [], []]),
         (
-            TransactionStatus.refused_for_now(ID, 9, REFUSAL),
-            ["refused_for_now", *refused, values, 9, [], []],
+            TransactionStatus.refused(ID, 9, REFUSAL),
+            ["refused", *refused, values, 9, [], []],
         ),
         (TransactionStatus.logged(ID, 9, 7), ["final", "ok", 0, "", [], 9, [7], []]),
         (TransactionStatus.expired(ID, 9), ["expired", "ok", 0, "", [], 9, [], []]),

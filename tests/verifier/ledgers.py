@@ -25,7 +25,7 @@ from tests.builders import Chain
 from tests.ledger import acts
 from tests.ledger.acts import Play
 
-TRANSACTIONS = 260
+TRANSACTIONS = 400
 VERSION, LOG_ID, HEIGHT, TIME, PREVIOUS, TRANSACTIONS_ROOT, CHANGES_ROOT, STATE_ROOT = range(8)
 LOG_SIZE, LOG_ROOT, VALIDATORS_HASH, PARAMETERS_HASH, RULES_VERSION, MISBEHAVIOURS = range(8, 14)
 """Places in a record (B4)."""
@@ -43,6 +43,11 @@ def pack(value: object) -> bytes:
 def unpack(data: bytes) -> Any:
     """Return what MessagePack says, arrays as lists: to be edited."""
     return msgpack.unpackb(data)
+
+
+def envelopes_in(entries: Sequence[bytes]) -> list[bytes]:
+    """Return the envelopes of the transactions among some entries."""
+    return [entry[1] for entry in map(unpack, entries) if entry[0] == "transaction"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +105,7 @@ class Export:
         previous = self.log_id
         for first, closing in self.blocks():
             record = unpack(log[closing])[1]
-            envelopes = [raw[1] for raw in map(unpack, log[first:closing]) if raw[1]]
+            envelopes = envelopes_in(log[first:closing])
             record[PREVIOUS] = previous
             record[TRANSACTIONS_ROOT] = merkle.root(envelopes)
             record[LOG_SIZE] = closing
@@ -114,7 +119,7 @@ class Export:
         records = {}
         for first, closing in self.blocks():
             record = self.entry(closing)[1]
-            envelopes = [raw[1] for raw in map(unpack, self.log[first:closing]) if raw[1]]
+            envelopes = envelopes_in(self.log[first:closing])
             records[record[HEIGHT]] = record, envelopes
         commits: list[tuple[int, bytes]] = []
         record_hash, parent = self.log_id, bytes(32)
@@ -207,11 +212,11 @@ class Living:
 
 @cache
 def played(seed: int = 0, transactions: int = TRANSACTIONS) -> Export:
-    """Return a small world's ledger: all kinds, refusals, expiries, governance, skipped heights."""
+    """Return a small world's ledger: all kinds, expiries, governance, skipped heights."""
     play = Play(seed, signs=True)
     chain = Chain(ledger=Ledger(MemoryStore()), genesis=play.genesis, now_ms=play.time_ms)
     living = Living(chain=chain, seeds=acts._SEEDS)
     while play.made < transactions:
-        raws = [act.raw for act in play.block(chain.ledger.last().record_hash)]
+        raws = [act.raw for act in play.block(chain.ledger.last().record_hash) if not act.code]
         living.block(*raws, after_ms=play.time_ms - chain.now_ms)
     return living.export()

@@ -1,7 +1,6 @@
 """The second reader shares nothing with the first, and agrees with it on bytes and signatures."""
 
 import random
-import re
 import subprocess
 import sys
 from collections import Counter
@@ -92,7 +91,7 @@ def test_it_works_where_nothing_of_the_project_can_be_imported(tmp_path: Path) -
 def operations() -> dict[str, list[list[Any]]]:
     """Return envelopes of real transactions, decoded, by kind and act."""
     found: dict[str, list[list[Any]]] = {}
-    for raw in played(22, 1_000).log:
+    for raw in played(22, 1_600).log:
         entry = unpack(raw)
         if entry[0] == "transaction":
             body, pairs = unpack(entry[1])
@@ -187,12 +186,6 @@ def test_both_readers_take_the_same_bytes() -> None:
 def test_what_is_not_canonical_is_refused(data: bytes) -> None:
     with pytest.raises(Malformed):
         decode(data, natural, bytes_max=10)
-
-
-def test_the_codes_are_those_of_the_page() -> None:
-    page = (ROOT / "docs" / "spec" / "transactions.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (\d{3}) \| `", page, re.MULTILINE)
-    assert {0, *map(int, rows)} == kinds.CODES
 
 
 def test_trees_are_those_of_the_rfc() -> None:

@@ -19,7 +19,7 @@ from verifier.dump import path_of
 from verifier.finding import Finding, Level
 from verifier.verify import verify
 
-TRANSACTIONS = 450
+TRANSACTIONS = 900
 FLIPS = 35
 SIGNERS = ("shanghai", "guiyang")
 

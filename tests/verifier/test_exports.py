@@ -13,9 +13,7 @@ from click.testing import CliRunner
 from audit.commands.audit import group
 from ledger.encoding import crypto, merkle
 from ledger.genesis import log_id_of
-from ledger.rules.governance import Action, Admit, SetRulesVersion, SetValidator, SwitchEngine
-from ledger.rules.parties import PartyClass, PartyKind
-from ledger.rules.refusals import ActionInvalid
+from ledger.rules.governance import Action, SetRulesVersion, SetValidator, SwitchEngine
 from ledger.store.memory import MemoryStore
 from localnet.network import node_seed
 from tally.exits import AuditFinding, Exit, NotFound, Unverifiable, UsageError
@@ -59,11 +57,11 @@ def voting(cities: int = CITIES) -> Living:
 
 
 def adoption(living: Living, number: int, action: Action) -> Sequence[bytes]:
-    """Return a proposal and the votes of all cities."""
+    """Return a proposal and the votes that it needs."""
     log_id = living.chain.ledger.last().log_id
     until = living.chain.now_ms + builders.MINUTE_MS
     proposal = builders.propose(action, proposer="city-0", log_id=log_id, expires_at=until)
-    voters = (f"city-{city}" for city in range(1, CITIES))
+    voters = (f"city-{city}" for city in range(1, CITIES * 2 // 3 + 1))
     votes = (builders.vote(number, voter=who, log_id=log_id, expires_at=until) for who in voters)
     return proposal, *votes
 
@@ -73,14 +71,13 @@ def test_a_world_of_all_kinds_is_accepted(seed: int, tmp_path: Path) -> None:
     export = played(seed)
     report = accepted(export, tmp_path)
     assert report.unverifiable == ()
-    assert report.refused > 50
     assert report.commits == max(export.sets) > report.records
 
 
 def test_the_golden_ledger_is_accepted_and_has_its_known_hash(tmp_path: Path) -> None:
     store = MemoryStore()
     ledger, played_blocks = golden.play(store)
-    heights = range(1, played_blocks[-1][1].block.height + 1)
+    heights = range(1, played_blocks[-1][1].execution.block.height + 1)
     seeds = [node_seed(NETWORK, MASTER, party, "consensus") for party in ("nanning", "guian-hub")]
     keys = [(crypto.public_key(seed), 1) for seed in seeds]
     export = Export(
@@ -235,10 +232,10 @@ def test_what_only_execution_finds_is_not_claimed(tmp_path: Path) -> None:
     sequence = next(
         at
         for at in range(len(export.log))
-        if export.entry(at)[0] == "transaction" and export.entry(at)[3]
+        if export.entry(at)[0] == "transaction" and export.entry(at)[2]
     )
     entry = export.entry(sequence)
-    entry[3][0][4] += 1
+    entry[2][0][4] += 1
     forged = export.edited(sequence, entry).hashed().certified()
     report = verify(forged.write(tmp_path), forged.log_id, Level.SIGNATURES)
     assert "only execution tells" in " ".join(report.not_asked)
@@ -303,15 +300,3 @@ def test_the_command_says_what_holds_and_names_what_does_not(tmp_path: Path) -> 
     assert isinstance(runner.invoke(group, [*words[:3], "aa"]).exception, UsageError)
     (tmp_path / "commits.bin").unlink()
     assert isinstance(runner.invoke(group, words).exception, NotFound)
-
-
-@pytest.mark.parametrize(("kind", "party_class"), [("holder", ""), ("data_centre", "maker")])
-def test_a_refused_proposal_may_name_what_no_member_can_be(
-    kind: PartyKind, party_class: PartyClass, tmp_path: Path
-) -> None:
-    living = voting()
-    member = msgspec.structs.replace(builders.centre("zz"), kind=kind, party_class=party_class)
-    proposal, *_ = adoption(living, 1, Admit(member=member))
-    (result,) = living.block(proposal).results
-    assert isinstance(result.refusal, ActionInvalid)
-    accepted(living.export(), tmp_path)

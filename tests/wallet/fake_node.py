@@ -292,10 +292,7 @@ class FakeNode:
             if checked.refusal is not None:
                 refused = told(checked.refusal)
                 return ok(
-                    self.document(
-                        transaction.id.hex(), **shared, **refused, status="refused_for_now"
-                    ),
-                    202,
+                    self.document(transaction.id.hex(), **shared, **refused, status="refused")
                 )
             if self.quorum_age_ms:
                 return ok(self.document(transaction.id.hex(), **shared), 202)

@@ -96,14 +96,13 @@ def test_sending_what_is_final_already_is_safe(node: FakeNode, profile: Profile)
     assert (again.id, again.status, again.sequence) == (first.id, "final", first.sequence)
 
 
-def test_logged_as_refused_exits_4(node: FakeNode, profile: Profile) -> None:
-    node.submissions = [
-        {"status": "refused", "code": "voucher_exhausted", "values": {"asked": 5}, "sequence": 9}
-    ]
+def test_refused_exits_4_and_is_reported_at_once(node: FakeNode, profile: Profile) -> None:
+    node.submissions = [{"status": "refused", "code": "voucher_exhausted", "values": {"asked": 5}}]
     with pytest.raises(Refused, match="voucher_exhausted") as caught:
         send(profile)
     assert caught.value.code is Exit.REFUSED
     assert caught.value.details["values"] == {"asked": 5}
+    assert len(node.received) == 1
 
 
 def test_expired_exits_4(node: FakeNode, profile: Profile) -> None:
@@ -111,20 +110,6 @@ def test_expired_exits_4(node: FakeNode, profile: Profile) -> None:
     node.submissions = [{"status": "expired", "code": "expired", "node": brief}]
     with pytest.raises(Refused, match="has expired: Block time has reached"):
         send(profile)
-
-
-def test_refused_for_now_exits_5_and_says_how_to_wait(node: FakeNode, profile: Profile) -> None:
-    node.submissions = [{"status": "refused_for_now", "code": "voucher_exhausted", "number": 502}]
-    with pytest.raises(NotCertain) as caught:
-        send(profile)
-    signed = enrolment(profile)
-    assert caught.value.code is Exit.NOT_CERTAIN
-    assert caught.value.message.endswith(
-        f"Transaction {signed.id} may still become final until 2026-01-31 08:10:00 +08:00; "
-        f"wait with: tally tx wait {signed.id} --expires-at {EXPIRES_AT}"
-    )
-    assert caught.value.details["code"] == "voucher_exhausted"
-    assert len(node.received) == 1, "the code is reported at once"
 
 
 def test_not_waiting_leaves_a_pending_transaction_open(node: FakeNode, profile: Profile) -> None:
@@ -384,18 +369,6 @@ def test_waiting_ends_for_certain_once_block_time_is_past_the_expiry(
     node.chain.block(time_ms=NOON_MS + 60_000)
     with pytest.raises(Refused, match="expired"):
         wait_for(Nodes(profile), "00" * 32, expires_at=NOON_MS + 60_000)
-
-
-def test_waiting_outlasts_a_refusal_for_now(node: FakeNode, profile: Profile) -> None:
-    signed = enrolment(profile)
-    path = f"/v1/transactions/{signed.id}"
-    node.replies[path] = ok(
-        node.document(signed.id, status="refused_for_now", code="party_unknown")
-    )
-    with pytest.raises(NotCertain, match="refused for now"):
-        wait_for(Nodes(profile), signed.id, expires_at=EXPIRES_AT, timeout_s=0)
-    node.replies[path] = ok(node.document(signed.id, status="final", height=4))
-    assert wait_for(Nodes(profile), signed.id, expires_at=EXPIRES_AT).height == 4
 
 
 def test_a_rehearsal_carries_no_signature_that_a_node_could_send_on(

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -381,21 +382,33 @@ def test_the_search_for_bad_rows_has_an_end(funded: Tally, monkeypatch: pytest.M
     assert "looked no further than 3" in failure["message"]
 
 
+LOST_QUORUM = {
+    "name": "shanghai",
+    "height": 1,
+    "time_ms": 0,
+    "record_hash": "",
+    "quorum_age_ms": 9_000,
+}
+
+
 @pytest.mark.parametrize(
-    ("status", "exits", "is_open", "go_on"),
-    [("refused", 4, False, 2), ("refused_for_now", 5, True, 3)],
+    ("ending", "exits", "is_open", "go_on"),
+    [
+        ({"status": "refused", "code": "voucher_exhausted", "number": 502}, 4, False, 2),
+        ({"status": "pending", "node": LOST_QUORUM}, 7, True, 3),
+    ],
 )
 def test_a_mint_that_stops_half_way_says_what_is_final_and_where_to_go_on(
     funded: Tally,
     node: FakeNode,
     monkeypatch: pytest.MonkeyPatch,
-    status: str,
+    ending: dict[str, Any],
     exits: int,
     is_open: bool,
     go_on: int,
 ) -> None:
     monkeypatch.setattr(minting, "MINT_ROWS_MAX", 1)
-    node.submissions = [None, {"status": status, "code": "voucher_exhausted", "number": 502}]
+    node.submissions = [None, ending]
     words = ("--row", "firm-a=1", "--row", "firm-a=2", "--row", "firm-a=3")
     failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, exits=exits)["error"]
     details = failure["details"]
@@ -463,13 +476,6 @@ def test_a_lost_quorum_exits_7_with_a_plain_sentence(funded: Tally, node: FakeNo
     assert funded.out == ""
     assert "shanghai has seen no quorum for 9 s; nothing can become final now." in funded.err
     assert "wait with: tally tx wait" in funded.err
-
-
-def test_refused_for_now_exits_5_with_its_code(minted: Tally, node: FakeNode) -> None:
-    node.submissions = [{"status": "refused_for_now", "code": "voucher_exhausted", "number": 502}]
-    failure = minted.json(*redemption(), exits=5)["error"]
-    assert failure["details"]["code"] == "voucher_exhausted"
-    assert "wait with: tally tx wait" in failure["message"]
 
 
 def test_not_waiting_exits_5_and_waiting_later_exits_0(funded: Tally, node: FakeNode) -> None:

@@ -555,10 +555,10 @@ def test_an_import_that_breaks_off_says_how_far_it_came_and_goes_on(
         ("pay-2", "ACSP", "150.00", other, ""),
     )
     words = ("settlement", "import", file, "--by", "shanghai", *PAY)
-    stop = {"status": "refused_for_now", "code": "payment_exceeds_due", "number": 703}
+    stop = {"status": "refused", "code": "payment_exceeds_due", "number": 703}
     node.submissions = [None, stop, None, stop]
-    failure = owed.json(*words, exits=5)["error"]
-    assert failure["message"].startswith("1 of 2 are final; line 3: refused for now")
+    failure = owed.json(*words, exits=4)["error"]
+    assert failure["message"].startswith("1 of 2 are final; line 3: refused: payment_exceeds_due")
     assert failure["message"].endswith("the same file can be imported again")
     assert (failure["details"]["final"], failure["details"]["line"]) == (1, 3)
     rows = owed.json(*words)

@@ -83,8 +83,8 @@ def proving(folder: Path, vouchers: int) -> Iterator[Proving]:
         for first in range(0, vouchers, MINT_ROWS)
     ]
     for acts in (*opening(vouchers * FACE_FEN), *mints):
-        ledger.accept(acts, time_ms=ledger.time_ms + BLOCK_MS)
-    execution = ledger.accept((), time_ms=ledger.time_ms + ROOT_EVERY_MS)
+        ledger.block(acts, time_ms=ledger.time_ms + BLOCK_MS)
+    execution = ledger.block((), time_ms=ledger.time_ms + ROOT_EVERY_MS)
     assert execution.record is not None and execution.record.state_root
     store.close()
     reader = LmdbReader(folder)

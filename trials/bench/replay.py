@@ -148,7 +148,6 @@ class _Engine:
         ledger = self._ledger
         height = ledger.last().height + 1
         execution = ledger.execute(BlockInput(height=height, time_ms=time_ms, transactions=raws))
-        assert all(result.refusal is None for result in execution.results)
         body = codec.encode(Body(transactions=raws, evidence=(), previous=self._previous))
         header = Header(
             version=1,

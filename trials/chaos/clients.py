@@ -34,7 +34,6 @@ SAID: dict[str, Said] = {
     "final": "final",
     "refused": "refused",
     "expired": "expired",
-    "refused_for_now": "refused_for_now",
     "pending": "pending",
 }
 
@@ -134,7 +133,7 @@ class Crowd:
             self.history.spendings[spending.id] = spending
         for node in dice.sample(self._nodes, min(SENDINGS_MAX, len(self._nodes))):
             answer = self._submit(http, client, signed, node)
-            if answer.said in ("refused", "refused_for_now"):
+            if answer.said == "refused":
                 self._count_refusal(number)
             if answer.said != "lost" or self._stop.is_set():
                 break

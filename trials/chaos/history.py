@@ -17,9 +17,8 @@ from trials.chaos.linear import Operation, explain
 Asked = Literal["submit", "status", "balance"]
 Said = Literal[
     "final",
-    "refused",  # logged with a refusal
+    "refused",
     "expired",
-    "refused_for_now",
     "pending",
     "unknown",
     "balance",
@@ -130,7 +129,7 @@ def _is_certain(answer: Answer, spending: Spending | None) -> bool:
     if answer.said == "expired":
         # By the node's clock alone it is a guess; by block time it is certain.
         return spending is not None and answer.time_ms >= spending.expires_at_ms
-    return answer.said in ("final", "refused")
+    return answer.said == "final"
 
 
 def _outcome(answer: Answer) -> str:
@@ -193,16 +192,8 @@ class Spend:
 
 
 @dataclass(frozen=True, slots=True)
-class Refuse:
-    """The log refused a spending that came after a sequence number."""
-
-    amount: int
-    after: int
-
-
-@dataclass(frozen=True, slots=True)
 class CannotCover:
-    """A node refused for now, from what it knew: the voucher has less than this."""
+    """A node refused, from what it knew: the voucher has less than this."""
 
     amount: int
     doubtful: int
@@ -218,7 +209,7 @@ class Read:
     after: int
 
 
-Act = Spend | Refuse | CannotCover | Read
+Act = Spend | CannotCover | Read
 Balance = tuple[int, int]
 """Fen available, and the last known sequence number."""
 
@@ -231,8 +222,6 @@ def step(state: Balance, act: Act) -> Balance | None:
             if amount > available or (own and own <= sequence):
                 return None
             return (available - amount, own or sequence)
-        case Refuse(amount=amount, after=after):
-            return state if after == sequence and amount > available else None
         case CannotCover(amount=amount, doubtful=doubtful):
             return state if amount > available - doubtful else None
         case Read(available=told, after=after):
@@ -273,15 +262,6 @@ def operations_of(history: History) -> dict[str, list[Operation[Act]]]:
             case Answer(said="final"):
                 act: Act = Spend(spending.amount, outcome.sequence)
                 operation = replace(operation, act=act, answered_us=outcome.answered_us)
-            case Answer(said="refused"):
-                earlier = [at for _, at in logged[spending.voucher] if at < outcome.sequence]
-                act = Refuse(spending.amount, max(earlier, default=0))
-                operation = Operation(
-                    act=act,
-                    called_us=sent_us[name],
-                    answered_us=outcome.answered_us,
-                    is_read=True,
-                )
             case Answer(said="expired"):
                 continue
         operations[spending.voucher].append(operation)
@@ -289,7 +269,7 @@ def operations_of(history: History) -> dict[str, list[Operation[Act]]]:
         if answer.said == "balance":
             earlier = [at for height, at in logged[answer.about] if height <= answer.as_of]
             act, voucher = Read(answer.amount, max(earlier, default=0)), answer.about
-        elif answer.said == "refused_for_now" and answer.code == "voucher_exhausted":
+        elif answer.said == "refused" and answer.code == "voucher_exhausted":
             spending = history.spendings[answer.about]
             doubtful = sum(
                 rival.amount

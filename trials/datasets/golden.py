@@ -17,7 +17,6 @@ import msgspec
 
 from ledger.encoding import crypto
 from ledger.encoding.codec import Record
-from ledger.execute import Execution
 from ledger.ledger import Storage
 from ledger.rules import calendar
 from ledger.rules.attestations import Attest, RevokeAttestation, Topic
@@ -51,6 +50,7 @@ from trials.datasets.world import (
     NETWORK,
     YUAN,
     Act,
+    Attempted,
     InProcess,
     Who,
     first_officers,
@@ -119,29 +119,32 @@ def golden_genesis() -> bytes:
     return genesis(plans(), time_ms=START_MS, validators=("nanning", "guian-hub"))
 
 
-def play(storage: Storage) -> tuple[InProcess, list[tuple[Scene, Execution]]]:
-    """Run the whole story on an empty store; return the ledger and each block's execution."""
+def play(storage: Storage) -> tuple[InProcess, list[tuple[Scene, Attempted]]]:
+    """Run the whole story on an empty store; return the ledger and each scene's outcome."""
     ledger = InProcess(storage, golden_genesis())
     played = []
     for scene in story():
-        execution = ledger.block((step.act for step in scene.steps), time_ms=scene.time_ms)
-        played.append((scene, execution))
+        attempted = ledger.attempt((step.act for step in scene.steps), time_ms=scene.time_ms)
+        played.append((scene, attempted))
     return ledger, played
 
 
 def vector(storage: Storage) -> dict[str, Any]:
-    """Return what another implementation must get: log id, and record hash and codes by block."""
+    """Return what another implementation must get: log id, and per block record hash and codes.
+
+    The block holds what has the code ``ok``; the rest is what it was tried with and refused.
+    """
     ledger, played = play(storage)
     blocks = [
         {
-            "height": execution.block.height,
-            "time_ms": execution.block.time_ms,
-            "codes": [result.code for result in execution.results],
-            "record_hash": execution.head.record_hash.hex(),
+            "height": attempted.execution.block.height,
+            "time_ms": attempted.execution.block.time_ms,
+            "codes": attempted.codes,
+            "record_hash": attempted.execution.head.record_hash.hex(),
         }
-        for _, execution in played
+        for _, attempted in played
     ]
-    last = played[-1][1].head
+    last = played[-1][1].execution.head
     return {
         "comment": "The golden ledger of docs/golden.md: python -m trials.datasets.golden",
         "log_id": last.log_id.hex(),

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ledger.blocks import BlockInput
+from ledger.blocks import BlockInput, Limits
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import Record
 from ledger.execute import Execution
 from ledger.genesis import Genesis
 from ledger.ledger import Ledger, Storage
-from ledger.transactions import Body, seal, signing_bytes
+from ledger.rules.refusals import TransactionRefused
+from ledger.transactions import Body, parse, seal, signing_bytes
 from localnet.network import Plan, make_member, officer_seed, plain_parameters
 
 NETWORK = "dev-datasets"
@@ -95,6 +96,22 @@ def genesis(plans: Sequence[Plan], *, time_ms: int, validators: Sequence[str]) -
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """A block of what held of some acts."""
+
+    execution: Execution
+    raws: tuple[bytes, ...]
+    """All acts as they were signed."""
+    refusals: tuple[TransactionRefused | None, ...]
+    """Why each is not in the block, None if it is."""
+
+    @property
+    def codes(self) -> list[str]:
+        """Return what became of each act: ``ok`` or a refusal's code."""
+        return ["ok" if one is None else one.code for one in self.refusals]
+
+
 class InProcess:
     """A ledger without an engine: whoever holds it decides the blocks."""
 
@@ -119,18 +136,30 @@ class InProcess:
         """Return the record hash after the last block."""
         return self._ledger.last().record_hash
 
+    def attempt(self, acts: Iterable[Act], *, time_ms: int) -> Attempted:
+        """Sign acts and commit a block of those that hold; return what became of each."""
+        raws = self._sign(acts, time_ms)
+        refusals: dict[bytes, TransactionRefused] = {}
+        self._ledger.propose(
+            [parse(raw) for raw in raws],
+            height=self.height + 1,
+            time_ms=time_ms,
+            limits=Limits(),
+            on_refused=lambda transaction, refusal: refusals.update({transaction.raw: refusal}),
+        )
+        execution = self._commit(tuple(raw for raw in raws if raw not in refusals), time_ms)
+        return Attempted(execution, raws, tuple(refusals.get(raw) for raw in raws))
+
     def block(self, acts: Iterable[Act], *, time_ms: int) -> Execution:
-        """Sign, execute and commit a block."""
-        raws = tuple(self._signer.sign(act, expires_at=time_ms + LIFE_MS) for act in acts)
+        """Sign, execute and commit a block; raise BlockRefused if an act of it is refused."""
+        return self._commit(self._sign(acts, time_ms), time_ms)
+
+    def _sign(self, acts: Iterable[Act], time_ms: int) -> tuple[bytes, ...]:
+        return tuple(self._signer.sign(act, expires_at=time_ms + LIFE_MS) for act in acts)
+
+    def _commit(self, raws: tuple[bytes, ...], time_ms: int) -> Execution:
         execution = self._ledger.execute(
             BlockInput(height=self.height + 1, time_ms=time_ms, transactions=raws)
         )
         self._ledger.commit(execution, b"")
-        return execution
-
-    def accept(self, acts: Iterable[Act], *, time_ms: int) -> Execution:
-        """Commit a block of which every act must hold."""
-        execution = self.block(acts, time_ms=time_ms)
-        for position, result in enumerate(execution.results):
-            assert result.refusal is None, f"act {position} of the block: {result.refusal!r}"
         return execution

@@ -57,9 +57,7 @@ class Register:
     def follow(self, execution: Execution) -> None:
         """Take in a block's proposals and votes."""
         height = execution.head.height
-        for raw, result in zip(execution.block.transactions, execution.results, strict=True):
-            if result.refusal is not None:
-                continue
+        for raw in execution.block.transactions:
             transaction = parse(raw)
             match transaction.body.operation:
                 case Propose(proposer=proposer, action=SetValidator() as action):

@@ -137,7 +137,7 @@ class _Visit:
             and len(heads) == 1
             and all(host is not None and not len(host.pool) for host in hosts)
             and all(
-                simulation.checks.tally.logged.get(transaction_id)
+                transaction_id in simulation.checks.tally.logged
                 for transaction_id in transaction_ids
             )
         )

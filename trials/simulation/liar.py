@@ -39,6 +39,7 @@ from engines.builtin.messages import (
 from engines.builtin.p2p.frames import Channel
 from ledger.blocks import BlockInput, BlockRefused
 from ledger.encoding import codec
+from ledger.transactions import parse, seal
 from trials.simulation.member import Member
 from trials.simulation.network import SimulatedNetwork
 from trials.simulation.signatures import Signatures, public_key, seed_of
@@ -186,8 +187,9 @@ class Liar:
                 return self._block(taken, header.time_ms + 1)
             case 1:
                 return self._block((), header.time_ms)
-            case 2:
-                return self._block(pool, header.time_ms)
+            case 2 | 9 | 10:
+                fewer = [self._signed_by_fewer(raw) for raw in pool]
+                return self._block(tuple(self._random.sample(fewer, len(fewer))), header.time_ms)
             case 3:
                 return self._block(taken, header.time_ms + FAR_FUTURE_MS)
             case 4 | 5:
@@ -240,6 +242,14 @@ class Liar:
                 (msgspec.structs.replace(true, signatures=(*true.signatures[:-1], junk)),),
             )
         )
+
+    def _signed_by_fewer(self, raw: bytes) -> bytes:
+        """Return a transaction as it came, or with one signature left out: the id is the same."""
+        transaction = parse(raw)
+        pairs = dict(transaction.signatures)
+        if len(pairs) > 1 and self._random.random() < 0.7:
+            del pairs[self._random.choice(sorted(pairs))]
+        return seal(transaction.body_bytes, pairs)
 
     def _old_transactions(self) -> tuple[bytes, ...]:
         log = self._member.store.log

@@ -228,9 +228,7 @@ class Simulation:
             PROBE_US_MAX,
             lambda: (
                 self._is_settled()
-                and all(
-                    self.checks.tally.logged.get(transaction_id) for transaction_id, _ in probes
-                )
+                and all(transaction_id in self.checks.tally.logged for transaction_id, _ in probes)
             ),
             "takes new transactions",
         )
@@ -248,14 +246,6 @@ class Simulation:
             self._opening.append(transaction_id)
             self._hand_in(self.random.choice(self.members), transaction_id, raw)
         self._every(self.faults.clients_every_ms * 1_000, self._act)
-
-    def _open_again(self) -> None:
-        """Sign anew what was refused: a liar may log a transaction before what it rests on."""
-        for index, transaction_id in enumerate(self._opening):
-            if self.checks.tally.logged.get(transaction_id) is False:
-                made = self.opening()[index]
-                self._opening[index] = made[0]
-                self._hand_in(self.random.choice(self.members), *made)
 
     def _hand_in(self, member: Member, transaction_id: bytes, raw: bytes) -> None:
         """Hand a transaction in at a member, and to others later until it is final or expired."""
@@ -546,7 +536,6 @@ class Simulation:
                     member.plan.arm(self.random.randint(1, STEPS_MAX))
                 member.start()
         self.checks.all_may_vote()
-        self._open_again()
         self.world.after(CHECK_EVERY_US, self._watch_members)
 
     def _heal(self) -> None:
@@ -579,9 +568,7 @@ class Simulation:
             and not (self._sleeper and self._sleeper.is_stalled)
             and len(heads) == 1
             and not any(len(host.pool) for host in hosts)
-            and all(
-                self.checks.tally.logged.get(transaction_id) for transaction_id in self._opening
-            )
+            and all(transaction_id in self.checks.tally.logged for transaction_id in self._opening)
         )
 
     def _wait(self, most_us: int, is_done: Callable[[], bool], goal: str) -> None:
@@ -603,7 +590,7 @@ class Simulation:
         self.checks.same_everywhere(member.store for member in members)
         logged = self.checks.tally.logged
         for first, second in self._pairs:
-            if logged.get(first) and logged.get(second):
+            if first in logged and second in logged:
                 raise Violation(f"double spend: {first.hex()} and {second.hex()} are final")
         if self.seed % REPLAYS_OF == 0:
             self.checks.replayed(self._foundation.genesis, members[0].store)

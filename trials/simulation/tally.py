@@ -34,20 +34,18 @@ class Tally:
         self.spent = 0
         """Redeemed, or claimed and waiting."""
         self.expired = 0
-        self.logged: dict[bytes, bool] = {}
-        """Every logged transaction, and whether it held."""
+        self.logged: dict[bytes, None] = {}
+        """Every logged transaction."""
         self._programme = programme
 
     def follow(self, execution: Execution) -> None:
         """Take in a block; raise Violation if it spends what is not there."""
         self._expire(execution)
-        for raw, result in zip(execution.block.transactions, execution.results, strict=True):
+        for raw in execution.block.transactions:
             transaction = parse(raw)
             if transaction.id in self.logged:
                 raise Violation(f"logged twice: {transaction.id.hex()}")
-            self.logged[transaction.id] = result.refusal is None
-            if result.refusal is not None:
-                continue
+            self.logged[transaction.id] = None
             match transaction.body.operation:
                 case Mint(rows=rows):
                     for row in rows:

@@ -517,8 +517,6 @@ class _Watch:
         for result in execution.results:
             handed = self.handed.get(result.id)
             if handed is not None and handed.machine is member:
-                if result.refusal is not None:
-                    raise Violation(f"refused: {result.refusal}")
                 done_us = self.world.now_us + handed.machine.spent_us
                 self.waits_us[result.id] = done_us - handed.at_us
 

@@ -207,8 +207,7 @@ def receipt(transaction: str, *, out: Path, session: Session) -> None:
         {
             "file": str(out),
             "transaction": transaction,
-            "status": "refused" if entry.code else "final",
-            "code": entry.code,
+            "status": "final",
             "sequence": proof.index,
             "log_size": head.checkpoint.size,
             "cosigned_by": [name for name, _ in head.cosigned],

@@ -8,7 +8,7 @@ from ledger.rules.money import FunderShare
 from ledger.rules.vouchers import VOUCHERS, Voucher
 from ledger.view import Table, must
 from tests import builders
-from tests.builders import Chain
+from tests.builders import Attempt, Chain
 from tests.ledger.rules.case import V1
 
 HENAN_1_TO_1 = (
@@ -32,10 +32,10 @@ def postings(execution: Execution) -> tuple[Posting, ...]:
     return tuple(posting for result in execution.results for posting in result.postings)
 
 
-def code(execution: Execution) -> str:
-    """Return the code of a block's only transaction."""
-    (result,) = execution.results
-    return "ok" if result.refusal is None else result.refusal.code
+def code(attempts: list[Attempt]) -> str:
+    """Return the code of the only attempt."""
+    (one,) = attempts
+    return one.code
 
 
 def chain_with(*funds: tuple[str, int], **terms: Any) -> Chain:

@@ -182,7 +182,7 @@ def test_an_appropriation_adds_up_and_may_be_taken_back_to_nothing() -> None:
     assert stored(chain, BUDGETS, PROGRAMME, "2026", "shanghai").appropriated == 100_000_005
     chain.accept(builders.appropriate(-100_000_005))
     assert stored(chain, BUDGETS, PROGRAMME, "2026", "shanghai").appropriated == 0
-    assert code(chain.block(builders.mint(("firm-a", 1)))) == "appropriation_exceeded"
+    assert code(chain.attempt(builders.mint(("firm-a", 1)))) == "appropriation_exceeded"
 
 
 def test_nothing_returns_once_its_year_is_over() -> None:

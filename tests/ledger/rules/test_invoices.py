@@ -488,17 +488,17 @@ def test_device_time_of_a_day_ends_at_the_last_millisecond() -> None:
         return builders.redeem((V1, 1), usage=(row,), invoice=invoice)
 
     whole = 2000 * DAY_GPU_MS
-    assert code(chain.block(used(whole + 1, TODAY, "1"))) == "capacity_exceeded"
-    assert code(chain.block(used(whole, TODAY, "2"))) == "ok"
-    assert code(chain.block(used(1, TODAY, "3"))) == "capacity_exceeded"
-    assert code(chain.block(used(1, TODAY - 1, "4"))) == "ok", "another day"
+    assert code(chain.attempt(used(whole + 1, TODAY, "1"))) == "capacity_exceeded"
+    assert code(chain.attempt(used(whole, TODAY, "2"))) == "ok"
+    assert code(chain.attempt(used(1, TODAY, "3"))) == "capacity_exceeded"
+    assert code(chain.attempt(used(1, TODAY - 1, "4"))) == "ok", "another day"
 
 
 def test_a_claim_may_reach_the_ceiling() -> None:
     chain = chain_with(ceiling=2_000)
     chain.accept(builders.mint(("firm-a", 1_000)))
-    assert code(chain.block(builders.redeem((V1, 201), net=1_000))) == "ceiling_exceeded"
-    assert code(chain.block(builders.redeem((V1, 200), net=1_000))) == "ok"
+    assert code(chain.attempt(builders.redeem((V1, 201), net=1_000))) == "ceiling_exceeded"
+    assert code(chain.attempt(builders.redeem((V1, 200), net=1_000))) == "ok"
 
 
 def test_no_centre_has_more_devices_than_the_range_of_device_time_bears() -> None:

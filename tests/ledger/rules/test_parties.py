@@ -103,8 +103,8 @@ def test_a_threshold_of_two_needs_two_keys() -> None:
     one, two = ("firm-c", "one"), ("firm-c", "two")
     alone = builders.transfer(V1, 5, holder="firm-c", by=(one,))
     together = builders.transfer(V1, 6, holder="firm-c", by=(one, two))
-    assert code(chain.block(alone)) == "signature_missing"
-    assert code(chain.block(together)) == "ok"
+    assert code(chain.attempt(alone)) == "signature_missing"
+    assert code(chain.attempt(together)) == "ok"
 
 
 def test_two_keys_of_one_person_are_not_four_eyes() -> None:
@@ -125,7 +125,7 @@ def test_two_keys_of_one_person_are_not_four_eyes() -> None:
         ),
     )
     one_person = builders.signed(operation, ("xian", "officer-1"), ("xian", "spare"), log_id=log_id)
-    assert code(chain.block(one_person)) == "four_eyes_missing"
+    assert code(chain.attempt(one_person)) == "four_eyes_missing"
 
 
 def test_the_keys_of_an_enrolment_count_as_rows() -> None:

@@ -705,8 +705,8 @@ def test_nanning_refuses_one_fen_above_whole_yuan() -> None:
     chain.accept(builders.mint(("firm-a", 5_000_000)))
     above = builders.redeem((V1, 25_102_01), net=83_676_00)
     exact = builders.redeem((V1, 25_102_00), net=83_676_00)
-    assert code(chain.block(above)) == "rate_exceeded"
-    assert code(chain.block(exact)) == "ok"
+    assert code(chain.attempt(above)) == "rate_exceeded"
+    assert code(chain.attempt(exact)) == "ok"
 
 
 @pytest.mark.parametrize(("chip", "allowed"), [("ascend-910b", 300), ("nvidia-a100", 200)])
@@ -715,8 +715,8 @@ def test_hangzhou_pays_more_on_domestic_chips(chip: str, allowed: int) -> None:
     chain.accept(builders.mint(("firm-a", 10_000)))
     above = builders.redeem((V1, allowed + 1), net=1_000, chip=chip)
     exact = builders.redeem((V1, allowed), net=1_000, chip=chip)
-    assert code(chain.block(above)) == "rate_exceeded"
-    assert code(chain.block(exact)) == "ok"
+    assert code(chain.attempt(above)) == "rate_exceeded"
+    assert code(chain.attempt(exact)) == "ok"
 
 
 @pytest.mark.parametrize(("holder_class", "allowed"), [("start_up", 600), ("enterprise", 500)])
@@ -737,16 +737,16 @@ def test_shenzhen_pays_start_ups_more_and_the_first_row_wins(
     chain.accept(builders.mint(("firm-c", 10_000)))
     above = builders.redeem((V1, allowed + 1), net=1_000, holder="firm-c")
     exact = builders.redeem((V1, allowed), net=1_000, holder="firm-c")
-    assert code(chain.block(above)) == "rate_exceeded"
-    assert code(chain.block(exact)) == "ok"
+    assert code(chain.attempt(above)) == "rate_exceeded"
+    assert code(chain.attempt(exact)) == "ok"
 
 
 def test_redemptions_of_a_year_end_at_the_cap() -> None:
     chain = chain_with(caps=no_caps(holder_year_redeemed=(100,)))
     chain.accept(builders.mint(("firm-a", 1_000)))
     chain.accept(builders.redeem((V1, 60), invoice="1"))
-    assert code(chain.block(builders.redeem((V1, 41), invoice="2"))) == "redeemed_cap_exceeded"
-    assert code(chain.block(builders.redeem((V1, 40), invoice="3"))) == "ok"
+    assert code(chain.attempt(builders.redeem((V1, 41), invoice="2"))) == "redeemed_cap_exceeded"
+    assert code(chain.attempt(builders.redeem((V1, 40), invoice="3"))) == "ok"
 
 
 def test_a_redemption_is_checked_in_the_order_of_its_clauses() -> None:
@@ -800,7 +800,7 @@ def test_a_redemption_is_checked_in_the_order_of_its_clauses() -> None:
     ]
     for number, (expected, mended, setting) in enumerate(steps):
         expires_at = NOON_MS + 3_600_000 + number
-        assert code(chain.block(builders.redeem(**bad, expires_at=expires_at))) == expected
+        assert code(chain.attempt(builders.redeem(**bad, expires_at=expires_at))) == expected
         bad |= mended
         if setting is not None:
             chain.accept(setting)

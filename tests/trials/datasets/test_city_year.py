@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ledger.blocks import BlockRefused
 from ledger.encoding import codec
 from ledger.encoding.codec import Record
 from ledger.rules.base import Posting
@@ -21,7 +22,6 @@ from trials.datasets.city_year import (
     START_MS,
     Report,
     Shadow,
-    YearFailed,
     run_in_process,
     run_network,
 )
@@ -149,7 +149,7 @@ def test_the_shadow_of_postings_finds_value_from_nowhere(run: tuple[Report, Path
 
 def test_a_refused_act_fails_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Year, "_appropriate", lambda *_: iter(()))
-    with pytest.raises(YearFailed, match="AppropriationExceeded"):
+    with pytest.raises(BlockRefused, match="is refused: appropriation_exceeded"):
         run_in_process(tmp_path, scale=SCALE, durable=False)
 
 

@@ -111,7 +111,7 @@ class Month:
 
     def do(self, *acts: Act) -> None:
         """Commit a block in which all acts must hold."""
-        self.ledger.accept(acts, time_ms=self.ledger.time_ms + 1_000)
+        self.ledger.block(acts, time_ms=self.ledger.time_ms + 1_000)
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def month(tmp_path: Path) -> Iterator[Month]:
     ]
     for first in range(0, len(acts), BLOCK):
         time_ms = START_MS + (first // BLOCK + 1) * 3 * calendar.DAY_MS
-        result.ledger.accept(acts[first : first + BLOCK], time_ms=time_ms)
+        result.ledger.block(acts[first : first + BLOCK], time_ms=time_ms)
     yield result
     store.close()
 
@@ -177,7 +177,7 @@ def terms_of(city: str) -> Terms:
 def close(month: Month) -> Cycle:
     """Close the open cycle on the last evening of June and return it."""
     act = Act(operation=Close(by="hangzhou", cycle=1), signers=second_officers("hangzhou"))
-    month.ledger.accept((act,), time_ms=moment("2026-06-30 22:00"))
+    month.ledger.block((act,), time_ms=moment("2026-06-30 22:00"))
     return must(month.store, CYCLES, "1")
 
 

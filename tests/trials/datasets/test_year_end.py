@@ -34,11 +34,9 @@ class World:
     def at(self, when: str | int, *acts: Act) -> list[str]:
         """Commit a block at a time; return the codes of its acts."""
         time_ms = moment(when) if isinstance(when, str) else when
-        execution = self.ledger.block(acts, time_ms=time_ms)
+        attempted = self.ledger.attempt(acts, time_ms=time_ms)
         assert check_state(self.store.records())
-        return [
-            "ok" if result.refusal is None else result.refusal.code for result in execution.results
-        ]
+        return attempted.codes
 
     def committed(self, year: int, funder: str = "hangzhou") -> int:
         """Return what is committed of a year's pool."""

@@ -50,7 +50,7 @@ from ledger.rules import misbehaviour as misbehaviour_module
 from ledger.rules import redemptions, validators, vouchers
 from ledger.rules.base import Context
 from ledger.rules.calendar import DAY_MS
-from ledger.rules.refusals import SignatureMissing, TransactionRefused
+from ledger.rules.refusals import TransactionRefused
 from ledger.rules.validators import ValidatorSetRecord
 from ledger.store.memory import MemoryStore, _NoPages
 from ledger.store.tree import TreeBesideStore
@@ -59,7 +59,7 @@ from ledger.view import Draft, StateView
 from trials.simulation import checks, liar, member
 from trials.simulation.disk import SimulatedSlotFile
 from trials.simulation.faults import Faults, faults_text
-from trials.simulation.simulation import Failed, Simulation, run_seed
+from trials.simulation.simulation import Failed, run_seed
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reliability.md"
 SEEDS_MAX = 300
@@ -527,38 +527,17 @@ def log_id_left_out_of_sign_bytes(patch: Patch) -> None:
                 patch.setattr(module, name, planted)
 
 
-def proposers_log_what_is_refused(patch: Patch) -> None:
-    """No bug: an honest proposer leaves out what a rule refuses, but need not."""
+def what_is_refused_may_stand(patch: Patch) -> None:
+    """A block may hold what a rule refuses, which spends its id and does nothing else."""
+    apply = execute.BlockBuilder.apply
 
     def applied(builder: execute.BlockBuilder, transaction: Transaction) -> None:
-        builder.apply(transaction)
+        try:
+            apply(builder, transaction)
+        except TransactionRefused:
+            builder._log(transaction, (), builder._sequence)
 
-    patch.setattr(execute.BlockBuilder, "apply_if_it_holds", applied)
-
-
-def refusals_differ_between_members(patch: Patch) -> None:
-    """What a rule refuses gets another number at one member than at the others."""
-    proposers_log_what_is_refused(patch)
-    correct_log, correct_execute = execute.BlockBuilder._log, Ledger.execute
-    members: dict[int, int] = {}
-    executing: list[int] = []
-
-    def executed(ledger: Ledger, block: BlockInput) -> Execution:
-        executing[:] = [members.setdefault(id(ledger), len(members))]
-        return correct_execute(ledger, block)
-
-    def logged(
-        builder: execute.BlockBuilder,
-        transaction: Any,
-        refusal: TransactionRefused | None,
-        *rest: Any,
-    ) -> None:
-        if refusal is not None and executing == [1]:
-            refusal = SignatureMissing(party="", needed=0, signed=0)
-        correct_log(builder, transaction, refusal, *rest)
-
-    patch.setattr(Ledger, "execute", executed)
-    patch.setattr(execute.BlockBuilder, "_log", logged)
+    patch.setattr(execute.BlockBuilder, "apply", applied)
 
 
 def expiry_not_checked(patch: Patch) -> None:
@@ -776,10 +755,10 @@ BUGS = (
         caught_as=("Violation: not live",),
     ),
     PlantedBug(
-        name="a refusal's number differs between members (B4)",
-        plant=refusals_differ_between_members,
-        faults=LOSING,
-        caught_as=("Violation: not live", "Violation: disagreement", "AssertionError", *STOPPED),
+        name="what a rule refuses may stand in a block (B3.2)",
+        plant=what_is_refused_may_stand,
+        faults=LYING,
+        caught_as=("Violation: an act was ended by its proposer", "Violation: overspent", *STUCK),
     ),
     PlantedBug(
         name="broken invariants swallowed (I)",
@@ -910,16 +889,6 @@ def see_nothing(control: PlantedBug, seeds: range) -> None:
     assert seeds
     for seed in seeds:
         assert run_seed(seed, validators=control.validators, faults=control.faults).commits > 0
-
-
-def test_what_is_refused_may_be_logged(monkeypatch: Patch) -> None:
-    proposers_log_what_is_refused(monkeypatch)
-    refused = 0
-    for seed in range(MANY):
-        simulation = Simulation(seed, validators=4, faults=LOSING)
-        simulation.run()
-        refused += list(simulation.checks.tally.logged.values()).count(False)
-    assert refused > 0
 
 
 def test_the_page_says_of_every_bug_how_many_seeds_it_needed() -> None:
