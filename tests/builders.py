@@ -330,14 +330,21 @@ def recognise(**changes: Any) -> bytes:
 
 
 def mint(*rows: tuple[str, int], **changes: Any) -> bytes:
-    """Return a mint of shanghai.compute vouchers: (holder, fen) rows."""
+    """Return a mint of shanghai.compute vouchers: (holder, fen) rows, each of another decision."""
     programme = changes.pop("programme", "shanghai.compute")
     by = changes.pop("by", officers(programme.split(".")[0], "mint"))
     version = changes.pop("terms_version", 1)
+    decisions = changes.pop("decisions", None) or [
+        crypto.sha256(repr((rows, place, programme, version, changes.get("expires_at"))).encode())
+        for place in range(len(rows))
+    ]
     tx = Mint(
         programme=programme,
         terms_version=version,
-        rows=tuple(MintRow(holder=holder, amount=fen, commitment=()) for holder, fen in rows),
+        rows=tuple(
+            MintRow(holder=holder, amount=fen, decision=decision)
+            for (holder, fen), decision in zip(rows, decisions, strict=True)
+        ),
     )
     return signed(tx, *by, **changes)
 

@@ -38,7 +38,7 @@ EXPIRIES_MAX = 256
 CODES = frozenset(
     (
         *(0, *range(101, 106), *range(201, 218), *range(301, 312), *range(401, 405)),
-        *(*range(406, 411), *range(501, 517), 518, *range(603, 632), *range(701, 713)),
+        *(*range(406, 411), *range(501, 517), 518, 520, *range(603, 632), *range(701, 713)),
         *(*range(801, 804), 805, 806, *range(901, 909)),
     )
 )
@@ -233,7 +233,7 @@ KINDS: dict[str, Shape] = {
     "voucher.mint": fields(  # T7
         programme=programme_id,
         terms_version=natural,
-        rows=many(fields(holder=slug, amount=positive, commitment=optional(hash32)), 1, 1_000),
+        rows=many(fields(holder=slug, amount=positive, decision=hash32), 1, 1_000),
     ),
     "voucher.transfer": fields(  # T8
         voucher=serial_id, holder=slug, recipient=slug, amount=positive

@@ -632,6 +632,17 @@ class VoucherUnknown(TransactionRefused):
     voucher: str
 
 
+@refusal
+class DecisionMinted(TransactionRefused):
+    """A grant decision was minted before: one decision makes one voucher of a programme."""
+
+    number, code = 520, "decision_minted"
+    sentence = "decision {decision} of {programme} is minted: voucher {voucher}"
+    programme: str
+    decision: str
+    voucher: str
+
+
 # 6xx: claims
 
 

@@ -106,7 +106,8 @@ class Cluster:
             )
         )
         rows = tuple(
-            MintRow(holder=firm(number), amount=FACE_FEN, commitment=()) for number in range(firms)
+            MintRow(holder=firm(number), amount=FACE_FEN, decision=number.to_bytes(32, "big"))
+            for number in range(firms)
         )
         self.final(self.sign(Mint(programme=PROGRAMME, terms_version=1, rows=rows), *MINTERS))
 

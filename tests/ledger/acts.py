@@ -959,8 +959,17 @@ class Play:
             if known is not None and self._chance(0.08):
                 amount = self.dice.choice(self._mint_edges(programme, holder))
                 amount = max(1, amount + self.dice.choice((-1, 0, 0, 1)))
-            rows.append([holder, amount, []])
+            rows.append([holder, amount, self._decision(programme, rows)])
         return ["voucher.mint", programme, version, rows]
+
+    def _decision(self, programme: str, rows: list[Any]) -> bytes:
+        """Return a grant decision, mostly one that nobody minted."""
+        minted = [name for where, name in self.twin.decisions if where == programme]
+        minted += [row[2] for row in rows]
+        if minted and self._chance(0.02):
+            known: bytes = self.dice.choice(minted)
+            return known
+        return digest("decision", self.made, len(rows))
 
     def _mint_edges(self, programme: str, holder: str) -> list[int]:
         """Return the amounts at which some limit of a grant is reached."""

@@ -282,7 +282,7 @@ def test_a_block_holds_as_many_bytes_as_the_parameter_says() -> None:
 def test_a_block_holds_as_many_rows_as_the_parameter_says() -> None:
     chain = small_chain(block_rows_max=3)
     officers = builders.officers("shanghai", "mint")
-    row = MintRow(holder="firm-a", amount=1, commitment=())
+    row = MintRow(holder="firm-a", amount=1, decision=bytes(32))
 
     def mint(rows: int) -> bytes:
         operation = Mint(programme="shanghai.compute", terms_version=1, rows=(row,) * rows)

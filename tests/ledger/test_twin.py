@@ -26,7 +26,7 @@ from ledger.rules.redemptions import BAND_USED
 from ledger.rules.refusals import TransactionRefused
 from ledger.rules.reserves import RESERVES
 from ledger.rules.validators import VALIDATORS
-from ledger.rules.vouchers import GROUP_ISSUED, ISSUED, VOUCHERS
+from ledger.rules.vouchers import DECISIONS, GROUP_ISSUED, ISSUED, VOUCHERS
 from ledger.store.memory import MemoryStore
 from ledger.view import Table
 from tests.builders import Chain
@@ -144,6 +144,7 @@ def books_of_ledger(store: MemoryStore) -> Books:
             )
             for key, one in rows(store, VOUCHERS).items()
         },
+        "decision": {key: one.voucher for key, one in rows(store, DECISIONS).items()},
         "issued": fens(store, ISSUED),
         "group-issued": fens(store, GROUP_ISSUED),
         "reserve": {
@@ -313,6 +314,10 @@ def books_of_twin(twin: Twin) -> Books:
             for (programme, host), one in twin.recognitions.items()
         },
         "voucher": {name: voucher_of_twin(one) for name, one in twin.vouchers.items()},
+        "decision": {
+            f"{programme}/{decision.hex()}": name
+            for (programme, decision), name in twin.decisions.items()
+        },
         "issued": summed(
             [
                 (f"{programme}/{year}/{party}", amount)

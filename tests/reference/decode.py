@@ -245,7 +245,7 @@ KINDS: dict[str, tuple[Check, ...]] = {
     "voucher.mint": (
         PROGRAMME_TEXT,
         NATURAL,
-        many(row(SLUG_TEXT, POSITIVE, optional(HASH)), 1, 1_000),
+        many(row(SLUG_TEXT, POSITIVE, HASH), 1, 1_000),
     ),
     "voucher.transfer": (SERIAL_TEXT, SLUG_TEXT, SLUG_TEXT, POSITIVE),
     "voucher.redeem": (

@@ -186,6 +186,7 @@ class World:
         self.accreditations: dict[str, Thing] = {}
         self.recognitions: dict[tuple[str, str], Thing] = {}
         self.vouchers: dict[str, Thing] = {}
+        self.decisions: dict[tuple[str, bytes], str] = {}
         self.issues: list[tuple[str, int, str, int]] = []
         self.reserves: dict[str, Thing] = {}
         self.claims: dict[str, Thing] = {}

@@ -260,7 +260,7 @@ class Load:
                 )
             )
         rows = tuple(
-            MintRow(holder=firm(number), amount=FACE_FEN, commitment=())
+            MintRow(holder=firm(number), amount=FACE_FEN, decision=number.to_bytes(32, "big"))
             for number in range(self._firms)
         )
         mint = Mint(programme=PROGRAMME, terms_version=1, rows=rows)

@@ -345,7 +345,14 @@ def _mint(programme: str, *rows: tuple[str, int], version: int = 1, code: str = 
     operation = Mint(
         programme=programme,
         terms_version=version,
-        rows=tuple(MintRow(holder=holder, amount=fen, commitment=()) for holder, fen in rows),
+        rows=tuple(
+            MintRow(
+                holder=holder,
+                amount=fen,
+                decision=digest("decision", programme, holder, str(fen), code),
+            )
+            for holder, fen in rows
+        ),
     )
     return _step(operation, *second_officers(programme.partition(".")[0]), code=code)
 

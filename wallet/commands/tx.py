@@ -34,6 +34,7 @@ from wallet.commands.session import (
     outcome,
     reading,
     saved,
+    say_what_is_signed,
 )
 from wallet.commands.typed import DURATION, PASSPHRASE_FD, PROFILE, read_text
 from wallet.profile import load_profile
@@ -115,7 +116,7 @@ def sign(
     signing.require_own_log(draft, profile)
     if not keys:
         raise UsageError("name who signs with --key, such as --key shanghai/officer-1")
-    say(acts.in_words(draft.content.operation, spoken()))
+    say_what_is_signed(draft)
     signers = signing.open_signers(profile, keys, passphrase_fd=passphrase_fd)
     draft = signing.signed(draft, signers)
     signing.save(file, draft, profile.network, update=True)

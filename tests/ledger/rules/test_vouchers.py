@@ -9,11 +9,12 @@ from ledger.encoding.codec import FEN_MAX
 from ledger.rules import calendar
 from ledger.rules.budgets import BUDGETS
 from ledger.rules.programmes import TOTALS, VALIDITY_DAYS_MAX
-from ledger.rules.vouchers import GROUP_ISSUED, ISSUED, VOUCHERS
+from ledger.rules.vouchers import DECISIONS, GROUP_ISSUED, ISSUED, VOUCHERS
 from ledger.view import get
 from tests import builders
-from tests.builders import funded_chain, no_caps, officers
+from tests.builders import NOON_MS, funded_chain, no_caps, officers
 from tests.ledger.rules.case import (
+    DAY_MS,
     FOR_LONG,
     GRANTED,
     ONE_OFFICER,
@@ -47,6 +48,8 @@ from tests.ledger.rules.situations import (
     CLOSED,
     MINT,
     NEARLY,
+    S1,
+    SECOND,
     SUSPENDED,
     G,
     caps,
@@ -60,6 +63,8 @@ MANY: dict[str, Any] = {
 }
 MUCH = (appropriate(FEN_MAX - APPROPRIATED), appropriate(FEN_MAX, funder="henan"))
 """All the money that two funders can appropriate."""
+TWO_DECISIONS = [builders.seed("decision", name) for name in ("one", "other")]
+LATER_MS = NOON_MS + 2 * DAY_MS
 GROUP = (enrol("firm-c", control_group="g"), enrol("firm-d", control_group="g"))
 
 CASES: list[Case] = [
@@ -101,6 +106,57 @@ CASES: list[Case] = [
         "grant_is_after_use",
         MINT,
         terms=NO_GRANTS,
+    ),
+    no(
+        "a clerk mints the same batch again",
+        "T7.7",
+        "decision_minted",
+        mint(("firm-a", 1_000), ("firm-b", 2_000), expires_at=LATER_MS, decisions=TWO_DECISIONS),
+        before=(mint(("firm-a", 1_000), ("firm-b", 2_000), decisions=TWO_DECISIONS),),
+        values={"programme": PROGRAMME, "decision": TWO_DECISIONS[0].hex(), "voucher": V1},
+    ),
+    no(
+        "a decision of an earlier batch in a batch of new ones",
+        "T7.7",
+        "decision_minted",
+        mint(("firm-a", 5), ("firm-b", 5), decisions=TWO_DECISIONS),
+        before=(mint(("firm-b", 2_000), decisions=TWO_DECISIONS[1:]),),
+        values={"decision": TWO_DECISIONS[1].hex(), "voucher": V1},
+    ),
+    no(
+        "one decision twice in a batch",
+        "T7.7",
+        "decision_minted",
+        mint(("firm-a", 5), ("firm-b", 5), decisions=TWO_DECISIONS[:1] * 2),
+        values={"decision": TWO_DECISIONS[0].hex(), "voucher": V1},
+    ),
+    no(
+        "a decision that is minted, to nobody",
+        "T7.7",
+        "decision_minted",
+        mint(("nobody", 5), decisions=TWO_DECISIONS[:1]),
+        before=(mint(("firm-a", 5), decisions=TWO_DECISIONS[:1]),),
+    ),
+    ok(
+        "the same decision in another programme",
+        "T7.7",
+        mint(("firm-a", 5), programme=SECOND, decisions=TWO_DECISIONS[:1]),
+        before=(
+            publish(programme=SECOND),
+            appropriate(programme=SECOND),
+            mint(("firm-a", 5), decisions=TWO_DECISIONS[:1]),
+        ),
+        wrote=((DECISIONS, (SECOND, TWO_DECISIONS[0].hex()), {"voucher": S1}),),
+    ),
+    ok(
+        "two decisions, each with its voucher",
+        "T7.7",
+        mint(("firm-a", 5), ("firm-a", 5), decisions=TWO_DECISIONS),
+        before=(GRANTED,),
+        wrote=(
+            (DECISIONS, (PROGRAMME, TWO_DECISIONS[0].hex()), {"voucher": V2}),
+            (DECISIONS, (PROGRAMME, TWO_DECISIONS[1].hex()), {"voucher": V3}),
+        ),
     ),
     no("a grant to nobody", "T7.7", "party_unknown", mint(("firm-a", 5), ("nobody", 5))),
     no("a grant to a data centre", "T7.7", "party_wrong_kind", mint(("guian-hub", 5))),
