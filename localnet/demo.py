@@ -450,14 +450,11 @@ def transfers(flow: Flow) -> None:
     amount = 100_000 * YUAN
 
     def transfer(city: str, recipient: int) -> Signed:
-        holder = f"{city}-firm-1"
+        holder, taker = f"{city}-firm-1", f"{city}-firm-{recipient}"
         operation = Transfer(
-            voucher=flow.vouchers[holder],
-            holder=holder,
-            recipient=f"{city}-firm-{recipient}",
-            amount=amount,
+            voucher=flow.vouchers[holder], holder=holder, recipient=taker, amount=amount
         )
-        return flow.sign(operation, (holder, "owner"))
+        return flow.sign(operation, (holder, "owner"), (taker, "owner"))
 
     # The recipient's counter must have room under the cap, which Wuhan's third firm has.
     flow.must([transfer("wuhan", 3), transfer("ningbo", 2)])

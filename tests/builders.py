@@ -352,9 +352,9 @@ def mint(*rows: tuple[str, int], **changes: Any) -> bytes:
 def transfer(
     voucher: str, amount: int, *, holder: str = "firm-a", recipient: str = "firm-b", **changes: Any
 ) -> bytes:
-    """Return a transfer signed by its holder."""
+    """Return a transfer signed by its holder and its recipient."""
     tx = Transfer(voucher=voucher, holder=holder, recipient=recipient, amount=amount)
-    by = changes.pop("by", ((holder, "owner"),))
+    by = changes.pop("by", ((holder, "owner"), (recipient, "owner")))
     return signed(tx, *by, **changes)
 
 

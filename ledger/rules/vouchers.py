@@ -381,6 +381,9 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
     if recipient.id == holder.id:
         raise TransferToSelf(party=holder.id)
     require_kind(recipient, "holder")
+    # Else anybody could fill a rival's caps with a voucher that is about to expire.
+    context.signers.require_threshold(recipient.id, recipient.threshold)
+    require_free(recipient)
     same_group = holder.control_group != "" and holder.control_group == recipient.control_group
     if terms.transfer == "none" or (terms.transfer == "same_group" and not same_group):
         raise TransferNotAllowed(programme=voucher.programme, rule=terms.transfer)

@@ -111,7 +111,7 @@ async def test_postings_are_those_of_the_log_and_refusals_say_why(
     lived: World, monkeypatch: pytest.MonkeyPatch, rows_max: int
 ) -> None:
     expires_at = lived.chain.now_ms + builders.MINUTE_MS
-    lived.node.commit(builders.transfer(life.FIRST, 10**12, expires_at=expires_at))
+    lived.node.commit(builders.revoke(life.FIRST, 10**12, expires_at=expires_at))
     monkeypatch.setattr(exports, "CHUNK_ROWS_MAX", rows_max)
     rows = await rows_of(lived, "postings")
     documents = (await lived.get("/v1/transactions?limit=500"))["items"]
@@ -134,7 +134,7 @@ async def test_postings_are_those_of_the_log_and_refusals_say_why(
         assert (row["source"], row["target"]) == (posting["source"], posting["target"])
         assert row["voucher"] == f"{posting['programme']}.{posting['serial']:09d}"
     last = rows[-1]
-    assert (last["kind"], last["code"]) == ("voucher.transfer", "voucher_exhausted")
+    assert (last["kind"], last["code"]) == ("voucher.revoke", "voucher_exhausted")
     middle = rows[len(rows) // 2]["sequence"]
     rest = [row for row in rows if row["sequence"] >= middle]
     assert await rows_of(lived, f"postings?from={middle}") == rest

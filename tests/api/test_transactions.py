@@ -22,6 +22,8 @@ pytestmark = pytest.mark.anyio
 
 VOUCHER = "shanghai.compute.000000001"
 POST = "/v1/transactions"
+SIGNERS = [{"party": party, "person": "owner"} for party in ("firm-a", "firm-b")]
+"""Of a transfer, in the order of their keys."""
 
 
 @pytest.fixture
@@ -327,7 +329,7 @@ async def test_transactions_are_listed_newest_first_and_page_without_gap(minted:
         "recipient": "firm-b",
         "amount": 501,
     }
-    assert newest["signers"] == [{"party": "firm-a", "person": "owner"}]
+    assert newest["signers"] == SIGNERS
     paged: list[int] = []
     path = f"{POST}?limit=2"
     while True:
@@ -347,7 +349,7 @@ async def test_a_listed_transaction_names_its_signers_when_their_keys_are_gone(
     minted.node.commit(builders.rotate(keys=builders.keys_of("firm-a", "heir")))
     newest, before, *_ = (await minted.get(POST))["items"]
     assert newest["kind"] == "party.set_keys"
-    assert before["signers"] == [{"party": "firm-a", "person": "owner"}]
+    assert before["signers"] == SIGNERS
 
 
 async def test_the_server_lets_waiting_requests_go_when_it_stops(minted: World) -> None:

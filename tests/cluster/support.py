@@ -124,7 +124,8 @@ class Cluster:
             recipient=firm(recipient),
             amount=amount,
         )
-        return self.sign(operation, (firm(number), "owner"), life_ms=life_ms)
+        signers = (firm(number), "owner"), (firm(recipient), "owner")
+        return self.sign(operation, *signers, life_ms=life_ms)
 
     def head(self, party: str) -> Head:
         """Return where a validator's store stands."""

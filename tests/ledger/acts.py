@@ -1004,9 +1004,11 @@ class Play:
             self._want("firm-a")
             return ["voucher.transfer", "shanghai.compute.000099999", "firm-a", "firm-b", 5]
         holder = voucher["holder"] if self._chance(0.97) else self._holder()
-        self._want(holder)
+        recipient = self._holder()
+        for party in (holder, recipient):
+            self._want(party)
         amount = self._amount(voucher["available"])
-        return ["voucher.transfer", voucher["id"], holder, self._holder(), amount]
+        return ["voucher.transfer", voucher["id"], holder, recipient, amount]
 
     def _reserve(self) -> list[Any]:
         voucher = self._voucher()

@@ -88,6 +88,8 @@ def transfer(world: World, it: Thing) -> None:
     world.party(recipient)
     need(recipient != holder, 509)
     world.party(recipient, "holder")
+    world.consent(recipient)
+    world.free(recipient)
     terms = world.terms(programme, voucher["version"])
     group = world.parties[holder]["group"]
     same_group = group != "" and group == world.parties[recipient]["group"]

@@ -48,7 +48,8 @@ def test_a_voucher_goes_from_programme_to_settlement(minted: Tally) -> None:
     assert payable["amount_fen"] == 30_000
 
 
-def test_a_transfer_makes_a_voucher_of_the_recipients_own(tally: Tally) -> None:
+def grant_in_wuhan(tally: Tally) -> None:
+    """Grant firm-w a voucher of 1,000 yuan that it may pass on to firm-x."""
     city = ("--key", "wuhan/officer-1", "--key", "wuhan/officer-2")
     tally.must("programme", "publish", "wuhan.compute", "--facts", FACTS, *city)
     tally.must("programme", "appropriate", "wuhan.compute", "1000000", *city)
@@ -57,10 +58,11 @@ def test_a_transfer_makes_a_voucher_of_the_recipients_own(tally: Tally) -> None:
     mint = ("--key", "wuhan/officer-3", "--key", "wuhan/officer-4")
     tally.must("voucher", "mint", "wuhan.compute", "--row", "firm-w=1000@17", *mint)
 
-    made = tally.json(
-        *("voucher", "transfer", "wuhan.compute.000000001", "firm-x", "400"),
-        *("--key", "firm-w/owner"),
-    )
+
+def test_a_transfer_makes_a_voucher_of_the_recipients_own(tally: Tally) -> None:
+    grant_in_wuhan(tally)
+    passes = ("voucher", "transfer", "wuhan.compute.000000001", "firm-x", "400")
+    made = tally.json(*passes, "--key", "firm-w/owner", "--key", "firm-x/owner")
 
     assert (made["voucher"], made["amount_fen"]) == ("wuhan.compute.000000002", 40_000)
     child = tally.json("voucher", "show", made["voucher"])
@@ -69,13 +71,30 @@ def test_a_transfer_makes_a_voucher_of_the_recipients_own(tally: Tally) -> None:
     assert (first["available_fen"], second["available_fen"]) == (100_000, 60_000)
 
 
+def test_holder_and_recipient_sign_a_transfer_at_two_desks(tally: Tally, tmp_path: Path) -> None:
+    grant_in_wuhan(tally)
+    passes = ("voucher", "transfer", "wuhan.compute.000000001", "firm-x", "400")
+    alone = tally.json(*passes, "--key", "firm-w/owner", exits=4)["error"]
+    assert alone["details"]["code"] == "signature_missing"
+    assert alone["details"]["values"]["party"] == "firm-x"
+    assert "--save" in alone["message"], "it says how the other one signs"
+    file = str(tmp_path / "transfer.tx")
+    tally.must(*passes, "--key", "firm-w/owner", "--save", file)
+    tally.must("tx", "sign", file, "--key", "firm-x/owner")
+    assert "firm-w passes 400.00 yuan" in tally.err
+    tally.must("tx", "send", file)
+    assert tally.json("voucher", "show", "wuhan.compute.000000002")["holder"] == "firm-x"
+
+
 def test_a_transfer_against_the_terms_exits_4_and_sends_nothing(
     minted: Tally, node: FakeNode
 ) -> None:
     enrol(minted, "firm-b")
     before = len(node.received)
     failure = minted.json(
-        *("voucher", "transfer", FIRST, "firm-b", "1", "--key", "firm-a/owner"), exits=4
+        *("voucher", "transfer", FIRST, "firm-b", "1"),
+        *("--key", "firm-a/owner", "--key", "firm-b/owner"),
+        exits=4,
     )["error"]
     assert failure["details"]["code"] == "transfer_not_allowed"
     assert failure["message"].endswith("nothing was sent")

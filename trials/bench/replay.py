@@ -129,7 +129,7 @@ def _transfer(number: int) -> Act:
         recipient=firm(taker),
         amount=1 + number % 1_000,
     )
-    signers: tuple[Who, ...] = ((firm(giver), "owner"),)
+    signers: tuple[Who, ...] = ((firm(giver), "owner"), (firm(taker), "owner"))
     return Act(operation=operation, signers=signers)
 
 

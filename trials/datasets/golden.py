@@ -454,6 +454,7 @@ def _redemptions() -> list[Step]:
                 amount=1_00,
             ),
             ("firm-qingyang", "owner"),
+            ("firm-twin", "owner"),
             code="transfer_not_allowed",
         ),
         _redeem(*domestic, "guian-hub", 200_00, base=500_00, usage=A100_800, code="rate_none"),
@@ -506,7 +507,7 @@ def _reserve_and_transfer() -> list[Step]:
     )
     return [
         _step(set_aside, ("firm-twin", "owner")),
-        _step(transfer, ("firm-guiyang", "owner")),
+        _step(transfer, ("firm-guiyang", "owner"), ("firm-twin", "owner")),
     ]
 
 
@@ -565,7 +566,7 @@ def _lost_key() -> list[Step]:
     )
     return [
         _step(SetKeys(act=recover), *first_officers("guiyang")),
-        _step(transfer, ("firm-guiyang", "owner"), code="recovery_open"),
+        _step(transfer, ("firm-guiyang", "owner"), ("firm-twin", "owner"), code="recovery_open"),
         _decide_recovery(code="recovery_too_early"),
     ]
 

@@ -478,7 +478,7 @@ class Year:
         operation = Transfer(
             voucher=purse.id, holder=purse.holder, recipient=recipient, amount=amount
         )
-        return Act(operation=operation, signers=((purse.holder, "owner"),))
+        return Act(operation=operation, signers=((purse.holder, "owner"), (recipient, "owner")))
 
     # Claims
 

@@ -206,7 +206,8 @@ class Clients:
         operation = Transfer(
             voucher=voucher, holder=purse.holder, recipient=recipient, amount=max(1, fen)
         )
-        return self._signed(operation, [(purse.holder, "owner")], self._expiry(now_ms))
+        signers = [(purse.holder, "owner"), (recipient, "owner")]
+        return self._signed(operation, signers, self._expiry(now_ms))
 
     def redemption(self, now_ms: int, voucher: str, purse: Purse, fen: int) -> tuple[bytes, bytes]:
         """Return a redemption at the first centre, which signs too."""

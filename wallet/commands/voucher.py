@@ -161,7 +161,11 @@ def mint(programme: str, *, rows: tuple[str, ...], file: Path | None, desk: Desk
 def transfer(
     voucher: str, recipient: str, amount: int, *, holder: str | None, verify: bool, desk: Desk
 ) -> None:
-    """Pass part of a voucher on, where the programme allows it. The holder signs."""
+    """Pass part of a voucher on, where the programme allows it. Holder and recipient sign.
+
+    Two desks pass a file: `--save FILE` here, `tally tx sign FILE` there, and either sends it with
+    `tally tx send FILE`.
+    """
     operation = Transfer(
         voucher=voucher,
         holder=_holder_of(desk, (voucher,), holder, verify),

@@ -170,13 +170,13 @@ CASES: list[Case] = [
     ),
     ok(
         "a voucher is good in the last quiet millisecond after a pause",
-        "T8.10",
+        "T8.12",
         transfer(V1, 1),
         before=(*AFTER_A_PAUSE, QUIET_UNTIL_MS - 1),
     ),
     no(
         "a voucher expires as the quiet ends",
-        "T8.10",
+        "T8.12",
         "voucher_expired",
         transfer(V1, 1),
         before=(*AFTER_A_PAUSE, QUIET_UNTIL_MS),
@@ -184,7 +184,7 @@ CASES: list[Case] = [
     ),
     no(
         "a pause brings nothing back that had expired a millisecond before",
-        "T8.10",
+        "T8.12",
         "voucher_expired",
         transfer(V1, 1),
         before=around_a_pause(FOR_LONG - FIRST_YES_MS + 1),
@@ -192,7 +192,7 @@ CASES: list[Case] = [
     ),
     ok(
         "a pause keeps what would expire a millisecond after it began",
-        "T8.10",
+        "T8.12",
         transfer(V1, 1),
         before=around_a_pause(FOR_LONG - FIRST_YES_MS - 1),
     ),
