@@ -39,6 +39,17 @@ def batch_of(operation: Operation) -> str | None:
     return batch_id(operation.programme, operation.rows).hex()
 
 
+def life_of(draft: Draft, now_ms: int, spoken: Language) -> str:
+    """Return the sentence that says until when a draft can become final, by this clock."""
+    until_ms = draft.content.expires_at
+    left_s = max(0, until_ms - now_ms) // 1000
+    for unit, seconds in (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1)):
+        if left_s >= seconds or seconds == 1:
+            left = spoken.text(f"life.{unit}", count=left_s // seconds)
+            break
+    return spoken.text("sign.until", until=dates.moment(until_ms), left=left)
+
+
 def summary_of(draft: Draft) -> dict[str, Any]:
     """Return what a program is told of a transaction that is not sent yet."""
     content = draft.content

@@ -166,18 +166,23 @@ def check_form(
     *,
     rules_version: int,
     time_ms: int,
+    latest_ms: int | None = None,
 ) -> None:
-    """Raise Inadmissible unless a transaction can stand in a block at ``time_ms`` (B3.2)."""
+    """Raise Inadmissible unless a transaction can stand in a block at ``time_ms`` (B3.2).
+
+    With ``latest_ms``, in one at some time between the two.
+    """
     rule_of(transaction, rules_version)
     body = transaction.body
     if body.log_id != head.log_id:
         raise WrongLog(signed_for=body.log_id.hex(), log_id=head.log_id.hex())
     if body.expires_at <= time_ms:
         raise Expired(expires_at_ms=body.expires_at, time_ms=time_ms)
+    latest_ms = time_ms if latest_ms is None else latest_ms
     ahead_ms = parameters.expiry_ahead_max_ms
-    if body.expires_at > time_ms + ahead_ms:
+    if body.expires_at > latest_ms + ahead_ms:
         raise ExpiresTooFar(
-            expires_at_ms=body.expires_at, expiry_ahead_max_ms=ahead_ms, time_ms=time_ms
+            expires_at_ms=body.expires_at, expiry_ahead_max_ms=ahead_ms, time_ms=latest_ms
         )
 
 

@@ -13,7 +13,7 @@ from engines.failures import BrokenOff, attempt
 from ledger.execute import Execution
 from ledger.ledger import Checked, Ledger
 from ledger.rules.refusals import TransactionRefused
-from ledger.status import Busy, TransactionStatus
+from ledger.status import Busy, TransactionStatus, Waiting
 from ledger.tables import TABLES
 from ledger.transactions import Transaction
 
@@ -45,6 +45,8 @@ class Entry:
     own: bool
     """Taken in from this node's own client, who sends it on to the other validators."""
     reads: tuple[bytes, ...]
+    arrival: int
+    """Counts what came in."""
     refusal: TransactionRefused | None = None
 
 
@@ -63,6 +65,7 @@ class Mempool:
         self._per_sender: dict[str, int] = {}
         self._finished: dict[bytes, int] = {}
         self._refused = 0
+        self._arrivals = 0
         self.bytes = 0
         self._turn: list[bytes] = []
 
@@ -95,13 +98,18 @@ class Mempool:
         """Return what is known of a transaction that is not in the log."""
         entry = self._entries.get(transaction_id)
         if entry is not None:
-            expires_at = entry.transaction.body.expires_at
-            if entry.refusal is None:
-                return TransactionStatus.pending(transaction_id, expires_at)
-            return TransactionStatus.refused_for_now(transaction_id, expires_at, entry.refusal)
+            return _status_of(entry)
         if transaction_id in self._finished:
             return TransactionStatus.expired(transaction_id, self._finished[transaction_id])
         return TransactionStatus.unknown(transaction_id)
+
+    def waiting(self, after: int) -> Iterator[Waiting]:
+        """Yield what waits and came in after an arrival, oldest first."""
+        for entry in self._entries.values():
+            if entry.arrival > after:
+                yield Waiting(
+                    arrival=entry.arrival, raw=entry.transaction.raw, status=_status_of(entry)
+                )
 
     def add(self, transaction: Transaction, *, own: bool, time_ms: int) -> bool:
         """Take a transaction in; return whether it is new.
@@ -115,7 +123,7 @@ class Mempool:
                 return False
         if len(self._entries) >= POOL_MAX or self.bytes + len(transaction.raw) > POOL_BYTES_MAX:
             raise Busy(f"the pool holds {len(self._entries)} transactions of {self.bytes} bytes")
-        self._ledger.admit(transaction, time_ms)
+        self._ledger.take_in(transaction, time_ms)
         sender, limit = self._sender(transaction)
         if self._per_sender.get(sender, 0) >= limit:
             raise Busy(f"{sender} has {limit} transactions pending already")
@@ -125,7 +133,10 @@ class Mempool:
             verdict = self._ledger.recheck(transaction, time_ms=time_ms)
         if known is not None:
             self._drop(transaction.id)
-        entry = Entry(transaction=transaction, sender=sender, own=own, reads=())
+        self._arrivals += 1
+        entry = Entry(
+            transaction=transaction, sender=sender, own=own, reads=(), arrival=self._arrivals
+        )
         self._entries[transaction.id] = entry
         if verdict is not None:
             self._take_verdict(entry, verdict)
@@ -236,6 +247,14 @@ class Mempool:
         """Return the party of the first key, and how many it may have pending."""
         party = self._ledger.sender(transaction)
         return party.id, PER_HOLDER_MAX if party.kind == "holder" else PER_MEMBER_MAX
+
+
+def _status_of(entry: Entry) -> TransactionStatus:
+    transaction = entry.transaction
+    expires_at = transaction.body.expires_at
+    if entry.refusal is None:
+        return TransactionStatus.pending(transaction.id, expires_at)
+    return TransactionStatus.refused_for_now(transaction.id, expires_at, entry.refusal)
 
 
 def _is_better_signed(transaction: Transaction, known: Entry) -> bool:

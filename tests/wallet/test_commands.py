@@ -30,6 +30,7 @@ from tests.wallet.terminal import (
 from wallet import signing
 from wallet.commands import minting
 from wallet.profile import NodeAddress, Profile, keys_folder, load_profile, save_profile
+from words import dates
 
 # Flow
 
@@ -80,10 +81,46 @@ def test_holder_and_recipient_sign_a_transfer_at_two_desks(tally: Tally, tmp_pat
     assert "--save" in alone["message"], "it says how the other one signs"
     file = str(tmp_path / "transfer.tx")
     tally.must(*passes, "--key", "firm-w/owner", "--save", file)
-    tally.must("tx", "sign", file, "--key", "firm-x/owner")
-    assert "firm-w passes 400.00 yuan" in tally.err
-    tally.must("tx", "send", file)
+    until = f"it can become final until {dates.moment(NOON_MS + calendar.DAY_MS)} (1 d from now)"
+    assert until in tally.err
+    for words in (("tx", "sign", file, "--key", "firm-x/owner"), ("tx", "send", file)):
+        tally.must(*words)
+        assert "firm-w passes 400.00 yuan" in tally.err
+        assert until in tally.err
     assert tally.json("voucher", "show", "wuhan.compute.000000002")["holder"] == "firm-x"
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "told"),
+    [((), "10 min"), (("--expires-in", "90m"), "1 h"), (("--expires-in", "59s"), "59 s")],
+)
+def test_what_is_signed_and_sent_says_until_when(
+    funded: Tally, node: FakeNode, expires_in: tuple[str, ...], told: str
+) -> None:
+    funded.must("voucher", "mint", PROGRAMME, "--row", "firm-a=1@17", *MINT, *expires_in)
+    expires_at = parse(node.received[-1]).body.expires_at
+    assert f"until {dates.moment(expires_at)} ({told} from now)" in funded.err
+
+
+def test_what_waits_on_a_node_is_listed_by_party(tally: Tally, node: FakeNode) -> None:
+    shared = {"kind": "voucher.transfer", "expires_at": NOON_MS, "message": "", "values": {}}
+    node.page = 1
+    node.waiting = [
+        {"id": "11" * 32, "status": "pending", "code": "ok", "says": "a passes", **shared}
+        | {"signers": [{"party": "firm-a", "person": "owner"}]},
+        {"id": "22" * 32, "status": "refused_for_now", "code": "voucher_exhausted", **shared}
+        | {"says": "b passes", "values": {"asked": 200, "available": 100}}
+        | {"signers": [{"party": name, "person": "owner"} for name in ("firm-b", "firm-a")]},
+    ]
+    rows = tally.json("tx", "pending")
+    assert [row["transaction"][:2] for row in rows] == ["11", "22"]
+    assert rows[1]["signed_by"] == "firm-b/owner, firm-a/owner"
+    assert (rows[0]["code"], rows[1]["code"]) == ("ok", "voucher_exhausted")
+    assert "asked 2.00 yuan" in rows[1]["message"]
+    assert rows[1]["expires"] == dates.moment(NOON_MS)
+    (row,) = tally.json("tx", "pending", "--party", "firm-b")
+    assert row["says"] == "b passes"
+    assert tally.json("tx", "pending", "--party", "firm-c") == []
 
 
 def test_a_transfer_against_the_terms_exits_4_and_sends_nothing(

@@ -208,12 +208,13 @@ class Desk(Session):
 
 
 def say_what_is_signed(draft: Draft) -> None:
-    """Say in words what a draft's signatures would cover, and which batch of grants it is."""
-    operation = draft.content.operation
-    say(acts.in_words(operation, spoken()))
-    batch = sheets.batch_of(operation)
+    """Say what a draft's signatures cover: in words, which batch of grants, and until when."""
+    content = draft.content
+    say(acts.in_words(content.operation, spoken()))
+    batch = sheets.batch_of(content.operation)
     if batch is not None:
         say(spoken().text("sign.batch", batch=batch))
+    say(sheets.life_of(draft, signing.now_ms(), spoken()))
 
 
 def accepted(effect: Effect) -> Effect:
@@ -259,7 +260,7 @@ def writing(function: Command) -> Command:
 
     @click.option("--key", "keys", multiple=True, help="Who signs: party/person, or a key's name.")
     @PASSPHRASE_FD
-    @click.option("--expires-in", type=DURATION, help="Default: 10m; with --save almost 7d.")
+    @click.option("--expires-in", type=DURATION, help="Default: 10m; with --save 1d.")
     @click.option("--no-wait", is_flag=True, help="Don't wait for finality (exit 5).")
     @click.option("--dry-run", is_flag=True, help="Show the effect; sign and send nothing.")
     @click.option(

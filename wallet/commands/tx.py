@@ -21,7 +21,7 @@ from ledger.encoding.receipt import Receipt
 from ledger.entries import TransactionEntry, decode_entry
 from ledger.transactions import parse
 from tally.exits import UsageError
-from tally.output import Mode, current_mode, emit, say, spoken
+from tally.output import Mode, Row, current_mode, emit, spoken
 from wallet import signing
 from wallet.client import NodeClient, send_and_wait, wait_for
 from wallet.commands.session import (
@@ -36,12 +36,13 @@ from wallet.commands.session import (
     saved,
     say_what_is_signed,
 )
-from wallet.commands.typed import DURATION, PASSPHRASE_FD, PROFILE, read_text
+from wallet.commands.typed import DURATION, PARTY, PASSPHRASE_FD, PROFILE, read_text
 from wallet.profile import load_profile
 from wallet.verified import DishonestServer, Verifier
-from words import acts, dates
+from words import answers, dates
 
 DESCRIPTION_BYTES_MAX = 1024 * 1024
+PENDING = ("transaction", "signed_by", "says", "code", "message", "expires")
 DECODED = ("transaction", "kind", "expires", "signatures", "says")
 
 FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
@@ -73,7 +74,7 @@ def group() -> None:
 @group.command()
 @click.argument("description", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
-@click.option("--expires-in", type=DURATION, default=None, help="Default: almost 7d.")
+@click.option("--expires-in", type=DURATION, default=None, help="Default: 1d.")
 @PROFILE
 def build(
     description: Path, *, out: Path, expires_in: int | None, profile_name: str | None
@@ -89,6 +90,7 @@ def build(
     life_ms = OFFLINE_LIFE_MS if expires_in is None else expires_in
     draft = signing.drafted(operation_from(document), profile, life_ms=life_ms)
     signing.save(out, draft, profile.network)
+    say_what_is_signed(draft)
     emit(saved(out, draft), SAVED)
 
 
@@ -150,7 +152,7 @@ def send(file: Path, *, no_wait: bool, session: Session) -> None:
     """Send a signed transaction and wait until it is final. Sending it again is safe."""
     draft = signing.load(file)
     signing.require_own_log(draft, session.profile)
-    say(acts.in_words(draft.content.operation, spoken()))
+    say_what_is_signed(draft)
     document = send_and_wait(
         session.nodes,
         draft.envelope(),
@@ -183,6 +185,38 @@ def show(transaction: str, *, expires_at: int | None, session: Session) -> None:
     expires = None if document.expires_at is None else dates.moment(document.expires_at)
     shown = outcome(document, expires_at=document.expires_at, expires=expires)
     emit(shown, (*OUTCOME, "code", "message", "expires", "postings"))
+
+
+@group.command()
+@click.option("--party", type=PARTY, help="Only what this party signed.")
+@reading
+def pending(*, party: str | None, session: Session) -> None:
+    """List what waits on a node: whose it is, what it asks, why it waits, and until when.
+
+    Another node may hold more; name one with --node.
+    """
+    rows = []
+    for item in session.nodes.items("/v1/transactions", status="pending"):
+        if party is None or any(signer["party"] == party for signer in item["signers"]):
+            rows.append(_waiting(item))
+    emit(rows, PENDING)
+
+
+def _waiting(item: Json) -> Row:
+    """Return what to show of a transaction that waits."""
+    signers = [f"{signer['party']}/{signer['person']}" for signer in item["signers"]]
+    sentence = answers.sentence(item["code"], item["values"], spoken(), otherwise=item["message"])
+    return {
+        "transaction": item["id"],
+        "kind": item["kind"],
+        "signed_by": ", ".join(signers),
+        "says": item["says"],
+        "status": item["status"],
+        "code": item["code"],
+        "message": sentence,
+        "expires_at": item["expires_at"],
+        "expires": dates.moment(item["expires_at"]),
+    }
 
 
 @group.command()
