@@ -37,6 +37,7 @@ from ledger.rules.redemptions import Redeem
 from ledger.rules.reserves import Release, SetAside
 from ledger.rules.validators import ValidatorKeys
 from ledger.rules.vouchers import Extend, Mint, MintRow, Revoke, Transfer
+from ledger.rules.withdrawals import Withdraw
 from ledger.store.memory import MemoryStore
 from ledger.transactions import Body, seal, signing_bytes
 
@@ -589,6 +590,14 @@ def anchor(as_of: int = 0, *, member: str = "shanghai", **changes: Any) -> bytes
     values: dict[str, Any] = {"about": "document", "commitment": CASE, "note": "", **changes}
     tx = RecordAnchor(by=member, as_of=as_of, **values)
     return signed(tx, *(by or consent(member, "registrar")), **extra)
+
+
+def withdraw(transaction: bytes, *, party: str = "firm-a", **changes: Any) -> bytes:
+    """Return a withdrawal of a transaction by one key of a party."""
+    by, extra = _apart(changes)
+    person = "officer-1" if party in (*DESKS, "shanghai", "guiyang", "henan") else "owner"
+    tx = Withdraw(party=party, transaction=transaction)
+    return signed(tx, *(by or ((party, person),)), **extra)
 
 
 def propose(action: Action, *, proposer: str = "shanghai", **changes: Any) -> bytes:

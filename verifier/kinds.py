@@ -37,7 +37,7 @@ EXPIRIES_MAX = 256
 
 CODES = frozenset(
     (
-        *(0, *range(101, 106), *range(201, 218), *range(301, 312), *range(401, 405)),
+        *(0, *range(101, 106), 107, *range(201, 218), *range(301, 312), *range(401, 405)),
         *(*range(406, 411), *range(501, 517), 518, 520, *range(603, 632), *range(701, 713)),
         *(*range(801, 804), 805, 806, *range(901, 909)),
     )
@@ -279,6 +279,7 @@ KINDS: dict[str, Shape] = {
         reason=text,
     ),
     "hold.clear": fields(by=slug, hold=serial_id, case=hash32),  # T21
+    "tx.withdraw": fields(party=slug, transaction=hash32),  # T26
     "record.anchor": fields(  # T22
         by=slug,
         about=word("case", "document", "trial_balance"),

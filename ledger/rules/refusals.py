@@ -73,6 +73,16 @@ class PersonSubmitted(TransactionRefused):
     claim: str
 
 
+@refusal
+class SignatureWithdrawn(TransactionRefused):
+    """A party whose consent is needed took its signature off the transaction."""
+
+    number, code = 107, "signature_withdrawn"
+    sentence = "{party} has withdrawn its signature from {transaction}"
+    party: str
+    transaction: str
+
+
 # 2xx: parties and attestations
 
 

@@ -254,6 +254,7 @@ class Play:
         self.in_block = 0
         self.made = 0
         self.wanted: list[tuple[str, str, int]] = []
+        self.prepared: list[tuple[list[Any], list[bytes]]] = []
         self.focus: Any = None
         self.apt: tuple[Maker, ...] = ()
         self.opening = self._opening()
@@ -286,6 +287,7 @@ class Play:
             (6, self._hold),
             (5, self._clear),
             (1, self._anchor),
+            (2, self._withdraw),
             (3, self._propose),
             (18, self._vote),
         ]
@@ -384,8 +386,7 @@ class Play:
 
     def _act(self, maker: Maker) -> Act:
         self.wanted = []
-        operation = maker()
-        keys = self._keys()
+        operation, keys = self.prepared.pop() if self.prepared else (maker(), self._keys())
         # Blocks are at least 500 ms apart, so that no id comes twice.
         expires_at = self.time_ms + 1 + self.in_block
         self.in_block += 1
@@ -1555,6 +1556,19 @@ class Play:
         as_of = self.height - self.dice.choice((0, 1, 1))
         about = self.dice.choice(("case", "document", "trial_balance"))
         return ["record.anchor", by, about, as_of, CASE, "books"]
+
+    def _withdraw(self) -> list[Any]:
+        """Return a withdrawal of the transaction that comes next, by one of its signers."""
+        makers = (self._mint, self._transfer, self._reserve, self._redeem, self._vote)
+        operation = self.dice.choice(makers)()
+        keys = self._keys()
+        self.prepared.append((operation, keys))
+        body = codec.encode([1, self.log_id, self.time_ms + 2 + self.in_block, operation])
+        signed = [party for party, _, _ in self.twin.signers_of(sorted(keys))]
+        party = self._pick(signed, "firm-a") if self._chance(0.9) else self._holder()
+        self.wanted = []
+        self._want(party, "registrar")
+        return ["tx.withdraw", party, transaction_id(body)]
 
     # Governance
 

@@ -285,6 +285,7 @@ KINDS: dict[str, tuple[Check, ...]] = {
         TEXT,
     ),
     "hold.clear": (SLUG_TEXT, SERIAL_TEXT, HASH),
+    "tx.withdraw": (SLUG_TEXT, HASH),
     "record.anchor": (
         SLUG_TEXT,
         one_of("case", "document", "trial_balance"),

@@ -102,6 +102,32 @@ def test_what_is_signed_and_sent_says_until_when(
     assert f"until {dates.moment(expires_at)} ({told} from now)" in funded.err
 
 
+def test_a_recipient_withdraws_a_transfer_before_it_is_sent(tally: Tally, tmp_path: Path) -> None:
+    grant_in_wuhan(tally)
+    passes = ("voucher", "transfer", "wuhan.compute.000000001", "firm-x", "400")
+    file = str(tmp_path / "transfer.tx")
+    tally.must(*passes, "--key", "firm-w/owner", "--key", "firm-x/owner", "--save", file)
+    made = tally.json("tx", "withdraw", file, "--key", "firm-x/owner")
+    assert (made["status"], made["party"]) == ("final", "firm-x")
+    assert made["withdrawn"] == tally.json("tx", "decode", file)["transaction"]
+    assert tally("tx", "simulate", file) == 4
+    assert "signature_withdrawn: firm-x has withdrawn its signature" in tally.err
+    tally.must(*passes, "--key", "firm-w/owner", "--key", "firm-x/owner", "--expires-in", "1h")
+
+
+def test_what_is_logged_cannot_be_withdrawn(tally: Tally, tmp_path: Path) -> None:
+    grant_in_wuhan(tally)
+    passes = ("voucher", "transfer", "wuhan.compute.000000001", "firm-x", "400")
+    file = str(tmp_path / "transfer.tx")
+    tally.must(*passes, "--key", "firm-w/owner", "--key", "firm-x/owner", "--save", file)
+    tally.must("tx", "send", file)
+    failure = tally.json("tx", "withdraw", file, "--key", "firm-w/owner", exits=4)["error"]
+    assert failure["details"]["status"] == "final"
+    assert failure["message"].endswith("nothing takes it back")
+    assert tally("tx", "withdraw", file, "--save", str(tmp_path / "away.tx")) == 2
+    assert "--party" in tally.err
+
+
 def test_what_waits_on_a_node_is_listed_by_party(tally: Tally, node: FakeNode) -> None:
     shared = {"kind": "voucher.transfer", "expires_at": NOON_MS, "message": "", "values": {}}
     node.page = 1

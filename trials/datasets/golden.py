@@ -43,6 +43,7 @@ from ledger.rules.recoveries import DecideRecovery, Recover, SetKeys
 from ledger.rules.redemptions import GrantAfterUse, Redeem
 from ledger.rules.reserves import Release, SetAside
 from ledger.rules.vouchers import Extend, Mint, MintRow, Revoke, Transfer
+from ledger.rules.withdrawals import Withdraw
 from ledger.store.memory import MemoryStore
 from localnet.facts import load_facts, member_plans
 from localnet.network import Plan, make_member
@@ -505,9 +506,11 @@ def _reserve_and_transfer() -> list[Step]:
     transfer = Transfer(
         voucher=DOMESTIC_1, holder="firm-guiyang", recipient="firm-twin", amount=500_00
     )
+    withdrawal = Withdraw(party="firm-twin", transaction=digest("a transfer that nobody sent"))
     return [
         _step(set_aside, ("firm-twin", "owner")),
         _step(transfer, ("firm-guiyang", "owner"), ("firm-twin", "owner")),
+        _step(withdrawal, ("firm-twin", "owner")),
     ]
 
 

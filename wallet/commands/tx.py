@@ -19,14 +19,16 @@ from ledger.encoding.codec import NotCanonical
 from ledger.encoding.policy import Accepted
 from ledger.encoding.receipt import Receipt
 from ledger.entries import TransactionEntry, decode_entry
+from ledger.rules.withdrawals import Withdraw
 from ledger.transactions import parse
-from tally.exits import UsageError
+from tally.exits import NotFound, Refused, UsageError
 from tally.output import Mode, Row, current_mode, emit, spoken
 from wallet import signing
 from wallet.client import NodeClient, send_and_wait, wait_for
 from wallet.commands.session import (
     OUTCOME,
     SAVED,
+    Desk,
     Session,
     accepted,
     emit_effect,
@@ -35,6 +37,7 @@ from wallet.commands.session import (
     reading,
     saved,
     say_what_is_signed,
+    writing,
 )
 from wallet.commands.typed import DURATION, PARTY, PASSPHRASE_FD, PROFILE, read_text
 from wallet.profile import load_profile
@@ -249,6 +252,43 @@ def receipt(transaction: str, *, out: Path, session: Session) -> None:
             "cosigned_by": [name for name, _ in head.cosigned],
         }
     )
+
+
+@group.command()
+@FILE
+@click.option("--party", type=PARTY, help="Who withdraws (default: the party of the first --key).")
+@writing
+def withdraw(file: Path, *, party: str | None, desk: Desk) -> None:
+    """Take a party's signature off a transaction before it is used. One key of the party signs.
+
+    Once this is final, the transaction in the file never becomes final where the party's consent is
+    needed, whoever holds a copy, unless it is logged already.
+    """
+    draft = signing.load(file)
+    signing.require_own_log(draft, desk.profile)
+    if party is None:
+        if not desk.keys:
+            raise UsageError("name who withdraws with --party")
+        party = desk.keys[0].partition("/")[0]
+    _refuse_if_logged(desk, draft)
+    document = desk.act(Withdraw(party=party, transaction=bytes.fromhex(draft.id)))
+    if document is not None:
+        _refuse_if_logged(desk, draft)
+        emit_outcome(document, withdrawn=draft.id, party=party)
+
+
+def _refuse_if_logged(session: Session, draft: Draft) -> None:
+    """Raise Refused if a transaction stands in the log: nothing takes it back."""
+    expires_at = draft.content.expires_at
+    try:
+        document = session.nodes.ask(lambda node: node.transaction(draft.id, expires_at=expires_at))
+    except NotFound:
+        return
+    if document.status in ("final", "refused"):
+        raise Refused(
+            spoken().text("withdraw.logged", id=draft.id, height=document.height),
+            details={"id": draft.id, "status": document.status, "height": document.height},
+        )
 
 
 @group.command()

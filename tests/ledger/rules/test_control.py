@@ -25,6 +25,7 @@ from tests.ledger.rules.case import (
     set_hold,
     transfer,
     vote,
+    withdraw,
 )
 from tests.ledger.rules.situations import (
     AFTER_A_PAUSE,
@@ -77,6 +78,7 @@ GOES_ON: dict[str, tuple[Step, tuple[Step, ...]]] = {
     "hold.set": (set_hold("party", "firm-a"), ()),
     "hold.clear": (clear_hold(), (set_hold("party", "firm-a"),)),
     "record.anchor": (anchor(), ()),
+    "tx.withdraw": (withdraw(bytes(32)), ()),
 }
 
 CASES: list[Case] = [
