@@ -2,11 +2,14 @@
 
 import pytest
 
+from ledger.rules.claims import CLAIMS
 from ledger.rules.withdrawals import WITHDRAWALS
 from ledger.transactions import parse
 from tests import builders
 from tests.builders import officers
+from tests.ledger.rules import situations
 from tests.ledger.rules.case import (
+    CLAIM,
     EVER_MS,
     GRANTED,
     LOG_ID,
@@ -25,11 +28,12 @@ from tests.ledger.rules.case import (
     transfer,
     withdraw,
 )
-from tests.ledger.rules.situations import OWNER
+from tests.ledger.rules.situations import CENTRE, OWNER, alone
 
 SOLD = transfer(V1, 1)
 SET_ASIDE = set_aside(V1, 1)
 TWO_KEYS = enrol("firm-x", keys=builders.keys_of("firm-x", "one", "two"), threshold=2)
+CLAIMED = alone(by=(*OWNER, *CENTRE))
 SIGNED_ALONG = set_aside(V1, 1, by=(*OWNER, ("firm-b", "owner")))
 SOME_ID = builders.seed("some transaction")
 
@@ -120,6 +124,13 @@ CASES: list[Case] = [
         "R3.7",
         SOLD,
         before=(GRANTED, withdrawal_of(SET_ASIDE), withdrawal_of(transfer(V1, 2))),
+    ),
+    ok(
+        "a holder that has withdrawn has not signed a claim",
+        "R3.7",
+        CLAIMED,
+        before=(*situations.SET_ASIDE, withdrawal_of(CLAIMED)),
+        wrote=((CLAIMS, (CLAIM,), {"holder_signed": False, "status": "under_review"}),),
     ),
     no(
         "too few officers, none of whom has withdrawn",
