@@ -9,7 +9,7 @@ from ledger.entries import Entry, TransactionEntry, decode_entry
 from ledger.inadmissible import Expired
 from ledger.rules.authority import KEYS
 from ledger.rules.base import ENVELOPE_BYTES_MAX, Posting
-from ledger.status import TransactionStatus
+from ledger.status import TransactionStatus, Waiting
 from ledger.store.lmdb_store import Snapshot
 from ledger.store.rows import BlockRow
 from ledger.transactions import Envelope, Transaction, parse, transaction_id
@@ -152,15 +152,28 @@ def listed(
     transaction = parse(entry.signed)
     logged = Logged(sequence=sequence, block=block, entry=entry)
     document = of_logged(logged, transaction, None, spoken)
+    return {**_decoded(snapshot, document, transaction, spoken), "time_ms": block.time_ms}
+
+
+def waiting(snapshot: Snapshot, one: Waiting, spoken: Language) -> dict[str, Plain]:
+    """Return a transaction that waits on the node, decoded as a logged one."""
+    transaction = parse(one.raw)
+    document = of_status(one.status, transaction.kind, None, spoken)
+    return _decoded(snapshot, document, transaction, spoken)
+
+
+def _decoded(
+    snapshot: Snapshot, document: dict[str, Plain], transaction: Transaction, spoken: Language
+) -> dict[str, Plain]:
+    """Return a document without the node, and what is asked by whom."""
     del document["node"]
     signers = []
     for key, _ in transaction.signatures:
         who = get(snapshot, KEYS, key.hex())  # a key that died since still names who signed
-        assert who is not None, "a logged transaction was signed by registered keys"
+        assert who is not None, "what a node took in was signed by registered keys"
         signers.append({"party": who.party, "person": who.person})
     return {
         **document,
-        "time_ms": block.time_ms,
         "operation": plain(transaction.body.operation),
         "says": acts.in_words(transaction.body.operation, spoken),
         "signers": signers,

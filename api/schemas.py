@@ -41,6 +41,9 @@ CursorQuery = Annotated[
     str | None, Query(max_length=CURSOR_LENGTH_MAX, description="`next` of the page before")
 ]
 LimitQuery = Annotated[int, Query(ge=1, le=PAGE_MAX, description=f"default {PAGE_DEFAULT}")]
+PendingQuery = Annotated[
+    Literal["pending"] | None, Query(description="what waits on this node, not what is logged")
+]
 WaitQuery = Annotated[Literal["final"] | None, Query()]
 WaitMsQuery = Annotated[int, Query(ge=0, le=WAIT_MS_MAX)]
 

@@ -27,8 +27,8 @@ from tally.exits import UsageError
 
 LIFE_MS = 10 * 60_000
 """What is signed and sent at once: short, so that the loser of a double spend is soon certain."""
-OFFLINE_LIFE_MS = 7 * 86_400_000 - 3_600_000
-"""What several people sign by turns: the longest that a ledger takes, less an hour for clocks."""
+OFFLINE_LIFE_MS = 86_400_000
+"""What several people sign by turns: nothing forgotten becomes final by itself later on."""
 _NO_SIGNATURE = bytes(64)
 
 

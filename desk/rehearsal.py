@@ -18,6 +18,8 @@ class Objection:
     details: Json
     """Code, number, typed values and height, for programs."""
     is_about_keys: bool
+    way_out: str
+    """What to do about it, empty where nothing is to be said."""
 
 
 def objection_to(effect: Effect, spoken: Language) -> Objection | None:
@@ -36,4 +38,10 @@ def objection_to(effect: Effect, spoken: Language) -> Objection | None:
             "height": effect.height,
         },
         is_about_keys=effect.code in OF_KEYS,
+        way_out=way_out(effect.code, spoken),
     )
+
+
+def way_out(code: str, spoken: Language) -> str:
+    """Return the sentence that says what to do about a code, empty if there is none."""
+    return spoken.texts.get(f"way_out.{code}", "")

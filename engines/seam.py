@@ -15,7 +15,7 @@ from ledger.encoding.codec import Natural, PublicKey, Record
 from ledger.execute import Execution, Verify
 from ledger.ledger import Ledger
 from ledger.rules.validators import ValidatorSchedule
-from ledger.status import TransactionStatus
+from ledger.status import TransactionStatus, Waiting
 from ledger.store.rows import BlockRow
 from ledger.transactions import Transaction
 
@@ -210,6 +210,9 @@ class Engine(Protocol):
 
     def status(self, transaction_id: bytes) -> TransactionStatus:
         """Say what is known of a transaction outside the log."""
+
+    def waiting(self, after: int) -> Iterator[Waiting]:
+        """Yield what waits here and came in after an arrival, oldest first."""
 
     def state(self) -> EngineState:
         """Say where the engine stands."""

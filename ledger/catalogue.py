@@ -29,6 +29,7 @@ from ledger.rules import (
     sums,
     validators,
     vouchers,
+    withdrawals,
 )
 from ledger.rules.base import Kind, Rule
 
@@ -55,6 +56,7 @@ CONCEPTS: tuple[ModuleType, ...] = (
     sums,
     validators,
     vouchers,
+    withdrawals,
 )
 
 KINDS: dict[str, Kind] = {

@@ -34,7 +34,7 @@ from ledger.inadmissible import (
     WrongLog,
 )
 from ledger.invariants import check_changes
-from ledger.rules.authority import FOUR_EYES, RegisteredKey, Signers, registered
+from ledger.rules.authority import FOUR_EYES, Signers, registered
 from ledger.rules.base import Context, Outcome, Posting, Rule
 from ledger.rules.calendar import TIME_MAX_MS
 from ledger.rules.control import (
@@ -49,6 +49,7 @@ from ledger.rules.expiry import apply_expiries
 from ledger.rules.misbehaviour import apply_misbehaviours, problem_of
 from ledger.rules.refusals import TransactionRefused
 from ledger.rules.validators import VALIDATOR_LAG, VALIDATORS, ValidatorSchedule, validators_at
+from ledger.rules.withdrawals import has_withdrawn
 from ledger.transactions import (
     Transaction,
     amount_of,
@@ -160,18 +161,23 @@ def check_form(
     *,
     rules_version: int,
     time_ms: int,
+    latest_ms: int | None = None,
 ) -> None:
-    """Raise Inadmissible unless a transaction can stand in a block at ``time_ms`` (B3.2)."""
+    """Raise Inadmissible unless a transaction can stand in a block at ``time_ms`` (B3.2).
+
+    With ``latest_ms``, in one at some time between the two.
+    """
     rule_of(transaction, rules_version)
     body = transaction.body
     if body.log_id != head.log_id:
         raise WrongLog(signed_for=body.log_id.hex(), log_id=head.log_id.hex())
     if body.expires_at <= time_ms:
         raise Expired(expires_at_ms=body.expires_at, time_ms=time_ms)
+    latest_ms = time_ms if latest_ms is None else latest_ms
     ahead_ms = parameters.expiry_ahead_max_ms
-    if body.expires_at > time_ms + ahead_ms:
+    if body.expires_at > latest_ms + ahead_ms:
         raise ExpiresTooFar(
-            expires_at_ms=body.expires_at, expiry_ahead_max_ms=ahead_ms, time_ms=time_ms
+            expires_at_ms=body.expires_at, expiry_ahead_max_ms=ahead_ms, time_ms=latest_ms
         )
 
 
@@ -195,19 +201,28 @@ def require_registered(view: StateView, transaction: Transaction) -> None:
 
 
 def signers_of(view: StateView, transaction: Transaction, parameters: Parameters) -> Signers:
-    """Return who signed; a key that died earlier in the same block no longer counts (R3.4)."""
-    keys: list[RegisteredKey] = []
-    for key, _ in transaction.signatures:
-        signer = registered(view, key)
-        if signer is not None:
-            keys.append(signer)
+    """Return who signed.
+
+    A key that died earlier in the same block no longer counts (R3.4), nor one of a party that took
+    its signature off the transaction (R3.7).
+    """
+    keys = [
+        signer for key, _ in transaction.signatures if (signer := registered(view, key)) is not None
+    ]
+    parties = dict.fromkeys(key.party for key in keys)
+    withdrawn = tuple(party for party in parties if has_withdrawn(view, transaction.id, party))
     needed = FOUR_EYES
     if parameters.officers:
         amount = amount_of(transaction.body.operation)
         for rule in parameters.officers:
             if rule.kind == transaction.kind and amount >= rule.from_fen:
                 needed = max(needed, rule.persons)
-    return Signers(keys=tuple(keys), officers_needed=needed)
+    return Signers(
+        keys=tuple(key for key in keys if key.party not in withdrawn),
+        officers_needed=needed,
+        withdrawn=withdrawn,
+        transaction=transaction.id.hex(),
+    )
 
 
 def signatures_hold(transaction: Transaction, verify: Verify) -> bool:

@@ -1,7 +1,7 @@
 """Every way in which a transaction cannot stand in a block at all: stable code and typed values.
 
 It is answered and never logged, so it has no number. The codes are protocol (spec X7) and stand
-here in the order in which they are looked for (B3.2).
+here in the order in which they are looked for.
 """
 
 from ledger.coded import Coded, coded
@@ -18,6 +18,15 @@ class EnvelopeMalformed(Inadmissible):
     code = "not_canonical"
     sentence = "{reason}"
     reason: str
+
+
+@coded
+class AlreadyLogged(Inadmissible):
+    """The transaction's id is spent."""
+
+    code = "already_logged"
+    sentence = "{id} is logged already"
+    id: str
 
 
 @coded
@@ -60,15 +69,6 @@ class ExpiresTooFar(Inadmissible):
     expires_at_ms: int
     expiry_ahead_max_ms: int
     time_ms: int
-
-
-@coded
-class AlreadyLogged(Inadmissible):
-    """The transaction's id is spent."""
-
-    code = "already_logged"
-    sentence = "{id} is logged already"
-    id: str
 
 
 @coded

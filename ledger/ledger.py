@@ -202,15 +202,29 @@ class Ledger:
 
     def admit(self, transaction: Transaction, time_ms: int) -> None:
         """Raise Inadmissible unless a transaction could be logged at ``time_ms``."""
+        self._require_admissible(transaction, time_ms, time_ms)
+
+    def take_in(self, transaction: Transaction, time_ms: int) -> None:
+        """Raise Inadmissible unless a later block may hold a transaction (X7).
+
+        ``time_ms`` is the caller's guess of that block's time, by a clock that may be ahead: so
+        only block time says that something has expired.
+        """
+        last_ms = self.last().time_ms
+        self._require_admissible(transaction, last_ms, max(time_ms, last_ms))
+
+    def _require_admissible(self, transaction: Transaction, time_ms: int, latest_ms: int) -> None:
+        # The log first: what is in it is no other thing for being sent again later.
+        if self.is_logged(transaction):
+            raise AlreadyLogged(id=transaction.id.hex())
         check_form(
             transaction,
             self.last(),
             self.parameters(),
             rules_version=rules_version_at(self.control(), self.last().height + 1),
             time_ms=time_ms,
+            latest_ms=latest_ms,
         )
-        if self.is_logged(transaction):
-            raise AlreadyLogged(id=transaction.id.hex())
         require_registered(self._storage, transaction)
         if not self.signatures_valid(transaction):
             raise BadSignature()

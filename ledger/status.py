@@ -107,3 +107,12 @@ class TransactionStatus(Record, frozen=True):
             sequence=sequence,
             height=(),
         )
+
+
+class Waiting(Record, frozen=True):
+    """A transaction that waits on a node."""
+
+    arrival: Natural
+    """Counts what came in: the way to the next page."""
+    raw: bytes
+    status: TransactionStatus

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 
+from desk.decisions import decision_hash
 from desk.documents import TransactionDocument
 from ledger.encoding import crypto
 from ledger.encoding.codec import Record
@@ -243,7 +244,14 @@ def mint(flow: Flow, city: str, rows: Sequence[tuple[str, int]]) -> Signed:
     operation = Mint(
         programme=programme_of(city),
         terms_version=1,
-        rows=tuple(MintRow(holder=holder, amount=fen, commitment=()) for holder, fen in rows),
+        rows=tuple(
+            MintRow(
+                holder=holder,
+                amount=fen,
+                decision=decision_hash(programme_of(city), f"demo-{fen}", holder),
+            )
+            for holder, fen in rows
+        ),
     )
     return flow.sign(operation, *flow.by(city, 3))
 
@@ -442,14 +450,11 @@ def transfers(flow: Flow) -> None:
     amount = 100_000 * YUAN
 
     def transfer(city: str, recipient: int) -> Signed:
-        holder = f"{city}-firm-1"
+        holder, taker = f"{city}-firm-1", f"{city}-firm-{recipient}"
         operation = Transfer(
-            voucher=flow.vouchers[holder],
-            holder=holder,
-            recipient=f"{city}-firm-{recipient}",
-            amount=amount,
+            voucher=flow.vouchers[holder], holder=holder, recipient=taker, amount=amount
         )
-        return flow.sign(operation, (holder, "owner"))
+        return flow.sign(operation, (holder, "owner"), (taker, "owner"))
 
     # The recipient's counter must have room under the cap, which Wuhan's third firm has.
     flow.must([transfer("wuhan", 3), transfer("ningbo", 2)])

@@ -8,10 +8,11 @@ from contextlib import ExitStack
 
 from engines.seam import Engine, EngineKind, Reachability, SeenCommit
 from ledger.execute import Execution
-from ledger.inadmissible import AlreadyLogged, Inadmissible
+from ledger.inadmissible import Inadmissible
 from ledger.ledger import Ledger
+from ledger.rules.base import ENVELOPE_BYTES_MAX
 from ledger.rules.refusals import TransactionRefused
-from ledger.status import Busy, TransactionStatus
+from ledger.status import Busy, TransactionStatus, Waiting
 from ledger.transactions import Transaction
 from node.clock import SystemClock
 from node.config import NodeConfig
@@ -30,6 +31,8 @@ READERS_EVERY_MS = 10_000
 SCRUB_EVERY_MS = 500
 HEAD_EVERY_MS = 1_000
 STORE_FULL_PERCENT = 90
+WAITING_BYTES_MAX = 2 * ENVELOPE_BYTES_MAX
+"""Envelopes of a page of what waits: room for the longest, and within a frame of the port."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -233,17 +236,16 @@ class HostSide:
     def admit(self, transaction: Transaction) -> TransactionStatus | Busy:
         """Take in a client's transaction whose signatures verified, and say what becomes of it."""
         self._thread.check()
+        expires_at = transaction.body.expires_at
+        sequence = self._store.sequence_of(transaction.id, expires_at)
+        if sequence is not None:  # first of all: however full or late this node is, it is logged
+            return TransactionStatus.logged(transaction.id, expires_at, sequence)
         try:
             if self._store.used_share_percent() >= STORE_FULL_PERCENT:
                 return Busy(f"the store is {STORE_FULL_PERCENT} % full")
             self._engine.submit(transaction)
         except Inadmissible as error:
-            expires_at = transaction.body.expires_at
-            if not isinstance(error, AlreadyLogged):
-                return TransactionStatus.inadmissible(transaction.id, expires_at, error)
-            sequence = self._store.sequence_of(transaction.id, expires_at)
-            assert sequence is not None
-            return TransactionStatus.logged(transaction.id, expires_at, sequence)
+            return TransactionStatus.inadmissible(transaction.id, expires_at, error)
         except Busy as busy:
             return busy
         return self._engine.status(transaction.id)
@@ -252,6 +254,18 @@ class HostSide:
         """Say what is known of a transaction outside the log."""
         self._thread.check()
         return self._engine.status(transaction_id)
+
+    def waiting(self, after: int, limit: int) -> tuple[Waiting, ...]:
+        """Say what waits here and came in after an arrival: a page, as an answer can hold it."""
+        self._thread.check()
+        page: list[Waiting] = []
+        room = WAITING_BYTES_MAX
+        for one in self._engine.waiting(after):
+            room -= len(one.raw)
+            if len(page) == limit or room < 0:
+                break
+            page.append(one)
+        return tuple(page)
 
     def simulate(self, raw: bytes) -> Effect:
         """Say what an envelope would do now; raise NotCanonical."""

@@ -18,7 +18,7 @@ from ledger.encoding.note import NOTE_BYTES_MAX
 from ledger.inadmissible import Inadmissible
 from ledger.rules.base import ENVELOPE_BYTES_MAX, Posting
 from ledger.rules.refusals import TransactionRefused
-from ledger.status import HOLDS, Busy, Judged, TransactionStatus
+from ledger.status import HOLDS, Busy, Judged, TransactionStatus, Waiting
 
 FRAME_BYTES_MAX = 256 * 1024
 COSIGN_BYTES_MAX = NOTE_BYTES_MAX + 4 * 1024
@@ -131,6 +131,15 @@ class Lookup(Record, frozen=True, tag="lookup"):
     transaction_id: Hash
 
 
+class ListWaiting(Record, frozen=True, tag="list_waiting"):
+    """Say what waits on this node."""
+
+    id: Natural
+    after: Natural
+    """An arrival: list what came in later."""
+    limit: Natural
+
+
 class Status(Record, frozen=True, tag="status"):
     """Say how the node is."""
 
@@ -156,7 +165,7 @@ class Cosign(Record, frozen=True, tag="cosign"):
     body: Annotated[bytes, Meta(max_length=COSIGN_BYTES_MAX)]
 
 
-Request = Submit | Simulate | Lookup | Status | Metrics | Watch | Cosign
+Request = Submit | Simulate | Lookup | ListWaiting | Status | Metrics | Watch | Cosign
 
 
 class TransactionAnswer(Record, frozen=True, tag="transaction"):
@@ -164,6 +173,13 @@ class TransactionAnswer(Record, frozen=True, tag="transaction"):
 
     id: Natural
     status: TransactionStatus
+
+
+class WaitingAnswer(Record, frozen=True, tag="waiting"):
+    """Answers ListWaiting: a page, in the order of arrival."""
+
+    id: Natural
+    transactions: tuple[Waiting, ...]
 
 
 class EffectAnswer(Record, frozen=True, tag="effect"):
@@ -204,7 +220,7 @@ class Failure(Record, frozen=True, tag="failure"):
 
 
 PortEvent = Committed | Refused
-Reply = TransactionAnswer | EffectAnswer | StatusAnswer | CosignAnswer | TextAnswer
+Reply = TransactionAnswer | WaitingAnswer | EffectAnswer | StatusAnswer | CosignAnswer | TextAnswer
 Answer = Reply | Failure | PortEvent
 
 
@@ -219,6 +235,9 @@ class PortHandler(Protocol):
 
     async def lookup(self, transaction_id: bytes) -> TransactionStatus:
         """Say what is known of a transaction outside the log."""
+
+    async def waiting(self, after: int, limit: int) -> tuple[Waiting, ...]:
+        """Say what waits here and came in after an arrival; raise Busy if others ask."""
 
     async def status(self) -> NodeStatus:
         """Say how the node is."""
@@ -343,6 +362,9 @@ class PortServer:
             case Lookup():
                 status = await self._handler.lookup(request.transaction_id)
                 return TransactionAnswer(id=request.id, status=status)
+            case ListWaiting():
+                page = await self._handler.waiting(request.after, request.limit)
+                return WaitingAnswer(id=request.id, transactions=page)
             case Status():
                 return StatusAnswer(id=request.id, status=await self._handler.status())
             case Metrics():
@@ -384,6 +406,12 @@ class PortClient:
         answer = await self._ask(lambda number: Lookup(id=number, transaction_id=transaction_id))
         assert isinstance(answer, TransactionAnswer)
         return answer.status
+
+    async def waiting(self, after: int, limit: int) -> tuple[Waiting, ...]:
+        """Ask what waits on the node and came in after an arrival."""
+        answer = await self._ask(lambda number: ListWaiting(id=number, after=after, limit=limit))
+        assert isinstance(answer, WaitingAnswer)
+        return answer.transactions
 
     async def status(self) -> NodeStatus:
         """Ask how the node is."""

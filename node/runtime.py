@@ -19,7 +19,7 @@ from engines.seam import EngineKind, PromiseBroken
 from ledger.encoding.codec import NotCanonical
 from ledger.inadmissible import Inadmissible
 from ledger.state_tree import DamagedPage
-from ledger.status import Busy, TransactionStatus
+from ledger.status import Busy, TransactionStatus, Waiting
 from ledger.store.lmdb_store import is_broken
 from node.clock import SystemClock
 from node.config import ConfigInvalid, NodeConfig
@@ -40,6 +40,8 @@ BATCH_MAX = 512
 """Envelopes verified in one go."""
 SIMULATIONS_MAX = 2
 """Simulations under way: they take the host's time, and anybody may ask for one."""
+LISTINGS_MAX = 2
+"""Listings of what waits under way: each goes through the pool."""
 COSIGNINGS_MAX = 64
 """Requests to cosign under way."""
 
@@ -305,6 +307,12 @@ class Node:
     async def lookup(self, transaction_id: bytes) -> TransactionStatus:
         """Say what is known of a transaction outside the log."""
         return await self._questions.ask(lambda: self._host.lookup(transaction_id))
+
+    async def waiting(self, after: int, limit: int) -> tuple[Waiting, ...]:
+        """Say what waits here and came in after an arrival; raise Busy or JobFailed."""
+        return await self._questions.ask_few(
+            "listings", LISTINGS_MAX, lambda: self._host.waiting(after, limit)
+        )
 
     async def status(self) -> NodeStatus:
         """Say how the node is."""

@@ -39,6 +39,7 @@ from ledger.rules.refusals import TransactionRefused
 from ledger.rules.reserves import Release, SetAside
 from ledger.rules.validators import ValidatorKeys
 from ledger.rules.vouchers import Extend, Mint, MintRow, Revoke, Transfer
+from ledger.rules.withdrawals import Withdraw
 from ledger.store.memory import MemoryStore
 from ledger.transactions import Body, parse, seal, signing_bytes
 
@@ -332,14 +333,21 @@ def recognise(**changes: Any) -> bytes:
 
 
 def mint(*rows: tuple[str, int], **changes: Any) -> bytes:
-    """Return a mint of shanghai.compute vouchers: (holder, fen) rows."""
+    """Return a mint of shanghai.compute vouchers: (holder, fen) rows, each of another decision."""
     programme = changes.pop("programme", "shanghai.compute")
     by = changes.pop("by", officers(programme.split(".")[0], "mint"))
     version = changes.pop("terms_version", 1)
+    decisions = changes.pop("decisions", None) or [
+        crypto.sha256(repr((rows, place, programme, version, changes.get("expires_at"))).encode())
+        for place in range(len(rows))
+    ]
     tx = Mint(
         programme=programme,
         terms_version=version,
-        rows=tuple(MintRow(holder=holder, amount=fen, commitment=()) for holder, fen in rows),
+        rows=tuple(
+            MintRow(holder=holder, amount=fen, decision=decision)
+            for (holder, fen), decision in zip(rows, decisions, strict=True)
+        ),
     )
     return signed(tx, *by, **changes)
 
@@ -347,9 +355,9 @@ def mint(*rows: tuple[str, int], **changes: Any) -> bytes:
 def transfer(
     voucher: str, amount: int, *, holder: str = "firm-a", recipient: str = "firm-b", **changes: Any
 ) -> bytes:
-    """Return a transfer signed by its holder."""
+    """Return a transfer signed by its holder and its recipient."""
     tx = Transfer(voucher=voucher, holder=holder, recipient=recipient, amount=amount)
-    by = changes.pop("by", ((holder, "owner"),))
+    by = changes.pop("by", ((holder, "owner"), (recipient, "owner")))
     return signed(tx, *by, **changes)
 
 
@@ -584,6 +592,14 @@ def anchor(as_of: int = 0, *, member: str = "shanghai", **changes: Any) -> bytes
     values: dict[str, Any] = {"about": "document", "commitment": CASE, "note": "", **changes}
     tx = RecordAnchor(by=member, as_of=as_of, **values)
     return signed(tx, *(by or consent(member, "registrar")), **extra)
+
+
+def withdraw(transaction: bytes, *, party: str = "firm-a", **changes: Any) -> bytes:
+    """Return a withdrawal of a transaction by one key of a party."""
+    by, extra = _apart(changes)
+    person = "officer-1" if party in (*DESKS, "shanghai", "guiyang", "henan") else "owner"
+    tx = Withdraw(party=party, transaction=transaction)
+    return signed(tx, *(by or ((party, person),)), **extra)
 
 
 def propose(action: Action, *, proposer: str = "shanghai", **changes: Any) -> bytes:

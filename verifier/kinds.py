@@ -226,7 +226,7 @@ KINDS: dict[str, Shape] = {
     "voucher.mint": fields(  # T7
         programme=programme_id,
         terms_version=natural,
-        rows=many(fields(holder=slug, amount=positive, commitment=optional(hash32)), 1, 1_000),
+        rows=many(fields(holder=slug, amount=positive, decision=hash32), 1, 1_000),
     ),
     "voucher.transfer": fields(  # T8
         voucher=serial_id, holder=slug, recipient=slug, amount=positive
@@ -272,6 +272,7 @@ KINDS: dict[str, Shape] = {
         reason=text,
     ),
     "hold.clear": fields(by=slug, hold=serial_id, case=hash32),  # T21
+    "tx.withdraw": fields(party=slug, transaction=hash32),  # T26
     "record.anchor": fields(  # T22
         by=slug,
         about=word("case", "document", "trial_balance"),

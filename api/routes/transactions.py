@@ -74,12 +74,13 @@ def _already(
     services: Services, transaction: Transaction, status: TransactionStatus, spoken: Language
 ) -> Logged | Expired | TransactionStatus:
     """Return what a first answer means; raise Problem for what no block can hold."""
-    if status.status == "final" or status.code == AlreadyLogged.code:
+    # What this node calls expired may be in the log all the same: the log has the last word.
+    if status.status in ("final", "expired") or status.code == AlreadyLogged.code:
         with services.reader.begin() as snapshot:
             logged = documents.find_logged(snapshot, transaction.id, transaction.body.expires_at)
-        return status if logged is None else logged
-    if status.status == "expired":
-        return Expired()
+        if logged is not None:
+            return logged
+        return Expired() if status.status == "expired" else status
     if status.status == "inadmissible":
         known = status.code in CODES
         values = dict(status.values) if known else {"reason": status.code}
@@ -143,9 +144,15 @@ async def newest(
     before: schemas.NaturalQuery = None,
     cursor: schemas.NaturalQuery = None,
     limit: schemas.LimitQuery = schemas.PAGE_DEFAULT,
+    status: schemas.PendingQuery = None,
 ) -> Response:
-    """List logged transactions, newest first, from below a sequence number."""
+    """List logged transactions, newest first, from below a sequence number.
+
+    With ``status=pending`` those that wait on this node, in the order in which they came in.
+    """
     spoken = language_of(request)
+    if status is not None:
+        return await _waiting(services_of(request), cursor or 0, limit, spoken)
     with services_of(request).reader.begin() as snapshot:
         head = head_of(snapshot)
         below = before if cursor is None else cursor
@@ -159,6 +166,16 @@ async def newest(
                 break
             if isinstance(entry, TransactionEntry):
                 items.append(documents.listed(snapshot, sequence, block, entry, spoken))
+    return json(anchored({"items": items, "next": following}, head), headers=headers_of(spoken))
+
+
+async def _waiting(services: Services, after: int, limit: int, spoken: Language) -> Response:
+    """Return a page of what waits on the node; the last page is empty."""
+    page = await answer(services.port.waiting(after, limit))
+    with services.reader.begin() as snapshot:
+        head = head_of(snapshot)
+        items: list[Plain] = [documents.waiting(snapshot, one, spoken) for one in page]
+    following = str(page[-1].arrival) if page else None
     return json(anchored({"items": items, "next": following}, head), headers=headers_of(spoken))
 
 

@@ -18,6 +18,7 @@ one durable commit a block. An invariant that breaks raises and stops the node.
 """
 
 import logging
+from collections.abc import Iterator
 
 from consensus import effects
 from consensus.timeouts import TimeoutPolicy
@@ -60,7 +61,7 @@ from ledger.encoding import crypto
 from ledger.encoding.codec import NotCanonical, only
 from ledger.execute import Verify
 from ledger.ledger import Ledger
-from ledger.status import TransactionStatus
+from ledger.status import TransactionStatus, Waiting
 from ledger.transactions import Transaction
 
 _LOGGER = logging.getLogger(__name__)
@@ -212,6 +213,10 @@ class BuiltinEngine:
     def status(self, transaction_id: bytes) -> TransactionStatus:
         """Say what is known of a transaction outside the log."""
         return self.pool.status(transaction_id)
+
+    def waiting(self, after: int) -> Iterator[Waiting]:
+        """Yield what waits here and came in after an arrival, oldest first."""
+        return self.pool.waiting(after)
 
     def state(self) -> EngineState:
         """Say where the engine stands."""

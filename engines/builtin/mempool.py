@@ -13,7 +13,7 @@ from engines.failures import BrokenOff, attempt
 from ledger.execute import Execution
 from ledger.ledger import Checked, Ledger
 from ledger.rules.refusals import TransactionRefused
-from ledger.status import Busy, TransactionStatus
+from ledger.status import Busy, TransactionStatus, Waiting
 from ledger.tables import TABLES
 from ledger.transactions import Transaction
 
@@ -44,6 +44,8 @@ class Entry:
     sender: str
     own: bool
     """Taken in from this node's own client, who sends it on to the other validators."""
+    arrival: int
+    """Counts what came in."""
     reads: tuple[bytes, ...] = ()
     refusal: TransactionRefused | None = None
     """What a rule said last; so long no block takes it."""
@@ -64,6 +66,7 @@ class Mempool:
         self._per_sender: dict[str, int] = {}
         self._finished: dict[bytes, TransactionStatus] = {}
         self._refused = 0
+        self._arrivals = 0
         self.bytes = 0
         self._turn: list[bytes] = []
 
@@ -101,6 +104,20 @@ class Mempool:
         finished = self._finished.get(transaction_id)
         return TransactionStatus.unknown(transaction_id) if finished is None else finished
 
+    def waiting(self, after: int) -> Iterator[Waiting]:
+        """Yield what waits and came in after an arrival, oldest first."""
+        for entry in self._entries.values():
+            if entry.arrival > after:
+                yield Waiting(
+                    arrival=entry.arrival, raw=entry.transaction.raw, status=self._said(entry)
+                )
+
+    def _said(self, entry: Entry) -> TransactionStatus:
+        """Return what waits; if a rule refuses it and the next block decides, with its code."""
+        if entry.refusal is not None:
+            return _refused(entry.transaction, entry.refusal)
+        return self.status(entry.transaction.id)
+
     def add(self, transaction: Transaction, *, own: bool, time_ms: int) -> bool:
         """Take a transaction in; return whether it is new here.
 
@@ -116,7 +133,7 @@ class Mempool:
                 return False
         if len(self._entries) >= POOL_MAX or self.bytes + len(transaction.raw) > POOL_BYTES_MAX:
             raise Busy(f"the pool holds {len(self._entries)} transactions of {self.bytes} bytes")
-        self._ledger.admit(transaction, time_ms)
+        self._ledger.take_in(transaction, time_ms)
         sender, limit = self._sender(transaction)
         if self._per_sender.get(sender, 0) >= limit:
             raise Busy(f"{sender} has {limit} transactions pending already")
@@ -133,7 +150,8 @@ class Mempool:
         if known is not None:
             self._drop(transaction.id)
         self._finished.pop(transaction.id, None)
-        entry = Entry(transaction=transaction, sender=sender, own=own)
+        self._arrivals += 1
+        entry = Entry(transaction=transaction, sender=sender, own=own, arrival=self._arrivals)
         self._entries[transaction.id] = entry
         if verdict is not None:
             self._take_verdict(entry, verdict)

@@ -3,7 +3,7 @@
 import msgspec
 
 from ledger.encoding.codec import PublicKey, Record, Slug
-from ledger.rules.refusals import FourEyesMissing, SignatureMissing
+from ledger.rules.refusals import FourEyesMissing, SignatureMissing, SignatureWithdrawn
 from ledger.view import StateView, Table, get
 
 FOUR_EYES = 2
@@ -34,6 +34,10 @@ class Signers(msgspec.Struct, frozen=True):
     keys: tuple[RegisteredKey, ...]
     officers_needed: int = FOUR_EYES
     """How many persons of a treasury this transaction needs: two, or more by parameter (R3.1)."""
+    withdrawn: tuple[str, ...] = ()
+    """Parties that took their signatures off it: none of ``keys`` is theirs (R3.7)."""
+    transaction: str = ""
+    """Its id in hex, for whoever is told of that."""
 
     def persons(self, party: str, role: str | None = None) -> tuple[str, ...]:
         """Return the distinct persons of a party, holding a role if one is named."""
@@ -45,6 +49,7 @@ class Signers(msgspec.Struct, frozen=True):
 
     def require_officers(self, party: str, role: str) -> tuple[str, ...]:
         """Return the persons who signed in a role; raise FourEyesMissing if too few."""
+        self._require_not_withdrawn(party)
         persons = self.persons(party, role)
         needed = self.officers_needed
         if len(persons) < needed:
@@ -61,9 +66,14 @@ class Signers(msgspec.Struct, frozen=True):
 
     def require_threshold(self, party: str, threshold: int) -> None:
         """Raise SignatureMissing unless enough keys of a party signed."""
+        self._require_not_withdrawn(party)
         signed = self._signed(party)
         if signed < threshold:
             raise SignatureMissing(party=party, needed=threshold, signed=signed)
+
+    def _require_not_withdrawn(self, party: str) -> None:
+        if party in self.withdrawn:
+            raise SignatureWithdrawn(party=party, transaction=self.transaction)
 
     def _signed(self, party: str) -> int:
         """Return how many keys of a party signed."""

@@ -73,6 +73,16 @@ class PersonSubmitted(TransactionRefused):
     claim: str
 
 
+@refusal
+class SignatureWithdrawn(TransactionRefused):
+    """A party whose consent is needed took its signature off the transaction."""
+
+    number, code = 107, "signature_withdrawn"
+    sentence = "{party} has withdrawn its signature from {transaction}"
+    party: str
+    transaction: str
+
+
 # 2xx: parties and attestations
 
 
@@ -629,6 +639,17 @@ class VoucherUnknown(TransactionRefused):
 
     number, code = 518, "voucher_unknown"
     sentence = "no voucher {voucher}"
+    voucher: str
+
+
+@refusal
+class DecisionMinted(TransactionRefused):
+    """A grant decision was minted before: one decision makes one voucher of a programme."""
+
+    number, code = 520, "decision_minted"
+    sentence = "decision {decision} of {programme} is minted: voucher {voucher}"
+    programme: str
+    decision: str
     voucher: str
 
 

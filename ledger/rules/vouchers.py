@@ -42,6 +42,7 @@ from ledger.rules.programmes import (
     terms_of,
 )
 from ledger.rules.refusals import (
+    DecisionMinted,
     ExtensionInvalid,
     GrantIsAfterUse,
     GrantOutOfBounds,
@@ -101,13 +102,23 @@ GROUP_ISSUED = Table("group-issued", Amount, running_sum=True)
 """By programme, year of mint and SHA-256 of the control group in hex."""
 
 
+class MintedDecision(Record, frozen=True):
+    """What a grant decision became: no second voucher is minted of it."""
+
+    voucher: SerialId
+
+
+DECISIONS = Table("decision", MintedDecision)
+"""By programme and the decision in hex."""
+
+
 class MintRow(Record, frozen=True):
     """One voucher of a mint batch."""
 
     holder: Slug
     amount: PositiveFen
-    commitment: AtMostOne[Hash]
-    """Salted hash of the grant decision."""
+    decision: Hash
+    """Names the grant decision (X8): one decision makes one voucher of a programme."""
 
 
 class Mint(Record, frozen=True, tag="voucher.mint"):
@@ -253,7 +264,8 @@ def apply_mint(view: StateView, tx: Mint, context: Context) -> Outcome:
     first = must(view, TOTALS, tx.programme).next_serial
     total = 0
     eligible: dict[str, Party] = {}
-    for row in tx.rows:
+    for serial, row in enumerate(tx.rows, first):
+        mint_decision(draft, tx.programme, row.decision, serial)
         if row.holder not in eligible:
             party = party_of(view, row.holder)
             require_kind(party, "holder")
@@ -292,6 +304,15 @@ MINT = Kind(
     rows=lambda tx: len(tx.rows),
     amount=lambda tx: sum(row.amount for row in tx.rows),
 )
+
+
+def mint_decision(draft: Draft, programme_id: str, decision: bytes, serial: int) -> None:
+    """Note of which voucher a decision is; raise DecisionMinted if it has one (T7.7)."""
+    known = get(draft, DECISIONS, programme_id, decision.hex())
+    if known is not None:
+        raise DecisionMinted(programme=programme_id, decision=decision.hex(), voucher=known.voucher)
+    minted = MintedDecision(voucher=voucher_id(programme_id, serial))
+    draft.put(DECISIONS, minted, programme_id, decision.hex())
 
 
 def require_grant(
@@ -360,6 +381,9 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
     if recipient.id == holder.id:
         raise TransferToSelf(party=holder.id)
     require_kind(recipient, "holder")
+    # Else anybody could fill a rival's caps with a voucher that is about to expire.
+    context.signers.require_threshold(recipient.id, recipient.threshold)
+    require_free(recipient)
     same_group = holder.control_group != "" and holder.control_group == recipient.control_group
     if terms.transfer == "none" or (terms.transfer == "same_group" and not same_group):
         raise TransferNotAllowed(programme=voucher.programme, rule=terms.transfer)

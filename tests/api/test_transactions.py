@@ -12,6 +12,7 @@ from api.app import stop_waiting
 from api.problems import CODES
 from api.routes.transactions import BODY_BYTES_MAX
 from ledger.inadmissible import AlreadyLogged, Expired, all_inadmissible
+from ledger.status import TransactionStatus
 from ledger.transactions import parse
 from tests import builders
 from tests.api.world import World
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.anyio
 
 VOUCHER = "shanghai.compute.000000001"
 POST = "/v1/transactions"
+SIGNERS = [{"party": party, "person": "owner"} for party in ("firm-a", "firm-b")]
+"""Of a transfer, in the order of their keys."""
 
 
 @pytest.fixture
@@ -145,6 +148,23 @@ async def test_sending_again_what_is_logged_answers_the_logged_status(minted: Wo
     second = (await minted.client.post(f"{POST}?wait=final", content=raw)).json()
     assert first == second | {"node": first["node"]}
     assert first["status"] == "final"
+
+
+async def test_what_is_final_stays_final_when_it_is_sent_again_after_its_expiry(
+    minted: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = builders.transfer(VOUCHER, 500, expires_at=minted.chain.now_ms + 1_500)
+    minted.node.commit(raw)
+    minted.node.commit(time_ms=minted.chain.now_ms + MINUTE_MS)
+    assert (await minted.client.post(POST, content=raw)).json()["status"] == "final"
+
+    async def by_its_clock(raw: bytes) -> TransactionStatus:
+        expired = Expired(expires_at_ms=1, time_ms=2)
+        return TransactionStatus.inadmissible(parse(raw).id, 1, expired)
+
+    monkeypatch.setattr(minted.node, "submit", by_its_clock)
+    answer = await minted.client.post(f"{POST}?wait=final", content=raw)
+    assert (answer.status_code, answer.json()["status"]) == (200, "final"), "the log knows better"
 
 
 async def test_what_expired_before_it_came_is_expired(minted: World) -> None:
@@ -300,6 +320,31 @@ async def test_an_unknown_id_is_unknown_or_expired_for_certain(minted: World) ->
     assert (await minted.get(f"{path}?expires_at={later}"))["status"] == "expired"
 
 
+async def test_what_waits_is_listed_with_whose_it_is_and_why_and_until_when(minted: World) -> None:
+    good = [builders.transfer(VOUCHER, 500 + number) for number in range(2)]
+    refused = builders.transfer(VOUCHER, 10_000_001)
+    for raw in (*good, refused):
+        await minted.node.submit(raw)
+    first = await minted.get(f"{POST}?status=pending&limit=2")
+    assert [item["id"] for item in first["items"]] == [id_of(raw) for raw in good]
+    second = await minted.get(f"{POST}?status=pending&cursor={first['next']}")
+    (item,) = second["items"]
+    assert (item["status"], item["code"], item["number"]) == (
+        *("refused_for_now", "voucher_exhausted", 502),
+    )
+    assert item["values"] == {"asked": 10_000_001, "available": 10_000_000}
+    assert "100,000.01 yuan" in item["message"]
+    assert item["expires_at"] == NOON_MS + 60 * MINUTE_MS
+    assert item["signers"] == SIGNERS
+    assert (item["kind"], item["operation"]["amount"]) == ("voucher.transfer", 10_000_001)
+    assert item["says"].startswith("voucher.transfer: firm-a passes")
+    assert "node" not in item and "time_ms" not in item
+    last = await minted.get(f"{POST}?status=pending&cursor={second['next']}")
+    assert (last["items"], last["next"]) == ([], None)
+    assert last["height"] == minted.chain.ledger.last().height
+    assert await minted.problem(f"{POST}?status=final") == (400, "invalid_request")
+
+
 async def test_transactions_are_listed_newest_first_and_page_without_gap(minted: World) -> None:
     minted.node.commit(builders.transfer(VOUCHER, 500), builders.transfer(VOUCHER, 501))
     whole = await minted.get(POST)
@@ -314,7 +359,7 @@ async def test_transactions_are_listed_newest_first_and_page_without_gap(minted:
         "recipient": "firm-b",
         "amount": 501,
     }
-    assert newest["signers"] == [{"party": "firm-a", "person": "owner"}]
+    assert newest["signers"] == SIGNERS
     paged: list[int] = []
     path = f"{POST}?limit=2"
     while True:
@@ -334,7 +379,7 @@ async def test_a_listed_transaction_names_its_signers_when_their_keys_are_gone(
     minted.node.commit(builders.rotate(keys=builders.keys_of("firm-a", "heir")))
     newest, before, *_ = (await minted.get(POST))["items"]
     assert newest["kind"] == "party.set_keys"
-    assert before["signers"] == [{"party": "firm-a", "person": "owner"}]
+    assert before["signers"] == SIGNERS
 
 
 async def test_the_server_lets_waiting_requests_go_when_it_stops(minted: World) -> None:

@@ -16,7 +16,7 @@ from ledger.execute import Execution
 from ledger.inadmissible import Inadmissible
 from ledger.ledger import Ledger
 from ledger.rules.refusals import TransactionRefused
-from ledger.status import Busy, TransactionStatus
+from ledger.status import Busy, TransactionStatus, Waiting
 from ledger.store.lmdb_store import LmdbReader, LmdbStore
 from ledger.transactions import parse
 from node.port import (
@@ -54,6 +54,7 @@ class FakeNode:
     """Envelopes by id."""
     refused: dict[bytes, TransactionRefused] = field(default_factory=dict)
     """What was refused, by id."""
+    refused_raws: list[bytes] = field(default_factory=list)
     commits: list[SeenCommit] = field(default_factory=list)
     quorum_age_ms: int = 3
     stopped: str = ""
@@ -99,6 +100,7 @@ class FakeNode:
             return TransactionStatus.inadmissible(transaction.id, expires_at, error)
         if refusal is not None:
             self.refused[transaction.id] = refusal
+            self.refused_raws.append(raw)
             return await self.lookup(transaction.id)
         self.pending[transaction.id] = raw
         return TransactionStatus.pending(transaction.id, EXPIRES_AT)
@@ -130,6 +132,15 @@ class FakeNode:
         if transaction_id in self.pending:
             return TransactionStatus.pending(transaction_id, EXPIRES_AT)
         return TransactionStatus.unknown(transaction_id)
+
+    async def waiting(self, after: int, limit: int) -> tuple[Waiting, ...]:
+        """Say what waits, at most two at a time."""
+        page = []
+        for arrival, raw in enumerate((*self.pending.values(), *self.refused_raws), 1):
+            if arrival > after:
+                status = await self.lookup(parse(raw).id)
+                page.append(Waiting(arrival=arrival, raw=raw, status=status))
+        return tuple(page[: min(limit, 2)])
 
     async def status(self) -> NodeStatus:
         """Say how the node is."""

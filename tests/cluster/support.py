@@ -106,7 +106,8 @@ class Cluster:
             )
         )
         rows = tuple(
-            MintRow(holder=firm(number), amount=FACE_FEN, commitment=()) for number in range(firms)
+            MintRow(holder=firm(number), amount=FACE_FEN, decision=number.to_bytes(32, "big"))
+            for number in range(firms)
         )
         self.final(self.sign(Mint(programme=PROGRAMME, terms_version=1, rows=rows), *MINTERS))
 
@@ -123,7 +124,8 @@ class Cluster:
             recipient=firm(recipient),
             amount=amount,
         )
-        return self.sign(operation, (firm(number), "owner"), life_ms=life_ms)
+        signers = (firm(number), "owner"), (firm(recipient), "owner")
+        return self.sign(operation, *signers, life_ms=life_ms)
 
     def head(self, party: str) -> Head:
         """Return where a validator's store stands."""

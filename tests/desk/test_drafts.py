@@ -96,7 +96,7 @@ def test_a_transaction_has_its_bytes_at_most_and_a_mint_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rows = tuple(
-        MintRow(holder=f"university-of-somewhere-{number:04}", amount=100, commitment=())
+        MintRow(holder=f"university-{number:04}", amount=100, decision=bytes(32))
         for number in range(1_000)
     )
     mint = Mint(programme="shanghai.compute", terms_version=1, rows=rows)

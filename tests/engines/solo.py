@@ -31,7 +31,7 @@ from ledger.entries import TransactionEntry, decode_entry
 from ledger.execute import Verify
 from ledger.ledger import Ledger
 from ledger.rules.validators import ValidatorSchedule
-from ledger.status import TransactionStatus
+from ledger.status import TransactionStatus, Waiting
 from ledger.store.rows import BlockRow
 from ledger.transactions import Transaction
 
@@ -201,7 +201,7 @@ class SoloEngine:
 
     def submit(self, transaction: Transaction) -> None:
         self.ledger.adopt(transaction)
-        self.ledger.admit(transaction, self._now_ms())
+        self.ledger.take_in(transaction, self._now_ms())
         self.pool[transaction.id] = transaction
 
     def status(self, transaction_id: bytes) -> TransactionStatus:
@@ -209,6 +209,11 @@ class SoloEngine:
         if waiting is None:
             return TransactionStatus.unknown(transaction_id)
         return TransactionStatus.pending(transaction_id, waiting.body.expires_at)
+
+    def waiting(self, after: int) -> Iterator[Waiting]:
+        for arrival, one in enumerate(self.pool.values(), 1):
+            if arrival > after:
+                yield Waiting(arrival=arrival, raw=one.raw, status=self.status(one.id))
 
     def state(self) -> EngineState:
         return EngineState(

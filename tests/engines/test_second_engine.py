@@ -153,6 +153,24 @@ def test_a_node_commits_restarts_and_goes_on(place: Place) -> None:
     asyncio.run(scenario())
 
 
+def test_a_node_whose_clock_is_ahead_tells_what_is_logged_as_it_is_logged(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with running(place, Solo()) as client:
+            raws = work()
+            await submitted(client, raws)
+            now_ms = SystemClock().wall_ms
+            monkeypatch.setattr(SystemClock, "wall_ms", lambda clock: now_ms() + 3 * HOUR_MS)
+            for raw in raws:
+                answer = await client.submit(raw)
+                assert answer.status == "final", "its expiry is over by this clock"
+            monkeypatch.setattr("node.host_side.STORE_FULL_PERCENT", 0)
+            assert (await client.submit(raws[0])).status == "final", "however full the store is"
+
+    asyncio.run(scenario())
+
+
 def test_the_disk_and_the_operator_are_heard_through_the_seam(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

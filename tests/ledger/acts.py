@@ -254,6 +254,7 @@ class Play:
         self.in_block = 0
         self.made = 0
         self.wanted: list[tuple[str, str, int]] = []
+        self.prepared: list[tuple[list[Any], list[bytes]]] = []
         self.focus: Any = None
         self.apt: tuple[Maker, ...] = ()
         self.opening = self._opening()
@@ -286,6 +287,7 @@ class Play:
             (6, self._hold),
             (5, self._clear),
             (1, self._anchor),
+            (2, self._withdraw),
             (3, self._propose),
             (18, self._vote),
         ]
@@ -384,8 +386,7 @@ class Play:
 
     def _act(self, maker: Maker) -> Act:
         self.wanted = []
-        operation = maker()
-        keys = self._keys()
+        operation, keys = self.prepared.pop() if self.prepared else (maker(), self._keys())
         # Blocks are at least 500 ms apart, so that no id comes twice.
         expires_at = self.time_ms + 1 + self.in_block
         self.in_block += 1
@@ -959,8 +960,17 @@ class Play:
             if known is not None and self._chance(0.08):
                 amount = self.dice.choice(self._mint_edges(programme, holder))
                 amount = max(1, amount + self.dice.choice((-1, 0, 0, 1)))
-            rows.append([holder, amount, []])
+            rows.append([holder, amount, self._decision(programme, rows)])
         return ["voucher.mint", programme, version, rows]
+
+    def _decision(self, programme: str, rows: list[Any]) -> bytes:
+        """Return a grant decision, mostly one that nobody minted."""
+        minted = [name for where, name in self.twin.decisions if where == programme]
+        minted += [row[2] for row in rows]
+        if minted and self._chance(0.02):
+            known: bytes = self.dice.choice(minted)
+            return known
+        return digest("decision", self.made, len(rows))
 
     def _mint_edges(self, programme: str, holder: str) -> list[int]:
         """Return the amounts at which some limit of a grant is reached."""
@@ -995,9 +1005,11 @@ class Play:
             self._want("firm-a")
             return ["voucher.transfer", "shanghai.compute.000099999", "firm-a", "firm-b", 5]
         holder = voucher["holder"] if self._chance(0.97) else self._holder()
-        self._want(holder)
+        recipient = self._holder()
+        for party in (holder, recipient):
+            self._want(party)
         amount = self._amount(voucher["available"])
-        return ["voucher.transfer", voucher["id"], holder, self._holder(), amount]
+        return ["voucher.transfer", voucher["id"], holder, recipient, amount]
 
     def _reserve(self) -> list[Any]:
         voucher = self._voucher()
@@ -1544,6 +1556,19 @@ class Play:
         as_of = self.height - self.dice.choice((0, 1, 1))
         about = self.dice.choice(("case", "document", "trial_balance"))
         return ["record.anchor", by, about, as_of, CASE, "books"]
+
+    def _withdraw(self) -> list[Any]:
+        """Return a withdrawal of the transaction that comes next, by one of its signers."""
+        makers = (self._mint, self._transfer, self._reserve, self._redeem, self._vote)
+        operation = self.dice.choice(makers)()
+        keys = self._keys()
+        self.prepared.append((operation, keys))
+        body = codec.encode([1, self.log_id, self.time_ms + 2 + self.in_block, operation])
+        signed = [party for party, _, _ in self.twin.signers_of(sorted(keys))]
+        party = self._pick(signed, "firm-a") if self._chance(0.9) else self._holder()
+        self.wanted = []
+        self._want(party, "registrar")
+        return ["tx.withdraw", party, transaction_id(body)]
 
     # Governance
 

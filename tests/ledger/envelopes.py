@@ -85,6 +85,7 @@ def one_of_each_kind() -> dict[str, bytes]:
         "payment.record/objected": builders.object_to_payment(),
         "hold.set": builders.set_hold("claim", CLAIM),
         "hold.clear": builders.clear_hold(),
+        "tx.withdraw": builders.withdraw(bytes(32)),
         "record.anchor": builders.anchor(300, note="books"),
         "party.enrol": builders.enrol("firm-a", name="算力 Ltd", control_group="group-1"),
         "attestation.issue": builders.attest(

@@ -332,7 +332,7 @@ def test_only_a_mint_may_be_longer_than_16_kib() -> None:
     signatures = {bytes([1]) * 32: bytes(64)}
 
     def sealed_mint(rows: int) -> bytes:
-        row = MintRow(holder="a" * 32, amount=FEN_MAX, commitment=())
+        row = MintRow(holder="a" * 12, amount=FEN_MAX, decision=bytes(32))
         operation = Mint(programme="shanghai.compute", terms_version=1, rows=(row,) * rows)
         _, body = opened(KINDS["voucher.mint"])
         body[3] = msgpack.unpackb(codec.encode(operation))

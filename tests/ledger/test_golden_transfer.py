@@ -1,4 +1,4 @@
-"""The golden vector of X6: one signed transfer, from its values to its bytes."""
+"""The golden vector of X6: one transfer that both parties signed, from its values to its bytes."""
 
 import json
 from pathlib import Path
@@ -29,17 +29,18 @@ def built() -> dict[str, str]:
             operation=operation,
         )
     )
-    seed = bytes.fromhex(values["seed"])
-    key = crypto.public_key(seed)
-    signature = crypto.sign(seed, signing_bytes(body))
-    return {
-        "public_key": key.hex(),
+    made = {
         "body": body.hex(),
         "signing_bytes": signing_bytes(body).hex(),
         "transaction_id": transaction_id(body).hex(),
-        "signature": signature.hex(),
-        "envelope": seal(body, {key: signature}).hex(),
     }
+    signatures = {}
+    for who in ("holder", "recipient"):
+        seed = bytes.fromhex(values[f"{who}_seed"])
+        key = crypto.public_key(seed)
+        signatures[key] = crypto.sign(seed, signing_bytes(body))
+        made |= {f"{who}_key": key.hex(), f"{who}_signature": signatures[key].hex()}
+    return made | {"envelope": seal(body, signatures).hex()}
 
 
 def test_the_golden_transfer_has_these_bytes() -> None:
@@ -51,8 +52,9 @@ def test_the_golden_envelope_is_read_by_both_readers_and_verifies() -> None:
     transaction = parse(raw)
     assert transaction.id.hex() == VECTOR["bytes"]["transaction_id"]
     assert reference.accepts(raw)
-    ((key, signature),) = transaction.signatures
-    assert crypto.verify(key, signing_bytes(transaction.body_bytes), signature)
+    assert len(transaction.signatures) == 2
+    for key, signature in transaction.signatures:
+        assert crypto.verify(key, signing_bytes(transaction.body_bytes), signature)
 
 
 def test_the_specification_shows_the_same_bytes() -> None:

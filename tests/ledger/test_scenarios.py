@@ -57,6 +57,7 @@ CASE = seed("case")
 HOUR_MS = 3_600_000
 DAY_MS = calendar.DAY_MS
 OWNER = ("firm-a", "owner")
+RECIPIENT = ("firm-b", "owner")
 THIEF = OWNER
 """A thief signs with the very key that was lost."""
 NEW_OWNER = ("firm-a", "owner-2")
@@ -178,7 +179,7 @@ def test_a_recovery_stops_the_old_key_at_once_and_the_thief_objects_and_still_lo
     dead = builders.signed(transfer(), THIEF, expires_at=late + HOUR_MS)
     with pytest.raises(Exception, match="is not registered"):
         chain.ledger.check(dead, time_ms=late + 1)
-    assert do(chain, transfer(), NEW_OWNER) == "ok"
+    assert do(chain, transfer(), NEW_OWNER, RECIPIENT) == "ok"
 
 
 def test_reserves_are_paid_while_the_holders_keys_are_recovered() -> None:
@@ -205,7 +206,7 @@ def test_a_false_recovery_is_stopped_by_an_objection_and_another_city() -> None:
     alone = officers("guiyang", "registrar")
     assert do(chain, decide_recovery(False, "guiyang"), *alone) == "ok"
     assert stored(chain, PARTIES, "firm-a").stopped_since_ms == ()
-    assert do(chain, transfer(), OWNER) == "ok"
+    assert do(chain, transfer(), OWNER, RECIPIENT) == "ok"
 
 
 def test_a_stopped_holders_voucher_does_not_expire_and_gets_its_time_back() -> None:
@@ -218,7 +219,7 @@ def test_a_stopped_holders_voucher_does_not_expire_and_gets_its_time_back() -> N
     closed_ms = expiry + 5 * DAY_MS
     assert do(chain, decide_recovery(True), *REGISTRARS, at=closed_ms) == "ok"
     good_until = expiry + closed_ms - opened_ms
-    assert do(chain, transfer(10), NEW_OWNER, at=good_until - 1) == "ok"
+    assert do(chain, transfer(10), NEW_OWNER, RECIPIENT, at=good_until - 1) == "ok"
     chain.block(time_ms=good_until)
     assert stored(chain, VOUCHERS, V1).expired == 990
     child = stored(chain, VOUCHERS, "shanghai.compute.000000002")
@@ -371,7 +372,7 @@ def test_a_pause_stops_all_but_emergencies_and_nothing_expires_until_three_days_
     assert not chain.ledger.has_due(chain.now_ms + 1)
     assert adopt(chain, Resume()) == "ok"
     quiet_until = chain.now_ms + 72 * HOUR_MS
-    assert do(chain, transfer(1), OWNER, at=quiet_until - 1) == "ok"
+    assert do(chain, transfer(1), OWNER, RECIPIENT, at=quiet_until - 1) == "ok"
     chain.block(time_ms=quiet_until)
     assert stored(chain, VOUCHERS, V1).expired == 999
 
@@ -398,8 +399,8 @@ def test_a_second_pause_in_the_quiet_time_prolongs_what_the_first_put_off() -> N
     assert adopt(chain, Pause()) == "ok"
     assert adopt(chain, Resume()) == "ok"
     quiet_until = chain.now_ms + 72 * HOUR_MS
-    assert do(chain, transfer(1), OWNER, at=quiet_until - 1) == "ok"
-    assert do(chain, transfer(1), OWNER, at=quiet_until) == "voucher_expired"
+    assert do(chain, transfer(1), OWNER, RECIPIENT, at=quiet_until - 1) == "ok"
+    assert do(chain, transfer(1), OWNER, RECIPIENT, at=quiet_until) == "voucher_expired"
 
 
 def newcomer(name: str = "ningbo", **changes: Any) -> Member:

@@ -271,7 +271,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def transfer(self, data: Any) -> None:
         voucher, holder, available = self.voucher(data)
         recipient = data.draw(FIRM)
-        by = self.who(data, (holder, ""))
+        by = self.who(data, (holder, ""), (recipient, ""))
         amount = near(data, available)
         self.send(builders.transfer, voucher, amount, holder=holder, recipient=recipient, by=by)
 

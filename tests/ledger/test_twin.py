@@ -26,7 +26,8 @@ from ledger.rules.redemptions import BAND_USED
 from ledger.rules.refusals import TransactionRefused
 from ledger.rules.reserves import RESERVES
 from ledger.rules.validators import VALIDATORS
-from ledger.rules.vouchers import GROUP_ISSUED, ISSUED, VOUCHERS
+from ledger.rules.vouchers import DECISIONS, GROUP_ISSUED, ISSUED, VOUCHERS
+from ledger.rules.withdrawals import WITHDRAWALS
 from ledger.store.memory import MemoryStore
 from ledger.view import Table
 from tests.builders import Chain
@@ -144,6 +145,8 @@ def books_of_ledger(store: MemoryStore) -> Books:
             )
             for key, one in rows(store, VOUCHERS).items()
         },
+        "withdrawal": dict.fromkeys(rows(store, WITHDRAWALS), True),
+        "decision": {key: one.voucher for key, one in rows(store, DECISIONS).items()},
         "issued": fens(store, ISSUED),
         "group-issued": fens(store, GROUP_ISSUED),
         "reserve": {
@@ -313,6 +316,11 @@ def books_of_twin(twin: Twin) -> Books:
             for (programme, host), one in twin.recognitions.items()
         },
         "voucher": {name: voucher_of_twin(one) for name, one in twin.vouchers.items()},
+        "withdrawal": {f"{one.hex()}/{name}": True for one, name in twin.withdrawn},
+        "decision": {
+            f"{programme}/{decision.hex()}": name
+            for (programme, decision), name in twin.decisions.items()
+        },
         "issued": summed(
             [
                 (f"{programme}/{year}/{party}", amount)
@@ -600,5 +608,8 @@ def test_a_refusal_changes_nothing_in_the_twin() -> None:
 
 def records_of(twin: Twin) -> bytes:
     """Return all records of a twin, as bytes."""
-    passing = ("registrable", "apply", "kind", "signers", "record_hash", "transaction_id")
+    passing = (
+        *("registrable", "apply", "kind", "signers", "took_back", "record_hash"),
+        "transaction_id",
+    )
     return pickle.dumps({name: one for name, one in vars(twin).items() if name not in passing})

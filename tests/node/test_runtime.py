@@ -7,7 +7,7 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from engines.builtin.signer import open_signer
 from ledger.encoding.codec import NotCanonical
 from ledger.encoding.crypto import public_key
 from ledger.inadmissible import Inadmissible
-from ledger.status import Busy
+from ledger.rules.base import ENVELOPE_BYTES_MAX
+from ledger.status import Busy, TransactionStatus, Waiting
 from localnet.facts import load_facts, member_plans
 from localnet.network import LocalNetwork, free_ports
 from node import host_side
@@ -173,7 +174,29 @@ def test_no_job_ends_the_host_thread_but_one_that_breaks_an_invariant(
     asyncio.run(scenario())
 
 
-QUESTIONS = ("submit", "simulate", "lookup", "cosign", "status", "metrics")
+QUESTIONS = ("submit", "simulate", "lookup", "waiting", "cosign", "status", "metrics")
+
+
+def test_a_page_of_what_waits_is_as_long_as_asked_and_as_an_answer_can_be(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def five(after: int) -> Iterator[Waiting]:
+        for arrival in range(after + 1, 6):
+            status = TransactionStatus.pending(bytes(32), 1)
+            yield Waiting(arrival=arrival, raw=bytes(ENVELOPE_BYTES_MAX), status=status)
+
+    async def scenario() -> None:
+        async with running(folder) as node:
+            client = PortClient(load_config(folder / "node.toml").port_socket)
+            monkeypatch.setattr(node._host._engine, "waiting", five)
+            found = {
+                asked: [one.arrival for one in await client.waiting(*asked)]
+                for asked in ((0, 500), (0, 1), (4, 500), (5, 500))
+            }
+            assert found == {(0, 500): [1, 2], (0, 1): [1], (4, 500): [5], (5, 500): []}
+            await client.close()
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
@@ -184,8 +207,12 @@ def test_a_question_that_breaks_off_is_answered_and_the_node_goes_on(
         raise KeyError("a kind that only a newer version of the rules knows")
 
     inside = {"submit": "admit", "metrics": "metrics_page"}.get(question, question)
-    arguments = {"submit": (ENVELOPE,), "simulate": (ENVELOPE,), "lookup": (bytes(32),)}
-    arguments |= {"cosign": (b"",)}
+    arguments: dict[str, tuple[object, ...]] = {
+        "submit": (ENVELOPE,),
+        "simulate": (ENVELOPE,),
+        "lookup": (bytes(32),),
+    }
+    arguments |= {"cosign": (b"",), "waiting": (0, 10)}
 
     async def scenario() -> None:
         async with running(folder) as node:

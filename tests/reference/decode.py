@@ -245,7 +245,7 @@ KINDS: dict[str, tuple[Check, ...]] = {
     "voucher.mint": (
         PROGRAMME_TEXT,
         NATURAL,
-        many(row(SLUG_TEXT, POSITIVE, optional(HASH)), 1, 1_000),
+        many(row(SLUG_TEXT, POSITIVE, HASH), 1, 1_000),
     ),
     "voucher.transfer": (SERIAL_TEXT, SLUG_TEXT, SLUG_TEXT, POSITIVE),
     "voucher.redeem": (
@@ -285,6 +285,7 @@ KINDS: dict[str, tuple[Check, ...]] = {
         TEXT,
     ),
     "hold.clear": (SLUG_TEXT, SERIAL_TEXT, HASH),
+    "tx.withdraw": (SLUG_TEXT, HASH),
     "record.anchor": (
         SLUG_TEXT,
         one_of("case", "document", "trial_balance"),

@@ -81,6 +81,7 @@ KINDS: dict[str, tuple[Rule, tuple[str, ...]]] = {
     "record.anchor": (members.anchor, ("by", "about", "as_of", "commitment", "note")),
     "governance.propose": (members.propose, ("proposer", "action")),
     "governance.vote": (members.vote, ("voter", "proposal", "approve")),
+    "tx.withdraw": (members.withdraw, ("party", "transaction")),
 }
 """Per kind its rule and the names of its fields in order."""
 
@@ -91,6 +92,7 @@ KINDS_DURING_A_PAUSE = (
     "hold.set",
     "hold.clear",
     "record.anchor",
+    "tx.withdraw",
 )
 
 
@@ -109,7 +111,10 @@ class Twin(World):
         transaction_id: bytes,
     ) -> int:
         """Apply a transaction; return 0, or the number of the refusal, which changes nothing."""
-        self.kind, self.signers = kind, signers
+        self.kind = kind
+        self.took_back = [name for one, name in self.withdrawn if one == transaction_id]
+        self.signers = [signer for signer in signers if signer[0] not in self.took_back]
+        self.took_back = [one[0] for one in signers if one[0] in self.took_back]
         self.time, self.height = time_ms, height
         self.record_hash, self.transaction_id = record_hash, transaction_id
         rule, names = KINDS[kind]

@@ -141,6 +141,7 @@ def object_(world: World, name: str) -> None:
     recovery = world.open_recovery(name)
     need(recovery is not None, 213)
     assert recovery is not None
+    need(name not in world.took_back, 107)
     need(world.signatures(name) >= 1, 102)
     recovery["objected"] = True
 
@@ -396,6 +397,14 @@ def anchor(world: World, it: Thing) -> None:
     need(it["as_of"] < world.height, 908)
     serial = 1 + len([anchor for anchor in world.anchors if anchor["by"] == it["by"]])
     world.anchors.append({"id": f"{it['by']}.{serial:09d}", **it})
+
+
+def withdraw(world: World, it: Thing) -> None:
+    """T26."""
+    world.party(it["party"])
+    need(it["party"] not in world.took_back, 107)
+    need(world.signatures(it["party"]) >= 1, 102)
+    world.withdrawn.append((it["transaction"], it["party"]))
 
 
 # Governance

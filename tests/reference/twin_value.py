@@ -58,16 +58,22 @@ def mint(world: World, it: Thing) -> None:
     terms = world.terms(programme)
     need(terms["grant"] != "after_use", 504)
     before: list[tuple[str, int]] = []
-    for holder, amount, _ in it["rows"]:
+    named: list[bytes] = []
+    for holder, amount, decision in it["rows"]:
+        need((programme, decision) not in world.decisions and decision not in named, 520)
+        named.append(decision)
         world.party(holder, "holder")
         world.eligible(terms, holder)
         row_fits(world, programme, terms, holder, amount, before)
         before.append((holder, amount))
     need(world.totals(programme)["face"] + total <= AMOUNT_MAX, 308)
     expires_at = start_of(day_of(world.time) + terms["validity_days"] + 1)
-    for holder, amount in before:
+    for (holder, amount), decision in zip(before, named, strict=True):
         world.commit(programme, terms, amount)
-        world.new_voucher(programme, holder, amount, expires_at, year_of(world.time), version)
+        year = year_of(world.time)
+        world.decisions[programme, decision] = world.new_voucher(
+            programme, holder, amount, expires_at, year, version
+        )
 
 
 def transfer(world: World, it: Thing) -> None:
@@ -82,6 +88,8 @@ def transfer(world: World, it: Thing) -> None:
     world.party(recipient)
     need(recipient != holder, 509)
     world.party(recipient, "holder")
+    world.consent(recipient)
+    world.free(recipient)
     terms = world.terms(programme, voucher["version"])
     group = world.parties[holder]["group"]
     same_group = group != "" and group == world.parties[recipient]["group"]

@@ -171,6 +171,8 @@ class World:
         self.height = 0
         self.kind = ""
         self.signers: list[Signer] = []
+        self.withdrawn: list[tuple[bytes, str]] = []
+        self.took_back: list[str] = []
         self.record_hash = b""
         self.transaction_id = b""
 
@@ -186,6 +188,7 @@ class World:
         self.accreditations: dict[str, Thing] = {}
         self.recognitions: dict[tuple[str, str], Thing] = {}
         self.vouchers: dict[str, Thing] = {}
+        self.decisions: dict[tuple[str, bytes], str] = {}
         self.issues: list[tuple[str, int, str, int]] = []
         self.reserves: dict[str, Thing] = {}
         self.claims: dict[str, Thing] = {}
@@ -299,6 +302,7 @@ class World:
         for kind, from_fen, persons in self.parameters["officers"]:
             if kind == self.kind and from_fen <= amount and persons > needed:
                 needed = persons
+        need(name not in self.took_back, 107)
         need(len(self.persons(name, role)) >= needed, 101)
 
     def persons(self, name: str, role: str) -> list[str]:
@@ -319,6 +323,7 @@ class World:
         if party["kind"] == "treasury":
             self.officers(name, role, amount)
         else:
+            need(name not in self.took_back, 107)
             need(self.signatures(name) >= party["threshold"], 102)
 
     def roles_fit(self, keys: Any) -> bool:

@@ -72,5 +72,5 @@ def funded(tally: Tally) -> Tally:
 @pytest.fixture
 def minted(funded: Tally) -> Tally:
     """Return a terminal on a ledger with a voucher of a million yuan."""
-    funded.must("voucher", "mint", PROGRAMME, "--row", "firm-a=1,000,000", *MINT)
+    funded.must("voucher", "mint", PROGRAMME, "--row", "firm-a=1,000,000@17", *MINT)
     return funded

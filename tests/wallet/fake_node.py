@@ -131,6 +131,8 @@ class FakeNode:
     """
     replies: dict[str, Reply] = field(default_factory=dict)
     """Scripted answers by path."""
+    waiting: list[Json] = field(default_factory=list)
+    """Scripted: what waits on the node."""
     page: int = 500
     events: list[tuple[int, str, Json]] = field(default_factory=list)
     events_a_connection: int = 1_000
@@ -186,6 +188,9 @@ class FakeNode:
             case "POST", ["transactions", "simulate"]:
                 self.rehearsed.append(body)
                 return self._simulate(body)
+            case "GET", ["transactions"]:
+                assert query.pop("status") == "pending"
+                return self._listed(self.waiting, query)
             case "GET", ["genesis"]:
                 return Reply(200, self.genesis, "application/octet-stream")
             case "GET", ["status"]:

@@ -44,6 +44,11 @@ class Tally:
         assert self(*words) == 0, self.out + self.err
 
 
+def granting(*rows: str) -> list[str]:
+    """Return the options that grant what the rows say, each of a decision of its own."""
+    return [word for number, row in enumerate(rows, 1) for word in ("--row", f"{row}@{number}")]
+
+
 def enrol(
     tally: Tally,
     party: str,

@@ -25,11 +25,13 @@ from tests.wallet.terminal import (
     PROGRAMME,
     Tally,
     enrol,
+    granting,
     redemption,
 )
 from wallet import signing
 from wallet.commands import minting
 from wallet.profile import NodeAddress, Profile, keys_folder, load_profile, save_profile
+from words import dates
 
 # Flow
 
@@ -48,19 +50,21 @@ def test_a_voucher_goes_from_programme_to_settlement(minted: Tally) -> None:
     assert payable["amount_fen"] == 30_000
 
 
-def test_a_transfer_makes_a_voucher_of_the_recipients_own(tally: Tally) -> None:
+def grant_in_wuhan(tally: Tally) -> None:
+    """Grant firm-w a voucher of 1,000 yuan that it may pass on to firm-x."""
     city = ("--key", "wuhan/officer-1", "--key", "wuhan/officer-2")
     tally.must("programme", "publish", "wuhan.compute", "--facts", FACTS, *city)
     tally.must("programme", "appropriate", "wuhan.compute", "1000000", *city)
     for firm in ("firm-w", "firm-x"):
         enrol(tally, firm, city="wuhan", region="420100")
     mint = ("--key", "wuhan/officer-3", "--key", "wuhan/officer-4")
-    tally.must("voucher", "mint", "wuhan.compute", "--row", "firm-w=1000", *mint)
+    tally.must("voucher", "mint", "wuhan.compute", "--row", "firm-w=1000@17", *mint)
 
-    made = tally.json(
-        *("voucher", "transfer", "wuhan.compute.000000001", "firm-x", "400"),
-        *("--key", "firm-w/owner"),
-    )
+
+def test_a_transfer_makes_a_voucher_of_the_recipients_own(tally: Tally) -> None:
+    grant_in_wuhan(tally)
+    passes = ("voucher", "transfer", "wuhan.compute.000000001", "firm-x", "400")
+    made = tally.json(*passes, "--key", "firm-w/owner", "--key", "firm-x/owner")
 
     assert (made["voucher"], made["amount_fen"]) == ("wuhan.compute.000000002", 40_000)
     child = tally.json("voucher", "show", made["voucher"])
@@ -69,13 +73,92 @@ def test_a_transfer_makes_a_voucher_of_the_recipients_own(tally: Tally) -> None:
     assert (first["available_fen"], second["available_fen"]) == (100_000, 60_000)
 
 
+def test_holder_and_recipient_sign_a_transfer_at_two_desks(tally: Tally, tmp_path: Path) -> None:
+    grant_in_wuhan(tally)
+    passes = ("voucher", "transfer", "wuhan.compute.000000001", "firm-x", "400")
+    alone = tally.json(*passes, "--key", "firm-w/owner", exits=4)["error"]
+    assert alone["details"]["code"] == "signature_missing"
+    assert alone["details"]["values"]["party"] == "firm-x"
+    assert "--save" in alone["message"], "it says how the other one signs"
+    file = str(tmp_path / "transfer.tx")
+    tally.must(*passes, "--key", "firm-w/owner", "--save", file)
+    until = f"it can become final until {dates.moment(NOON_MS + calendar.DAY_MS)} (1 d from now)"
+    assert until in tally.err
+    for words in (("tx", "sign", file, "--key", "firm-x/owner"), ("tx", "send", file)):
+        tally.must(*words)
+        assert "firm-w passes 400.00 yuan" in tally.err
+        assert until in tally.err
+    assert tally.json("voucher", "show", "wuhan.compute.000000002")["holder"] == "firm-x"
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "told"),
+    [((), "10 min"), (("--expires-in", "90m"), "1 h"), (("--expires-in", "59s"), "59 s")],
+)
+def test_what_is_signed_and_sent_says_until_when(
+    funded: Tally, node: FakeNode, expires_in: tuple[str, ...], told: str
+) -> None:
+    funded.must("voucher", "mint", PROGRAMME, "--row", "firm-a=1@17", *MINT, *expires_in)
+    expires_at = parse(node.received[-1]).body.expires_at
+    assert f"until {dates.moment(expires_at)} ({told} from now)" in funded.err
+
+
+def test_a_recipient_withdraws_a_transfer_before_it_is_sent(tally: Tally, tmp_path: Path) -> None:
+    grant_in_wuhan(tally)
+    passes = ("voucher", "transfer", "wuhan.compute.000000001", "firm-x", "400")
+    file = str(tmp_path / "transfer.tx")
+    tally.must(*passes, "--key", "firm-w/owner", "--key", "firm-x/owner", "--save", file)
+    made = tally.json("tx", "withdraw", file, "--key", "firm-x/owner")
+    assert (made["status"], made["party"]) == ("final", "firm-x")
+    assert made["withdrawn"] == tally.json("tx", "decode", file)["transaction"]
+    assert tally("tx", "simulate", file) == 4
+    assert "signature_withdrawn: firm-x has withdrawn its signature" in tally.err
+    tally.must(*passes, "--key", "firm-w/owner", "--key", "firm-x/owner", "--expires-in", "1h")
+
+
+def test_what_is_logged_cannot_be_withdrawn(tally: Tally, tmp_path: Path) -> None:
+    grant_in_wuhan(tally)
+    passes = ("voucher", "transfer", "wuhan.compute.000000001", "firm-x", "400")
+    file = str(tmp_path / "transfer.tx")
+    tally.must(*passes, "--key", "firm-w/owner", "--key", "firm-x/owner", "--save", file)
+    tally.must("tx", "send", file)
+    failure = tally.json("tx", "withdraw", file, "--key", "firm-w/owner", exits=4)["error"]
+    assert failure["details"]["status"] == "final"
+    assert failure["message"].endswith("nothing takes it back")
+    assert tally("tx", "withdraw", file, "--save", str(tmp_path / "away.tx")) == 2
+    assert "--party" in tally.err
+
+
+def test_what_waits_on_a_node_is_listed_by_party(tally: Tally, node: FakeNode) -> None:
+    shared = {"kind": "voucher.transfer", "expires_at": NOON_MS, "message": "", "values": {}}
+    node.page = 1
+    node.waiting = [
+        {"id": "11" * 32, "status": "pending", "code": "ok", "says": "a passes", **shared}
+        | {"signers": [{"party": "firm-a", "person": "owner"}]},
+        {"id": "22" * 32, "status": "refused_for_now", "code": "voucher_exhausted", **shared}
+        | {"says": "b passes", "values": {"asked": 200, "available": 100}}
+        | {"signers": [{"party": name, "person": "owner"} for name in ("firm-b", "firm-a")]},
+    ]
+    rows = tally.json("tx", "pending")
+    assert [row["transaction"][:2] for row in rows] == ["11", "22"]
+    assert rows[1]["signed_by"] == "firm-b/owner, firm-a/owner"
+    assert (rows[0]["code"], rows[1]["code"]) == ("ok", "voucher_exhausted")
+    assert "asked 2.00 yuan" in rows[1]["message"]
+    assert rows[1]["expires"] == dates.moment(NOON_MS)
+    (row,) = tally.json("tx", "pending", "--party", "firm-b")
+    assert row["says"] == "b passes"
+    assert tally.json("tx", "pending", "--party", "firm-c") == []
+
+
 def test_a_transfer_against_the_terms_exits_4_and_sends_nothing(
     minted: Tally, node: FakeNode
 ) -> None:
     enrol(minted, "firm-b")
     before = len(node.received)
     failure = minted.json(
-        *("voucher", "transfer", FIRST, "firm-b", "1", "--key", "firm-a/owner"), exits=4
+        *("voucher", "transfer", FIRST, "firm-b", "1"),
+        *("--key", "firm-a/owner", "--key", "firm-b/owner"),
+        exits=4,
     )["error"]
     assert failure["details"]["code"] == "transfer_not_allowed"
     assert failure["message"].endswith("nothing was sent")
@@ -90,14 +173,14 @@ def test_too_much_is_refused_with_its_amounts(minted: Tally) -> None:
 
 def test_one_officer_is_not_enough(funded: Tally) -> None:
     failure = funded.json(
-        *("voucher", "mint", PROGRAMME, "--row", "firm-a=1", "--key", "shanghai/officer-3"),
+        *("voucher", "mint", PROGRAMME, "--row", "firm-a=1@17", "--key", "shanghai/officer-3"),
         exits=4,
     )["error"]
     assert failure["details"]["code"] == "four_eyes_missing"
 
 
 def test_an_unregistered_key_exits_6(funded: Tally) -> None:
-    words = ("voucher", "mint", PROGRAMME, "--row", "firm-a=1", "--key", "stranger/owner")
+    words = ("voucher", "mint", PROGRAMME, "--row", "firm-a=1@17", "--key", "stranger/owner")
     failure = funded.json(*words, exits=6)["error"]
     assert failure["details"]["code"] == "key_unknown"
 
@@ -108,7 +191,7 @@ def test_an_unregistered_key_exits_6(funded: Tally) -> None:
 def test_a_mint_answers_with_a_row_per_voucher(funded: Tally) -> None:
     enrol(funded, "firm-b")
     rows = funded.json(
-        "voucher", "mint", PROGRAMME, "--row", "firm-a=1.5", "--row", "firm-b=2", *MINT
+        "voucher", "mint", PROGRAMME, "--row", "firm-a=1.5@17", "--row", "firm-b=2@17", *MINT
     )
     assert [(row["voucher"], row["holder"], row["amount_fen"]) for row in rows] == [
         (FIRST, "firm-a", 150),
@@ -120,7 +203,7 @@ def test_a_mint_answers_with_a_row_per_voucher(funded: Tally) -> None:
 def test_a_mint_takes_its_rows_from_a_spreadsheet(funded: Tally, tmp_path: Path) -> None:
     path = tmp_path / "grants.csv"
     path.write_text(
-        f'holder,yuan,commitment\nfirm-a,"1,000.50",{"ab" * 32}\nfirm-a,7,\n',
+        f'holder,yuan,decision\nfirm-a,"1,000.50",{"ab" * 32}\nfirm-a,7,17\n',
         encoding="utf-8-sig",
     )
     rows = funded.json("voucher", "mint", PROGRAMME, "--csv", str(path), *MINT)
@@ -130,11 +213,14 @@ def test_a_mint_takes_its_rows_from_a_spreadsheet(funded: Tally, tmp_path: Path)
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("holder;yuan\n", "columns holder, yuan"),
+        ("holder;yuan\n", "columns holder, yuan, decision"),
+        ("holder,yuan\n", "columns decision"),
         ('"holder"x,yuan\n', "line 1: "),
-        ("holder,yuan\nfirm-a,1.234\n", "line 2 (firm-a): '1.234' is not an amount"),
-        ("holder,yuan\nfirm-a\n", "line 2 (firm-a): expected a holder and an amount"),
-        ("holder,yuan\n", "name whom to grant what"),
+        ("holder,yuan,decision\nfirm-a,1.234,17\n", "line 2 (firm-a): '1.234' is not an amount"),
+        ("holder,yuan,decision\nfirm-a\n", "line 2 (firm-a): expected a holder and an amount"),
+        ("holder,yuan,decision\nfirm-a,1\n", "line 2 (firm-a): expected the number of the grant"),
+        ("holder,yuan,decision\nfirm-a,1,\u3000\n", "expected the number of the grant decision"),
+        ("holder,yuan,decision\n", "name whom to grant what"),
     ],
 )
 def test_a_wrong_spreadsheet_is_refused_by_line(
@@ -147,21 +233,21 @@ def test_a_wrong_spreadsheet_is_refused_by_line(
 
 
 MALFORMED = (
-    "holder,yuan,commitment\n"
-    "firm-a,-3,\n"
-    "firm-a,10,\n"
+    "holder,yuan,decision\n"
+    "firm-a,-3,1\n"
+    "firm-a,10,2\n"
     "\n"
     'firm-a,1.005,"a\nb"\n'
-    ",5,\n"
-    "nobody,5,\n"
-    "firm-a,5,beef\n"
-    "firm-a,0,\n"
-    "Firm A,5,\n"
-    "firm-a,1,000.50,\n"
-    "firm-a,5,,6\n"
-    '"firm-a"x,5,\n'
-    '"firm-a,5,\n'
+    ",5,4\n"
+    "nobody,5,5\n"
     "firm-a,5,\n"
+    "firm-a,0,7\n"
+    "Firm A,5,8\n"
+    "firm-a,1,000.50,\n"
+    "firm-a,5,9,6\n"
+    '"firm-a"x,5,10\n'
+    '"firm-a,5,11\n'
+    "firm-a,5,12\n"
 )
 MALFORMED_LINES = [2, 5, 7, 9, 10, 11, 12, 13, 14, 15]
 REFUSED_LINES = [(8, "party_unknown")]
@@ -173,7 +259,16 @@ def test_a_dry_run_names_every_malformed_line_with_those_that_would_be_refused(
     path = tmp_path / "grants.csv"
     path.write_text(MALFORMED)
     sent = len(node.received)
-    words = ("--row", "firm-a=1", "--row", "stranger=1", "--csv", str(path), *MINT, "--dry-run")
+    words = (
+        "--row",
+        "firm-a=1@17",
+        "--row",
+        "stranger=1@17",
+        "--csv",
+        str(path),
+        *MINT,
+        "--dry-run",
+    )
     failure = funded.json("voucher", "mint", PROGRAMME, *words, exits=2)["error"]
     bad = failure["details"]["bad_rows"]
     assert (bad[0]["row"], bad[0]["code"]) == (2, "party_unknown")
@@ -185,7 +280,7 @@ def test_a_dry_run_names_every_malformed_line_with_those_that_would_be_refused(
         *(["line", str(line)] for line, _ in lines),
     ]
     assert "'-3' is not an amount" in failure["message"]
-    assert "'beef' is not 64 hex digits" in failure["message"]
+    assert "expected the number of the grant decision" in failure["message"]
     assert len(node.received) == sent
 
 
@@ -208,7 +303,7 @@ def test_malformed_lines_are_named_though_the_others_cannot_be_tried(
     funded: Tally, tmp_path: Path
 ) -> None:
     path = tmp_path / "grants.csv"
-    path.write_text("holder,yuan\nfirm-a,1\nfirm-a,-1\n")
+    path.write_text("holder,yuan,decision\nfirm-a,1,1\nfirm-a,-1,2\n")
     words = ("voucher", "mint", PROGRAMME, "--csv", str(path), *MINT[:2], "--dry-run")
     failure = funded.json(*words, exits=2)["error"]
     assert [row["line"] for row in failure["details"]["bad_rows"]] == [3]
@@ -220,17 +315,17 @@ def test_rows_of_a_file_are_numbered_by_its_lines(
 ) -> None:
     monkeypatch.setattr(minting, "MINT_ROWS_MAX", 1)
     path = tmp_path / "grants.csv"
-    path.write_text("holder,yuan\nfirm-a,1\n\nnobody,2\n")
+    path.write_text("holder,yuan,decision\nfirm-a,1,1\n\nnobody,2,2\n")
     words = ("voucher", "mint", PROGRAMME, "--csv", str(path), *MINT)
     failure = funded.json(*words, exits=4)["error"]
     (bad,) = failure["details"]["bad_rows"]
     assert (bad["line"], bad["code"]) == (4, "party_unknown")
     assert "line 4 (nobody): " in failure["message"]
-    path.write_text("holder,yuan\nnobody,2\n")
+    path.write_text("holder,yuan,decision\nnobody,2,2\n")
     (bad,) = funded.json(*words, "--dry-run", exits=4)["error"]["details"]["bad_rows"]
     assert (bad["line"], bad["code"]) == (2, "party_unknown")
 
-    path.write_text("holder,yuan\nfirm-a,1\n\nfirm-a,2\n")
+    path.write_text("holder,yuan,decision\nfirm-a,1,1\n\nfirm-a,2,2\n")
     node.submissions = [None, {"status": "refused", "code": "voucher_exhausted", "number": 502}]
     failure = funded.json(*words, exits=4)["error"]
     details = failure["details"]
@@ -240,11 +335,46 @@ def test_rows_of_a_file_are_numbered_by_its_lines(
     assert failure["message"].endswith("go on from line 4")
 
 
+def test_a_clerk_who_mints_a_batch_again_is_refused_before_anybody_signs(
+    funded: Tally, node: FakeNode, tmp_path: Path
+) -> None:
+    enrol(funded, "firm-b")
+    path = tmp_path / "grants.csv"
+    path.write_text("holder,yuan,decision\nfirm-a,1,沪〔2026〕17号\nfirm-b,2,沪〔2026〕17号\n")
+    words = ("voucher", "mint", PROGRAMME, "--csv", str(path))
+    funded.must(*words, *MINT)
+    batch = next(line for line in funded.err.splitlines() if line.startswith("batch "))
+    path.write_text("holder,yuan,decision\nfirm-a,3,18\nfirm-b,2,沪[2026] 17号\n")
+    sent = len(node.received)
+    saved = str(tmp_path / "again.tx")
+    for more in (MINT, ("--save", saved), (*MINT[:2], "--save", saved), (*MINT, "--dry-run")):
+        assert funded(*words, *more) == 4
+        assert "decision_minted: decision " in funded.err
+        assert f"is minted: voucher {PROGRAMME}.000000002" in funded.err
+        assert funded.err.endswith("another one has a number of its own\n")
+    assert len(node.received) == sent
+    assert not Path(saved).exists()
+    path.write_text("holder,yuan,decision\nfirm-a,1,沪〔2026〕17号\nfirm-b,2,沪(2026)17号\n")
+    assert funded(*words, *MINT) == 4
+    assert batch in funded.err, "the same rows are the same batch"
+
+
+def test_two_rows_of_one_decision_are_named_before_a_node_is_asked(
+    funded: Tally, node: FakeNode
+) -> None:
+    tried = len(node.rehearsed)
+    words = ("--row", "firm-a=1@17", "--row", "firm-a=2@18", "--row", "firm-a=1@ １７ ")
+    failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, exits=2)["error"]
+    assert "row 3 (firm-a): names the decision of row 1" in failure["message"]
+    assert failure["details"]["code"] == "decision_minted"
+    assert len(node.rehearsed) == tried
+
+
 def test_more_rows_than_a_transaction_holds_become_several(
     funded: Tally, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(minting, "MINT_ROWS_MAX", 2)
-    words = [word for _ in range(5) for word in ("--row", "firm-a=1")]
+    words = granting(*["firm-a=1"] * 5)
     rows = funded.json("voucher", "mint", PROGRAMME, *words, *MINT)
     assert len({row["transaction"] for row in rows}) == 3
     assert [row["voucher"][-1] for row in rows] == ["1", "2", "3", "4", "5"]
@@ -255,7 +385,7 @@ def test_several_transactions_are_saved_to_a_file_each(
 ) -> None:
     monkeypatch.setattr(minting, "MINT_ROWS_MAX", 2)
     sent = len(node.received)
-    words = [word for _ in range(5) for word in ("--row", "firm-a=1")]
+    words = granting(*["firm-a=1"] * 5)
     here, there = MINT[:2], MINT[2:]
     save = ("voucher", "mint", PROGRAMME, *words, *here, "--save", str(tmp_path / "grants.tx"))
     rows = funded.json(*save)
@@ -277,11 +407,11 @@ def test_a_dry_run_of_several_transactions_tries_all_and_sends_nothing(
     monkeypatch.setattr(minting, "MINT_ROWS_MAX", 2)
     enrol(funded, "firm-b")
     sent = len(node.received)
-    words = [word for _ in range(2) for word in ("--row", "firm-a=1", "--row", "firm-b=2")]
+    words = granting(*["firm-a=1", "firm-b=2"] * 2)
     tried = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, "--dry-run")
     assert (tried["effect"], tried["transactions"], tried["rows"]) == ("accepted", 2, 4)
     assert (tried["amount_fen"], tried["caps_known_per_transaction_only"]) == (600, [])
-    one_more = ("--row", "firm-a=1", *MINT, "--dry-run")
+    one_more = ("--row", "firm-a=1@one more", *MINT, "--dry-run")
     tried = funded.json("voucher", "mint", PROGRAMME, *words, *one_more)
     assert tried["caps_known_per_transaction_only"] == ["firm-a"]
     assert "can't hold all their rows: the caps of firm-a" in funded.err
@@ -296,7 +426,7 @@ def test_a_cap_that_rows_of_several_transactions_pass_together_shows_in_a_dry_ru
     cap = funded.json("programme", "show", PROGRAMME)["terms"]["caps"]["holder_year_issued"]
     half = cap // 200 + 1
     rows = [f"firm-a={half}", "firm-b=1", "firm-b=1", f"firm-a={half}"]
-    words = [word for row in rows for word in ("--row", row)]
+    words = granting(*rows)
     failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, "--dry-run", exits=4)
     (bad,) = failure["error"]["details"]["bad_rows"]
     assert (bad["row"], bad["holder"], bad["code"]) == (4, "firm-a", "holder_cap_exceeded")
@@ -314,7 +444,7 @@ def test_a_group_cap_that_two_holders_pass_together_shows_in_a_dry_run(
     for party in ("firm-x", "firm-y"):
         enrol(funded, party, group="moon")
     rows = ["firm-x=6", "firm-a=20", "firm-a=20", "firm-y=6"]
-    words = [word for row in rows for word in ("--row", row)]
+    words = granting(*rows)
     failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, "--dry-run", exits=4)
     (bad,) = failure["error"]["details"]["bad_rows"]
     assert (bad["row"], bad["code"]) == (4, "group_cap_exceeded")
@@ -325,7 +455,7 @@ def test_rows_beyond_the_budget_are_named_in_a_dry_run(
 ) -> None:
     monkeypatch.setattr(minting, "MINT_ROWS_MAX", 2)
     funded.must("programme", "appropriate", PROGRAMME, "4,999,990", "--take-back", *BUDGET)
-    words = [word for row in (6, 5, 4, 1) for word in ("--row", f"firm-a={row}")]
+    words = granting("firm-a=6", "firm-a=5", "firm-a=4", "firm-a=1")
     failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, "--dry-run", exits=4)
     bad = failure["error"]["details"]["bad_rows"]
     assert [(row["row"], row["code"]) for row in bad] == [
@@ -336,7 +466,7 @@ def test_rows_beyond_the_budget_are_named_in_a_dry_run(
 
 
 def test_a_batch_stays_below_the_bytes_of_a_transaction() -> None:
-    row = MintRow(holder="x" * 32, amount=2**53 - 1, commitment=(b"\xff" * 32,))
+    row = MintRow(holder="x" * 32, amount=2**53 - 1, decision=b"\xff" * 32)
     batches = list(minting.batches_of([row] * 1_500))
     assert sum(len(batch) for batch in batches) == 1_500
     assert len(batches) == 3
@@ -349,7 +479,7 @@ def test_a_mint_of_several_transactions_is_refused_whole_with_its_bad_rows(
     sent = len(node.received)
     rows = ["firm-a=1"] * 10
     rows[2], rows[8] = "firm-a=9,000,000", "nobody=1"
-    words = [word for row in rows for word in ("--row", row)]
+    words = granting(*rows)
     failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, exits=4)["error"]
     bad = failure["details"]["bad_rows"]
     assert [(row["row"], row["code"]) for row in bad] == [
@@ -366,8 +496,7 @@ def test_the_row_that_is_too_much_after_those_before_it_is_named(
     monkeypatch.setattr(minting, "MINT_ROWS_MAX", 2)
     cap = funded.json("programme", "show", PROGRAMME)["terms"]["caps"]["holder_year_issued"]
     half = cap // 200 + 1
-    words = [word for _ in range(2) for word in ("--row", f"firm-a={half}")]
-    words += ["--row", "firm-a=1"]
+    words = granting(f"firm-a={half}", f"firm-a={half}", "firm-a=1")
     failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, exits=4)["error"]
     (bad,) = failure["details"]["bad_rows"]
     assert (bad["row"], bad["code"]) == (2, "holder_cap_exceeded")
@@ -376,7 +505,7 @@ def test_the_row_that_is_too_much_after_those_before_it_is_named(
 def test_the_search_for_bad_rows_has_an_end(funded: Tally, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minting, "MINT_ROWS_MAX", 2)
     monkeypatch.setattr(minting, "BAD_ROWS_MAX", 3)
-    words = [word for _ in range(9) for word in ("--row", "nobody=1")]
+    words = granting(*["nobody=1"] * 9)
     failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, exits=4)["error"]
     assert 3 <= len(failure["details"]["bad_rows"]) <= 4
     assert "looked no further than 3" in failure["message"]
@@ -409,7 +538,7 @@ def test_a_mint_that_stops_half_way_says_what_is_final_and_where_to_go_on(
 ) -> None:
     monkeypatch.setattr(minting, "MINT_ROWS_MAX", 1)
     node.submissions = [None, ending]
-    words = ("--row", "firm-a=1", "--row", "firm-a=2", "--row", "firm-a=3")
+    words = granting("firm-a=1", "firm-a=2", "firm-a=3")
     failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, exits=exits)["error"]
     details = failure["details"]
     assert (details["final_rows"], details["tried_rows"]) == (1, [2, 2])
@@ -437,7 +566,7 @@ def test_device_time_in_a_refusal_is_told_in_hours(minted: Tally) -> None:
 
 
 def test_a_dry_run_and_the_caps_of_a_programme_are_shown_in_yuan(funded: Tally) -> None:
-    funded.must("voucher", "mint", PROGRAMME, "--row", "firm-a=1000000", *MINT, "--dry-run")
+    funded.must("voucher", "mint", PROGRAMME, "--row", "firm-a=1000000@17", *MINT, "--dry-run")
     assert "amount (yuan) 1,000,000.00" in funded.out
     funded.must("programme", "show", PROGRAMME)
     assert "holder year issued (yuan) " in funded.out
@@ -452,7 +581,7 @@ def test_a_dry_run_shows_the_effect_at_a_height_and_changes_nothing(
 ) -> None:
     before = node.chain.ledger.last()
     sent = len(node.received)
-    words = ("voucher", "mint", PROGRAMME, "--row", "firm-a=1000000", *MINT, "--dry-run")
+    words = ("voucher", "mint", PROGRAMME, "--row", "firm-a=1000000@17", *MINT, "--dry-run")
     effect = funded.json(*words)
     assert (effect["effect"], effect["height"]) == ("accepted", before.height)
     assert effect["postings"][0]["amount_fen"] == 100_000_000
@@ -462,7 +591,7 @@ def test_a_dry_run_shows_the_effect_at_a_height_and_changes_nothing(
 
 
 def test_a_dry_run_of_what_would_be_refused_exits_4(funded: Tally) -> None:
-    words = ("voucher", "mint", PROGRAMME, "--row", "firm-a=9000000", *MINT, "--dry-run")
+    words = ("voucher", "mint", PROGRAMME, "--row", "firm-a=9000000@17", *MINT, "--dry-run")
     failure = funded.json(*words, exits=4)["error"]
     assert failure["details"]["code"] == "holder_cap_exceeded"
 
@@ -472,7 +601,7 @@ def test_a_dry_run_of_what_would_be_refused_exits_4(funded: Tally) -> None:
 
 def test_a_lost_quorum_exits_7_with_a_plain_sentence(funded: Tally, node: FakeNode) -> None:
     node.quorum_age_ms = 9_000
-    assert funded("voucher", "mint", PROGRAMME, "--row", "firm-a=1", *MINT) == 7
+    assert funded("voucher", "mint", PROGRAMME, "--row", "firm-a=1@17", *MINT) == 7
     assert funded.out == ""
     assert "shanghai has seen no quorum for 9 s; nothing can become final now." in funded.err
     assert "wait with: tally tx wait" in funded.err
@@ -514,11 +643,11 @@ def test_no_node_exits_7(funded: Tally, profile: Profile) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("voucher", "mint", PROGRAMME, "--row", "firm-a=1"),
+        ("voucher", "mint", PROGRAMME, "--row", "firm-a=1@17"),
         ("voucher", "mint", PROGRAMME, *MINT),
         ("voucher", "mint", PROGRAMME, "--row", "firm-a", *MINT),
-        ("voucher", "mint", PROGRAMME, "--row", "firm-a=-1", *MINT),
-        ("voucher", "mint", PROGRAMME, "--row", "Firm A=1", *MINT),
+        ("voucher", "mint", PROGRAMME, "--row", "firm-a=-1@17", *MINT),
+        ("voucher", "mint", PROGRAMME, "--row", "Firm A=1@17", *MINT),
         ("voucher", "transfer", FIRST, "firm-b", "0.001", "--key", "firm-a/owner"),
         ("programme", "show", "shanghai"),
         ("programme", "publish", "shanghai.other", *BUDGET),
@@ -583,7 +712,7 @@ def test_json_is_one_document_in_fen(minted: Tally) -> None:
 
 
 def test_ndjson_is_a_document_a_line(minted: Tally) -> None:
-    minted.must("voucher", "mint", PROGRAMME, "--row", "firm-a=1", *MINT)
+    minted.must("voucher", "mint", PROGRAMME, "--row", "firm-a=1@again", *MINT)
     minted.must("-o", "ndjson", "voucher", "list")
     assert [json.loads(line)["face_fen"] for line in minted.out.splitlines()] == [100_000_000, 100]
 
@@ -750,7 +879,7 @@ def test_a_text_of_others_cannot_steer_the_screen(funded: Tally, node: FakeNode)
 def test_four_eyes_sign_at_two_desks(funded: Tally, node: FakeNode, tmp_path: Path) -> None:
     file = str(tmp_path / "mint.tx")
     sent = len(node.received)
-    words = ("voucher", "mint", PROGRAMME, "--row", "firm-a=250000", "--save", file)
+    words = ("voucher", "mint", PROGRAMME, "--row", "firm-a=250000@17", "--save", file)
     saved = funded.json(*words, "--key", "shanghai/officer-3")
     assert (saved["signatures"], len(node.received)) == (1, sent)
     assert saved["expires_at"] == NOON_MS + OFFLINE_LIFE_MS

@@ -162,7 +162,7 @@ def test_a_statement_is_taken_back(funded: Tally) -> None:
     funded.must(*words, "registered_in", *BUDGET)
     (attested,) = funded.json("party", "show", "firm-a")["attestations"]
     assert attested["revoked"] is not None
-    refused(funded, "not_eligible", "voucher", "mint", PROGRAMME, "--row", "firm-a=1", *MINT)
+    refused(funded, "not_eligible", "voucher", "mint", PROGRAMME, "--row", "firm-a=1@17", *MINT)
 
 
 # Programmes and centres
@@ -173,7 +173,9 @@ def test_a_programmes_status_changes_under_its_version(minted: Tally, later: Lat
     refused(minted, "four_eyes_missing", *words, *MINT)
     changed = minted.json(*words, *BUDGET)
     assert (changed["version"], changed["programme_status"]) == (1, "suspended")
-    refused(minted, "programme_not_open", "voucher", "mint", PROGRAMME, "--row", "firm-a=1", *MINT)
+    refused(
+        minted, "programme_not_open", "voucher", "mint", PROGRAMME, "--row", "firm-a=1@17", *MINT
+    )
     later(1)
     minted.must("programme", "status", PROGRAMME, "open", *BUDGET)
     assert minted.json("programme", "show", PROGRAMME)["status"] == "open"

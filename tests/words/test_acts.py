@@ -137,7 +137,7 @@ def test_what_an_act_is_about_is_its_amount_or_the_sum_of_its_rows() -> None:
 
 
 def test_a_long_list_is_cut_short_but_its_sum_is_not() -> None:
-    row = MintRow(holder="firm-a", amount=100, commitment=())
+    row = MintRow(holder="firm-a", amount=100, decision=bytes(32))
     mint = Mint(programme="shanghai.compute", terms_version=1, rows=(row,) * 1_000)
     words = in_words(mint, ENGLISH)
     assert f"grants {units.yuan(100_000)} yuan" in words

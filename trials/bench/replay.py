@@ -108,7 +108,8 @@ def opening(granted_fen: int) -> Iterator[list[Act]]:
 def mint(numbers: range, face_fen: int) -> Act:
     """Return the mint of a voucher for each number; firms take turns."""
     rows = tuple(
-        MintRow(holder=firm(number % FIRMS), amount=face_fen, commitment=()) for number in numbers
+        MintRow(holder=firm(number % FIRMS), amount=face_fen, decision=number.to_bytes(32, "big"))
+        for number in numbers
     )
     operation = Mint(programme=PROGRAMME, terms_version=1, rows=rows)
     return Act(operation=operation, signers=second_officers("shanghai"))
@@ -128,7 +129,7 @@ def _transfer(number: int) -> Act:
         recipient=firm(taker),
         amount=1 + number % 1_000,
     )
-    signers: tuple[Who, ...] = ((firm(giver), "owner"),)
+    signers: tuple[Who, ...] = ((firm(giver), "owner"), (firm(taker), "owner"))
     return Act(operation=operation, signers=signers)
 
 

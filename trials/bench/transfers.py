@@ -260,7 +260,7 @@ class Load:
                 )
             )
         rows = tuple(
-            MintRow(holder=firm(number), amount=FACE_FEN, commitment=())
+            MintRow(holder=firm(number), amount=FACE_FEN, decision=number.to_bytes(32, "big"))
             for number in range(self._firms)
         )
         mint = Mint(programme=PROGRAMME, terms_version=1, rows=rows)
@@ -285,7 +285,7 @@ class Load:
             # Amounts differ, so that no two transfers are the same transaction.
             amount=1 + number // firms,
         )
-        return self._signer.sign(operation, (holder, "owner"))
+        return self._signer.sign(operation, (holder, "owner"), (recipient, "owner"))
 
     async def light(self) -> list[int]:
         """Return the times to finality of transfers sent one at a time, in microseconds."""

@@ -140,13 +140,15 @@ class Crowd:
         return spending.id
 
     def _sign(self, number: int, amount: int) -> tuple[Signed, Spending]:
+        holder, recipient = firm(number), firm((number + 1) % FIRMS)
         operation = Transfer(
             voucher=voucher_id(PROGRAMME, number + 1),
-            holder=firm(number),
-            recipient=firm((number + 1) % FIRMS),
+            holder=holder,
+            recipient=recipient,
             amount=amount,
         )
-        signed = self._signer.sign(operation, (firm(number), "owner"), life_ms=LIFE_MS)
+        signers = (holder, "owner"), (recipient, "owner")
+        signed = self._signer.sign(operation, *signers, life_ms=LIFE_MS)
         return signed, Spending(
             id=signed.id,
             voucher=operation.voucher,

@@ -42,6 +42,7 @@ from ledger.rules.recoveries import DecideRecovery, Recover, SetKeys
 from ledger.rules.redemptions import GrantAfterUse, Redeem
 from ledger.rules.reserves import Release, SetAside
 from ledger.rules.vouchers import Extend, Mint, MintRow, Revoke, Transfer
+from ledger.rules.withdrawals import Withdraw
 from ledger.store.memory import MemoryStore
 from localnet.facts import load_facts, member_plans
 from localnet.network import Plan, make_member
@@ -348,7 +349,14 @@ def _mint(programme: str, *rows: tuple[str, int], version: int = 1, code: str = 
     operation = Mint(
         programme=programme,
         terms_version=version,
-        rows=tuple(MintRow(holder=holder, amount=fen, commitment=()) for holder, fen in rows),
+        rows=tuple(
+            MintRow(
+                holder=holder,
+                amount=fen,
+                decision=digest("decision", programme, holder, str(fen), code),
+            )
+            for holder, fen in rows
+        ),
     )
     return _step(operation, *second_officers(programme.partition(".")[0]), code=code)
 
@@ -450,6 +458,7 @@ def _redemptions() -> list[Step]:
                 amount=1_00,
             ),
             ("firm-qingyang", "owner"),
+            ("firm-twin", "owner"),
             code="transfer_not_allowed",
         ),
         _redeem(*domestic, "guian-hub", 200_00, base=500_00, usage=A100_800, code="rate_none"),
@@ -500,9 +509,11 @@ def _reserve_and_transfer() -> list[Step]:
     transfer = Transfer(
         voucher=DOMESTIC_1, holder="firm-guiyang", recipient="firm-twin", amount=500_00
     )
+    withdrawal = Withdraw(party="firm-twin", transaction=digest("a transfer that nobody sent"))
     return [
         _step(set_aside, ("firm-twin", "owner")),
-        _step(transfer, ("firm-guiyang", "owner")),
+        _step(transfer, ("firm-guiyang", "owner"), ("firm-twin", "owner")),
+        _step(withdrawal, ("firm-twin", "owner")),
     ]
 
 
@@ -561,7 +572,7 @@ def _lost_key() -> list[Step]:
     )
     return [
         _step(SetKeys(act=recover), *first_officers("guiyang")),
-        _step(transfer, ("firm-guiyang", "owner"), code="recovery_open"),
+        _step(transfer, ("firm-guiyang", "owner"), ("firm-twin", "owner"), code="recovery_open"),
         _decide_recovery(code="recovery_too_early"),
     ]
 

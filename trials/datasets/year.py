@@ -228,6 +228,7 @@ class Year:
         self._large_ends = cycle(LARGE_ENDS)
         self._reserve_ends = cycle(RESERVE_ENDS)
         self._issued: dict[tuple[str, str], int] = {}
+        self._decisions = 0
         self._band: dict[tuple[str, str, str], int] = {}
         self._hours: dict[tuple[str, str, int], int] = {}
         self._claims: dict[str, int] = {}
@@ -436,9 +437,16 @@ class Year:
         operation = Mint(
             programme=city.programme,
             terms_version=1,
-            rows=tuple(MintRow(holder=holder, amount=fen, commitment=()) for holder, fen in rows),
+            rows=tuple(
+                MintRow(holder=holder, amount=fen, decision=self._granted()) for holder, fen in rows
+            ),
         )
         return Act(operation=operation, signers=second_officers(city.city))
+
+    def _granted(self) -> bytes:
+        """Return the next grant decision."""
+        self._decisions += 1
+        return self._digest("decision", str(self._decisions))
 
     def _transfers(self, month: int) -> Iterator[Item]:
         for city in self._cities.values():
@@ -470,7 +478,7 @@ class Year:
         operation = Transfer(
             voucher=purse.id, holder=purse.holder, recipient=recipient, amount=amount
         )
-        return Act(operation=operation, signers=((purse.holder, "owner"),))
+        return Act(operation=operation, signers=((purse.holder, "owner"), (recipient, "owner")))
 
     # Claims
 

@@ -137,6 +137,7 @@ class Clients:
         self._signatures = signatures
         self._random = random
         self._made = 0
+        self._decisions = 0
 
     def _signed(
         self, operation: Record, signers: Iterable[tuple[str, str]], expires_at: int
@@ -185,7 +186,7 @@ class Clients:
             MintRow(
                 holder=self._random.choice(FIRMS),
                 amount=self._random.randint(1, FACE_MAX),
-                commitment=(),
+                decision=self._decision(),
             )
             for _ in range(self._random.randint(1, MINT_ROWS_MAX))
         )
@@ -194,13 +195,19 @@ class Clients:
         expires_at = now_ms + calendar.DAY_MS if lasts else self._expiry(now_ms)
         return self._signed(operation, signers, expires_at)
 
+    def _decision(self) -> bytes:
+        """Return the next grant decision; they are counted, not drawn."""
+        self._decisions += 1
+        return seed_of("decision", str(self._decisions))
+
     def transfer(self, now_ms: int, voucher: str, purse: Purse, fen: int) -> tuple[bytes, bytes]:
         """Return a transfer to another firm."""
         recipient = self._random.choice([firm for firm in FIRMS if firm != purse.holder])
         operation = Transfer(
             voucher=voucher, holder=purse.holder, recipient=recipient, amount=max(1, fen)
         )
-        return self._signed(operation, [(purse.holder, "owner")], self._expiry(now_ms))
+        signers = [(purse.holder, "owner"), (recipient, "owner")]
+        return self._signed(operation, signers, self._expiry(now_ms))
 
     def redemption(self, now_ms: int, voucher: str, purse: Purse, fen: int) -> tuple[bytes, bytes]:
         """Return a redemption at the first centre, which signs too."""

@@ -1,20 +1,23 @@
 """Minting many rows: from a spreadsheet to transactions, and every bad row before one is sent."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from string import hexdigits
 from typing import Literal
 
-import click
-
+from desk.decisions import decision_hash, normal_form
 from desk.description import record_from
 from desk.documents import Json, TransactionDocument
+from desk.rehearsal import way_out
 from ledger.encoding import codec
 from ledger.encoding.codec import FEN_MAX
 from ledger.rules import calendar, money
 from ledger.rules.programmes import Terms
 from ledger.rules.refusals import (
     AppropriationExceeded,
+    DecisionMinted,
     GrantOutOfBounds,
     GroupCapExceeded,
     HolderCapExceeded,
@@ -23,11 +26,12 @@ from ledger.rules.refusals import (
     PartyWrongKind,
 )
 from ledger.rules.vouchers import MINT, MINT_ROWS_MAX, Mint, MintRow, voucher_id
+from ledger.transactions import SIGNATURES_MAX
 from tally.exits import Exit, Refused, TallyError, UsageError
 from tally.output import parse_yuan, say, spoken
 from wallet import signing
-from wallet.commands.session import Desk, Session, nothing_sent
-from wallet.commands.typed import HASH, PARTY, amount_pairs, read_text
+from wallet.commands.session import Desk, Session, bare
+from wallet.commands.typed import PARTY, read_text, split_pair
 from wallet.spreadsheets import Unreadable, csv_lines
 from words import answers
 
@@ -40,6 +44,7 @@ ROW_CODES = frozenset(
         GrantOutOfBounds,
         HolderCapExceeded,
         GroupCapExceeded,
+        DecisionMinted,
     )
 )
 """Refusals of a mint that lie in its rows; any other is about the whole."""
@@ -47,6 +52,10 @@ OF_HOLDER = frozenset(refusal.code for refusal in (PartyUnknown, PartyWrongKind,
 """Those that hit every row of a holder."""
 BAD_ROWS_MAX = 1_000
 """Bad rows that are looked for before giving up: each may cost ten questions to a node."""
+COLUMNS = ("holder", "yuan", "decision")
+ROW_FORM = "holder=yuan@decision"
+_REST_OF_AMOUNT = re.compile(r"[0-9]{3}(\.[0-9]+)?")
+"""What follows the comma of 1,000.50 where nobody put it in quotes."""
 CSV_BYTES_MAX = 8 * 1024 * 1024
 MINT_ROOM_BYTES = MINT.bytes_max - 4_096
 """What a mint's rows may take, beside its other fields and sixteen signatures."""
@@ -67,25 +76,32 @@ class WantedRow:
     row: MintRow
 
 
-def typed_rows(texts: Sequence[str]) -> list[WantedRow]:
-    """Return the rows of ``holder=yuan``; raise UsageError."""
-    return [
-        WantedRow(kind="row", number=number, row=MintRow(holder=holder, amount=fen, commitment=()))
-        for number, (holder, fen) in enumerate(amount_pairs(texts, "holder=yuan"), 1)
-    ]
+def typed_rows(programme: str, texts: Sequence[str]) -> list[WantedRow]:
+    """Return the rows of ``holder=yuan@decision``; raise UsageError."""
+    rows = []
+    for number, text in enumerate(texts, 1):
+        holder, value = split_pair(text, ROW_FORM)
+        yuan, _, decision = value.partition("@")
+        row = MintRow(
+            holder=holder,
+            amount=parse_yuan(yuan),
+            decision=_decision(programme, decision, holder),
+        )
+        rows.append(WantedRow(kind="row", number=number, row=row))
+    return rows
 
 
-def csv_rows(file: Path) -> tuple[list[WantedRow], list[Json]]:
+def csv_rows(programme: str, file: Path) -> tuple[list[WantedRow], list[Json]]:
     """Return the rows of a file, and its malformed lines as bad rows.
 
     Raises UsageError if it has not the columns.
     """
     rows: list[WantedRow] = []
     malformed: list[Json] = []
-    for line, fields in csv_lines(read_text(file, CSV_BYTES_MAX), file, ("holder", "yuan")):
+    for line, fields in csv_lines(read_text(file, CSV_BYTES_MAX), file, COLUMNS):
         try:
-            rows.append(WantedRow(kind="line", number=line, row=_row(fields)))
-        except (UsageError, click.BadParameter) as error:
+            rows.append(WantedRow(kind="line", number=line, row=_row(programme, fields)))
+        except UsageError as error:
             malformed.append(
                 {
                     "line": line,
@@ -99,11 +115,11 @@ def csv_rows(file: Path) -> tuple[list[WantedRow], list[Json]]:
     return rows, malformed
 
 
-def _row(fields: Mapping[str, str] | Unreadable) -> MintRow:
-    """Return what a line asks for; raise UsageError, or BadParameter for the commitment."""
+def _row(programme: str, fields: Mapping[str, str] | Unreadable) -> MintRow:
+    """Return what a line asks for; raise UsageError."""
     if isinstance(fields, Unreadable):
         raise UsageError(fields)
-    holder, yuan, commitment = (fields.get(name, "") for name in ("holder", "yuan", "commitment"))
+    holder, yuan, decision = (fields[name] for name in COLUMNS)
     if not holder or not yuan:
         raise UsageError("expected a holder and an amount")
     amount = parse_yuan(yuan)
@@ -111,11 +127,50 @@ def _row(fields: Mapping[str, str] | Unreadable) -> MintRow:
         raise UsageError(f"{yuan!r} yuan can't be granted")
     if not PARTY.fits(holder):
         raise UsageError(f"{holder!r} is no id of a holder")
-    return MintRow(
-        holder=holder,
-        amount=amount,
-        commitment=(HASH.convert(commitment, None, None),) if commitment else (),
-    )
+    if _REST_OF_AMOUNT.fullmatch(decision):
+        raise UsageError(f"{yuan},{decision} seems to be an amount without quotes")
+    return MintRow(holder=holder, amount=amount, decision=_decision(programme, decision, holder))
+
+
+def _decision(programme: str, number: str, holder: str) -> bytes:
+    """Return what a row names of a decision; 64 hex digits are the hash itself."""
+    if len(number) == 64 and set(number) <= set(hexdigits):
+        return bytes.fromhex(number)
+    if not normal_form(number):
+        raise UsageError("expected the number of the grant decision")
+    return decision_hash(programme, number, holder)
+
+
+def refuse_repeated(rows: Sequence[WantedRow]) -> None:
+    """Raise UsageError if two rows name one decision: it makes one voucher."""
+    first: dict[bytes, WantedRow] = {}
+    bad = []
+    for row in rows:
+        known = first.setdefault(row.row.decision, row)
+        if known is not row:
+            bad.append(
+                {
+                    row.kind: row.number,
+                    "holder": row.row.holder,
+                    "amount_fen": row.row.amount,
+                    "code": DecisionMinted.code,
+                    "message": f"names the decision of {known.kind} {known.number}",
+                    "values": {},
+                }
+            )
+    if bad:
+        title = "nothing was sent, since one decision makes one voucher:"
+        raise UsageError(
+            _listing(title, bad), details={"code": DecisionMinted.code, "bad_rows": bad}
+        )
+
+
+def standing_in(desk: Desk, programme: str) -> Desk:
+    """Return a desk that rehearses in the name of all who may sign a mint: its city's officers."""
+    city = programme.partition(".")[0]
+    keys = [key for key in desk.item(f"/v1/parties/{city}")["keys"] if "mint" in key["roles"]]
+    named = tuple(bytes.fromhex(key["key"]) for key in keys[:SIGNATURES_MAX])
+    return replace(desk, rehearses_as=named)
 
 
 def refuse_malformed(malformed: Sequence[Json]) -> None:
@@ -136,7 +191,7 @@ def refuse_malformed_and_bad(
         bad, _ = _tried(desk, programme, rows)
     except TallyError as error:  # about the whole: the lines are told all the same
         title = (
-            f"the other rows can't be tried: {error.message.removesuffix(nothing_sent())}\n"
+            f"the other rows can't be tried: {bare(error)}\n"
             "nothing was sent, since these lines are malformed"
         )
     raise _malformed([*malformed, *bad], title + _looked_no_further(bad) + ":")
@@ -248,6 +303,8 @@ def _bad_rows(
         elif code == GrantOutOfBounds.code:
             least, greatest = values["minimum"], values["maximum"]
             blamed = [row for row in left if not least <= row.row.amount <= greatest]
+        elif code == DecisionMinted.code:
+            blamed = [row for row in left if row.row.decision.hex() == values["decision"]]
         if not blamed:
             first = _first_bad(desk, programme, left)
             blamed = [left[first]]
@@ -313,7 +370,7 @@ def _bad_row(row: WantedRow, refused: Refused) -> Json:
         "holder": row.row.holder,
         "amount_fen": row.row.amount,
         "code": refused.details["code"],
-        "message": refused.message.removesuffix(nothing_sent()),
+        "message": bare(refused),
         "values": refused.details["values"],
     }
 
@@ -366,7 +423,8 @@ def _listing(title: str, bad: Sequence[Json]) -> str:
         # What is no id may hold anything, and must not steer a screen.
         holder = f" ({row['holder']})" if PARTY.fits(row["holder"]) else ""
         lines.append(f"{kind} {number}{holder}: {row['message']}")
-    return "\n  ".join([title, *lines])
+    ways = dict.fromkeys(way_out(row["code"], spoken()) for row in bad)
+    return "\n  ".join([title, *lines]) + "".join(ways)
 
 
 def _spans(rows: Sequence[WantedRow]) -> Iterator[tuple[str, int, int]]:
@@ -403,7 +461,7 @@ def stopped(
     so_far = f"none of {len(rows)} rows is final yet"
     if minted:
         so_far = f"final: {done} of {len(rows)}, {_places(final)} ({', '.join(transactions)})"
-    message = f"{so_far}; {_places(asked)}: {error.message.removesuffix(nothing_sent())}; {go_on}"
+    message = f"{so_far}; {_places(asked)}: {bare(error)}; {go_on}"
     return TallyError(
         message,
         error.code,

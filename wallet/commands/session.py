@@ -11,7 +11,7 @@ import click
 from desk import following, sheets
 from desk.documents import Effect, Json, TransactionDocument
 from desk.drafts import LIFE_MS, OFFLINE_LIFE_MS, Draft
-from desk.rehearsal import objection_to
+from desk.rehearsal import objection_to, way_out
 from ledger.transactions import SIGNATURES_MAX, Operation
 from tally.exits import (
     KeyTrouble,
@@ -89,6 +89,8 @@ class Desk(Session):
     wait: bool
     dry_run: bool
     save_to: Path | None
+    rehearses_as: tuple[bytes, ...] = ()
+    """In whose name acts are rehearsed, if not that of the keys that sign here."""
     _opened: list[signing.Signer] = field(default_factory=list, repr=False)
 
     @property
@@ -114,7 +116,7 @@ class Desk(Session):
         if self.save_to is not None and self.save_to.exists():
             raise signing.file_exists(self.save_to)
         draft = self._draft(operation, nth)
-        say(acts.in_words(draft.content.operation, spoken()))
+        say_what_is_signed(draft)
         if self.dry_run:
             emit_effect(self.rehearse(draft))
             return None
@@ -141,7 +143,7 @@ class Desk(Session):
         rows = []
         for nth, (path, operation) in enumerate(zip(paths, operations, strict=True)):
             draft = self._draft(operation, nth)
-            say(acts.in_words(draft.content.operation, spoken()))
+            say_what_is_signed(draft)
             draft = signing.signed(draft, self._signers())
             signing.save(path, draft, self.profile.network)
             rows.append(saved(path, draft))
@@ -158,7 +160,7 @@ class Desk(Session):
                 for nth, operation in enumerate(operations[first : first + GROUP])
             ]
             for draft in drafts:
-                say(acts.in_words(draft.content.operation, spoken()))
+                say_what_is_signed(draft)
             for draft in drafts:
                 try:
                     self._send(draft, wait=False)
@@ -190,6 +192,9 @@ class Desk(Session):
             )
         return self._opened
 
+    def _named(self) -> list[bytes]:
+        return [signing.public_key_of(self.profile, name) for name in self.keys]
+
     def _draft(self, operation: Operation, nth: int) -> Draft:
         life_ms = self.life_ms
         if life_ms is None:
@@ -198,9 +203,18 @@ class Desk(Session):
 
     def rehearse(self, draft: Draft) -> Effect:
         """Return what the transaction would do; raise Refused or KeyTrouble if it would not."""
-        keys = [signing.public_key_of(self.profile, name) for name in self.keys]
-        raw = draft.rehearsal(keys)
+        raw = draft.rehearsal(self.rehearses_as or self._named())
         return accepted(self.nodes.ask(lambda node: node.simulate(raw)))
+
+
+def say_what_is_signed(draft: Draft) -> None:
+    """Say what a draft's signatures cover: in words, which batch of grants, and until when."""
+    content = draft.content
+    say(acts.in_words(content.operation, spoken()))
+    batch = sheets.batch_of(content.operation)
+    if batch is not None:
+        say(spoken().text("sign.batch", batch=batch))
+    say(sheets.life_of(draft, signing.now_ms(), spoken()))
 
 
 def accepted(effect: Effect) -> Effect:
@@ -209,7 +223,14 @@ def accepted(effect: Effect) -> Effect:
     if objection is None:
         return effect
     failure = KeyTrouble if objection.is_about_keys else Refused
-    raise failure(objection.text + nothing_sent(), details=objection.details)
+    text = objection.text + nothing_sent() + objection.way_out
+    raise failure(text, details=objection.details)
+
+
+def bare(error: TallyError) -> str:
+    """Return what a failure says, without what else a single act's error says."""
+    message = error.message.removesuffix(way_out(str(error.details.get("code")), spoken()))
+    return message.removesuffix(nothing_sent())
 
 
 def nothing_sent() -> str:
@@ -239,7 +260,7 @@ def writing(function: Command) -> Command:
 
     @click.option("--key", "keys", multiple=True, help="Who signs: party/person, or a key's name.")
     @PASSPHRASE_FD
-    @click.option("--expires-in", type=DURATION, help="Default: 10m; with --save almost 7d.")
+    @click.option("--expires-in", type=DURATION, help="Default: 10m; with --save 1d.")
     @click.option("--no-wait", is_flag=True, help="Don't wait for finality (exit 5).")
     @click.option("--dry-run", is_flag=True, help="Show the effect; sign and send nothing.")
     @click.option(

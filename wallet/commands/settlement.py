@@ -24,10 +24,10 @@ from wallet.bankfiles import Nothing, Result, Unfit
 from wallet.commands.session import (
     Desk,
     Session,
+    bare,
     emit_outcome,
     in_fen,
     item_or_none,
-    nothing_sent,
     reading,
     shown_times,
     writing,
@@ -398,7 +398,7 @@ def import_(file: Path, *, by: str, desk: Desk) -> None:
             try:
                 desk.try_out(operation)
             except Refused as error:
-                bad[result.line] = error.message.removesuffix(nothing_sent())
+                bad[result.line] = bare(error)
     if bad:
         raise _bad_lines(file, bad)
     if desk.dry_run:

@@ -19,14 +19,16 @@ from ledger.encoding.codec import NotCanonical
 from ledger.encoding.policy import Accepted
 from ledger.encoding.receipt import Receipt
 from ledger.entries import TransactionEntry, decode_entry
+from ledger.rules.withdrawals import Withdraw
 from ledger.transactions import parse
-from tally.exits import UsageError
-from tally.output import Mode, current_mode, emit, say, spoken
+from tally.exits import NotFound, Refused, UsageError
+from tally.output import Mode, Row, current_mode, emit, spoken
 from wallet import signing
 from wallet.client import NodeClient, send_and_wait, wait_for
 from wallet.commands.session import (
     OUTCOME,
     SAVED,
+    Desk,
     Session,
     accepted,
     emit_effect,
@@ -34,13 +36,16 @@ from wallet.commands.session import (
     outcome,
     reading,
     saved,
+    say_what_is_signed,
+    writing,
 )
-from wallet.commands.typed import DURATION, PASSPHRASE_FD, PROFILE, read_text
+from wallet.commands.typed import DURATION, PARTY, PASSPHRASE_FD, PROFILE, read_text
 from wallet.profile import load_profile
 from wallet.verified import DishonestServer, Verifier
-from words import acts, dates
+from words import answers, dates
 
 DESCRIPTION_BYTES_MAX = 1024 * 1024
+PENDING = ("transaction", "signed_by", "says", "code", "message", "expires")
 DECODED = ("transaction", "kind", "expires", "signatures", "says")
 
 FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
@@ -72,7 +77,7 @@ def group() -> None:
 @group.command()
 @click.argument("description", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
-@click.option("--expires-in", type=DURATION, default=None, help="Default: almost 7d.")
+@click.option("--expires-in", type=DURATION, default=None, help="Default: 1d.")
 @PROFILE
 def build(
     description: Path, *, out: Path, expires_in: int | None, profile_name: str | None
@@ -88,6 +93,7 @@ def build(
     life_ms = OFFLINE_LIFE_MS if expires_in is None else expires_in
     draft = signing.drafted(operation_from(document), profile, life_ms=life_ms)
     signing.save(out, draft, profile.network)
+    say_what_is_signed(draft)
     emit(saved(out, draft), SAVED)
 
 
@@ -115,7 +121,7 @@ def sign(
     signing.require_own_log(draft, profile)
     if not keys:
         raise UsageError("name who signs with --key, such as --key shanghai/officer-1")
-    say(acts.in_words(draft.content.operation, spoken()))
+    say_what_is_signed(draft)
     signers = signing.open_signers(profile, keys, passphrase_fd=passphrase_fd)
     draft = signing.signed(draft, signers)
     signing.save(file, draft, profile.network, update=True)
@@ -149,7 +155,7 @@ def send(file: Path, *, no_wait: bool, session: Session) -> None:
     """Send a signed transaction and wait until it is final. Sending it again is safe."""
     draft = signing.load(file)
     signing.require_own_log(draft, session.profile)
-    say(acts.in_words(draft.content.operation, spoken()))
+    say_what_is_signed(draft)
     document = send_and_wait(
         session.nodes,
         draft.envelope(),
@@ -185,6 +191,38 @@ def show(transaction: str, *, expires_at: int | None, session: Session) -> None:
 
 
 @group.command()
+@click.option("--party", type=PARTY, help="Only what this party signed.")
+@reading
+def pending(*, party: str | None, session: Session) -> None:
+    """List what waits on a node: whose it is, what it asks, why it waits, and until when.
+
+    Another node may hold more; name one with --node.
+    """
+    rows = []
+    for item in session.nodes.items("/v1/transactions", status="pending"):
+        if party is None or any(signer["party"] == party for signer in item["signers"]):
+            rows.append(_waiting(item))
+    emit(rows, PENDING)
+
+
+def _waiting(item: Json) -> Row:
+    """Return what to show of a transaction that waits."""
+    signers = [f"{signer['party']}/{signer['person']}" for signer in item["signers"]]
+    sentence = answers.sentence(item["code"], item["values"], spoken(), otherwise=item["message"])
+    return {
+        "transaction": item["id"],
+        "kind": item["kind"],
+        "signed_by": ", ".join(signers),
+        "says": item["says"],
+        "status": item["status"],
+        "code": item["code"],
+        "message": sentence,
+        "expires_at": item["expires_at"],
+        "expires": dates.moment(item["expires_at"]),
+    }
+
+
+@group.command()
 @ID
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
 @reading
@@ -213,6 +251,43 @@ def receipt(transaction: str, *, out: Path, session: Session) -> None:
             "cosigned_by": [name for name, _ in head.cosigned],
         }
     )
+
+
+@group.command()
+@FILE
+@click.option("--party", type=PARTY, help="Who withdraws (default: the party of the first --key).")
+@writing
+def withdraw(file: Path, *, party: str | None, desk: Desk) -> None:
+    """Take a party's signature off a transaction before it is used. One key of the party signs.
+
+    Once this is final, the transaction in the file never becomes final where the party's consent is
+    needed, whoever holds a copy, unless it is logged already.
+    """
+    draft = signing.load(file)
+    signing.require_own_log(draft, desk.profile)
+    if party is None:
+        if not desk.keys:
+            raise UsageError("name who withdraws with --party")
+        party = desk.keys[0].partition("/")[0]
+    _refuse_if_logged(desk, draft)
+    document = desk.act(Withdraw(party=party, transaction=bytes.fromhex(draft.id)))
+    if document is not None:
+        _refuse_if_logged(desk, draft)
+        emit_outcome(document, withdrawn=draft.id, party=party)
+
+
+def _refuse_if_logged(session: Session, draft: Draft) -> None:
+    """Raise Refused if a transaction stands in the log: nothing takes it back."""
+    expires_at = draft.content.expires_at
+    try:
+        document = session.nodes.ask(lambda node: node.transaction(draft.id, expires_at=expires_at))
+    except NotFound:
+        return
+    if document.status in ("final", "refused"):
+        raise Refused(
+            spoken().text("withdraw.logged", id=draft.id, height=document.height),
+            details={"id": draft.id, "status": document.status, "height": document.height},
+        )
 
 
 @group.command()

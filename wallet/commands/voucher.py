@@ -21,11 +21,14 @@ from tally.exits import TallyError, UsageError
 from tally.output import YUAN, emit, parse_yuan, say
 from wallet import signing
 from wallet.commands.minting import (
+    ROW_FORM,
     batches_of,
     csv_rows,
     minted_rows,
     refuse_malformed,
     refuse_malformed_and_bad,
+    refuse_repeated,
+    standing_in,
     stopped,
     try_out_rows,
     typed_rows,
@@ -89,28 +92,31 @@ def group() -> None:
 
 @group.command()
 @click.argument("programme")
-@click.option("--row", "rows", multiple=True, help="holder=yuan; may be given many times.")
+@click.option("--row", "rows", multiple=True, help=f"{ROW_FORM}; may be given many times.")
 @click.option(
     "--csv",
     "file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="A file with the columns holder, yuan and perhaps commitment.",
+    help="A file with the columns holder, yuan and decision.",
 )
 @writing
 def mint(programme: str, *, rows: tuple[str, ...], file: Path | None, desk: Desk) -> None:
     """Grant vouchers, all rows of a transaction or none. Two mint officers sign.
 
-    Many rows become several transactions; --dry-run names every row that would be refused, and
-    --save writes a numbered file for each of them. A file with a malformed line is not sent; its
-    lines are counted from the column names, which are line 1.
+    Each row names its grant decision by its number (64 hex digits are the hash of one): no decision
+    makes a second voucher of a programme, however often its row is sent. Many rows become several
+    transactions; --dry-run names every row that would be refused, and --save writes a numbered file
+    for each of them, once a node has said that all of it would hold. A file with a malformed line
+    is not sent; its lines are counted from the column names, which are line 1.
     """
-    wanted = typed_rows(rows)
+    wanted = typed_rows(programme, rows)
     malformed: list[Json] = []
     if file is not None:
-        lines, malformed = csv_rows(file)
+        lines, malformed = csv_rows(programme, file)
         wanted += lines
     if not wanted and not malformed:
-        raise UsageError("name whom to grant what: --row holder=yuan, or --csv FILE")
+        raise UsageError(f"name whom to grant what: --row {ROW_FORM}, or --csv FILE")
+    refuse_repeated(wanted)
     if not desk.dry_run or not wanted:
         refuse_malformed(malformed)
     item = programme_of(desk, programme)
@@ -120,10 +126,12 @@ def mint(programme: str, *, rows: tuple[str, ...], file: Path | None, desk: Desk
         Mint(programme=programme, terms_version=item["version"], rows=rows) for rows in batches
     ]
     several = len(batches) > 1
-    if several and desk.save_to is not None and not desk.dry_run:
-        emit(desk.save_all(operations), SAVED)  # not tried: others have yet to sign
-        return
-    if several or (desk.dry_run and (len(wanted) > 1 or file is not None)):
+    if desk.save_to is not None and not desk.dry_run:
+        try_out_rows(standing_in(desk, programme), item, wanted)  # others have yet to sign
+        if several:
+            emit(desk.save_all(operations), SAVED)
+            return
+    elif several or (desk.dry_run and (len(wanted) > 1 or file is not None)):
         tried = try_out_rows(desk, item, wanted)
         if several and desk.dry_run:
             say("dry run: nothing was sent")
@@ -153,7 +161,11 @@ def mint(programme: str, *, rows: tuple[str, ...], file: Path | None, desk: Desk
 def transfer(
     voucher: str, recipient: str, amount: int, *, holder: str | None, verify: bool, desk: Desk
 ) -> None:
-    """Pass part of a voucher on, where the programme allows it. The holder signs."""
+    """Pass part of a voucher on, where the programme allows it. Holder and recipient sign.
+
+    Two desks pass a file: `--save FILE` here, `tally tx sign FILE` there, and either sends it with
+    `tally tx send FILE`.
+    """
     operation = Transfer(
         voucher=voucher,
         holder=_holder_of(desk, (voucher,), holder, verify),

@@ -139,6 +139,7 @@ object_to_payment = step(builders.object_to_payment)
 set_hold = step(builders.set_hold)
 clear_hold = step(builders.clear_hold)
 anchor = step(builders.anchor)
+withdraw = step(builders.withdraw)
 propose = step(builders.propose)
 vote = step(builders.vote)
 

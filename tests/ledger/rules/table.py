@@ -20,6 +20,7 @@ from tests.ledger.rules import (
     test_reserves,
     test_validators,
     test_vouchers,
+    test_withdrawals,
 )
 from tests.ledger.rules.case import Case
 
@@ -45,6 +46,7 @@ TABLE: tuple[Case, ...] = tuple(
         test_recoveries,
         test_control,
         test_expiry,
+        test_withdrawals,
     )
     for case in concept.CASES
 )

@@ -251,7 +251,7 @@ CASES: list[Case] = [
     ),
     no(
         "a recipient without a statement",
-        "T8.11",
+        "T8.13",
         "not_eligible",
         transfer(V1, 100),
         terms=CLEAN,
@@ -260,7 +260,7 @@ CASES: list[Case] = [
     ),
     ok(
         "an eligible recipient",
-        "T8.11",
+        "T8.13",
         transfer(V1, 100),
         terms=CLEAN,
         before=(attested(), MINT, attest("firm-b", "clean_record")),

@@ -25,6 +25,7 @@ from tests.ledger.rules.case import (
     set_hold,
     transfer,
     vote,
+    withdraw,
 )
 from tests.ledger.rules.situations import (
     AFTER_A_PAUSE,
@@ -77,6 +78,7 @@ GOES_ON: dict[str, tuple[Step, tuple[Step, ...]]] = {
     "hold.set": (set_hold("party", "firm-a"), ()),
     "hold.clear": (clear_hold(), (set_hold("party", "firm-a"),)),
     "record.anchor": (anchor(), ()),
+    "tx.withdraw": (withdraw(bytes(32)), ()),
 }
 
 CASES: list[Case] = [
@@ -170,13 +172,13 @@ CASES: list[Case] = [
     ),
     ok(
         "a voucher is good in the last quiet millisecond after a pause",
-        "T8.10",
+        "T8.12",
         transfer(V1, 1),
         before=(*AFTER_A_PAUSE, QUIET_UNTIL_MS - 1),
     ),
     no(
         "a voucher expires as the quiet ends",
-        "T8.10",
+        "T8.12",
         "voucher_expired",
         transfer(V1, 1),
         before=(*AFTER_A_PAUSE, QUIET_UNTIL_MS),
@@ -184,7 +186,7 @@ CASES: list[Case] = [
     ),
     no(
         "a pause brings nothing back that had expired a millisecond before",
-        "T8.10",
+        "T8.12",
         "voucher_expired",
         transfer(V1, 1),
         before=around_a_pause(FOR_LONG - FIRST_YES_MS + 1),
@@ -192,7 +194,7 @@ CASES: list[Case] = [
     ),
     ok(
         "a pause keeps what would expire a millisecond after it began",
-        "T8.10",
+        "T8.12",
         transfer(V1, 1),
         before=around_a_pause(FOR_LONG - FIRST_YES_MS - 1),
     ),

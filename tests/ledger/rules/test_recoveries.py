@@ -288,13 +288,13 @@ CASES: list[Case] = [
     ok("a rejection needs no wait", "T10.decide.7", decide_recovery(accept=False), before=OPEN),
     ok(
         "a holder gets the time back during which it was stopped",
-        "T8.10",
+        "T8.12",
         transfer(V1, 1),
         before=(*AFTER_A_RECOVERY, FOR_LONG + LOST_MS - 1),
     ),
     no(
         "a holder gets no millisecond more back",
-        "T8.10",
+        "T8.12",
         "voucher_expired",
         transfer(V1, 1),
         before=(*AFTER_A_RECOVERY, FOR_LONG + LOST_MS),

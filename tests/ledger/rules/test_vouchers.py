@@ -9,11 +9,12 @@ from ledger.encoding.codec import FEN_MAX
 from ledger.rules import calendar
 from ledger.rules.budgets import BUDGETS
 from ledger.rules.programmes import TOTALS, VALIDITY_DAYS_MAX
-from ledger.rules.vouchers import GROUP_ISSUED, ISSUED, VOUCHERS
+from ledger.rules.vouchers import DECISIONS, GROUP_ISSUED, ISSUED, VOUCHERS
 from ledger.view import get
 from tests import builders
-from tests.builders import funded_chain, no_caps, officers
+from tests.builders import NOON_MS, funded_chain, no_caps, officers
 from tests.ledger.rules.case import (
+    DAY_MS,
     FOR_LONG,
     GRANTED,
     ONE_OFFICER,
@@ -47,6 +48,9 @@ from tests.ledger.rules.situations import (
     CLOSED,
     MINT,
     NEARLY,
+    OWNER,
+    S1,
+    SECOND,
     SUSPENDED,
     G,
     caps,
@@ -60,6 +64,9 @@ MANY: dict[str, Any] = {
 }
 MUCH = (appropriate(FEN_MAX - APPROPRIATED), appropriate(FEN_MAX, funder="henan"))
 """All the money that two funders can appropriate."""
+TWO_SIGN = enrol("firm-x", keys=builders.keys_of("firm-x", "one", "two"), threshold=2)
+TWO_DECISIONS = [builders.seed("decision", name) for name in ("one", "other")]
+LATER_MS = NOON_MS + 2 * DAY_MS
 GROUP = (enrol("firm-c", control_group="g"), enrol("firm-d", control_group="g"))
 
 CASES: list[Case] = [
@@ -101,6 +108,57 @@ CASES: list[Case] = [
         "grant_is_after_use",
         MINT,
         terms=NO_GRANTS,
+    ),
+    no(
+        "a clerk mints the same batch again",
+        "T7.7",
+        "decision_minted",
+        mint(("firm-a", 1_000), ("firm-b", 2_000), expires_at=LATER_MS, decisions=TWO_DECISIONS),
+        before=(mint(("firm-a", 1_000), ("firm-b", 2_000), decisions=TWO_DECISIONS),),
+        values={"programme": PROGRAMME, "decision": TWO_DECISIONS[0].hex(), "voucher": V1},
+    ),
+    no(
+        "a decision of an earlier batch in a batch of new ones",
+        "T7.7",
+        "decision_minted",
+        mint(("firm-a", 5), ("firm-b", 5), decisions=TWO_DECISIONS),
+        before=(mint(("firm-b", 2_000), decisions=TWO_DECISIONS[1:]),),
+        values={"decision": TWO_DECISIONS[1].hex(), "voucher": V1},
+    ),
+    no(
+        "one decision twice in a batch",
+        "T7.7",
+        "decision_minted",
+        mint(("firm-a", 5), ("firm-b", 5), decisions=TWO_DECISIONS[:1] * 2),
+        values={"decision": TWO_DECISIONS[0].hex(), "voucher": V1},
+    ),
+    no(
+        "a decision that is minted, to nobody",
+        "T7.7",
+        "decision_minted",
+        mint(("nobody", 5), decisions=TWO_DECISIONS[:1]),
+        before=(mint(("firm-a", 5), decisions=TWO_DECISIONS[:1]),),
+    ),
+    ok(
+        "the same decision in another programme",
+        "T7.7",
+        mint(("firm-a", 5), programme=SECOND, decisions=TWO_DECISIONS[:1]),
+        before=(
+            publish(programme=SECOND),
+            appropriate(programme=SECOND),
+            mint(("firm-a", 5), decisions=TWO_DECISIONS[:1]),
+        ),
+        wrote=((DECISIONS, (SECOND, TWO_DECISIONS[0].hex()), {"voucher": S1}),),
+    ),
+    ok(
+        "two decisions, each with its voucher",
+        "T7.7",
+        mint(("firm-a", 5), ("firm-a", 5), decisions=TWO_DECISIONS),
+        before=(GRANTED,),
+        wrote=(
+            (DECISIONS, (PROGRAMME, TWO_DECISIONS[0].hex()), {"voucher": V2}),
+            (DECISIONS, (PROGRAMME, TWO_DECISIONS[1].hex()), {"voucher": V3}),
+        ),
     ),
     no("a grant to nobody", "T7.7", "party_unknown", mint(("firm-a", 5), ("nobody", 5))),
     no("a grant to a data centre", "T7.7", "party_wrong_kind", mint(("guian-hub", 5))),
@@ -277,7 +335,7 @@ CASES: list[Case] = [
         "a transfer to nobody",
         "T8.6",
         "party_unknown",
-        transfer(V1, 1, recipient="nobody"),
+        transfer(V1, 1, recipient="nobody", by=OWNER),
         before=(GRANTED,),
     ),
     no(
@@ -291,12 +349,43 @@ CASES: list[Case] = [
         "a transfer to a treasury",
         "T8.8",
         "party_wrong_kind",
-        transfer(V1, 1, recipient="guiyang"),
+        transfer(V1, 1, recipient="guiyang", by=OWNER),
         before=(GRANTED,),
     ),
     no(
-        "a transfer where there is none",
+        "a rival's cap is filled a millisecond before a voucher expires",
         "T8.9",
+        "signature_missing",
+        transfer(V1, 1_000, by=OWNER),
+        terms=caps(holder_year_issued=(1_000,)),
+        before=(mint(("firm-a", 1_000)), FOR_LONG - 1),
+        values={"party": "firm-b", "needed": 1, "signed": 0},
+    ),
+    no(
+        "a recipient of two signs with one key",
+        "T8.9",
+        "signature_missing",
+        transfer(V1, 1, recipient="firm-x", by=(*OWNER, ("firm-x", "one"))),
+        before=(GRANTED, TWO_SIGN),
+        values={"party": "firm-x", "needed": 2, "signed": 1},
+    ),
+    ok(
+        "a recipient of two signs with both",
+        "T8.9",
+        transfer(V1, 1, recipient="firm-x", by=(*OWNER, ("firm-x", "one"), ("firm-x", "two"))),
+        before=(GRANTED, TWO_SIGN),
+    ),
+    no(
+        "a transfer to a stopped recipient",
+        "T8.10",
+        "recovery_open",
+        transfer(V1, 1),
+        before=(GRANTED, recover(party="firm-b")),
+        values={"party": "firm-b"},
+    ),
+    no(
+        "a transfer where there is none",
+        "T8.11",
         "transfer_not_allowed",
         transfer(V1, 1),
         terms={"transfer": "none"},
@@ -305,7 +394,7 @@ CASES: list[Case] = [
     ),
     no(
         "a transfer between firms of no group",
-        "T8.9",
+        "T8.11",
         "transfer_not_allowed",
         transfer(V1, 1),
         terms={"transfer": "same_group"},
@@ -314,7 +403,7 @@ CASES: list[Case] = [
     ),
     no(
         "a transfer out of the group",
-        "T8.9",
+        "T8.11",
         "transfer_not_allowed",
         transfer(V1, 1, holder="firm-c", recipient="firm-b"),
         terms={"transfer": "same_group"},
@@ -322,14 +411,14 @@ CASES: list[Case] = [
     ),
     ok(
         "a transfer within the group",
-        "T8.9",
+        "T8.11",
         transfer(V1, 1, holder="firm-c", recipient="firm-d"),
         terms={"transfer": "same_group"},
         before=(*GROUP, mint(("firm-c", 100))),
     ),
     no(
         "a transfer in the first expired millisecond",
-        "T8.10",
+        "T8.12",
         "voucher_expired",
         transfer(V1, 1),
         before=(GRANTED, FOR_LONG),
@@ -337,22 +426,22 @@ CASES: list[Case] = [
     ),
     ok(
         "a transfer in the last millisecond",
-        "T8.10",
+        "T8.12",
         transfer(V1, 1),
         before=(GRANTED, FOR_LONG - 1),
     ),
     no(
         "a transfer of a fen too much",
-        "T8.10",
+        "T8.12",
         "voucher_exhausted",
         transfer(V1, 10_001),
         before=(GRANTED,),
         values={"asked": 10_001, "available": 10_000},
     ),
-    ok("a transfer of all", "T8.10", transfer(V1, 10_000), before=(GRANTED,)),
+    ok("a transfer of all", "T8.12", transfer(V1, 10_000), before=(GRANTED,)),
     no(
         "a transfer a fen above the recipient's cap",
-        "T8.12",
+        "T8.14",
         "holder_cap_exceeded",
         transfer(V1, 51),
         terms=caps(holder_year_issued=(1_000,)),
@@ -361,14 +450,14 @@ CASES: list[Case] = [
     ),
     ok(
         "a transfer that fills the recipient's cap",
-        "T8.12",
+        "T8.14",
         transfer(V1, 50),
         terms=caps(holder_year_issued=(1_000,)),
         before=(mint(("firm-a", 1_000), ("firm-b", 950)),),
     ),
     no(
         "a transfer a fen above the group's cap",
-        "T8.12",
+        "T8.14",
         "group_cap_exceeded",
         transfer(V1, 101, recipient="firm-c"),
         terms=caps(group_year_issued=(100,)),
@@ -377,14 +466,14 @@ CASES: list[Case] = [
     ),
     ok(
         "a transfer that fills the group's cap",
-        "T8.12",
+        "T8.14",
         transfer(V1, 100, recipient="firm-c"),
         terms=caps(group_year_issued=(100,)),
         before=(*GROUP, GRANTED),
     ),
     no(
         "a recipient is issued a fen beyond all amounts",
-        "T8.12",
+        "T8.14",
         "amount_overflow",
         transfer(V1, 100),
         before=(GRANTED,),
@@ -474,7 +563,7 @@ CASES: list[Case] = [
     ok("a fen is the least grant", "T7.7", mint(("firm-a", 1)), terms=caps(grant_min=(0,))),
     no(
         "a fen of a voucher that is spent",
-        "T8.10",
+        "T8.12",
         "voucher_exhausted",
         transfer(V1, 1),
         before=(GRANTED, claim(10_000)),
@@ -487,10 +576,10 @@ CASES: list[Case] = [
         before=ALL_MINTED[:-1],
         wrote=((TOTALS, (PROGRAMME,), {"minted": FEN_MAX, "available": FEN_MAX}),),
     ),
-    ok("all is passed on", "T8.10", transfer(V1, FEN_MAX), before=ALL_MINTED),
+    ok("all is passed on", "T8.12", transfer(V1, FEN_MAX), before=ALL_MINTED),
     no(
         "all, and a voucher has less",
-        "T8.10",
+        "T8.12",
         "voucher_exhausted",
         transfer(V1, FEN_MAX),
         before=(GRANTED,),

@@ -120,7 +120,10 @@ def mint(programme: str, *rows: tuple[str, int]) -> Act:
     operation = Mint(
         programme=programme,
         terms_version=1,
-        rows=tuple(MintRow(holder=holder, amount=fen, commitment=()) for holder, fen in rows),
+        rows=tuple(
+            MintRow(holder=holder, amount=fen, decision=crypto.sha256(repr((rows, place)).encode()))
+            for place, (holder, fen) in enumerate(rows)
+        ),
     )
     return Act(operation=operation, signers=second_officers(programme.partition(".")[0]))
 
