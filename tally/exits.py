@@ -15,9 +15,9 @@ class Exit(IntEnum):
     """Wrong words, or a question to ask and no terminal to ask it on."""
     NOT_FOUND = 3
     REFUSED = 4
-    """Logged as refused, refused before any admission, or expired: it will not become final."""
+    """Refused and dropped, or expired: it will not become final by itself."""
     NOT_CERTAIN = 5
-    """Pending or refused for now: it may still become final."""
+    """Pending: it may still become final."""
     KEY = 6
     """A key is missing, locked, damaged or not allowed to do this."""
     UNREACHABLE = 7

@@ -106,18 +106,18 @@ def test_what_waits_is_listed_in_the_order_in_which_it_came_and_from_any_place_o
     )
     alone = parse(builders.transfer("shanghai.compute.000000003", 1, by=(("firm-a", "owner"),)))
     for transaction in (alone, good, refused, better):
-        assert pool.add(transaction, own=True, time_ms=chain.now_ms)
+        assert pool.add(transaction, own=False, time_ms=chain.now_ms)
     found = list(pool.waiting(0))
     assert [(one.raw, one.status.status, one.status.code) for one in found] == [
         (good.raw, "pending", "ok"),
-        (refused.raw, "refused_for_now", "voucher_exhausted"),
+        (refused.raw, "refused", "voucher_exhausted"),
         (better.raw, "pending", "ok"),
     ]
     assert [one.arrival for one in found] == [2, 3, 4], "who signed more came in anew"
     assert list(pool.waiting(2)) == found[1:]
     assert list(pool.waiting(4)) == []
     pool.committed(chain.accept(good.raw))
-    assert list(pool.waiting(0)) == found[1:]
+    assert list(pool.waiting(0)) == found[2:], "what the next block's state refuses is dropped"
 
 
 def test_what_is_turned_away_is_told_with_its_code_and_values() -> None:

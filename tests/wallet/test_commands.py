@@ -135,7 +135,7 @@ def test_what_waits_on_a_node_is_listed_by_party(tally: Tally, node: FakeNode) -
     node.waiting = [
         {"id": "11" * 32, "status": "pending", "code": "ok", "says": "a passes", **shared}
         | {"signers": [{"party": "firm-a", "person": "owner"}]},
-        {"id": "22" * 32, "status": "refused_for_now", "code": "voucher_exhausted", **shared}
+        {"id": "22" * 32, "status": "refused", "code": "voucher_exhausted", **shared}
         | {"says": "b passes", "values": {"asked": 200, "available": 100}}
         | {"signers": [{"party": name, "person": "owner"} for name in ("firm-b", "firm-a")]},
     ]

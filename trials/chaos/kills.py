@@ -70,7 +70,7 @@ class Verdict:
     transfers: int
     final: int
     refused: int
-    """Logged as refused, or expired: refused for now until then, or lost with every pool."""
+    """Expired: refused, or lost with every pool."""
     answers: int
     lost: int
     """Questions without an answer."""

@@ -102,7 +102,8 @@ def test_a_threshold_of_two_needs_two_keys() -> None:
     chain.accept(builders.mint(("firm-c", 100)))
     one, two = ("firm-c", "one"), ("firm-c", "two")
     alone = builders.transfer(V1, 5, holder="firm-c", by=(one,))
-    together = builders.transfer(V1, 6, holder="firm-c", by=(one, two))
+    taker = ("firm-b", "owner")
+    together = builders.transfer(V1, 6, holder="firm-c", by=(one, two, taker))
     assert code(chain.attempt(alone)) == "signature_missing"
     assert code(chain.attempt(together)) == "ok"
 
