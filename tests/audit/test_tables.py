@@ -59,7 +59,8 @@ def many_vouchers(folder: Path) -> Iterator[str]:
         time_ms=moment("2026-06-01 10:00"),
     )
     for number in range(BATCHES):
-        act = small.mint(programme, *(("firm-a", 100 + row) for row in range(BATCH)))
+        rows = (("firm-a", 100 + row) for row in range(BATCH))
+        act = small.mint(programme, *rows, batch=number)
         ledger.block((act,), time_ms=moment("2026-06-01 11:00") + number)
     store.close()
     with serving(folder / "store", folder / "port") as (_, url):

@@ -259,7 +259,8 @@ def swapped(dice: Random, export: Export) -> Edited:
 
 def dropped_and_counted(dice: Random, export: Export) -> Edited:
     """A transaction that is gone, with all sizes made to fit."""
-    sequence = dice.choice(logged(export))
+    # One that wrote: else its block may have been of nothing but what it was refused for.
+    sequence = dice.choice([at for at in logged(export) if export.entry(at)[2] == 0])
     log = [*export.log[:sequence], *export.log[sequence + 1 :]]
     found = replace(export, log=tuple(log))
     for _, closing in found.blocks():

@@ -264,15 +264,19 @@ MINT: dict[str, Any] = {
     "kind": "voucher.mint",
     "programme": "shanghai.compute",
     "terms_version": 1,
-    "rows": [{"holder": "firm-a", "amount": 1, "commitment": "ab" * 32}],
+    "rows": [{"holder": "firm-a", "amount": 1, "decision": "ab" * 32}],
+}
+STATEMENT: dict[str, Any] = {
+    **{"kind": "attestation.issue", "attester": "shanghai", "subject": "firm-a", "text": ""},
+    **{"topic": "clean_record", "about": None, "amount": 0, "valid_until_ms": 1},
+    "commitment": "ab" * 32,
 }
 
 
 def test_optional_fields_and_bytes_survive_a_description() -> None:
-    with_commitment = operation_from(MINT)
-    without = operation_from(MINT | {"rows": [MINT["rows"][0] | {"commitment": None}]})
-    assert describe(with_commitment) == MINT
-    assert describe(without)["rows"][0]["commitment"] is None
+    assert describe(operation_from(MINT)) == MINT
+    for described in (STATEMENT, STATEMENT | {"commitment": None, "about": "guian-hub"}):
+        assert describe(operation_from(described)) == described
 
 
 @pytest.mark.parametrize(
@@ -284,14 +288,14 @@ def test_optional_fields_and_bytes_survive_a_description() -> None:
         ({"rows": ["one"]}, "rows: expected an object"),
         ({"rows": []}, "^rows: expected array of length >= 1"),
         ({"terms_version": "1"}, "^terms_version: expected int, got str"),
-        ({"rows": [{"holder": "firm-a", "amount": 1}]}, r"missing fields \['commitment'\]"),
-        ({"rows": [{"holder": "firm-a", "amount": 1, "commitment": "xy"}]}, "expected hex"),
+        ({"rows": [{"holder": "firm-a", "amount": 1}]}, r"missing fields \['decision'\]"),
+        ({"rows": [{"holder": "firm-a", "amount": 1, "decision": "xy"}]}, "expected hex"),
         (
-            {"rows": [{"holder": "firm-a", "amount": 0, "commitment": None}]},
+            {"rows": [{"holder": "firm-a", "amount": 0, "decision": "ab" * 32}]},
             "^rows: item 1: amount: expected int >= 1",
         ),
         (
-            {"rows": [{"holder": "Firm A", "amount": 1, "commitment": None}]},
+            {"rows": [{"holder": "Firm A", "amount": 1, "decision": "ab" * 32}]},
             "^rows: item 1: holder: expected an id such as shanghai$",
         ),
     ],

@@ -115,13 +115,17 @@ def recognise_host_pays(programme: str, *hosts: str) -> Act:
     return Act(operation=operation, signers=tuple(signers))
 
 
-def mint(programme: str, *rows: tuple[str, int]) -> Act:
-    """Return a mint of (firm, fen) rows."""
+def mint(programme: str, *rows: tuple[str, int], batch: int = 0) -> Act:
+    """Return a mint of (firm, fen) rows, each of a decision of its own batch."""
     operation = Mint(
         programme=programme,
         terms_version=1,
         rows=tuple(
-            MintRow(holder=holder, amount=fen, decision=crypto.sha256(repr((rows, place)).encode()))
+            MintRow(
+                holder=holder,
+                amount=fen,
+                decision=crypto.sha256(repr((batch, rows, place)).encode()),
+            )
             for place, (holder, fen) in enumerate(rows)
         ),
     )
