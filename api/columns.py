@@ -150,7 +150,6 @@ TABLES: Mapping[str, Columns] = {
         "energy_wh": Column("integer", _summed("energy_wh")),
         "pue_milli": Column("integer", "accreditation.pue_milli"),
         "holder_signed": Column("flag"),
-        "submitted_by": Column("parts"),
         "submitted_ms": Column("integer"),
         "decided_ms": Column("integer"),
         "payables": Column("integer"),

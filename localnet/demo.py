@@ -301,6 +301,7 @@ def redeem(
         service_class="training",
         usage=usage,
         own_share=secrets.token_bytes(32),
+        holder_signs=not reserve,
     )
     holders = () if reserve else ((firm.id, "owner"),)
     return flow.sign(operation, *holders, (centre, "officer-1"), life_ms=life_ms)
@@ -534,6 +535,7 @@ def nanning_example(flow: Flow) -> Signed:
         service_class="training",
         usage=(usage,),
         own_share=secrets.token_bytes(32),
+        holder_signs=True,
     )
     return flow.sign(operation, ("nanning-firm-1", "owner"), ("guian-hub", "officer-1"))
 

@@ -374,6 +374,7 @@ def redeem(
             ),
         ),
         "own_share": seed("own share"),
+        "holder_signs": True,
     }
     by, extra = _apart(changes)
     values.update(changes)

@@ -249,6 +249,7 @@ KINDS: dict[str, Shape] = {
         service_class=SERVICE_CLASS,
         usage=many(fields(chip=slug, day=natural, gpu_ms=positive, energy_wh=natural), 0, 64),
         own_share=hash32,
+        holder_signs=boolean,
     ),
     "party.set_keys": fields(act=_SET_KEYS),  # T10
     "attestation.revoke": fields(  # T11

@@ -43,17 +43,11 @@ class Signers(msgspec.Struct, frozen=True):
                 persons[key.person] = None
         return tuple(persons)
 
-    def require_officers(self, party: str, role: str) -> tuple[str, ...]:
-        """Return the persons who signed in a role; raise FourEyesMissing if too few."""
-        persons = self.persons(party, role)
-        needed = self.officers_needed
-        if len(persons) < needed:
-            raise FourEyesMissing(party=party, role=role, needed=needed, signed=len(persons))
-        return persons
-
-    def everybody(self) -> tuple[str, ...]:
-        """Return all who signed as ``party/person``, each once, in the order of their keys."""
-        return tuple(dict.fromkeys(f"{key.party}/{key.person}" for key in self.keys))
+    def require_officers(self, party: str, role: str) -> None:
+        """Raise FourEyesMissing unless enough persons of a treasury signed in a role."""
+        signed, needed = len(self.persons(party, role)), self.officers_needed
+        if signed < needed:
+            raise FourEyesMissing(party=party, role=role, needed=needed, signed=signed)
 
     def has_threshold(self, party: str, threshold: int) -> bool:
         """Return whether enough keys of a party signed."""

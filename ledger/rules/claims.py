@@ -32,7 +32,6 @@ from ledger.rules.refusals import (
     DisputeWindowOpen,
     DisputeWindowOver,
     NotDisputable,
-    PersonSubmitted,
     RedeemedCapExceeded,
     TagNotChecked,
 )
@@ -83,8 +82,6 @@ class Claim(Record, frozen=True):
     """The host that pays and is reimbursed (R5.2)."""
     holder_signed: bool
     """Else the holder may dispute it."""
-    submitted_by: Annotated[tuple[str, ...], Meta(max_length=16)]
-    """``party/person`` of all who signed it: none of them may decide it."""
     submitted_ms: Natural
     decided_ms: AtMostOne[Natural]
     payables: Natural
@@ -153,7 +150,7 @@ def accept(draft: Draft, claim: Claim, terms: Terms, accepted: int, context: Con
 
 
 def _count_redeemed(draft: Draft, terms: Terms, claim: Claim, amount: int, time_ms: int) -> None:
-    """Count an acceptance in; raise RedeemedCapExceeded (T9.26, T14.9, R6.4)."""
+    """Count an acceptance in; raise RedeemedCapExceeded (T9.26, T14.8, R6.4)."""
     year = calendar.year_of(time_ms)
     key = (claim.programme, str(year), claim.holder)
     redeemed = amount_at(draft, REDEEMED, *key)
@@ -212,9 +209,7 @@ def _decide(view: StateView, act: Decide, context: Context) -> Outcome:
     claim = claim_of(view, act.claim)
     require_status(claim, "under_review", "disputed")
     issuer = issuer_of(claim.programme)
-    for person in context.signers.require_officers(issuer, "review"):
-        if f"{issuer}/{person}" in claim.submitted_by:
-            raise PersonSubmitted(party=issuer, person=person, claim=claim.id)
+    context.signers.require_officers(issuer, "review")
     if act.accepted > claim.amount:
         raise AcceptedOutOfBounds(accepted=act.accepted, amount=claim.amount)
     if claim.status == "disputed" and not act.case:

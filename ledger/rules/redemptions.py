@@ -17,7 +17,14 @@ from ledger.rules.centres import (
 from ledger.rules.claims import CLAIMS, Claim, Line, Lines, accept
 from ledger.rules.holds import require_not_held
 from ledger.rules.invoices import Contract, Invoice, InvoiceUse, Shown, UsageRows
-from ledger.rules.parties import Party, party_of, require_active, require_free, require_kind
+from ledger.rules.parties import (
+    PARTIES,
+    Party,
+    party_of,
+    require_active,
+    require_free,
+    require_kind,
+)
 from ledger.rules.programmes import (
     ServiceClass,
     Terms,
@@ -33,8 +40,10 @@ from ledger.rules.refusals import (
     GrantNotAfterUse,
     LinesMixed,
     LinesOrGrant,
+    PersonSubmitted,
     RateExceeded,
     ReserveMismatch,
+    SignatureMissing,
     TermsVersionWrong,
 )
 from ledger.rules.reserves import OrderRef, change_left, require_good, require_left, reserve_of
@@ -52,7 +61,7 @@ from ledger.rules.vouchers import (
     require_unexpired,
     serial_of,
 )
-from ledger.view import Draft, StateView, Table, get
+from ledger.view import Draft, StateView, Table, get, must
 
 
 class GrantAfterUse(Record, frozen=True):
@@ -78,6 +87,8 @@ class Redeem(Record, frozen=True, tag="voucher.redeem"):
     own_share: Hash
     """Commitment to the proof that the holder paid the rest of the bill, or all of it where the
     programme pays the holder."""
+    holder_signs: bool
+    """The holder consents to this very claim: the body says so, which nobody can change."""
 
 
 BAND_USED = Table("band-used", Amount, running_sum=True)
@@ -152,10 +163,7 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
     if tx.grant:
         granted, posting = _grant(draft, terms, asked, context)
         lines, postings = (Line(voucher=granted.id, amount=amount, reserve=()),), [posting]
-    holder_signed = not holder.stopped_since_ms and context.signers.has_threshold(
-        holder.id, holder.threshold
-    )
-    automatic = holder_signed and _take_band(draft, asked, terms, context)
+    automatic = tx.holder_signs and _take_band(draft, asked, terms, context)
     claim = Claim(
         id=next_serial(draft, "claim", centre.id),
         programme=programme_id,
@@ -174,8 +182,7 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
         credited=0,
         status="under_review",
         host=() if recognition is None else (recognition.host,),
-        holder_signed=holder_signed,
-        submitted_by=context.signers.everybody(),
+        holder_signed=tx.holder_signs,
         submitted_ms=context.time_ms,
         decided_ms=(),
         payables=0,
@@ -225,10 +232,14 @@ def _asked(view: StateView, tx: Redeem, context: Context) -> Asked:
         raise LinesOrGrant(lines=len(tx.lines), grants=len(tx.grant))
     require_distinct([line.voucher for line in tx.lines])
     context.signers.require_threshold(centre.id, centre.threshold)
+    _require_deciders_apart(view, tx, context)
     joint = not tx.lines or not all(line.reserve for line in tx.lines)
-    if joint:
+    if joint and not tx.holder_signs:
+        raise SignatureMissing(party=holder.id, needed=holder.threshold, signed=0)
+    if tx.holder_signs:
         context.signers.require_threshold(holder.id, holder.threshold)
         require_free(holder)
+    if joint:
         require_active(centre)
     vouchers = tuple(_voucher_of_line(view, line, tx) for line in tx.lines)
     for voucher in vouchers[1:]:
@@ -255,6 +266,14 @@ def _asked(view: StateView, tx: Redeem, context: Context) -> Asked:
         vouchers=vouchers,
         amount=sum(line.amount for line in tx.lines) + sum(grant.amount for grant in tx.grant),
     )
+
+
+def _require_deciders_apart(view: StateView, tx: Redeem, context: Context) -> None:
+    """Raise PersonSubmitted if somebody signed who may decide the claim (T9.5)."""
+    paid_from = tx.lines[0].voucher if tx.lines else tx.grant[0].programme
+    for key in context.signers.keys:
+        if key.party == issuer_of(paid_from) or must(view, PARTIES, key.party).kind == "auditor":
+            raise PersonSubmitted(party=key.party, person=key.person)
 
 
 def _voucher_of_line(view: StateView, line: Line, tx: Redeem) -> Voucher:

@@ -64,13 +64,12 @@ class RecoveryOpen(TransactionRefused):
 
 @refusal
 class PersonSubmitted(TransactionRefused):
-    """A person decides what the same person submitted."""
+    """A person submits what the same party decides."""
 
     number, code = 105, "person_submitted"
-    sentence = "{person} of {party} submitted {claim}"
+    sentence = "{person} of {party}, which decides, signs a redemption"
     party: str
     person: str
-    claim: str
 
 
 # 2xx: parties and attestations

@@ -1098,10 +1098,13 @@ class Play:
             terms_ = twin.terms(programme, version)
         joint = bool(grant) or any(not line[2] for line in lines)
         self._want(centre)
-        if joint or self._chance(0.15):
+        signs = joint or self._chance(0.3)
+        if signs or self._chance(0.1):
             self._want(holder)
-        if self._chance(0.04):
-            # An officer who signs here cannot decide the claim later.
+        if self._chance(0.02):
+            signs = not signs
+        if self._chance(0.02):
+            # An officer of who decides.
             self._want(programme.split(".")[0], "review", 1)
         order, chip, service = self._order(), self._chip(), self._service()
         reserved = [name for line in lines for name in line[2] if name in twin.reserves]
@@ -1139,6 +1142,7 @@ class Play:
             service,
             usage,
             CASE,
+            signs,
         ]
 
     def _grant(self) -> tuple[str, int, str, str, int]:

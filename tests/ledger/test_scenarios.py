@@ -125,6 +125,7 @@ def claim_reserve(amount: int, *, invoice: str = "invoice-1", day_ms: int = NOON
             Usage(chip="ascend-910b", day=calendar.day_of(day_ms), gpu_ms=HOUR_MS, energy_wh=1),
         ),
         own_share=seed("own share"),
+        holder_signs=False,
     )
 
 

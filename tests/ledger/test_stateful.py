@@ -340,6 +340,7 @@ class LedgerMachine(RuleBasedStateMachine):
             centre=hub,
             invoice=f"invoice-{data.draw(some.integers(0, 30))}",
             net=min(FEN_MAX, amount * data.draw(some.sampled_from((3, 4, 10)))),
+            holder_signs=not alone,
             by=self.who(data, *parties),
         )
 

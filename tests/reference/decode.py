@@ -259,6 +259,7 @@ KINDS: dict[str, tuple[Check, ...]] = {
         SERVICE,
         many(row(SLUG_TEXT, NATURAL, POSITIVE, NATURAL), 0, 64),
         HASH,
+        boolean,
     ),
     "voucher.reserve": (
         SERIAL_TEXT,

@@ -61,6 +61,7 @@ KINDS: dict[str, tuple[Rule, tuple[str, ...]]] = {
             "service_class",
             "usage",
             "own_share",
+            "holder_signs",
         ),
     ),
     "party.set_keys": (members.set_keys, ("act",)),

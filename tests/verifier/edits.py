@@ -346,7 +346,10 @@ def state_root(change: Callable[[list[Any]], list[Any]]) -> Edit:
     """Return an edit of when a state root stands in a record."""
 
     def edit(dice: Random, export: Export) -> Edited:
-        rooted = [at for at in closings(export) if export.entry(at)[1][STATE_ROOT]]
+        records = closings(export)
+        # Of blocks with entries: without its root another one would be a record of nothing.
+        busy = [at for at in records if at - 1 not in records]
+        rooted = [at for at in busy if export.entry(at)[1][STATE_ROOT]]
         sequence = dice.choice(rooted)
         entry = export.entry(sequence)
         entry[1][STATE_ROOT] = change(entry[1][STATE_ROOT])

@@ -396,6 +396,7 @@ def _redeem(
         service_class="training",
         usage=usage,
         own_share=digest("own share", voucher, centre),
+        holder_signs=not reserve,
     )
     signers = by or ((holder, "owner"), (centre, "officer-1"))
     return _step(operation, *signers, code=code)
@@ -688,6 +689,7 @@ def _nanning_claim(name: str, amount: int, base: int, *, code: str = "ok") -> St
         service_class="training",
         usage=(hours("ascend-910b", 10_000, "2025-12-30"),),
         own_share=digest("own share", name),
+        holder_signs=True,
     )
     signers = (("firm-nanning", "owner"), ("guian-hub", "officer-1"))
     return _step(operation, *signers, code=code)

@@ -583,8 +583,12 @@ class Year:
         *,
         reserve: tuple[str, ...] = (),
         chip: int | None = None,
+        alone: bool = False,
     ) -> Act:
-        """Return a redemption of exactly ``amount``, with the device time that it is for."""
+        """Return a redemption of exactly ``amount``, with the device time that it is for.
+
+        ``alone``: the centre claims a reserve without the holder.
+        """
         position = self._dice.randrange(len(centre.chips)) if chip is None else chip
         devices = centre.chips[position]
         self._made += 1
@@ -611,10 +615,12 @@ class Year:
             service_class="training",
             usage=usage,
             own_share=self._digest("own share", number),
+            holder_signs=not alone,
         )
         self.claims += 1
         self._claims[centre.id] = self._claims.get(centre.id, 0) + 1
-        return Act(operation=operation, signers=_both(purse.holder, centre.id))
+        signers = ((centre.id, "officer-1"),) if alone else _both(purse.holder, centre.id)
+        return Act(operation=operation, signers=signers)
 
     def _rate(self, city: City, firm: str, devices: Devices) -> int:
         holder_class = CLASSES[(int(firm.rpartition("-")[2]) - 1) % len(CLASSES)]
@@ -697,12 +703,11 @@ class Year:
             if end == "kept":
                 expected.reserved += set_aside.amount
                 continue
-            alone: tuple[Who, ...] = ((set_aside.centre.id, "officer-1"),)
             if end == "released":
                 release = Release(
                     reserve=set_aside.reserve, centre=set_aside.centre.id, amount=set_aside.amount
                 )
-                act = Act(operation=release, signers=alone)
+                act = Act(operation=release, signers=((set_aside.centre.id, "officer-1"),))
             else:
                 act = self._claim(
                     set_aside.city,
@@ -712,11 +717,11 @@ class Year:
                     month,
                     reserve=(set_aside.reserve,),
                     chip=set_aside.chip,
+                    alone=end != "both claim",
                 )
                 if end == "both claim":
                     expected.redeemed += set_aside.amount
-                else:  # without the holder's signature it waits for the dispute window
-                    act = Act(operation=act.operation, signers=alone)
+                else:  # without the holder's consent it waits for the dispute window
                     expected.claimed += set_aside.amount
             yield Item(phase=self._phase, month=month, lane="", act=act)
 

@@ -219,6 +219,7 @@ class Clients:
             service_class="training",
             usage=(Usage(chip="chip", day=calendar.day_of(now_ms) - 1, gpu_ms=1, energy_wh=0),),
             own_share=bytes(32),
+            holder_signs=True,
         )
         signers = [(purse.holder, "owner"), (centre_name(0), "desk")]
         return self._signed(operation, signers, self._expiry(now_ms))

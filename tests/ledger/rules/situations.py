@@ -181,7 +181,8 @@ def claim(amount: int = 100, **changes: Any) -> Step:
 def alone(amount: int = 100, voucher: str = V1, reserve: str = RESERVE, **changes: Any) -> Step:
     """Return a claim that the centre makes alone under a reserve."""
     line = Line(voucher=voucher, amount=amount, reserve=(reserve,))
-    return redeem((voucher, amount), lines=(line,), **{"by": CENTRE, **changes})
+    told = {"by": CENTRE, "holder_signs": False, **changes}
+    return redeem((voucher, amount), lines=(line,), **told)
 
 
 AFTER: dict[str, Any] = {"grant": "after_use", "transfer": "none"}

@@ -119,6 +119,62 @@ CASES: list[Case] = [
         before=(GRANTED,),
         values={"party": "guian-hub", "needed": 1, "signed": 0},
     ),
+    *(
+        no(
+            f"a person of {party} signs what it decides",
+            "T9.5",
+            "person_submitted",
+            make(by=(*OWNER, *CENTRE, (party, "officer-1"))),
+            terms=AFTER,
+            before=before,
+            values={"party": party, "person": "officer-1"},
+        )
+        for party in ("shanghai", "audit-office")
+        for make, before in ((after_use, ()), (claim, ()))
+    ),
+    ok(
+        "a person of another city signs",
+        "T9.5",
+        claim(by=(*OWNER, *CENTRE, ("guiyang", "officer-1"))),
+        before=(GRANTED,),
+    ),
+    no(
+        "a claim of both that does not say so",
+        "T9.6",
+        "signature_missing",
+        claim(holder_signs=False),
+        before=(GRANTED,),
+        values={"party": "firm-a", "needed": 1, "signed": 0},
+    ),
+    no(
+        "attack: who strips the holder's signature on the way gets a refusal, not a review",
+        "T9.6",
+        "signature_missing",
+        alone(holder_signs=True),
+        before=SET_ASIDE,
+        values={"party": "firm-a", "needed": 1, "signed": 0},
+    ),
+    ok(
+        "holder and centre redeem what was reserved",
+        "T9.6",
+        alone(holder_signs=True, by=OWNER + CENTRE),
+        before=SET_ASIDE,
+        wrote=((CLAIMS, (CLAIM,), {"status": "accepted", "holder_signed": True}),),
+    ),
+    ok(
+        "a signature that the body does not name changes nothing",
+        "T9.6",
+        alone(by=OWNER + CENTRE),
+        before=SET_ASIDE,
+        wrote=((CLAIMS, (CLAIM,), {"status": "under_review", "holder_signed": False}),),
+    ),
+    no(
+        "a stopped holder redeems what it reserved",
+        "T9.6",
+        "recovery_open",
+        alone(holder_signs=True, by=OWNER + CENTRE),
+        before=(*SET_ASIDE, recover()),
+    ),
     no(
         "the centre redeems without the holder",
         "T9.6",
@@ -649,7 +705,6 @@ def test_a_redemption_in_the_band_is_burned_and_owed() -> None:
     assert (voucher(chain, V1).available, voucher(chain, V1).redeemed) == (300, 700)
     claim = stored(chain, CLAIMS, "guian-hub.000000001")
     assert (claim.amount, claim.accepted, claim.status) == (1_200, 1_200, "accepted")
-    assert claim.submitted_by == ("guian-hub/officer-1", "firm-a/owner")
     payable = stored(chain, PAYABLES, payable_id(claim.id, 0))
     assert (payable.debtor, payable.creditor, payable.amount) == ("shanghai", "guian-hub", 1_200)
     assert [posting.kind for posting in postings(execution)] == ["burn", "burn"]

@@ -138,6 +138,7 @@ def redeem(voucher: str, firm: str, centre: str, fen: int, *, number: object, da
         service_class="training",
         usage=(Usage(chip=CHIP, day=day, gpu_ms=3_600_000, energy_wh=400),),
         own_share=digest("own share", number),
+        holder_signs=True,
     )
     return Act(operation=operation, signers=((firm, "owner"), (centre, "officer-1")))
 
