@@ -193,21 +193,29 @@ def require_accepted(
     accreditation: Accreditation,
     time_ms: int,
 ) -> None:
-    """Raise CentreNotAccepted unless the programme takes claims of this centre (R5.1).
+    """Raise CentreNotAccepted unless the programme takes claims of this centre (R5.1)."""
+    if not is_accepted(view, programme_id, terms, accreditation, time_ms):
+        raise CentreNotAccepted(
+            programme=programme_id, centre=accreditation.centre, host=accreditation.host
+        )
 
-    A city's own centres are always accepted.
-    """
+
+def is_accepted(
+    view: StateView,
+    programme_id: str,
+    terms: Terms,
+    accreditation: Accreditation,
+    time_ms: int,
+) -> bool:
+    """Return whether a programme takes claims of a centre: a city's own ones always (R5.1)."""
     if accreditation.host == issuer_of(programme_id):
-        return
+        return True
     if terms.centres == "listed" and accreditation.centre in terms.listed:
-        return
+        return True
     if terms.centres == "recognised":
         recognition = get(view, RECOGNITIONS, programme_id, accreditation.host)
-        if recognition is not None and recognition.from_ms <= time_ms < recognition.until_ms:
-            return
-    raise CentreNotAccepted(
-        programme=programme_id, centre=accreditation.centre, host=accreditation.host
-    )
+        return recognition is not None and recognition.from_ms <= time_ms < recognition.until_ms
+    return False
 
 
 def paying_host(

@@ -11,6 +11,7 @@ from ledger.rules.centres import (
     ACCREDITATIONS,
     Accreditation,
     accreditation_of,
+    is_accepted,
     require_accepted,
     require_distinct,
 )
@@ -163,7 +164,11 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
     if tx.grant:
         granted, posting = _grant(draft, terms, asked, context)
         lines, postings = (Line(voucher=granted.id, amount=amount, reserve=()),), [posting]
-    automatic = tx.holder_signs and _take_band(draft, asked, terms, context)
+    automatic = (
+        tx.holder_signs
+        and not _is_late(view, asked, terms, accreditation, context)
+        and _take_band(draft, asked, terms, context)
+    )
     claim = Claim(
         id=next_serial(draft, "claim", centre.id),
         programme=programme_id,
@@ -316,6 +321,18 @@ def _accreditation(view: StateView, asked: Asked, terms: Terms, context: Context
     if accreditation is None:
         raise CentreNotAccredited(centre=asked.centre.id)
     return accreditation
+
+
+def _is_late(
+    view: StateView, asked: Asked, terms: Terms, accreditation: Accreditation, context: Context
+) -> bool:
+    """Return whether what allowed a reserve has ended since: then it needs a review (R6.2)."""
+    return (
+        asked.centre.status != "active"
+        or programme_of(view, asked.programme).status == "suspended"
+        or accreditation.ended
+        or not is_accepted(view, asked.programme, terms, accreditation, context.time_ms)
+    )
 
 
 def _grant(draft: Draft, terms: Terms, asked: Asked, context: Context) -> tuple[Voucher, Posting]:

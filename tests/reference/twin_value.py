@@ -265,7 +265,12 @@ def redeem(world: World, it: Thing) -> None:
     if grant is not None:
         row_fits(world, programme, terms, holder, total, [])
         need(world.totals(programme)["face"] + total <= AMOUNT_MAX, 308)
-    automatic = it["holder_signs"] and rules_decide(world, terms, programme, holder, centre, total)
+    in_time = world.parties[centre]["status"] == "active"
+    in_time = in_time and world.programmes[programme]["status"] != "suspended"
+    in_time = in_time and not world.accreditations[centre]["ended"]
+    in_time = in_time and world.accepts(programme, terms, centre)
+    automatic = it["holder_signs"] and in_time
+    automatic = automatic and rules_decide(world, terms, programme, holder, centre, total)
     if automatic:
         redemptions_fit(world, terms, programme, holder, total)
 
@@ -481,7 +486,7 @@ def contract_holds(
 def rules_decide(
     world: World, terms: Thing, programme: str, holder: str, centre: str, total: int
 ) -> bool:
-    """R6.2, but for the holder's word."""
+    """R6.2: the draw and the band."""
     band, every = terms["review"]
     if every > 0:
         parts = [world.record_hash, world.transaction_id]

@@ -443,6 +443,21 @@ CASES: list[Case] = [
         alone(),
         before=(*SET_ASIDE, accredit(ended=True), recognise(until_ms=NOON_MS)),
     ),
+    *(
+        ok(
+            f"attack: what both claim of a reserve after {what} is never paid without a review",
+            "T9.26",
+            alone(holder_signs=True, by=OWNER + CENTRE),
+            before=(*SET_ASIDE, *ended),
+            wrote=((CLAIMS, (CLAIM,), {"status": "under_review", "holder_signed": True}),),
+        )
+        for what, ended in (
+            ("the programme was suspended", (SUSPENDED,)),
+            ("the accreditation ended", (accredit(ended=True),)),
+            ("the recognition ended", (recognise(until_ms=NOON_MS),)),
+            ("the centre was suspended", suspended("guian-hub")),
+        )
+    ),
     no(
         "holder and centre in one group",
         "T9.14",
