@@ -470,11 +470,11 @@ def set_aside(voucher: str, amount: int, **changes: Any) -> bytes:
     return signed(tx, *(by or consent(values["holder"])), **extra)
 
 
-def release(reserve: str, amount: int, *, centre: str = "guian-hub", **changes: Any) -> bytes:
+def release(reserve: str, amount: int, *, party: str = "guian-hub", **changes: Any) -> bytes:
     """Return that a centre gives reserved value back."""
     by, extra = _apart(changes)
-    tx = Release(reserve=reserve, centre=centre, amount=amount, **changes)
-    return signed(tx, *(by or consent(centre)), **extra)
+    tx = Release(reserve=reserve, by=party, amount=amount, **changes)
+    return signed(tx, *(by or consent(party)), **extra)
 
 
 def extend(voucher: str, until_day: int, **changes: Any) -> bytes:

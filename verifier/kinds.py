@@ -38,7 +38,7 @@ EXPIRIES_MAX = 256
 CODES = frozenset(
     (
         *(0, *range(101, 106), *range(201, 218), *range(301, 312), *range(401, 405)),
-        *(*range(406, 411), *range(501, 517), 518, *range(603, 632), *range(701, 713)),
+        *(*range(406, 411), *range(501, 519), *range(603, 632), *range(701, 713)),
         *(*range(801, 804), 805, 806, *range(901, 909)),
     )
 )
@@ -265,7 +265,7 @@ KINDS: dict[str, Shape] = {
         service_class=SERVICE_CLASS,
         until_ms=natural,
     ),
-    "voucher.release": fields(reserve=serial_id, centre=slug, amount=positive),  # T13
+    "voucher.release": fields(reserve=serial_id, by=slug, amount=positive),  # T13
     "claim.decide": fields(act=_DECIDE),  # T14
     "claim.credit": fields(claim=serial_id, amount=positive, note=hash32),  # T15
     "voucher.extend": fields(voucher=serial_id, until_day=natural, case=hash32),  # T16

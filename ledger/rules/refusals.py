@@ -623,6 +623,16 @@ class ExtensionInvalid(TransactionRefused):
 
 
 @refusal
+class ReserveRunning(TransactionRefused):
+    """Until its hold end only the centre gives a reserve back."""
+
+    number, code = 517, "reserve_running"
+    sentence = "the centre may claim it until {until_ms}, block time is {time_ms}"
+    until_ms: int
+    time_ms: int
+
+
+@refusal
 class VoucherUnknown(TransactionRefused):
     """No such voucher."""
 

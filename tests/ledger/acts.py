@@ -345,6 +345,7 @@ class Play:
         for name, reserve in twin.reserves.items():
             if reserve["left"]:
                 found.append((twin.hold_over(reserve), name, (self._redeem, self._release)))
+                found.append((twin.put_off(reserve["until"]), name, (self._release,)))
                 expiry_ms = twin.expiry(twin.vouchers[reserve["voucher"]])
                 found.append((expiry_ms, name, (self._release,)))
         for claim in twin.claims.values():
@@ -1047,9 +1048,14 @@ class Play:
             self._want(CENTRES[0])
             return ["voucher.release", f"{CENTRES[0]}.000099999", CENTRES[0], 1]
         one = self.twin.reserves[name]
-        centre = one["centre"] if self._chance(0.95) else self._centre()
-        self._want(centre)
-        return ["voucher.release", name, centre, self._amount(one["left"])]
+        by = one["centre"] if self._chance(0.95) else self._centre()
+        if self.time_ms >= one["until"] or self._chance(0.1):
+            # The holder takes back what the centre leaves lying.
+            voucher = self.twin.vouchers[one["voucher"]]
+            by = voucher["holder"]
+            self._want(voucher["programme"].split(".")[0], "review")
+        self._want(by)
+        return ["voucher.release", name, by, self._amount(one["left"])]
 
     def _extend(self) -> list[Any]:
         voucher = self._voucher()

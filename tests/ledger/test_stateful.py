@@ -297,7 +297,7 @@ class LedgerMachine(RuleBasedStateMachine):
         record = self.of(RESERVES, reserve)
         hub, left = ("guian-hub", 0) if record is None else (record.centre, record.left)
         by = self.who(data, (hub, ""))
-        self.send(builders.release, reserve, near(data, left), centre=hub, by=by)
+        self.send(builders.release, reserve, near(data, left), party=hub, by=by)
 
     @rule(data=some.data())
     def extend(self, data: Any) -> None:

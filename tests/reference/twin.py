@@ -70,7 +70,7 @@ KINDS: dict[str, tuple[Rule, tuple[str, ...]]] = {
         value.reserve,
         ("voucher", "holder", "centre", "order", "amount", "chip", "service_class", "until_ms"),
     ),
-    "voucher.release": (value.release, ("reserve", "centre", "amount")),
+    "voucher.release": (value.release, ("reserve", "by", "amount")),
     "claim.decide": (value.review, ("act",)),
     "claim.credit": (value.credit, ("claim", "amount", "note")),
     "voucher.extend": (value.extend, ("voucher", "until_day", "case")),

@@ -155,11 +155,18 @@ def release(world: World, it: Thing) -> None:
     """T13."""
     need(it["reserve"] in world.reserves, 512)
     found = world.reserves[it["reserve"]]
-    need(found["centre"] == it["centre"], 513)
-    world.consent(it["centre"])
+    voucher = world.vouchers[found["voucher"]]
+    need(it["by"] in (found["centre"], voucher["holder"]), 513)
+    world.consent(it["by"])
+    if it["by"] == voucher["holder"]:
+        world.free(it["by"])
+        issuer = world.issuer(voucher["programme"])
+        world.officers(issuer, "review")
+        world.active(issuer)
+        need(world.time >= world.put_off(found["until"]), 517)
     need(it["amount"] <= found["left"], 514)
     found["left"] -= it["amount"]
-    world.give_back(world.vouchers[found["voucher"]], "reserved", it["amount"])
+    world.give_back(voucher, "reserved", it["amount"])
 
 
 def extend(world: World, it: Thing) -> None:

@@ -521,7 +521,7 @@ def _decide(claim: str, accepted: int, *, city: str, case: str = "", code: str =
 def _dispute() -> list[Step]:
     usage = (hours("ascend-910b", 1_500, "2025-06-08"),)
     dispute = Dispute(claim=DISPUTED, case=digest("case", "hours"))
-    release = Release(reserve=RESERVE, centre="guian-hub", amount=2_500_00)
+    release = Release(reserve=RESERVE, by="guian-hub", amount=2_500_00)
     return [
         _redeem(
             HANGZHOU_1,

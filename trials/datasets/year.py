@@ -705,7 +705,7 @@ class Year:
                 continue
             if end == "released":
                 release = Release(
-                    reserve=set_aside.reserve, centre=set_aside.centre.id, amount=set_aside.amount
+                    reserve=set_aside.reserve, by=set_aside.centre.id, amount=set_aside.amount
                 )
                 act = Act(operation=release, signers=((set_aside.centre.id, "officer-1"),))
             else:

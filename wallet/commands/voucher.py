@@ -236,12 +236,19 @@ def reserve(
 @group.command()
 @click.argument("reserve", type=CLAIM)
 @click.argument("amount", type=YUAN, required=False)
+@click.option("--take-back", is_flag=True, help="The hold end is over, and the holder takes back.")
 @writing
-def release(reserve: str, amount: int | None, *, desk: Desk) -> None:
-    """Give reserved value back, all that is left by default. The centre signs."""
-    if amount is None:
-        amount = int(desk.item(f"/v1/reserves/{reserve}")["left"])
-    operation = Release(reserve=reserve, centre=owner_of(reserve), amount=amount)
+def release(reserve: str, amount: int | None, *, take_back: bool, desk: Desk) -> None:
+    """Give reserved value back, all that is left by default. The centre signs.
+
+    With --take-back the holder and two review officers of the voucher's city sign instead.
+    """
+    by = owner_of(reserve)
+    if amount is None or take_back:
+        item = desk.item(f"/v1/reserves/{reserve}")
+        amount = int(item["left"]) if amount is None else amount
+        by = item["holder"] if take_back else by
+    operation = Release(reserve=reserve, by=by, amount=amount)
     desk.carry_out(operation, reserve=reserve, amount_fen=amount)
 
 
