@@ -494,7 +494,7 @@ def redemptions(flow: Flow) -> None:
     say(f"   above the automatic band: {units.yuan(moved['amount'])} yuan wait under review")
     # Serials count a centre's claims: those of firms without one at home, and Shanghai's two.
     waiting = serial_id("guian-hub", centres_chosen.count("guian-hub") + 2)
-    act = Decide(claim=waiting, accepted=moved["amount"], case=(), tag_checked=True)
+    act = Decide(claim=waiting, by="shanghai", accepted=moved["amount"], case=(), tag_checked=True)
     flow.must([flow.sign(DecideClaim(act=act), *flow.by("shanghai", 1))])
     say(f"   two officers accept {waiting}")
     (document,) = flow.must([nanning_example(flow)])

@@ -494,9 +494,10 @@ def revoke(voucher: str, amount: int, **changes: Any) -> bytes:
 def decide(claim: str, accepted: int, **changes: Any) -> bytes:
     """Return a decision by Shanghai, tag checked."""
     by, extra = _apart(changes)
+    member = changes.pop("member", "shanghai")
     values: dict[str, Any] = {"case": (), "tag_checked": True, **changes}
-    tx = DecideClaim(act=Decide(claim=claim, accepted=accepted, **values))
-    return signed(tx, *(by or officers("shanghai", "review")), **extra)
+    tx = DecideClaim(act=Decide(claim=claim, by=member, accepted=accepted, **values))
+    return signed(tx, *(by or consent(member, "review")), **extra)
 
 
 def dispute(claim: str, *, holder: str = "firm-a", **changes: Any) -> bytes:

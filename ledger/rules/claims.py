@@ -19,7 +19,7 @@ from ledger.encoding.codec import (
 from ledger.rules import calendar, centres, invoices
 from ledger.rules.base import Context, Kind, Outcome, Posting
 from ledger.rules.invoices import Contract, Invoice, Shown, UsageRows
-from ledger.rules.parties import PARTIES, party_of
+from ledger.rules.parties import PARTIES, party_of, require_active, require_consent
 from ledger.rules.payables import add_payables, credit_payables
 from ledger.rules.programmes import ServiceClass, Terms, issuer_of, terms_of
 from ledger.rules.refusals import (
@@ -29,9 +29,11 @@ from ledger.rules.refusals import (
     ClaimUnknown,
     CreditExceedsAccepted,
     CreditsTooMany,
+    DecisionEarly,
     DisputeWindowOpen,
     DisputeWindowOver,
     NotDisputable,
+    PartyWrongKind,
     RedeemedCapExceeded,
     TagNotChecked,
 )
@@ -45,6 +47,8 @@ CREDITS_MAX = 32
 """Credit notes of one claim: each may add a payable of every funder."""
 DISPUTE_WINDOW_MS = 7 * calendar.DAY_MS
 """How long a holder may dispute a claim that it did not sign."""
+ISSUER_DECIDES_MS = 90 * calendar.DAY_MS
+"""How long nobody but the issuer decides a claim."""
 
 
 class Line(Record, frozen=True):
@@ -91,9 +95,10 @@ class Claim(Record, frozen=True):
 
 
 class Decide(Record, frozen=True, tag="decide"):
-    """The issuer accepts a claim, in part or not at all."""
+    """The issuer, or an auditor after long, accepts a claim, in part or not at all."""
 
     claim: SerialId
+    by: Slug
     accepted: Fen
     case: AtMostOne[Hash]
     tag_checked: bool
@@ -150,7 +155,7 @@ def accept(draft: Draft, claim: Claim, terms: Terms, accepted: int, context: Con
 
 
 def _count_redeemed(draft: Draft, terms: Terms, claim: Claim, amount: int, time_ms: int) -> None:
-    """Count an acceptance in; raise RedeemedCapExceeded (T9.26, T14.8, R6.4)."""
+    """Count an acceptance in; raise RedeemedCapExceeded (T9.26, T14.10, R6.4)."""
     year = calendar.year_of(time_ms)
     key = (claim.programme, str(year), claim.holder)
     redeemed = amount_at(draft, REDEEMED, *key)
@@ -208,8 +213,7 @@ DECIDE_CLAIM = Kind(
 def _decide(view: StateView, act: Decide, context: Context) -> Outcome:
     claim = claim_of(view, act.claim)
     require_status(claim, "under_review", "disputed")
-    issuer = issuer_of(claim.programme)
-    context.signers.require_officers(issuer, "review")
+    _require_decider(view, act, claim, context)
     if act.accepted > claim.amount:
         raise AcceptedOutOfBounds(accepted=act.accepted, amount=claim.amount)
     if claim.status == "disputed" and not act.case:
@@ -244,6 +248,21 @@ def _decide(view: StateView, act: Decide, context: Context) -> Outcome:
     _settle(draft, claim, pending=-claim.amount, accepted=act.accepted, ended=not act.accepted)
     _uncount_grant(draft, terms, claim, claim.amount - act.accepted)
     return Outcome(changes=draft.changes(), postings=tuple(postings))
+
+
+def _require_decider(view: StateView, act: Decide, claim: Claim, context: Context) -> None:
+    """Raise unless ``by`` may decide a claim now (T14.3 to T14.5)."""
+    by = party_of(view, act.by)
+    is_issuer = by.id == issuer_of(claim.programme)
+    if not is_issuer and by.kind != "auditor":
+        raise PartyWrongKind(party=by.id, kind=by.kind, expected="issuer or auditor")
+    require_consent(context, by, "review")
+    if is_issuer:
+        return
+    require_active(by)
+    until_ms = context.put_off(claim.submitted_ms + ISSUER_DECIDES_MS)
+    if context.time_ms < until_ms:
+        raise DecisionEarly(until_ms=until_ms, time_ms=context.time_ms)
 
 
 def laid_over(lines: Lines, amount: int) -> tuple[int, ...]:

@@ -929,6 +929,16 @@ class CreditsTooMany(TransactionRefused):
     maximum: int
 
 
+@refusal
+class DecisionEarly(TransactionRefused):
+    """The issuer still has time to decide the claim itself."""
+
+    number, code = 634, "decision_early"
+    sentence = "the issuer decides until {until_ms}, block time is {time_ms}"
+    until_ms: int
+    time_ms: int
+
+
 # 7xx: settlement
 
 

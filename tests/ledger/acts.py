@@ -359,6 +359,7 @@ class Play:
             elif claim["status"] == "under_review":
                 over_ms = twin.dispute_over(claim)
                 found.append((over_ms, claim["id"], (self._decide, self._dispute)))
+                found.append((claim["submitted"] + 90 * DAY_MS, claim["id"], (self._decide,)))
         for name, payment in twin.payments.items():
             if payment["status"] == "instructed":
                 # The end of its ten days, and the end that a quiet time puts off.
@@ -1371,8 +1372,13 @@ class Play:
         if claim is not None and claim["status"] not in OPEN_CLAIM and self._chance(0.8):
             return self._redeem()
         if claim is None or self._chance(0.02):
-            return ["claim.decide", ["decide", f"{CENTRES[0]}.000099999", 1, [], True]]
-        self._want(claim["programme"].split(".")[0], "review")
+            return ["claim.decide", ["decide", f"{CENTRES[0]}.000099999", "shanghai", 1, [], True]]
+        by = claim["programme"].split(".")[0]
+        if self.time_ms >= claim["submitted"] + 80 * DAY_MS or self._chance(0.03):
+            by = AUDITOR
+        if self._chance(0.02):
+            by = self.dice.choice(("nowhere", PROVINCE, *CITIES))
+        self._want(by, "review")
         accepted = self._amount(claim["amount"])
         if self._chance(0.5):
             accepted = claim["amount"]
@@ -1386,7 +1392,7 @@ class Play:
         case = [CASE] if claim["status"] == "disputed" or self._chance(0.1) else []
         if self._chance(0.15):
             case = []
-        return ["claim.decide", ["decide", claim["id"], accepted, case, not self._chance(0.04)]]
+        return ["claim.decide", ["decide", claim["id"], by, accepted, case, not self._chance(0.04)]]
 
     def _dispute(self) -> list[Any]:
         claim = self._claim("under_review")

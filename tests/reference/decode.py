@@ -176,7 +176,7 @@ KEYS_ACT = named(
 )
 CLAIM_ACT = named(
     {
-        "decide": (SERIAL_TEXT, NATURAL, optional(HASH), boolean),
+        "decide": (SERIAL_TEXT, SLUG_TEXT, NATURAL, optional(HASH), boolean),
         "dispute": (SERIAL_TEXT, HASH),
     }
 )

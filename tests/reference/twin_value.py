@@ -541,7 +541,9 @@ def review(world: World, it: Thing) -> None:
         dispute(world, *fields)
 
 
-def decide_claim(world: World, name: str, accepted: int, case: Any, tag_checked: bool) -> None:
+def decide_claim(
+    world: World, name: str, by: str, accepted: int, case: Any, tag_checked: bool
+) -> None:
     """T14, decide."""
     need(name in world.claims, 620)
     claim = world.claims[name]
@@ -549,7 +551,12 @@ def decide_claim(world: World, name: str, accepted: int, case: Any, tag_checked:
     terms = world.terms(programme, claim["version"])
     issuer = world.issuer(programme)
     need(claim["status"] in OPEN_CLAIM, 621)
-    world.officers(issuer, "review", accepted)
+    world.party(by)
+    need(by == issuer or world.parties[by]["kind"] == "auditor", 203)
+    world.consent(by, "review", accepted)
+    if by != issuer:
+        world.active(by)
+        need(world.time >= world.put_off(claim["submitted"] + 90 * DAY_MS), 634)
     need(accepted <= claim["amount"], 626)
     if claim["status"] == "disputed":
         need(case != [], 625)

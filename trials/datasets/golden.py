@@ -511,6 +511,7 @@ RESERVE = "guian-hub.000000001"
 def _decide(claim: str, accepted: int, *, city: str, case: str = "", code: str = "ok") -> Step:
     act = Decide(
         claim=claim,
+        by=city,
         accepted=accepted,
         case=(digest("case", case),) if case else (),
         tag_checked=True,

@@ -516,8 +516,9 @@ class Year:
             return None
         accepted = {"accepted": numbered.amount, "half": numbered.amount // 2, "rejected": 0}[end]
         expected.redeemed += accepted
-        decide = Decide(claim=numbered.claim, accepted=accepted, case=(), tag_checked=True)
-        officers = first_officers(numbered.city.city)
+        city = numbered.city.city
+        decide = Decide(claim=numbered.claim, by=city, accepted=accepted, case=(), tag_checked=True)
+        officers = first_officers(city)
         return Act(operation=DecideClaim(act=decide), signers=officers)
 
     def _credit(self, numbered: Numbered) -> Act:

@@ -6,7 +6,15 @@ import pytest
 
 from ledger.encoding.codec import FEN_MAX
 from ledger.rules.centres import RECOGNITIONS
-from ledger.rules.claims import CLAIMS, CREDITS_MAX, DISPUTE_WINDOW_MS, REDEEMED
+from ledger.rules.claims import (
+    CLAIMS,
+    CREDITS_MAX,
+    DISPUTE_WINDOW_MS,
+    ISSUER_DECIDES_MS,
+    REDEEMED,
+)
+from ledger.rules.control import QUIET_MS
+from ledger.rules.governance import Pause, Resume
 from ledger.rules.invoices import DEVICE_TIME, INVOICES, InvoiceUse
 from ledger.rules.payables import PAYABLES
 from ledger.rules.reserves import RESERVES
@@ -17,6 +25,7 @@ from tests.ledger.rules.case import (
     BOTH,
     BY_HAND,
     CLAIM,
+    DAY_MS,
     EVER_MS,
     GRANTED,
     ONE_OFFICER,
@@ -27,6 +36,7 @@ from tests.ledger.rules.case import (
     Case,
     Ready,
     Step,
+    adopted,
     confirm,
     credit,
     decide,
@@ -49,6 +59,7 @@ from tests.ledger.rules.situations import (
     ALL_SPENT,
     CENTRE,
     EXPIRY_MS,
+    FIRST_YES_MS,
     NEARLY,
     OWED,
     OWNER,
@@ -71,6 +82,8 @@ WAITING = (GRANTED, redeem((V1, 100)))
 ALONE = (*SET_ASIDE, alone())
 """A claim of the centre alone: the holder may dispute it."""
 UNTIL_MS = second(len(ALONE)) + DISPUTE_WINDOW_MS
+DECIDES_MS = second(len(WAITING)) + ISSUER_DECIDES_MS
+"""When the issuer's time to decide WAITING alone is over."""
 DISPUTED = (*ALONE, dispute(CLAIM))
 ACCEPTED = WAITING
 """The same claim under other terms is accepted at once."""
@@ -117,7 +130,7 @@ CASES: list[Case] = [
     ),
     no(
         "one officer decides",
-        "T14.decide.3",
+        "T14.decide.4",
         "four_eyes_missing",
         decide(CLAIM, 1, by=ONE_OFFICER),
         terms=BY_HAND,
@@ -125,8 +138,25 @@ CASES: list[Case] = [
         values={"role": "review"},
     ),
     no(
+        "nobody decides",
+        "T14.decide.3",
+        "party_unknown",
+        decide(CLAIM, 1, member="nowhere", by=REVIEW),
+        terms=BY_HAND,
+        before=WAITING,
+    ),
+    no(
         "another city decides",
         "T14.decide.3",
+        "party_wrong_kind",
+        decide(CLAIM, 1, member="guiyang"),
+        terms=BY_HAND,
+        before=WAITING,
+        values={"party": "guiyang", "expected": "issuer or auditor"},
+    ),
+    no(
+        "another city's officers decide for the issuer",
+        "T14.decide.4",
         "four_eyes_missing",
         decide(CLAIM, 1, by=officers("guiyang", "review")),
         terms=BY_HAND,
@@ -134,25 +164,82 @@ CASES: list[Case] = [
         values={"party": "shanghai"},
     ),
     no(
-        "a fen more than was claimed",
+        "the issuer's officers decide for an auditor",
         "T14.decide.4",
+        "signature_missing",
+        decide(CLAIM, 1, member="audit-office", by=REVIEW),
+        terms=BY_HAND,
+        before=(*WAITING, DECIDES_MS),
+        values={"party": "audit-office"},
+    ),
+    no(
+        "a suspended auditor decides",
+        "T14.decide.5",
+        "party_not_active",
+        decide(CLAIM, 1, member="audit-office"),
+        terms=BY_HAND,
+        before=(*WAITING, *suspended("audit-office"), DECIDES_MS),
+        values={"party": "audit-office"},
+    ),
+    no(
+        "an auditor decides a millisecond before the issuer's time is over",
+        "T14.decide.5",
+        "decision_early",
+        decide(CLAIM, 1, member="audit-office"),
+        terms=BY_HAND,
+        before=(*WAITING, DECIDES_MS - 1),
+        values={"until_ms": DECIDES_MS, "time_ms": DECIDES_MS - 1},
+    ),
+    ok(
+        "attack: an issuer that never decides keeps nobody waiting for ever",
+        "T14.decide.5",
+        decide(CLAIM, 100, member="audit-office"),
+        terms=BY_HAND,
+        before=(*WAITING, DECIDES_MS),
+        wrote=((CLAIMS, (CLAIM,), {"status": "accepted", "accepted": 100}),),
+    ),
+    ok(
+        "the issuer still decides after its time",
+        "T14.decide.5",
+        decide(CLAIM, 100),
+        terms=BY_HAND,
+        before=(*WAITING, DECIDES_MS),
+    ),
+    no(
+        "the end of the issuer's time is put off by a pause",
+        "T14.decide.5",
+        "decision_early",
+        decide(CLAIM, 1, member="audit-office"),
+        terms=BY_HAND,
+        before=(
+            *WAITING,
+            DECIDES_MS - DAY_MS,
+            *adopted(Pause()),
+            DECIDES_MS + DAY_MS,
+            *adopted(Resume(), 2),
+        ),
+        values={"until_ms": DECIDES_MS + DAY_MS + FIRST_YES_MS + QUIET_MS},
+    ),
+    no(
+        "a fen more than was claimed",
+        "T14.decide.6",
         "accepted_out_of_bounds",
         decide(CLAIM, 101),
         terms=BY_HAND,
         before=WAITING,
         values={"accepted": 101, "amount": 100},
     ),
-    ok("all that was claimed", "T14.decide.4", decide(CLAIM, 100), terms=BY_HAND, before=WAITING),
+    ok("all that was claimed", "T14.decide.6", decide(CLAIM, 100), terms=BY_HAND, before=WAITING),
     ok(
         "all of a claim under a hold, by a suspended city",
-        "T14.decide.4",
+        "T14.decide.6",
         decide(CLAIM, 100),
         terms=BY_HAND,
         before=(*WAITING, set_hold("claim", CLAIM), *suspended("shanghai")),
     ),
     no(
         "a dispute is decided without a case",
-        "T14.decide.5",
+        "T14.decide.7",
         "case_missing",
         decide(CLAIM, 1),
         before=DISPUTED,
@@ -160,37 +247,37 @@ CASES: list[Case] = [
     ),
     no(
         "a dispute is rejected without a case",
-        "T14.decide.5",
+        "T14.decide.7",
         "case_missing",
         decide(CLAIM, 0),
         before=DISPUTED,
     ),
     ok(
         "a dispute is decided by a case",
-        "T14.decide.5",
+        "T14.decide.7",
         decide(CLAIM, 1, case=(CASE,)),
         before=DISPUTED,
     ),
     no(
         "a millisecond before the holder has had its week",
-        "T14.decide.6",
+        "T14.decide.8",
         "dispute_window_open",
         decide(CLAIM, 1),
         before=(*ALONE, UNTIL_MS - 1),
         values={"until_ms": UNTIL_MS, "time_ms": UNTIL_MS - 1},
     ),
-    ok("after the holder's week", "T14.decide.6", decide(CLAIM, 1), before=(*ALONE, UNTIL_MS)),
-    ok("a rejection waits for nobody", "T14.decide.6", decide(CLAIM, 0), before=ALONE),
+    ok("after the holder's week", "T14.decide.8", decide(CLAIM, 1), before=(*ALONE, UNTIL_MS)),
+    ok("a rejection waits for nobody", "T14.decide.8", decide(CLAIM, 0), before=ALONE),
     ok(
         "what the holder signed waits for nobody",
-        "T14.decide.6",
+        "T14.decide.8",
         decide(CLAIM, 1),
         terms=BY_HAND,
         before=WAITING,
     ),
     no(
         "nobody checked the tag",
-        "T14.decide.7",
+        "T14.decide.9",
         "tag_not_checked",
         decide(CLAIM, 1, tag_checked=False),
         terms=BY_HAND,
@@ -198,14 +285,14 @@ CASES: list[Case] = [
     ),
     ok(
         "a rejection checks no tag",
-        "T14.decide.7",
+        "T14.decide.9",
         decide(CLAIM, 0, tag_checked=False),
         terms=BY_HAND,
         before=WAITING,
     ),
     no(
         "a fen above the year's redemptions",
-        "T14.decide.8",
+        "T14.decide.10",
         "redeemed_cap_exceeded",
         decide(CLAIM, 100),
         terms=capped(99),
@@ -214,14 +301,14 @@ CASES: list[Case] = [
     ),
     ok(
         "all of the year's redemptions",
-        "T14.decide.8",
+        "T14.decide.10",
         decide(CLAIM, 99),
         terms=capped(99),
         before=WAITING,
     ),
     ok(
         "a rejection asks for no cap",
-        "T14.decide.8",
+        "T14.decide.10",
         decide(CLAIM, 0),
         terms=capped(99),
         before=WAITING,
@@ -229,7 +316,7 @@ CASES: list[Case] = [
     ),
     no(
         "a holder redeems a fen beyond all amounts",
-        "T14.decide.8",
+        "T14.decide.10",
         "amount_overflow",
         decide(CLAIM, 100),
         terms=BY_HAND,
@@ -425,7 +512,7 @@ CASES: list[Case] = [
     ),
     ok(
         "all is accepted by hand",
-        "T14.decide.4",
+        "T14.decide.6",
         decide(CLAIM, FEN_MAX),
         terms={**WHOLE_BILLS, **BY_HAND},
         before=ALL_SPENT,

@@ -121,16 +121,19 @@ CASES: list[Case] = [
     ),
     *(
         no(
-            f"a person of {party} signs what it decides",
+            f"a person of {party} signs a {what} that it decides",
             "T9.5",
             "person_submitted",
             make(by=(*OWNER, *CENTRE, (party, "officer-1"))),
-            terms=AFTER,
+            terms=terms,
             before=before,
             values={"party": party, "person": "officer-1"},
         )
         for party in ("shanghai", "audit-office")
-        for make, before in ((after_use, ()), (claim, ()))
+        for what, make, before, terms in (
+            ("grant", after_use, (), AFTER),
+            ("claim", claim, (GRANTED,), {}),
+        )
     ),
     ok(
         "a person of another city signs",
