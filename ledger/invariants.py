@@ -11,6 +11,7 @@ from typing import Any
 from ledger.encoding.codec import FEN_MAX, Record, only
 from ledger.rules import calendar, money
 from ledger.rules.budgets import Budget
+from ledger.rules.centres import Recognition
 from ledger.rules.claims import REDEEMED, Claim
 from ledger.rules.clearing import Cycle
 from ledger.rules.holds import HELD, HeldBy, Hold
@@ -199,6 +200,9 @@ def _claim_bookings(_: bytes, claim: Claim) -> Iterator[Booking]:
     yield ("I4", "accepted", tag), -accepted
     yield ("I5", "benefit", claim.id), accepted
     yield ("I5", "reimbursement", claim.id), accepted if claim.host else 0
+    if (host := only(claim.host)) is not None:
+        period = (claim.programme, host.party, str(host.period))
+        yield ("I3", "used by period", *period), -pending - accepted
     if (contract := only(claim.contract)) is not None:
         account = (claim.programme, contract.tag.hex())
         yield ("I3", "contract", *account), -pending - accepted
@@ -207,6 +211,11 @@ def _claim_bookings(_: bytes, claim: Claim) -> Iterator[Booking]:
     if (decided_ms := only(claim.decided_ms)) is not None:
         year = str(calendar.year_of(decided_ms))
         yield ("I3", "redeemed", claim.programme, year, claim.holder), -accepted
+
+
+def _recognition_bookings(_: bytes, period: Recognition) -> Iterable[Booking]:
+    account = ("I3", "used by period", period.programme, period.host, str(period.period))
+    return ((account, period.used),)
 
 
 def _net_bookings(_: bytes, cycle: OpenCycle | Cycle) -> Iterator[Booking]:
@@ -243,6 +252,7 @@ _BOOKS: dict[type[Record], Callable[[bytes, Any], Iterable[Booking]]] = {
     Totals: _totals_bookings,
     Reserve: _reserve_bookings,
     Claim: _claim_bookings,
+    Recognition: _recognition_bookings,
     InvoiceRecord: _invoice_bookings,
     Payable: _payable_bookings,
     Payment: _payment_bookings,

@@ -18,6 +18,7 @@ from ledger.encoding.codec import (
 )
 from ledger.rules import calendar, centres, invoices
 from ledger.rules.base import Context, Kind, Outcome, Posting
+from ledger.rules.centres import PayingHost
 from ledger.rules.invoices import Contract, Invoice, Shown, UsageRows
 from ledger.rules.parties import PARTIES, party_of, require_active, require_consent
 from ledger.rules.payables import add_payables, credit_payables
@@ -82,7 +83,7 @@ class Claim(Record, frozen=True):
     accepted: Fen
     credited: Fen
     status: Literal["accepted", "under_review", "rejected", "disputed"]
-    host: AtMostOne[Slug]
+    host: AtMostOne[PayingHost]
     """The host that pays and is reimbursed (R5.2)."""
     holder_signed: bool
     """Else the holder may dispute it."""
@@ -140,7 +141,7 @@ def accept(draft: Draft, claim: Claim, terms: Terms, accepted: int, context: Con
         draft,
         terms,
         cause=claim.id,
-        host=claim.host,
+        host=tuple(host.party for host in claim.host),
         creditor=claim.centre if terms.payee == "centre" else claim.holder,
         amount=accepted,
         time_ms=context.time_ms,
@@ -306,9 +307,7 @@ def _settle(draft: Draft, claim: Claim, *, pending: int, accepted: int, ended: b
         draft, shown_of(claim), claim.id, pending=pending, accepted=accepted, ended=ended
     )
     if (host := only(claim.host)) is not None:
-        centres.free_recognition(
-            draft, claim.programme, host, -pending - accepted, submitted_ms=claim.submitted_ms
-        )
+        centres.free_recognition(draft, claim.programme, host, -pending - accepted)
 
 
 def _uncount_grant(draft: Draft, terms: Terms, claim: Claim, amount: int) -> None:
@@ -366,7 +365,7 @@ def apply_credit(view: StateView, tx: Credit, context: Context) -> Outcome:
         draft,
         terms,
         cause=claim.id,
-        host=claim.host,
+        host=tuple(host.party for host in claim.host),
         amount=tx.amount,
         payables=claim.payables,
         time_ms=context.time_ms,

@@ -10,6 +10,7 @@ from ledger.rules.base import Context, Kind, Outcome, Posting
 from ledger.rules.centres import (
     ACCREDITATIONS,
     Accreditation,
+    PayingHost,
     accreditation_of,
     is_accepted,
     require_accepted,
@@ -157,7 +158,7 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
             asked=amount, allowed=allowed, basis_points=basis_points, base=tx.invoice.base
         )
     invoices.require_below_ceiling(shown, claimed_before, terms, amount)
-    recognition = centres.paying_host(view, programme_id, terms, accreditation)
+    recognition = centres.paying_host(view, programme_id, terms, accreditation, context.time_ms)
     if recognition is not None:
         centres.use_recognition(draft, recognition, amount)
     lines, postings = tx.lines, []
@@ -186,7 +187,9 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
         accepted=0,
         credited=0,
         status="under_review",
-        host=() if recognition is None else (recognition.host,),
+        host=()
+        if recognition is None
+        else (PayingHost(party=recognition.host, period=recognition.period),),
         holder_signed=tx.holder_signs,
         submitted_ms=context.time_ms,
         decided_ms=(),

@@ -452,6 +452,29 @@ class TariffExceeded(TransactionRefused):
     allowed: int
 
 
+@refusal
+class PeriodsTooMany(TransactionRefused):
+    """The recognition has as many periods ahead as it can."""
+
+    number, code = 411, "periods_too_many"
+    sentence = "{host} for {programme} has {maximum} periods that have not ended"
+    programme: str
+    host: str
+    maximum: int
+
+
+@refusal
+class PeriodsOverlap(TransactionRefused):
+    """Another period of the recognition lies in this time."""
+
+    number, code = 412, "periods_overlap"
+    sentence = "{host} for {programme} has a period from {from_ms} until {until_ms}"
+    programme: str
+    host: str
+    from_ms: int
+    until_ms: int
+
+
 # 5xx: vouchers
 
 

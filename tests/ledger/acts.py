@@ -25,6 +25,7 @@ from tests.reference.twin_value import (
     outstanding,
     redeemed_in,
     resting,
+    used_of,
 )
 from tests.reference.twin_world import (
     AMOUNT_MAX,
@@ -371,9 +372,10 @@ class Play:
         for proposal in twin.proposals:
             if not proposal["adopted"]:
                 found.append((proposal["closes"], proposal["number"], (self._vote,)))
-        for recognition in twin.recognitions.values():
-            for at_ms in (recognition["from"], recognition["until"]):
-                found.append((at_ms, None, (self._reserve, self._redeem, self._recognise)))
+        for periods in twin.recognitions.values():
+            for period in periods:
+                for at_ms in (period["from"], period["until"]):
+                    found.append((at_ms, None, (self._reserve, self._redeem, self._recognise)))
         for said in twin.attestations:
             found.append((said["valid_until"], said["subject"], (self._mint, self._redeem)))
             found.append((said["issued"] + 61 * DAY_MS, said["subject"], (self._mint,)))
@@ -929,12 +931,14 @@ class Play:
             for host in hosts:
                 self._want(host, "registrar")
         from_ms = self.time_ms + self.dice.choice((-DAY_MS, 0, 0, DAY_MS))
-        claims = [claim for claim in self.twin.claims.values() if claim["host_pays"]]
-        if claims and self._chance(0.15):
-            from_ms = self.dice.choice(claims)["submitted"]
+        programmes = mine or ["shanghai.compute"]
+        periods = self.twin.recognitions.get((programmes[0], hosts[0] if hosts else ""), [])
+        live = [one for one in periods if one["until"] > self.time_ms]
+        if live and self._chance(0.6):
+            # The next period, or the one ahead again.
+            from_ms = live[-1][self.dice.choice(("until", "until", "from"))]
         until_ms = from_ms + self.dice.choice((0, DAY_MS, 40 * DAY_MS, 90 * DAY_MS, EVER_MS))
         limit: list[int] = self.dice.choice(([], [0], [8_000], [20_000]))
-        programmes = mine or ["shanghai.compute"]
         return ["recognition.set", issuer, programmes, hosts, mode, limit, from_ms, until_ms]
 
     # Vouchers
@@ -1271,10 +1275,10 @@ class Play:
         redeemed = redeemed_in(twin, programme, holder, year_of(self.time_ms))
         edges += [cap - redeemed for cap in terms_["caps"]["holder_year_redeemed"]]
         known = twin.accreditations.get(centre)
-        if known is not None and (programme, known["host"]) in twin.recognitions:
-            recognition = twin.recognitions[programme, known["host"]]
-            if recognition["limit"] is not None:
-                edges.append(recognition["limit"] - recognition["used"])
+        period = None if known is None else twin.period_in_force(programme, known["host"])
+        if known is not None and period is not None and period["limit"] is not None:
+            used = used_of(twin, programme, known["host"], period["number"])
+            edges.append(period["limit"] - used)
         return [edge for edge in edges if edge > 0]
 
     def _usage(self, centre: str, chip: str, base: int) -> list[Any]:

@@ -11,7 +11,7 @@ from ledger.rules.attestations import ATTESTATIONS
 from ledger.rules.authority import KEYS
 from ledger.rules.budgets import BUDGETS
 from ledger.rules.cases import ANCHORS
-from ledger.rules.centres import ACCREDITATIONS, RECOGNITIONS
+from ledger.rules.centres import ACCREDITATIONS, RECOGNITION_PERIODS, RECOGNITIONS
 from ledger.rules.claims import CLAIMS, REDEEMED
 from ledger.rules.clearing import CYCLES
 from ledger.rules.control import CONTROL, PARAMETERS
@@ -125,6 +125,9 @@ def books_of_ledger(store: MemoryStore) -> Books:
             key: (one.mode, only(one.limit), one.used, one.from_ms, one.until_ms)
             for key, one in rows(store, RECOGNITIONS).items()
         },
+        "recognition-periods": {
+            key: one.last for key, one in rows(store, RECOGNITION_PERIODS).items()
+        },
         "voucher": {
             key: (
                 one.holder,
@@ -170,7 +173,7 @@ def books_of_ledger(store: MemoryStore) -> Books:
                 one.accepted,
                 one.credited,
                 one.status,
-                only(one.host),
+                [(host.party, host.period) for host in one.host],
                 one.holder_signed,
                 one.submitted_ms,
                 only(one.decided_ms),
@@ -302,14 +305,19 @@ def books_of_twin(twin: Twin) -> Books:
             for name, one in twin.accreditations.items()
         },
         "recognition": {
-            f"{programme}/{host}": (
+            f"{programme}/{host}/{one['number']}": (
                 one["mode"],
                 one["limit"],
-                one["used"],
+                value.used_of(twin, programme, host, one["number"]),
                 one["from"],
                 one["until"],
             )
-            for (programme, host), one in twin.recognitions.items()
+            for (programme, host), periods in twin.recognitions.items()
+            for one in periods
+        },
+        "recognition-periods": {
+            f"{programme}/{host}": len(periods)
+            for (programme, host), periods in twin.recognitions.items()
         },
         "voucher": {name: voucher_of_twin(one) for name, one in twin.vouchers.items()},
         "issued": summed(
@@ -470,7 +478,7 @@ def claim_of_twin(twin: Twin, one: Thing) -> tuple[Any, ...]:
         one["accepted"],
         one["credited"],
         one["status"],
-        one["host"] if one["host_pays"] else None,
+        [(one["host"], one["period"])] if one["host_pays"] else [],
         one["holder_signed"],
         one["submitted"],
         one["decided"],

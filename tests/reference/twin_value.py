@@ -265,10 +265,12 @@ def redeem(world: World, it: Thing) -> None:
     need(so_far + total <= base * ceiling // 10_000, 611)
     host = world.accreditations[centre]["host"]
     host_pays = world.host_pays(programme, terms, centre)
+    period: Any = None
     if host_pays:
-        recognition = world.recognitions[programme, host]
-        limit = recognition["limit"]
-        need(limit is None or recognition["used"] + total <= limit, 409)
+        period = world.period_in_force(programme, host)
+        limit = period["limit"]
+        used = used_of(world, programme, host, period["number"])
+        need(limit is None or used + total <= limit, 409)
     if grant is not None:
         row_fits(world, programme, terms, holder, total, [])
         need(world.totals(programme)["face"] + total <= AMOUNT_MAX, 308)
@@ -309,8 +311,6 @@ def redeem(world: World, it: Thing) -> None:
         }
     invoice["ceiling"] = ceiling
     invoice["uses"].append((programme, name))
-    if host_pays:
-        world.recognitions[programme, host]["used"] += total
     claim = world.claims[name] = {
         "id": name,
         "programme": programme,
@@ -330,6 +330,7 @@ def redeem(world: World, it: Thing) -> None:
         "automatic": automatic,
         "host": host,
         "host_pays": host_pays,
+        "period": period["number"] if host_pays else None,
         "submitted": world.time,
         "decided": world.time if automatic else None,
     }
@@ -395,6 +396,15 @@ def outstanding(claim: Thing) -> int:
     if claim["status"] in OPEN_CLAIM:
         return int(claim["amount"])
     return int(claim["accepted"] - claim["credited"])
+
+
+def used_of(world: World, programme: str, host: str, period: int) -> int:
+    """Return what the claims of a paying host's period have pending or accepted (R5.3)."""
+    total = 0
+    for claim in world.claims.values():
+        if (claim["programme"], claim["host"], claim["period"]) == (programme, host, period):
+            total += outstanding(claim)
+    return total
 
 
 def claimed_on(world: World, invoice: Thing) -> int:
@@ -574,7 +584,7 @@ def decide_claim(
         voucher = world.vouchers[line["voucher"]]
         world.move(voucher, "claimed", "redeemed", part)
         world.give_back_line(line, "claimed", line["amount"] - part)
-    falls(world, claim, claim["amount"] - accepted)
+    falls(world, claim)
     if accepted > 0:
         owe(world, claim)
 
@@ -589,12 +599,8 @@ def laid_over(lines: list[Thing], amount: int) -> list[tuple[Thing, int]]:
     return parts
 
 
-def falls(world: World, claim: Thing, amount: int) -> None:
+def falls(world: World, claim: Thing) -> None:
     """R12.4, but for the sums that are found by looking."""
-    if claim["host_pays"]:
-        recognition = world.recognitions[claim["programme"], claim["host"]]
-        if claim["submitted"] >= recognition["from"]:
-            recognition["used"] = max(0, recognition["used"] - amount)
     if outstanding(claim) == 0:
         world.invoices[claim["invoice"]]["uses"].remove((claim["programme"], claim["id"]))
 
@@ -626,7 +632,7 @@ def credit(world: World, it: Thing) -> None:
     after = laid_over(claim["lines"], outstanding(claim))
     for (line, was), (_, is_) in zip(before, after, strict=True):
         world.give_back_line(line, "redeemed", was - is_)
-    falls(world, claim, amount)
+    falls(world, claim)
     for leg in ("benefit", "reimbursement"):
         credit_leg(world, claim, leg, amount)
 

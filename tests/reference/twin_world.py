@@ -184,7 +184,7 @@ class World:
         self.appropriated: dict[tuple[str, int, str], int] = {}
         self.commitments: list[tuple[str, int, str, int]] = []
         self.accreditations: dict[str, Thing] = {}
-        self.recognitions: dict[tuple[str, str], Thing] = {}
+        self.recognitions: dict[tuple[str, str], list[Thing]] = {}
         self.vouchers: dict[str, Thing] = {}
         self.issues: list[tuple[str, int, str, int]] = []
         self.reserves: dict[str, Thing] = {}
@@ -488,14 +488,20 @@ class World:
         if terms["centres"] == "listed":
             return centre in terms["listed"]
         if terms["centres"] == "recognised":
-            known = self.recognitions.get((programme, host))
-            return known is not None and known["from"] <= self.time < known["until"]
+            return self.period_in_force(programme, host) is not None
         return False
+
+    def period_in_force(self, programme: str, host: str) -> Thing | None:
+        """R5.3."""
+        for period in self.recognitions.get((programme, host), []):
+            if period["from"] <= self.time < period["until"]:
+                return period
+        return None
 
     def host_pays(self, programme: str, terms: Thing, centre: str) -> bool:
         """R5.2."""
         host = self.accreditations[centre]["host"]
-        known = self.recognitions.get((programme, host))
+        known = self.period_in_force(programme, host)
         return (
             host != self.issuer(programme)
             and terms["centres"] == "recognised"

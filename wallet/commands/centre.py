@@ -28,7 +28,7 @@ from words import dates, units
 COLUMNS = ("centre", "host", "chip", "origin", "count", "tariff_ceiling_fen", "pue_milli")
 GOOD_AT = ("centre", "host", "chip", "origin", "rate", "tariff_ceiling_fen", "because", "until")
 RECOGNITION_DAYS = 365
-RECOGNISED = ("programme", "host", "mode", "limit_fen", "used_fen", "from", "until")
+RECOGNISED = ("programme", "host", "period", "mode", "limit_fen", "used_fen", "from", "until")
 MODES = ("direct", "host_pays")
 
 
@@ -127,7 +127,8 @@ def recognise(
 ) -> None:
     """Let the centres of other cities redeem a programme's vouchers. Two registrars sign.
 
-    Where the host pays, two registrars of each host sign too.
+    Where the host pays, two registrars of each host sign too. From today or before it changes the
+    period in force; from a later day it sets a period ahead, which must not overlap another.
     """
     if limit is not None and mode == "direct":
         raise UsageError("--limit binds only what the host pays: --mode host_pays")
@@ -207,8 +208,11 @@ def _good_at(
         holder_class = session.item(f"/v1/parties/{holder}")["party_class"]
     elif any(row.holder_class for row in terms.rates):
         say("rates differ by class of holder: name one with --holder")
+    now_ms = signing.now_ms()
     recognised = {
-        item["host"]: item for item in session.nodes.items("/v1/recognitions", programme=programme)
+        item["host"]: item
+        for item in session.nodes.items("/v1/recognitions", programme=programme)
+        if item["from_ms"] <= now_ms < item["until_ms"]
     }
     rows = []
     for centre in centres:
@@ -245,7 +249,5 @@ def _reason(
     if terms.centres == "listed" and centre["centre"] in terms.listed:
         return {"because": "listed", "until": None}
     if terms.centres == "recognised" and recognition is not None:
-        now_ms = signing.now_ms()
-        if recognition["from_ms"] <= now_ms < recognition["until_ms"]:
-            return {"because": "recognised", "until": dates.through(recognition["until_ms"])}
+        return {"because": "recognised", "until": dates.through(recognition["until_ms"])}
     return None

@@ -20,7 +20,7 @@ from ledger.rules.payables import PAYABLES
 from ledger.rules.reserves import RESERVES
 from ledger.rules.sums import Amount
 from ledger.rules.vouchers import ISSUED, VOUCHERS
-from tests.builders import CASE, no_caps, officers, seed
+from tests.builders import CASE, NOON_MS, no_caps, officers, seed
 from tests.ledger.rules.case import (
     BOTH,
     BY_HAND,
@@ -28,6 +28,7 @@ from tests.ledger.rules.case import (
     DAY_MS,
     EVER_MS,
     GRANTED,
+    HOST_PAYS,
     ONE_OFFICER,
     PAYABLE,
     PROGRAMME,
@@ -95,7 +96,6 @@ def capped(cap: int) -> dict[str, Any]:
 
 ALL_SET_ASIDE = (GRANTED, set_aside(V1, 100), alone(100))
 """A reserve of 100 is claimed as a whole and waits."""
-CLAIMED_MS = second(len(REIMBURSED))
 INVOICE = seed("invoice-1").hex()
 USES = (
     InvoiceUse(programme=PROGRAMME, terms_version=1, claim=CLAIM),
@@ -104,8 +104,16 @@ USES = (
 
 
 def recognised_from(from_ms: int) -> Step:
-    """Return a recognition that goes on, with another start."""
-    return recognise(mode="host_pays", by=BOTH, from_ms=from_ms, until_ms=EVER_MS)
+    """Return a recognition by which the host pays 100, from a time on."""
+    return recognise(mode="host_pays", by=BOTH, limit=(100,), from_ms=from_ms, until_ms=EVER_MS)
+
+
+RENEWED = (
+    *REIMBURSED,
+    recognise(until_ms=NOON_MS),
+    recognised_from(second(len(REIMBURSED) + 2)),
+)
+"""A claim of a host's first period, and the second one."""
 
 
 CASES: list[Case] = [
@@ -471,17 +479,44 @@ CASES: list[Case] = [
         untouched=(ISSUED,),
     ),
     ok(
-        "a credit of the recognition's present time frees it",
+        "a credit frees what its period has in use",
         "R12.4",
         credit(CLAIM, 40),
-        before=(*REIMBURSED, recognised_from(CLAIMED_MS)),
-        wrote=((RECOGNITIONS, (PROGRAMME, "guiyang"), {"used": 60}),),
+        before=REIMBURSED,
+        wrote=((RECOGNITIONS, (PROGRAMME, "guiyang", "1"), {"used": 60}),),
     ),
     ok(
-        "a credit of a claim from before the recognition's time frees nothing",
+        "attack: a claim of a former period that is rejected lowers nothing of the present one",
         "R12.4",
-        credit(CLAIM, 40),
-        before=(*REIMBURSED, recognised_from(CLAIMED_MS + 1)),
+        decide(CLAIM, 0),
+        terms=BY_HAND,
+        before=RENEWED,
+        doctor=doctored(RECOGNITIONS, PROGRAMME, "guiyang", "2", used=70),
+        wrote=((RECOGNITIONS, (PROGRAMME, "guiyang", "1"), {"used": 0}),),
+    ),
+    ok(
+        "attack: a claim of a period that was set anew frees its use",
+        "R12.4",
+        decide(CLAIM, 0),
+        terms=BY_HAND,
+        before=(*REIMBURSED, recognised_from(second(len(REIMBURSED)))),
+        wrote=((RECOGNITIONS, (PROGRAMME, "guiyang", "1"), {"used": 0}),),
+    ),
+    no(
+        "attack: the limit of the present period is not freed by a claim of the former one",
+        "T9.24",
+        "recognition_exceeded",
+        redeem((V1, 31), invoice="3"),
+        terms=BY_HAND,
+        before=(*RENEWED, redeem((V1, 70), invoice="2"), decide(CLAIM, 0)),
+        values={"asked": 31, "available": 30},
+    ),
+    ok(
+        "what was reserved in a period is paid by the funders once it has ended",
+        "R5.2",
+        alone(),
+        before=(HOST_PAYS, *SET_ASIDE, recognise(until_ms=NOON_MS)),
+        wrote=((CLAIMS, (CLAIM,), {"host": ()}),),
         untouched=(RECOGNITIONS,),
     ),
     ok(

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from ledger.encoding.codec import FEN_MAX
-from ledger.rules.centres import ACCREDITATIONS, RECOGNITIONS
+from ledger.rules.centres import ACCREDITATIONS, RECOGNITION_PERIODS, RECOGNITIONS
 from ledger.rules.claims import CLAIMS, REDEEMED, Line
 from ledger.rules.invoices import DEVICE_TIME, INVOICES, Usage
 from ledger.rules.money import Rounding
@@ -423,7 +423,7 @@ CASES: list[Case] = [
         "centre_not_accepted",
         claim(),
         before=(GRANTED,),
-        doctor=missing(RECOGNITIONS, PROGRAMME, "guiyang"),
+        doctor=missing(RECOGNITION_PERIODS, PROGRAMME, "guiyang"),
     ),
     no(
         "a centre whose accreditation ended",
@@ -518,7 +518,7 @@ CASES: list[Case] = [
         "T9.24",
         claim(50, invoice="2"),
         before=(recognise(mode="host_pays", limit=(150,), by=BOTH), GRANTED, claim()),
-        wrote=((RECOGNITIONS, (PROGRAMME, "guiyang"), {"used": 150}),),
+        wrote=((RECOGNITIONS, (PROGRAMME, "guiyang", "1"), {"used": 150}),),
     ),
     ok(
         "a limit binds nobody who does not pay",
@@ -532,7 +532,7 @@ CASES: list[Case] = [
         "amount_overflow",
         claim(),
         before=(HOST_PAYS, GRANTED),
-        doctor=doctored(RECOGNITIONS, PROGRAMME, "guiyang", used=FEN_MAX - 99),
+        doctor=doctored(RECOGNITIONS, PROGRAMME, "guiyang", "1", used=FEN_MAX - 99),
     ),
     no(
         "a grant below the minimum",
