@@ -38,7 +38,7 @@ EXPIRIES_MAX = 256
 CODES = frozenset(
     (
         *(0, *range(101, 106), *range(201, 218), *range(301, 312), *range(401, 405)),
-        *(*range(406, 413), *range(501, 519), *range(603, 632), 634, *range(701, 713)),
+        *(*range(406, 413), *range(501, 519), *range(603, 635), *range(701, 713)),
         *(*range(801, 804), 805, 806, *range(901, 909)),
     )
 )
@@ -51,7 +51,8 @@ DEVICES = fields(
     chip=slug,
     origin=word("domestic", "foreign"),
     count=integer(0, 10_000_000),
-    tariff_ceiling=natural,
+    tariff_ceiling=positive,
+    power_w=integer(1, 100_000),
 )
 HOLDER_CLASSES = ("start_up", "enterprise", "institute", "university", "maker")
 HOLDER_CLASS = word(*HOLDER_CLASSES)

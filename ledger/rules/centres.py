@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from ledger.encoding.codec import AtMostOne, Fen, Natural, ProgrammeId, Record, Slug, only
-from ledger.rules import money
+from ledger.encoding.codec import FEN_MAX, AtMostOne, Fen, Natural, ProgrammeId, Record, Slug, only
+from ledger.rules import calendar, money
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.parties import party_of, require_active, require_city, require_kind
 from ledger.rules.programmes import (
@@ -32,6 +32,7 @@ from ledger.rules.refusals import (
 from ledger.view import Draft, StateView, Table, get, must
 
 CHIPS_MAX = 64
+POWER_MAX_W = 100_000
 HOSTS_MAX = 64
 PERIODS_MAX = 4
 """Periods of one recognition that have not ended."""
@@ -45,8 +46,10 @@ class Devices(Record, frozen=True):
     chip: Slug
     origin: ChipOrigin
     count: Annotated[int, Meta(ge=0, le=DEVICES_MAX)]
-    tariff_ceiling: Fen
-    """Highest price in fen of an hour on one device; 0 if none is set."""
+    tariff_ceiling: Annotated[int, Meta(ge=1, le=FEN_MAX)]
+    """Highest price in fen of an hour on one device."""
+    power_w: Annotated[int, Meta(ge=1, le=POWER_MAX_W)]
+    """The chip's declared maximal power."""
 
 
 class Accreditation(Record, frozen=True):
@@ -59,6 +62,8 @@ class Accreditation(Record, frozen=True):
     """Power usage effectiveness × 1000."""
     ownership: Ownership
     ended: bool
+    since_day: Natural
+    """Day of its first accreditation: no use before it is paid."""
 
 
 class Recognition(Record, frozen=True):
@@ -143,6 +148,7 @@ def apply_accredit(view: StateView, tx: Accredit, context: Context) -> Outcome:
         pue_milli=tx.pue_milli,
         ownership=tx.ownership,
         ended=tx.ended,
+        since_day=calendar.day_of(context.time_ms) if before is None else before.since_day,
     )
     draft = Draft(view)
     draft.put(ACCREDITATIONS, accreditation, tx.centre)

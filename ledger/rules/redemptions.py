@@ -149,7 +149,8 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
     invoices.require_usage(tx.usage)
     if claimed_before is None:
         invoices.count_usage(draft, tx.usage, accreditation, context.time_ms)
-    basis_points = invoices.single_rate(shown, terms, holder, accreditation)
+    earliest = _earliest_day(tx, asked, accreditation, context)
+    basis_points = invoices.single_rate(shown, terms, holder, accreditation, earliest)
     invoices.require_tariff(shown, accreditation)
     invoices.use_contract(draft, shown, terms, amount)
     allowed = money.benefit(tx.invoice.base, basis_points, terms.rounding)
@@ -326,6 +327,15 @@ def _accreditation(view: StateView, asked: Asked, terms: Terms, context: Context
     return accreditation
 
 
+def _earliest_day(tx: Redeem, asked: Asked, accreditation: Accreditation, context: Context) -> int:
+    """Return the earliest day whose use a claim may show (R12.6)."""
+    today = calendar.day_of(context.time_ms)
+    begun = [voucher.minted_day for voucher in asked.vouchers]
+    if tx.grant:
+        begun = [contract.start_day for contract in tx.contract]
+    return max(today - invoices.USAGE_AGE_MAX_DAYS, accreditation.since_day, *begun)
+
+
 def _is_late(
     view: StateView, asked: Asked, terms: Terms, accreditation: Accreditation, context: Context
 ) -> bool:
@@ -348,6 +358,7 @@ def _grant(draft: Draft, terms: Terms, asked: Asked, context: Context) -> tuple[
         asked.amount,
         expires_at_ms=context.time_ms,
         terms_version=asked.terms_version,
+        minted_day=calendar.day_of(context.time_ms),
         year=calendar.year_of(context.time_ms),
         time_ms=context.time_ms,
     )

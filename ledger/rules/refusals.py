@@ -953,6 +953,28 @@ class CreditsTooMany(TransactionRefused):
 
 
 @refusal
+class UsageTooOld(TransactionRefused):
+    """A usage row lies before the earliest day that the claim may show."""
+
+    number, code = 632, "usage_too_old"
+    sentence = "device time of {day}, the earliest is {earliest}"
+    day: int
+    earliest: int
+
+
+@refusal
+class EnergyExceeded(TransactionRefused):
+    """A usage row shows more energy than its device time at the chip's maximal power."""
+
+    number, code = 633, "energy_exceeded"
+    sentence = "{energy_wh} Wh on {chip} on {day}, allowed {allowed_wh}"
+    chip: str
+    day: int
+    energy_wh: int
+    allowed_wh: int
+
+
+@refusal
 class DecisionEarly(TransactionRefused):
     """The issuer still has time to decide the claim itself."""
 

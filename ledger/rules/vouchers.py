@@ -90,6 +90,8 @@ class Voucher(Record, frozen=True):
     terms_version: Natural
     year: Natural
     """Fiscal year of the mint, whose budget carries it."""
+    minted_day: Natural
+    """Day of the mint: it pays for no use before."""
     parent: AtMostOne[SerialId]
     """The voucher that this one was transferred out of."""
 
@@ -269,6 +271,7 @@ def apply_mint(view: StateView, tx: Mint, context: Context) -> Outcome:
             row.amount,
             expires_at_ms=expires_at_ms,
             terms_version=programme.version,
+            minted_day=calendar.day_of(context.time_ms),
             year=calendar.year_of(context.time_ms),
             time_ms=context.time_ms,
         )
@@ -315,6 +318,7 @@ def new_voucher(
     *,
     expires_at_ms: int,
     terms_version: int,
+    minted_day: int,
     year: int,
     time_ms: int,
     parent: tuple[str, ...] = (),
@@ -337,6 +341,7 @@ def new_voucher(
         stopped_ms=stopped_so_far(holder, time_ms),
         terms_version=terms_version,
         year=year,
+        minted_day=minted_day,
         parent=parent,
     )
     draft.put(VOUCHERS, voucher, voucher.id)
@@ -379,6 +384,7 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
         tx.amount,
         expires_at_ms=voucher.expires_at_ms + holder.stopped_ms - voucher.stopped_ms,
         terms_version=voucher.terms_version,
+        minted_day=voucher.minted_day,
         year=voucher.year,
         time_ms=context.time_ms,
         parent=(voucher.id,),

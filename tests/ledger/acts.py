@@ -570,8 +570,8 @@ class Play:
         host = HOSTS[centre]
         self._want(host, "registrar")
         devices = [
-            ["ascend", "domestic", 4, 2_000],
-            ["hopper", "foreign", 6, 0 if centre == "lingang-hub" else 3_000],
+            ["ascend", "domestic", 40, 2_000, 400],
+            ["hopper", "foreign", 60, 90_000 if centre == "lingang-hub" else 3_000, 700],
         ]
         ownership = "private" if centre == "beilun-hub" else "public"
         return ["centre.accredit", host, centre, devices, 1_200, ownership, False]
@@ -907,8 +907,8 @@ class Play:
         if known is not None and known["host"] != host and self._chance(0.6):
             self._want(centre)
         devices: list[Any] = [
-            ["ascend", "domestic", self.dice.choice((1, 4, 40)), self.dice.choice((0, 2_000))],
-            ["hopper", self.dice.choice(("foreign", "foreign", "domestic")), 6, 3_000],
+            ["ascend", "domestic", self.dice.choice((1, 4, 40)), 2_000, self.dice.choice((1, 400))],
+            ["hopper", self.dice.choice(("foreign", "foreign", "domestic")), 6, 3_000, 700],
         ]
         if self._chance(0.1):
             devices.append(list(devices[0]))
@@ -1135,7 +1135,7 @@ class Play:
         if self._chance(0.01):
             net = max(1, base - 1)
         invoice = [digest("invoice", self.made), 1, net, base]
-        usage = self._usage(centre, chip, base)
+        usage = self._usage(centre, chip, base, [line[0] for line in lines])
         if self._chance(0.01):
             usage = []
         if again:
@@ -1281,25 +1281,32 @@ class Play:
             edges.append(period["limit"] - used)
         return [edge for edge in edges if edge > 0]
 
-    def _usage(self, centre: str, chip: str, base: int) -> list[Any]:
-        """Return device time that the tariffs mostly find enough."""
-        ceiling = 2_000
+    def _usage(self, centre: str, chip: str, base: int, vouchers: list[str]) -> list[Any]:
+        """Return device time that the tariffs mostly find enough, mostly on days that count."""
+        ceiling, power = 2_000, 400
+        today = day_of(self.time_ms)
+        begun = [today - 12]
         if centre in self.twin.accreditations:
+            begun.append(self.twin.accreditations[centre]["since"])
             devices = self.twin.devices(centre, chip)
-            if devices is not None and devices["ceiling"]:
-                ceiling = devices["ceiling"]
+            if devices is not None:
+                ceiling, power = devices["ceiling"], devices["power"]
+        begun += [
+            self.twin.vouchers[name]["minted"] for name in vouchers if name in self.twin.vouchers
+        ]
         gpu_ms = -(-base * HOUR_MS // ceiling) + self.dice.choice((0, 0, 1_000))
         if self._chance(0.03):
             gpu_ms = max(1, gpu_ms - HOUR_MS // ceiling - 1)
-        today = day_of(self.time_ms)
         usage: list[Any] = []
         rows = self.dice.choice((1, 1, 2, 3))
         for place in range(rows):
-            day = today - self.dice.randrange(12)
-            if self._chance(0.01):
-                day = today + 1
+            day = self.dice.randrange(max(begun), today + 1)
+            if self._chance(0.02):
+                day = self.dice.choice((today + 1, max(begun) - 1, today - 401))
             part = gpu_ms // rows + (gpu_ms % rows if place == 0 else 0)
-            usage.append([chip, day, max(1, min(part, AMOUNT_MAX // 400)), 100])
+            part = max(1, min(part, AMOUNT_MAX // 400))
+            energy_wh = part * power // HOUR_MS + (1 if self._chance(0.01) else 0)
+            usage.append([chip, day, part, energy_wh])
         if self._chance(0.05):
             usage[-1][0] = self._chip()
         if self._chance(0.04):

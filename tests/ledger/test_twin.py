@@ -118,7 +118,7 @@ def books_of_ledger(store: MemoryStore) -> Books:
             if one.appropriated or one.committed
         },
         "accreditation": {
-            key: (one.host, one.ownership, one.ended)
+            key: (one.host, one.ownership, one.ended, one.since_day)
             for key, one in rows(store, ACCREDITATIONS).items()
         },
         "recognition": {
@@ -143,6 +143,7 @@ def books_of_ledger(store: MemoryStore) -> Books:
                 one.stopped_ms,
                 one.terms_version,
                 one.year,
+                one.minted_day,
                 only(one.parent),
             )
             for key, one in rows(store, VOUCHERS).items()
@@ -301,7 +302,7 @@ def books_of_twin(twin: Twin) -> Books:
         "totals": {name: totals_of_twin(twin, name) for name in twin.programmes},
         "budget": budgets_of_twin(twin),
         "accreditation": {
-            name: (one["host"], one["ownership"], one["ended"])
+            name: (one["host"], one["ownership"], one["ended"], one["since"])
             for name, one in twin.accreditations.items()
         },
         "recognition": {
@@ -462,6 +463,7 @@ def voucher_of_twin(one: Thing) -> tuple[Any, ...]:
         one["stopped"],
         one["version"],
         one["year"],
+        one["minted"],
         one["parent"] or None,
     )
 

@@ -104,7 +104,7 @@ TOPIC = one_of(
 )
 PARTY_KEY = row(HASH, SLUG_TEXT, many(SLUG_TEXT, 0, 8))
 KEYS = many(PARTY_KEY, 1, 64)
-DEVICES = row(SLUG_TEXT, ORIGIN, integer(0, 10_000_000), NATURAL)
+DEVICES = row(SLUG_TEXT, ORIGIN, integer(0, 10_000_000), POSITIVE, integer(1, 100_000))
 CRITERION = row(TOPIC, TEXT, NATURAL, many(SLUG_TEXT, 0, 64), NATURAL)
 RATE_ROW = row(
     optional(HOLDER_CLASS), optional(ORIGIN), optional(SERVICE), optional(OWNERSHIP), RATE

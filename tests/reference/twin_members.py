@@ -12,6 +12,7 @@ from tests.reference.twin_world import (
     TERMS,
     Thing,
     World,
+    day_of,
     named,
     need,
     only,
@@ -261,13 +262,14 @@ def accredit(world: World, it: Thing) -> None:
     former = world.accreditations.get(it["centre"])
     if former is not None and former["host"] != it["host"]:
         need(world.signatures(it["centre"]) >= world.parties[it["centre"]]["threshold"], 408)
-    chips = [chip for chip, _, _, _ in it["devices"]]
+    chips = [chip for chip, _, _, _, _ in it["devices"]]
     need(all(chips.count(chip) == 1 for chip in chips), 407)
     world.accreditations[it["centre"]] = {
         "host": it["host"],
         "devices": it["devices"],
         "ownership": it["ownership"],
         "ended": it["ended"],
+        "since": day_of(world.time) if former is None else former["since"],
     }
 
 

@@ -98,6 +98,7 @@ def transfer(world: World, it: Thing) -> None:
         programme, recipient, amount, expires_at, voucher["year"], voucher["version"]
     )
     world.vouchers[child]["parent"] = voucher["id"]
+    world.vouchers[child]["minted"] = voucher["minted"]
 
 
 def held_voucher(world: World, name: str, holder: str) -> Thing:
@@ -425,7 +426,7 @@ def device_time(world: World, centre: str, chip: str, day: int) -> int:
 
 def usage_fits(world: World, centre: str, usage: Any) -> None:
     """T9.18."""
-    for place, (chip, day, gpu_ms, _) in enumerate(usage):
+    for place, (chip, day, gpu_ms, energy_wh) in enumerate(usage):
         devices = world.devices(centre, chip)
         need(devices is not None, 403)
         assert devices is not None
@@ -435,13 +436,15 @@ def usage_fits(world: World, centre: str, usage: Any) -> None:
             if (other_chip, other_day) == (chip, day):
                 taken += other_ms
         need(gpu_ms <= devices["count"] * DAY_MS - taken, 404)
+        need(energy_wh * HOUR_MS <= gpu_ms * devices["power"], 633)
 
 
 def rate_of_usage(world: World, terms: Thing, it: Thing) -> int:
     """T9.19."""
     rates = []
-    for chip, _, _, _ in it["usage"]:
+    for chip, day, _, _ in it["usage"]:
         need(world.devices(it["centre"], chip) is not None, 403)
+        need(day >= earliest_day(world, it), 632)
         rate = world.rate(terms, it["holder"], it["centre"], chip, it["service_class"])
         need(rate is not None, 608)
         assert rate is not None
@@ -450,14 +453,22 @@ def rate_of_usage(world: World, terms: Thing, it: Thing) -> int:
     return rates[0]
 
 
+def earliest_day(world: World, it: Thing) -> int:
+    """R12.6."""
+    days = [day_of(world.time) - 400, int(world.accreditations[it["centre"]]["since"])]
+    for voucher, _, _ in it["lines"]:
+        days.append(world.vouchers[voucher]["minted"])
+    if it["grant"] and it["contract"]:
+        days.append(it["contract"][0][2])
+    return max(days)
+
+
 def tariffs_allow(world: World, centre: str, usage: Any, base: int) -> None:
     """R12.2."""
     allowed = 0
     for chip, _, gpu_ms, _ in usage:
         devices = world.devices(centre, chip)
         assert devices is not None
-        if devices["ceiling"] == 0:
-            return
         allowed += gpu_ms * devices["ceiling"]
     need(base <= allowed // HOUR_MS, 410)
 

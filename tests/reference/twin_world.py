@@ -511,9 +511,9 @@ class World:
 
     def devices(self, centre: str, chip: str) -> Thing | None:
         """Return a centre's devices of a chip."""
-        for name, origin, count, ceiling in self.accreditations[centre]["devices"]:
+        for name, origin, count, ceiling, power in self.accreditations[centre]["devices"]:
             if name == chip:
-                return {"origin": origin, "count": count, "ceiling": ceiling}
+                return {"origin": origin, "count": count, "ceiling": ceiling, "power": power}
         return None
 
     def rate(
@@ -594,6 +594,7 @@ class World:
             "due": expires_at,
             "stopped": self.stopped(holder),
             "year": year,
+            "minted": day_of(self.time),
             "version": version,
             "parent": "",
         }

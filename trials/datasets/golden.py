@@ -712,7 +712,7 @@ def _nanning() -> list[Step]:
 def _stacked() -> list[Step]:
     hangzhou = published("hangzhou", stackable=("shenzhen.compute",), ceiling=8_000)
     shenzhen = published("shenzhen", stackable=("hangzhou.compute",), ceiling=8_000)
-    usage = (hours("ascend-910b", 200, "2025-12-30"),)
+    usage = (hours("ascend-910b", 200, "2025-12-31"),)
 
     def claim(voucher: str, amount: int, code: str = "ok") -> Step:
         return _redeem(
@@ -741,7 +741,7 @@ def _stacked() -> list[Step]:
 def _yearly_cap() -> list[Step]:
     shenzhen = ("firm-shenzhen", "shenzhen-nscc")
     usage = tuple(hours("nvidia-a800", 48_000, f"2025-12-{date:02d}") for date in range(1, 27))
-    hour = (hours("ascend-910b", 1, "2026-01-01"),)
+    hour = (hours("ascend-910b", 1, "2026-01-02"),)
     return [
         _appropriate("shenzhen.compute", "shenzhen", 1_000, year=2026, carried_from=(2025,)),
         _mint("shenzhen.compute", ("firm-shenzhen", 1_00), version=2),

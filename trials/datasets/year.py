@@ -28,7 +28,7 @@ from ledger.rules.attestations import Attest
 from ledger.rules.budgets import Appropriate
 from ledger.rules.centres import Accredit, Devices, Recognise
 from ledger.rules.claims import Credit, Decide, DecideClaim, Line
-from ledger.rules.invoices import DAY_GPU_MS, HOUR_MS, Contract, Invoice, Usage
+from ledger.rules.invoices import HOUR_MS, Contract, Invoice, Usage
 from ledger.rules.parties import Enrol, HolderClass, PartyKey
 from ledger.rules.programmes import Publish, Review, Terms
 from ledger.rules.redemptions import GrantAfterUse, Redeem
@@ -70,6 +70,8 @@ TRANSFERS_PER_MILLE = 30
 """A month, of the vouchers of programmes that allow transfers."""
 MINT_ROWS = 250
 DEVICES = 4_000
+DEVICES_TIMES = 400
+"""A month's use is of one day, on a network the whole year's: so many times the devices."""
 """Of each chip at the made-up centres."""
 CONTRACT_DAYS = 300
 HOLD_END_DAYS = 385
@@ -198,19 +200,22 @@ class Year:
         scale: int,
         keys: PublicKeyOf,
         first_day: int,
+        day_of_month: Callable[[int], int],
         until_ms: int,
         budget_year: int,
         seed: int = 1,
     ) -> None:
         """Take one ``scale``-th of the full size.
 
-        ``first_day`` is the first day of device time, 360 days before the end; attestations and
+        ``first_day`` is the first day of contracts, 360 days before the end; ``day_of_month`` tells
+        on which day a month's claims are made and their device time is used. Attestations and
         recognitions hold until ``until_ms``; the money is of ``budget_year``.
         """
         self._dice = random.Random(seed)
         self._scale = scale
         self._keys = keys
         self._first_day = first_day
+        self._day_of_month = day_of_month
         self._until_ms = until_ms
         self._budget_year = budget_year
         self._seed = seed
@@ -229,7 +234,6 @@ class Year:
         self._reserve_ends = cycle(RESERVE_ENDS)
         self._issued: dict[tuple[str, str], int] = {}
         self._band: dict[tuple[str, str, str], int] = {}
-        self._hours: dict[tuple[str, str, int], int] = {}
         self._claims: dict[str, int] = {}
         self._reserves: dict[str, int] = {}
         self.expected = {city.programme: Expected() for city in self._cities.values()}
@@ -253,7 +257,7 @@ class Year:
         facts = self._facts
         known = {centre["id"]: centre["devices"] for centre in facts.data_centres}
         counts = known.get(name, {"ascend-910b": DEVICES, "nvidia-a800": DEVICES})
-        chips = facts.devices(counts)
+        chips = facts.devices({chip: count * DEVICES_TIMES for chip, count in counts.items()})
         prices = tuple(
             facts.chips[devices.chip]["assumed_price_fen_per_gpu_hour"] for devices in chips
         )
@@ -595,7 +599,7 @@ class Year:
         self._made += 1
         number = str(self._made)
         base = _base_for(amount, self._rate(city, purse.holder, devices), city.terms)
-        usage = self._usage(centre, devices, base * HOUR_MS // centre.prices[position] + 1, month)
+        usage = self._usage(devices, base * HOUR_MS // centre.prices[position] + 1, month)
         lines: tuple[Line, ...] = ()
         grant: tuple[GrantAfterUse, ...] = ()
         if _is_after_use(city):
@@ -633,27 +637,11 @@ class Year:
             return row.basis_points
         raise AssertionError(f"{city.programme} has no rate for {firm} on {devices.chip}")
 
-    def _usage(
-        self, centre: Centre, devices: Devices, gpu_ms: int, month: int
-    ) -> tuple[Usage, ...]:
-        """Take device time from the month's days, from a drawn one on."""
-        first = self._first_day + (month - 1) * MONTH_DAYS
-        start = self._dice.randrange(MONTH_DAYS)
-        rows = []
-        for offset in range(MONTH_DAYS):
-            day = first + (start + offset) % MONTH_DAYS
-            key = centre.id, devices.chip, day
-            free = devices.count * DAY_GPU_MS - self._hours.get(key, 0)
-            taken = min(free, gpu_ms)
-            if taken:
-                self._hours[key] = self._hours.get(key, 0) + taken
-                watts = self._facts.chips[devices.chip]["watts"]
-                wh = taken * watts // HOUR_MS
-                rows.append(Usage(chip=devices.chip, day=day, gpu_ms=taken, energy_wh=wh))
-                gpu_ms -= taken
-            if not gpu_ms:
-                return tuple(rows)
-        raise AssertionError(f"{centre.id} has no device time left in month {month}")
+    def _usage(self, devices: Devices, gpu_ms: int, month: int) -> tuple[Usage, ...]:
+        """Take device time from the day of the month's claims."""
+        energy_wh = gpu_ms * devices.power_w // HOUR_MS
+        day = self._day_of_month(month)
+        return (Usage(chip=devices.chip, day=day, gpu_ms=gpu_ms, energy_wh=energy_wh),)
 
     def _contract(self, city: City, base: int, number: str) -> tuple[Contract, ...]:
         """Return a contract of its own for each invoice where the programme asks for one."""

@@ -12,7 +12,7 @@ from random import Random
 from consensus.messages import ValidatorKey
 from consensus.validators import Validator, ValidatorSet
 from ledger.encoding import codec
-from ledger.encoding.codec import Record
+from ledger.encoding.codec import FEN_MAX, Record
 from ledger.genesis import Genesis, log_id_of
 from ledger.rules import calendar
 from ledger.rules.budgets import Appropriate
@@ -217,7 +217,7 @@ class Clients:
             ),
             contract=(),
             service_class="training",
-            usage=(Usage(chip="chip", day=calendar.day_of(now_ms) - 1, gpu_ms=1, energy_wh=0),),
+            usage=(Usage(chip="chip", day=calendar.day_of(now_ms), gpu_ms=1, energy_wh=0),),
             own_share=bytes(32),
             holder_signs=True,
         )
@@ -255,7 +255,11 @@ def _accreditation() -> Accredit:
     return Accredit(
         host=CITY,
         centre=centre_name(0),
-        devices=(Devices(chip="chip", origin="domestic", count=1_000, tariff_ceiling=0),),
+        devices=(
+            Devices(
+                chip="chip", origin="domestic", count=1_000, tariff_ceiling=FEN_MAX, power_w=400
+            ),
+        ),
         pue_milli=1_200,
         ownership="public",
         ended=False,

@@ -44,7 +44,8 @@ def group() -> None:
     "--device",
     "devices",
     multiple=True,
-    help="chip:origin:count:ceiling, the ceiling in yuan a device hour: ascend-910b:domestic:200:9",
+    help="chip:origin:count:ceiling:watts, the ceiling in yuan a device hour, the watts its maximal"
+    " power: ascend-910b:domestic:200:9:400",
 )
 @click.option("--pue-milli", type=click.IntRange(1000, 9999), help="PUE × 1000.")
 @click.option("--ownership", type=click.Choice(get_args(Ownership)))
@@ -88,14 +89,17 @@ def _ended(session: Session, centre: str, host: str) -> Accredit:
 
 def _devices(text: str) -> Devices:
     parts = text.split(":")
-    if len(parts) != 4 or parts[1] not in get_args(ChipOrigin) or not parts[2].isdecimal():
-        raise UsageError(f"{text!r}: write chip:domestic|foreign:count:ceiling")
-    chip, origin, count, ceiling = parts
+    if len(parts) != 5 or parts[1] not in get_args(ChipOrigin):
+        raise UsageError(f"{text!r}: write chip:domestic|foreign:count:ceiling:watts")
+    chip, origin, count, ceiling, watts = parts
+    if not count.isdecimal() or not watts.isdecimal():
+        raise UsageError(f"{text!r}: count and watts are whole numbers")
     return Devices(
         chip=chip,
         origin="domestic" if origin == "domestic" else "foreign",
         count=int(count),
         tariff_ceiling=parse_yuan(ceiling),
+        power_w=int(watts),
     )
 
 

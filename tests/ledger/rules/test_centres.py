@@ -32,7 +32,7 @@ from tests.ledger.rules.case import (
 from tests.ledger.rules.chains import chain_with, code, stored
 from tests.ledger.rules.situations import GUIYANG
 
-CHIP = Devices(chip="a", origin="domestic", count=1, tariff_ceiling=1)
+CHIP = Devices(chip="a", origin="domestic", count=1, tariff_ceiling=1, power_w=1)
 START_MS, END_MS = NOON_MS + 100_000, NOON_MS + 200_000
 OVER = recognise(until_ms=NOON_MS)
 """The setting's recognition ends at once."""

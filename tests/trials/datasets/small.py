@@ -87,7 +87,7 @@ def enrol(firm: str, city: str) -> Act:
 
 def accredit(centre: str, host: str) -> Act:
     """Return the accreditation of a centre with two thousand devices."""
-    devices = Devices(chip=CHIP, origin="domestic", count=2_000, tariff_ceiling=0)
+    devices = Devices(chip=CHIP, origin="domestic", count=2_000, tariff_ceiling=10**12, power_w=400)
     operation = Accredit(
         host=host,
         centre=centre,
