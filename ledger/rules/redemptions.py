@@ -94,7 +94,7 @@ class Redeem(Record, frozen=True, tag="voucher.redeem"):
 
 
 BAND_USED = Table("band-used", Amount, running_sum=True)
-"""By programme, holder, centre and month: what was accepted without review."""
+"""By issuer, holder and month: what was accepted without review, everywhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -385,7 +385,7 @@ def _take_band(draft: Draft, asked: Asked, terms: Terms, context: Context) -> bo
         if int.from_bytes(draw, "big") % every == 0:
             return False
     month = calendar.month_of(context.time_ms)
-    key = (asked.programme, asked.holder.id, asked.centre.id, month)
+    key = (issuer_of(asked.programme), asked.holder.id, month)
     if amount_at(draft, BAND_USED, *key) + asked.amount > terms.review.automatic_band:
         return False
     change_amount(draft, BAND_USED, asked.amount, *key)

@@ -1271,7 +1271,7 @@ class Play:
         """Return the amounts at which some limit of a claim is reached."""
         twin = self.twin
         terms_ = twin.terms(programme, version)
-        edges = [terms_["review"][0] - band_used(twin, programme, holder, centre)]
+        edges = [terms_["review"][0] - band_used(twin, twin.issuer(programme), holder)]
         redeemed = redeemed_in(twin, programme, holder, year_of(self.time_ms))
         edges += [cap - redeemed for cap in terms_["caps"]["holder_year_redeemed"]]
         known = twin.accreditations.get(centre)

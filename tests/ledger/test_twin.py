@@ -376,7 +376,7 @@ def books_of_twin(twin: Twin) -> Books:
         "band-used": summed(
             [
                 (
-                    "/".join((claim["programme"], claim["holder"], claim["centre"]))
+                    "/".join((twin.issuer(claim["programme"]), claim["holder"]))
                     + "/{:04d}-{:02d}".format(*month_of(claim["submitted"])),
                     claim["amount"],
                 )

@@ -280,7 +280,7 @@ def redeem(world: World, it: Thing) -> None:
     in_time = in_time and not world.accreditations[centre]["ended"]
     in_time = in_time and world.accepts(programme, terms, centre)
     automatic = it["holder_signs"] and in_time
-    automatic = automatic and rules_decide(world, terms, programme, holder, centre, total)
+    automatic = automatic and rules_decide(world, terms, programme, holder, total)
     if automatic:
         redemptions_fit(world, terms, programme, holder, total)
 
@@ -511,25 +511,23 @@ def contract_holds(
     need(most is None or sums + total <= most, 619)
 
 
-def rules_decide(
-    world: World, terms: Thing, programme: str, holder: str, centre: str, total: int
-) -> bool:
+def rules_decide(world: World, terms: Thing, programme: str, holder: str, total: int) -> bool:
     """R6.2: the draw and the band."""
     band, every = terms["review"]
     if every > 0:
         parts = [world.record_hash, world.transaction_id]
         if tagged_number(b"tallystick/sample/v1", parts) % every == 0:
             return False
-    return bool(band_used(world, programme, holder, centre) + total <= band)
+    return bool(band_used(world, world.issuer(programme), holder) + total <= band)
 
 
-def band_used(world: World, programme: str, holder: str, centre: str) -> int:
-    """Return what the rules accepted this month."""
+def band_used(world: World, issuer: str, holder: str) -> int:
+    """Return what the rules accepted this month of an issuer's programmes."""
     total = 0
     for claim in world.claims.values():
-        same = (claim["programme"], claim["holder"], claim["centre"])
+        same = (world.issuer(claim["programme"]), claim["holder"])
         same_month = month_of(claim["submitted"]) == month_of(world.time)
-        if claim["automatic"] and same == (programme, holder, centre) and same_month:
+        if claim["automatic"] and same == (issuer, holder) and same_month:
             total += claim["amount"]
     return total
 

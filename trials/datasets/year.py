@@ -51,11 +51,11 @@ FIRMS_MIN = 3
 
 BAND = 20_000 * YUAN
 """Automatic band of all programmes here, lower than the one that the facts assume."""
-FACE = (10_000 * YUAN, 18_000 * YUAN)
-"""Of an ordinary voucher."""
+FACE = (400 * YUAN, 700 * YUAN)
+"""Of an ordinary voucher, where so little is granted: a firm's whole year fits into its band."""
 LARGE_FACE = (30_000 * YUAN, 45_000 * YUAN)
 LARGE_AMOUNT_MIN = 25_000 * YUAN
-AMOUNT_MIN = 100 * YUAN
+AMOUNT_MIN = 5 * YUAN
 SHARE_PERCENT = (5, 20)
 """What an ordinary claim takes of its voucher's face."""
 LARGE_EVERY = 40
@@ -70,9 +70,9 @@ TRANSFERS_PER_MILLE = 30
 """A month, of the vouchers of programmes that allow transfers."""
 MINT_ROWS = 250
 DEVICES = 4_000
+"""Of each chip at the made-up centres."""
 DEVICES_TIMES = 400
 """A month's use is of one day, on a network the whole year's: so many times the devices."""
-"""Of each chip at the made-up centres."""
 CONTRACT_DAYS = 300
 HOLD_END_DAYS = 385
 """From the first day: after the last act, before the first voucher expires."""
@@ -233,7 +233,7 @@ class Year:
         self._large_ends = cycle(LARGE_ENDS)
         self._reserve_ends = cycle(RESERVE_ENDS)
         self._issued: dict[tuple[str, str], int] = {}
-        self._band: dict[tuple[str, str, str], int] = {}
+        self._band: dict[tuple[str, str], int] = {}
         self._claims: dict[str, int] = {}
         self._reserves: dict[str, int] = {}
         self.expected = {city.programme: Expected() for city in self._cities.values()}
@@ -408,7 +408,7 @@ class Year:
             if city.terms.grant == "after_use":
                 continue  # its grants come with its claims
             is_large = self._turn % LARGE_EVERY == LARGE_EVERY // 2
-            face = self._dice.randint(*(LARGE_FACE if is_large else FACE))
+            face = self._face(city, LARGE_FACE if is_large else FACE)
             if not self._may_issue(city, firm, face):
                 continue
             rows.setdefault(city.city, []).append((firm, face))
@@ -422,6 +422,10 @@ class Year:
                 act = self._mint(self._cities[name], granted[first : first + MINT_ROWS])
                 yield Item(phase=self._phase, month=month, lane=f"programme {name}", act=act)
         return large
+
+    def _face(self, city: City, bounds: tuple[int, int]) -> int:
+        """Draw a face, at least what the programme grants at least."""
+        return max(self._dice.randint(*bounds), *city.terms.caps.grant_min, 0)
 
     def _may_issue(self, city: City, firm: str, fen: int) -> bool:
         cap = city.terms.caps.holder_year_issued[0]
@@ -543,7 +547,7 @@ class Year:
         return self._claim(city, purse, centre, amount, month)
 
     def _draw(self) -> tuple[City, Purse, Centre, int] | None:
-        """Return a claim that fits into its holder's band at a centre."""
+        """Return a claim that fits into its holder's band."""
         cities = [city for city in self._cities.values() if city.purses or _is_after_use(city)]
         weights = [
             1 + (city.granted // 3 if _is_after_use(city) else len(city.purses)) for city in cities
@@ -562,18 +566,17 @@ class Year:
             if amount < AMOUNT_MIN:
                 city.purses.remove(purse)
                 continue
-            for centre in self._dice.sample(self._centres, 8):
-                key = city.city, purse.holder, centre.id
-                if self._band.get(key, 0) + amount <= BAND:
-                    self._band[key] = self._band.get(key, 0) + amount
-                    return city, purse, centre, amount
+            key = city.city, purse.holder
+            if self._band.get(key, 0) + amount <= BAND:
+                self._band[key] = self._band.get(key, 0) + amount
+                return city, purse, self._dice.choice(self._centres), amount
         return None
 
     def _draw_purse(self, city: City) -> Purse | None:
         if not _is_after_use(city):
             return self._dice.choice(city.purses) if city.purses else None
         firm = self._dice.choice(city.firms)
-        face = self._dice.randint(*FACE)
+        face = self._face(city, FACE)
         if not self._may_issue(city, firm, face):
             return None
         return Purse("", firm, face, face)

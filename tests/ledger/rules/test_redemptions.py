@@ -76,6 +76,7 @@ from tests.ledger.rules.situations import (
     alone,
     caps,
     claim,
+    stacked,
 )
 
 ONE_GROUP = together(
@@ -638,6 +639,36 @@ CASES: list[Case] = [
         wrote=((CLAIMS, ("guian-hub.000000002",), {"status": "under_review", "accepted": 0}),),
     ),
     ok(
+        "attack: a claim at another centre of the issuer's month",
+        "T9.26",
+        claim(51, invoice="2", centre="chengdu-aicc"),
+        terms={"review": Review(automatic_band=150, sample_every=0)},
+        before=(GRANTED, accredit("chengdu-aicc", host="shanghai"), claim()),
+        wrote=((CLAIMS, ("chengdu-aicc.000000001",), {"status": "under_review"}),),
+    ),
+    ok(
+        "attack: a claim of another programme in the issuer's month",
+        "T9.26",
+        redeem((S1, 51), invoice="2"),
+        before=stacked(review=Review(automatic_band=150, sample_every=0)),
+        wrote=((CLAIMS, ("guian-hub.000000002",), {"status": "under_review"}),),
+    ),
+    ok(
+        "another programme fills its band with the first one's",
+        "T9.26",
+        redeem((S1, 50), invoice="2"),
+        before=stacked(review=Review(automatic_band=150, sample_every=0)),
+        wrote=((BAND_USED, ("shanghai", "firm-a", "2026-01"), {"fen": 150}),),
+    ),
+    ok(
+        "another holder has a band of its own",
+        "T9.26",
+        redeem((V2, 150), holder="firm-b", invoice="2"),
+        terms={"review": Review(automatic_band=150, sample_every=0)},
+        before=(GRANTED, mint(("firm-b", 1_000)), claim()),
+        wrote=((CLAIMS, ("guian-hub.000000002",), {"status": "accepted"}),),
+    ),
+    ok(
         "every claim is drawn",
         "T9.26",
         claim(),
@@ -753,7 +784,7 @@ def test_the_band_is_summed_over_a_month_and_filled_to_the_fen() -> None:
         chain.accept(builders.redeem((V1, amount), invoice=f"bill {number}"))
         statuses.append(stored(chain, CLAIMS, f"guian-hub.{number + 1:09d}").status)
     assert statuses == ["accepted", "under_review", "accepted", "under_review"]
-    assert stored(chain, BAND_USED, PROGRAMME, "firm-a", "guian-hub", "2026-01").fen == 1_000
+    assert stored(chain, BAND_USED, "shanghai", "firm-a", "2026-01").fen == 1_000
 
 
 def test_a_sample_of_one_in_one_sends_every_claim_to_review() -> None:
