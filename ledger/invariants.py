@@ -22,7 +22,7 @@ from ledger.rules.payments import Payment
 from ledger.rules.programmes import TERMS, TOTALS, Terms, Totals
 from ledger.rules.reserves import Reserve
 from ledger.rules.sums import Amount, serial_id
-from ledger.rules.vouchers import GROUP_ISSUED, ISSUED, Voucher, group_hash
+from ledger.rules.vouchers import GROUP_ISSUED, ISSUED, Voucher
 from ledger.view import StateView
 
 PARTS = ("available", "reserved", "claimed", "redeemed", "expired", "revoked")
@@ -80,7 +80,7 @@ def check_state(
         if isinstance(record, Terms) and record.grant == "after_use":
             grants.after_use[key] = None
         elif isinstance(record, Party):
-            grants.groups[record.id] = group_hash(record) if record.control_group else ""
+            grants.groups[record.id] = "".join(group.hex() for group in record.control_group)
         elif key.startswith((ISSUED.prefix, GROUP_ISSUED.prefix)):
             assert isinstance(record, Amount)
             name, *parts = key.decode("ascii").split("/")
@@ -276,7 +276,7 @@ class _Grants:
         self.after_use: dict[bytes, None] = {}
         """Keys of terms."""
         self.groups: dict[str, str] = {}
-        """Hash of each party's control group, empty if it has none."""
+        """Each party's control group in hex, empty if it has none."""
         self._passed_on: dict[str, int] = {}
 
     def bookings(self, voucher: Voucher) -> Iterable[Booking]:

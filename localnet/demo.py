@@ -202,13 +202,18 @@ def enrol(flow: Flow, firm: Firm) -> Signed:
         holder_class=firm.holder_class,
         name=firm.name,
         region=region,
-        control_group=firm.control_group,
-        registration_tag=crypto.tagged_hash("demo/registration", firm.id.encode()),
+        control_group=(registration_tag(firm.parent),) if firm.parent else (),
+        registration_tag=registration_tag(firm.id),
         tag_epoch=1,
         keys=(PartyKey(key=key, person="owner", roles=()),),
         threshold=1,
     )
     return flow.sign(operation, *flow.by(firm.city, 1))
+
+
+def registration_tag(firm: str) -> bytes:
+    """Return what stands for a made-up firm's registration number."""
+    return crypto.tagged_hash("demo/registration", firm.encode())
 
 
 def attestations(flow: Flow, firm: Firm) -> list[Signed]:

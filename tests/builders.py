@@ -87,7 +87,7 @@ def city(name: str, *, validates: bool = True, level: str = "city") -> Member:
         party_class=level,  # type: ignore[arg-type]
         name=name.title(),
         region="310000",
-        control_group="",
+        control_group=(),
         keys=tuple(
             PartyKey(key=key(name, person), person=person, roles=roles)
             for person, roles in OFFICERS.items()
@@ -105,7 +105,7 @@ def centre(name: str, *, validates: bool = True) -> Member:
         party_class="",
         name=name.title(),
         region="310000",
-        control_group="",
+        control_group=(),
         keys=tuple(
             PartyKey(key=key(name, person), person=person, roles=())
             for person in ("officer-1", "officer-2")
@@ -264,7 +264,7 @@ def enrol(party: str, **changes: Any) -> bytes:
         "holder_class": "start_up",
         "name": party.title(),
         "region": "310000",
-        "control_group": "",
+        "control_group": (),
         "registration_tag": seed(party, "registration"),
         "tag_epoch": 1,
         "keys": (PartyKey(key=key(party, "owner"), person="owner", roles=()),),

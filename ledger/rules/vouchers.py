@@ -17,7 +17,6 @@ from ledger.encoding.codec import (
     Slug,
     only,
 )
-from ledger.encoding.crypto import sha256
 from ledger.rules import calendar, money
 from ledger.rules.attestations import require_eligible
 from ledger.rules.base import ENVELOPE_BYTES_MAX, Context, Kind, Outcome, Posting
@@ -100,7 +99,7 @@ VOUCHERS = Table("voucher", Voucher)
 ISSUED = Table("issued", Amount, running_sum=True)
 """By programme, year of mint and holder: what the cap on grants counts."""
 GROUP_ISSUED = Table("group-issued", Amount, running_sum=True)
-"""By programme, year of mint and SHA-256 of the control group in hex."""
+"""By programme, year of mint and control group in hex."""
 
 
 class MintRow(Record, frozen=True):
@@ -195,11 +194,6 @@ def require_available(voucher: Voucher, amount: int) -> None:
         raise VoucherExhausted(asked=amount, available=voucher.available)
 
 
-def group_hash(party: Party) -> str:
-    """Return the key part by which parties under one control are counted together."""
-    return sha256(party.control_group.encode()).hex()
-
-
 def count_issued(
     draft: Draft, terms: Terms, programme_id: str, year: int, party: Party, amount: int
 ) -> None:
@@ -215,14 +209,15 @@ def count_issued(
             party=party.id, year=year, asked=amount, available=max(0, cap - issued)
         )
     draft.put(ISSUED, Amount(fen=money.add(issued, amount)), *key)
-    if not party.control_group:
+    group = only(party.control_group)
+    if group is None:
         return
-    group_key = (programme_id, str(year), group_hash(party))
+    group_key = (programme_id, str(year), group.hex())
     issued = amount_at(draft, GROUP_ISSUED, *group_key)
     cap = only(terms.caps.group_year_issued)
     if cap is not None and issued + amount > cap:
         raise GroupCapExceeded(
-            group=party.control_group,
+            group=group.hex(),
             year=year,
             asked=amount,
             available=max(0, cap - issued),
@@ -233,9 +228,8 @@ def count_issued(
 def uncount_issued(draft: Draft, programme_id: str, year: int, party: Party, amount: int) -> None:
     """Take a grant after use that was not accepted off its holder's caps (R12.5)."""
     change_amount(draft, ISSUED, -amount, programme_id, str(year), party.id)
-    if party.control_group:
-        group = group_hash(party)
-        change_amount(draft, GROUP_ISSUED, -amount, programme_id, str(year), group)
+    for group in party.control_group:
+        change_amount(draft, GROUP_ISSUED, -amount, programme_id, str(year), group.hex())
 
 
 def apply_mint(view: StateView, tx: Mint, context: Context) -> Outcome:
@@ -365,7 +359,7 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
     if recipient.id == holder.id:
         raise TransferToSelf(party=holder.id)
     require_kind(recipient, "holder")
-    same_group = holder.control_group != "" and holder.control_group == recipient.control_group
+    same_group = holder.control_group != () and holder.control_group == recipient.control_group
     if terms.transfer == "none" or (terms.transfer == "same_group" and not same_group):
         raise TransferNotAllowed(programme=voucher.programme, rule=terms.transfer)
     require_unexpired(voucher, holder, context)

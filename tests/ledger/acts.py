@@ -51,7 +51,8 @@ PROGRAMMES = (
     "ningbo.open",
     "ningbo.vast",
 )
-GROUPS = {"firm-a": "group-1", "firm-b": "group-1", "firm-c": "group-2", "lingang-hub": "group-1"}
+GROUPS = {"firm-a": "firm-a", "firm-b": "firm-a", "firm-c": "firm-c", "lingang-hub": "firm-a"}
+"""Whose registration tag names the group of each."""
 HOSTS = {"guian-hub": "guiyang", "lingang-hub": "shanghai", "beilun-hub": "ningbo"}
 OFFICERS = {
     "officer-1": ["budget", "registrar", "review"],
@@ -91,13 +92,13 @@ def treasury(name: str, level: str) -> list[Any]:
     keys = [[key_of(name, person), person, roles] for person, roles in OFFICERS.items()]
     # A second key of one person: two eyes are two persons.
     keys.append([key_of(name, "officer-1", "again"), "officer-1", OFFICERS["officer-1"]])
-    return [name, "treasury", level, name, "310000", "", keys, 2, validators(name, level == "city")]
+    return [name, "treasury", level, name, "310000", [], keys, 2, validators(name, level == "city")]
 
 
 def watcher(name: str, kind: str) -> list[Any]:
     """Return a data centre or auditor as a member of a genesis."""
     keys: list[Any] = [[key_of(name, person), person, []] for person in ("desk-1", "desk-2")]
-    group = GROUPS.get(name, "")
+    group = [digest("tag", GROUPS[name])] if name in GROUPS else []
     return [name, kind, "", name, "310000", group, keys, 1, validators(name, name == CENTRES[0])]
 
 
@@ -546,7 +547,7 @@ class Play:
             keys += [[key_of(firm, "clerk"), "clerk", []], [key_of(firm, "chief"), "chief", []]]
             threshold = 2
         holder_class = "institute" if firm == "firm-d" else "start_up"
-        group = GROUPS.get(firm, "")
+        group = [digest("tag", GROUPS[firm])] if firm in GROUPS else []
         tag = digest("tag", firm)
         return [
             "party.enrol",
@@ -667,7 +668,7 @@ class Play:
             party = f"firm-{known}"
         keys, threshold = self._new_keys(party)
         tag = digest("tag", party if self._chance(0.9) else "firm-a")
-        group = self.dice.choice(("", "group-1", "group-2"))
+        group = self.dice.choice(([], [digest("tag", "firm-a")], [digest("tag", "firm-c")]))
         holder_class = self.dice.choice(("start_up", "maker"))
         return [
             "party.enrol",

@@ -518,7 +518,7 @@ def test_an_auditor_watches_and_does_not_vote() -> None:
         party_class="",
         name="Audit",
         region="",
-        control_group="",
+        control_group=(),
         keys=(PartyKey(key=key("auditor", "desk"), person="desk", roles=()),),
         threshold=1,
         validator=(),

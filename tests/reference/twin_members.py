@@ -36,7 +36,7 @@ def enrol(world: World, it: Thing) -> None:
         "class": it["holder_class"],
         "name": it["name"],
         "region": it["region"],
-        "group": it["control_group"],
+        "group": list(it["control_group"]),
         "tag": it["registration_tag"],
         "keys": [],
         "threshold": it["threshold"],

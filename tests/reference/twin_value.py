@@ -84,7 +84,7 @@ def transfer(world: World, it: Thing) -> None:
     world.party(recipient, "holder")
     terms = world.terms(programme, voucher["version"])
     group = world.parties[holder]["group"]
-    same_group = group != "" and group == world.parties[recipient]["group"]
+    same_group = group != [] and group == world.parties[recipient]["group"]
     rule = terms["transfer"]
     need(rule == "enrolled" or (rule == "same_group" and same_group), 508)
     need(world.time < world.expiry(voucher), 503)

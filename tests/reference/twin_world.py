@@ -406,7 +406,7 @@ class World:
         if not groups:
             return
         mine, theirs = self.parties[holder]["group"], self.parties[centre]["group"]
-        need(mine == "" or mine != theirs, 217)
+        need(mine == [] or mine != theirs, 217)
         for group in groups:
             need(self.fulfilled(group, holder, centre), 209)
 

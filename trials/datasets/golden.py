@@ -318,7 +318,7 @@ def _enrol(firm: str, city: str, holder_class: HolderClass) -> Step:
         holder_class=holder_class,
         name=f"Synthetic {firm}",
         region=load_facts().programme(city)["region_code"],
-        control_group="",
+        control_group=(),
         registration_tag=digest("registration", firm),
         tag_epoch=1,
         keys=_keys(firm, "owner"),

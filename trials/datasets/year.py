@@ -368,7 +368,7 @@ class Year:
             name=f"Made up {firm}",
             region=self._facts.programme(city.city)["region_code"],
             # Firms 1 and 2 are under one control: Ningbo lets value move within a group only.
-            control_group=f"{city.city}-group" if number < 2 else "",
+            control_group=(self._digest("registration", city.firms[0]),) if number < 2 else (),
             registration_tag=self._digest("registration", firm),
             tag_epoch=1,
             keys=(PartyKey(key=self._keys(firm, "owner"), person="owner", roles=()),),

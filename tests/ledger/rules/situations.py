@@ -6,7 +6,6 @@ from typing import Any
 from msgspec.structs import replace
 
 from ledger.encoding.codec import FEN_MAX
-from ledger.encoding.crypto import sha256
 from ledger.rules.claims import Line
 from ledger.rules.clearing import CYCLE_OPEN_MIN_MS
 from ledger.rules.control import (
@@ -157,7 +156,9 @@ CLOSED = publish(status="closed")
 APPROPRIATED = 100_000_000
 """What every case's setting appropriates for 2026."""
 SUSPENDED = publish(status="suspended")
-G = sha256(b"g").hex()
+G_TAG, H_TAG = seed("g"), seed("h")
+"""Registration tags of two parents."""
+G = G_TAG.hex()
 NEARLY = Amount(fen=FEN_MAX - 99)
 """A counter that 99 more still fit."""
 

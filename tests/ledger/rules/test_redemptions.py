@@ -64,6 +64,8 @@ from tests.ledger.rules.situations import (
     CENTRE,
     CLOSED,
     EXPIRY_MS,
+    G_TAG,
+    H_TAG,
     NEARLY,
     OWNER,
     S1,
@@ -80,8 +82,8 @@ from tests.ledger.rules.situations import (
 )
 
 ONE_GROUP = together(
-    doctored(PARTIES, "firm-a", control_group="g"),
-    doctored(PARTIES, "guian-hub", control_group="g"),
+    doctored(PARTIES, "firm-a", control_group=(G_TAG,)),
+    doctored(PARTIES, "guian-hub", control_group=(G_TAG,)),
 )
 APART: dict[str, Any] = {"eligibility": ((criterion("unrelated_to"),),)}
 
@@ -470,7 +472,7 @@ CASES: list[Case] = [
         terms=APART,
         before=(GRANTED,),
         doctor=ONE_GROUP,
-        values={"holder": "firm-a", "centre": "guian-hub", "group": "g"},
+        values={"holder": "firm-a", "centre": "guian-hub", "group": G},
     ),
     ok(
         "holder and centre in two groups",
@@ -479,8 +481,8 @@ CASES: list[Case] = [
         terms=APART,
         before=(GRANTED, attest("firm-a", "unrelated_to")),
         doctor=together(
-            doctored(PARTIES, "firm-a", control_group="g"),
-            doctored(PARTIES, "guian-hub", control_group="h"),
+            doctored(PARTIES, "firm-a", control_group=(G_TAG,)),
+            doctored(PARTIES, "guian-hub", control_group=(H_TAG,)),
         ),
     ),
     ok(
@@ -556,7 +558,7 @@ CASES: list[Case] = [
         "group_cap_exceeded",
         after_use(holder="firm-c"),
         terms={**AFTER, **caps(group_year_issued=(99,))},
-        before=(enrol("firm-c", control_group="g"),),
+        before=(enrol("firm-c", control_group=(G_TAG,)),),
     ),
     no(
         "a grant beyond a holder's amounts",
@@ -572,7 +574,7 @@ CASES: list[Case] = [
         "amount_overflow",
         after_use(holder="firm-c"),
         terms=AFTER,
-        before=(enrol("firm-c", control_group="g"),),
+        before=(enrol("firm-c", control_group=(G_TAG,)),),
         doctor=written(GROUP_ISSUED, NEARLY, PROGRAMME, "2026", G),
     ),
     no(

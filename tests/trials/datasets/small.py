@@ -76,7 +76,7 @@ def enrol(firm: str, city: str) -> Act:
         holder_class="enterprise",
         name=firm,
         region="310000",
-        control_group="",
+        control_group=(),
         registration_tag=digest("registration", firm),
         tag_epoch=1,
         keys=(PartyKey(key=public_key(firm, "owner"), person="owner", roles=()),),
