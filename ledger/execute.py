@@ -241,7 +241,6 @@ def apply_transaction(
         height=height,
         sequence=sequence,
         previous_record_hash=previous_record_hash,
-        transaction_id=transaction.id,
         signers=signers_of(view, transaction, parameters),
         quiet=control.quiet,
     )
@@ -321,7 +320,6 @@ class BlockBuilder:
             height=self._height,
             sequence=self._sequence,
             previous_record_hash=self._head.record_hash,
-            transaction_id=b"",
             signers=Signers(keys=()),
             quiet=quiet,
         )

@@ -12,7 +12,7 @@ from ledger.encoding.codec import FEN_MAX, Record, only
 from ledger.rules import calendar, money
 from ledger.rules.budgets import Budget
 from ledger.rules.centres import Recognition
-from ledger.rules.claims import REDEEMED, Claim
+from ledger.rules.claims import REDEEMED, WAITING, Claim
 from ledger.rules.clearing import Cycle
 from ledger.rules.holds import HELD, HeldBy, Hold
 from ledger.rules.invoices import CONTRACT_BASE, CONTRACT_PAID, InvoiceRecord
@@ -191,7 +191,7 @@ def _amount_bookings(key: bytes, amount: Amount) -> Iterable[Booking]:
 
 
 def _claim_bookings(_: bytes, claim: Claim) -> Iterator[Booking]:
-    pending = claim.amount if claim.status in ("under_review", "disputed") else 0
+    pending = claim.amount if claim.status in WAITING else 0
     accepted = claim.accepted - claim.credited
     tag = f"invoice/{claim.invoice.tag.hex()}"
     yield ("I1", "claims' pending", claim.programme), -pending

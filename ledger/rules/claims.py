@@ -61,6 +61,9 @@ class Line(Record, frozen=True):
     """The reserve that it is paid out of, if any."""
 
 
+Status = Literal["accepted", "to_be_drawn", "under_review", "rejected", "disputed"]
+WAITING = ("to_be_drawn", "under_review", "disputed")
+"""Statuses of claims whose value is claimed."""
 Lines = Annotated[tuple[Line, ...], Meta(max_length=LINES_MAX)]
 
 
@@ -82,7 +85,7 @@ class Claim(Record, frozen=True):
     basis_points: Natural
     accepted: Fen
     credited: Fen
-    status: Literal["accepted", "under_review", "rejected", "disputed"]
+    status: Status
     host: AtMostOne[PayingHost]
     """The host that pays and is reimbursed (R5.2)."""
     holder_signed: bool
@@ -136,7 +139,7 @@ REDEEMED = Table("redeemed", Amount, running_sum=True)
 
 def accept(draft: Draft, claim: Claim, terms: Terms, accepted: int, context: Context) -> Claim:
     """Count an acceptance in against the holder's cap, make its payables, return the claim."""
-    _count_redeemed(draft, terms, claim, accepted, context.time_ms)
+    count_redeemed(draft, terms, claim, accepted, context.time_ms)
     made = add_payables(
         draft,
         terms,
@@ -155,7 +158,7 @@ def accept(draft: Draft, claim: Claim, terms: Terms, accepted: int, context: Con
     )
 
 
-def _count_redeemed(draft: Draft, terms: Terms, claim: Claim, amount: int, time_ms: int) -> None:
+def count_redeemed(draft: Draft, terms: Terms, claim: Claim, amount: int, time_ms: int) -> None:
     """Count an acceptance in; raise RedeemedCapExceeded (T9.26, T14.10, R6.4)."""
     year = calendar.year_of(time_ms)
     key = (claim.programme, str(year), claim.holder)
@@ -226,14 +229,20 @@ def _decide(view: StateView, act: Decide, context: Context) -> Outcome:
     if act.accepted and not act.tag_checked:
         raise TagNotChecked(claim=claim.id)
     draft = Draft(view)
-    terms = terms_of(view, claim.programme, claim.terms_version)
-    if act.accepted:
-        decided = accept(draft, claim, terms, act.accepted, context)
+    postings = end_waiting(draft, claim, act.accepted, context)
+    return Outcome(changes=draft.changes(), postings=postings)
+
+
+def end_waiting(draft: Draft, claim: Claim, accepted: int, context: Context) -> tuple[Posting, ...]:
+    """Accept a claim that waits, in part or not at all, and give the rest back (T14)."""
+    terms = terms_of(draft, claim.programme, claim.terms_version)
+    if accepted:
+        decided = accept(draft, claim, terms, accepted, context)
     else:
         decided = msgspec.structs.replace(claim, status="rejected", decided_ms=(context.time_ms,))
     draft.put(CLAIMS, decided, claim.id)
     postings: list[Posting] = []
-    for line, kept in zip(claim.lines, laid_over(claim.lines, act.accepted), strict=True):
+    for line, kept in zip(claim.lines, laid_over(claim.lines, accepted), strict=True):
         if kept:
             postings.append(
                 move_value(
@@ -246,9 +255,9 @@ def _decide(view: StateView, act: Decide, context: Context) -> Outcome:
                 )
             )
         postings += _return_line(draft, terms, line, "claimed", line.amount - kept, context)
-    _settle(draft, claim, pending=-claim.amount, accepted=act.accepted, ended=not act.accepted)
-    _uncount_grant(draft, terms, claim, claim.amount - act.accepted)
-    return Outcome(changes=draft.changes(), postings=tuple(postings))
+    _settle(draft, claim, pending=-claim.amount, accepted=accepted, ended=not accepted)
+    _uncount_grant(draft, terms, claim, claim.amount - accepted)
+    return tuple(postings)
 
 
 def _require_decider(view: StateView, act: Decide, claim: Claim, context: Context) -> None:

@@ -87,9 +87,14 @@ def require_not_paused(control: Control, kind: Kind) -> None:
         raise LedgerPaused(since_ms=since_ms)
 
 
-def expiry_runs(control: Control, time_ms: int) -> bool:
-    """Return whether things expire at a time: not in a pause, and not for a while after (R8.1)."""
-    return not control.paused_since_ms and time_ms >= control.quiet[1]
+def looks_until(control: Control, time_ms: int) -> int | None:
+    """Return until which due time a block looks, None for nothing in a pause (R8.1).
+
+    For a while after a pause nothing expires: only what is due at 0 is looked at.
+    """
+    if control.paused_since_ms:
+        return None
+    return time_ms if time_ms >= control.quiet[1] else 0
 
 
 def quiet_after(control: Control, time_ms: int) -> tuple[int, int]:

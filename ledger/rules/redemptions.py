@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import msgspec
+
 from ledger.encoding.codec import AtMostOne, Hash, Natural, ProgrammeId, Record, Slug, only
 from ledger.encoding.crypto import tagged_hash
 from ledger.rules import calendar, centres, invoices, money
@@ -16,7 +18,7 @@ from ledger.rules.centres import (
     require_accepted,
     require_distinct,
 )
-from ledger.rules.claims import CLAIMS, Claim, Line, Lines, accept
+from ledger.rules.claims import CLAIMS, Claim, Line, Lines, accept, count_redeemed, end_waiting
 from ledger.rules.holds import require_not_held
 from ledger.rules.invoices import Contract, Invoice, InvoiceUse, Shown, UsageRows
 from ledger.rules.parties import (
@@ -47,6 +49,7 @@ from ledger.rules.refusals import (
     ReserveMismatch,
     SignatureMissing,
     TermsVersionWrong,
+    TransactionRefused,
 )
 from ledger.rules.reserves import OrderRef, change_left, require_good, require_left, reserve_of
 from ledger.rules.sums import Amount, amount_at, change_amount, next_serial
@@ -166,11 +169,12 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
     if tx.grant:
         granted, posting = _grant(draft, terms, asked, context)
         lines, postings = (Line(voucher=granted.id, amount=amount, reserve=()),), [posting]
-    automatic = (
+    is_good = (
         tx.holder_signs
-        and not _is_late(view, asked, terms, accreditation, context)
-        and _take_band(draft, asked, terms, context)
+        and not _is_late(view, centre, programme_id, terms, accreditation, context)
+        and _band_left(view, programme_id, holder.id, terms, context) >= amount
     )
+    automatic = is_good and not terms.review.sample_every
     claim = Claim(
         id=next_serial(draft, "claim", centre.id),
         programme=programme_id,
@@ -187,7 +191,7 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
         basis_points=basis_points,
         accepted=0,
         credited=0,
-        status="under_review",
+        status="to_be_drawn" if is_good else "under_review",
         host=()
         if recognition is None
         else (PayingHost(party=recognition.host, period=recognition.period),),
@@ -223,7 +227,10 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
         accepted=amount if automatic else 0,
     )
     if automatic:
+        _take_band(draft, claim, context)
         claim = accept(draft, claim, terms, amount, context)
+    elif is_good:
+        count_redeemed(Draft(draft), terms, claim, amount, context.time_ms)
     draft.put(CLAIMS, claim, claim.id)
     return Outcome(changes=draft.changes(), postings=tuple(postings))
 
@@ -337,14 +344,19 @@ def _earliest_day(tx: Redeem, asked: Asked, accreditation: Accreditation, contex
 
 
 def _is_late(
-    view: StateView, asked: Asked, terms: Terms, accreditation: Accreditation, context: Context
+    view: StateView,
+    centre: Party,
+    programme_id: str,
+    terms: Terms,
+    accreditation: Accreditation,
+    context: Context,
 ) -> bool:
     """Return whether what allowed a reserve has ended since: then it needs a review (R6.2)."""
     return (
-        asked.centre.status != "active"
-        or programme_of(view, asked.programme).status == "suspended"
+        centre.status != "active"
+        or programme_of(view, programme_id).status == "suspended"
         or accreditation.ended
-        or not is_accepted(view, asked.programme, terms, accreditation, context.time_ms)
+        or not is_accepted(view, programme_id, terms, accreditation, context.time_ms)
     )
 
 
@@ -375,18 +387,49 @@ def _grant(draft: Draft, terms: Terms, asked: Asked, context: Context) -> tuple[
     return voucher, posting
 
 
-def _take_band(draft: Draft, asked: Asked, terms: Terms, context: Context) -> bool:
-    """Return whether the rules accept this claim, using up the month's band (R6.2, R6.3)."""
-    every = terms.review.sample_every
-    if every:
-        draw = tagged_hash(
-            "tallystick/sample/v1", context.previous_record_hash, context.transaction_id
-        )
-        if int.from_bytes(draw, "big") % every == 0:
-            return False
-    month = calendar.month_of(context.time_ms)
-    key = (issuer_of(asked.programme), asked.holder.id, month)
-    if amount_at(draft, BAND_USED, *key) + asked.amount > terms.review.automatic_band:
-        return False
-    change_amount(draft, BAND_USED, asked.amount, *key)
-    return True
+def _band_key(programme_id: str, holder: str, context: Context) -> tuple[str, str, str]:
+    return issuer_of(programme_id), holder, calendar.month_of(context.time_ms)
+
+
+def _band_left(
+    view: StateView, programme_id: str, holder: str, terms: Terms, context: Context
+) -> int:
+    """Return how much of the month's band is left; below 0 if other terms allowed more (R6.2)."""
+    used = amount_at(view, BAND_USED, *_band_key(programme_id, holder, context))
+    return terms.review.automatic_band - used
+
+
+def _take_band(draft: Draft, claim: Claim, context: Context) -> None:
+    key = _band_key(claim.programme, claim.holder, context)
+    change_amount(draft, BAND_USED, claim.amount, *key)
+
+
+def draw(draft: Draft, claim: Claim, context: Context) -> tuple[Posting, ...]:
+    """Accept a claim to be drawn, unless the draw or a rule asks for a review (R6.3)."""
+    terms = terms_of(draft, claim.programme, claim.terms_version)
+    drawn = tagged_hash(
+        "tallystick/sample/v1", context.previous_record_hash, claim.id.encode("ascii")
+    )
+    trial = Draft(draft)
+    if int.from_bytes(drawn, "big") % terms.review.sample_every and _still_good(
+        draft, claim, terms, context
+    ):
+        try:
+            _take_band(trial, claim, context)
+            postings = end_waiting(trial, claim, claim.amount, context)
+        except TransactionRefused:  # nobody is there to be refused: people decide
+            pass
+        else:
+            draft.apply(trial.changes())
+            return postings
+    draft.put(CLAIMS, msgspec.structs.replace(claim, status="under_review"), claim.id)
+    return ()
+
+
+def _still_good(draft: Draft, claim: Claim, terms: Terms, context: Context) -> bool:
+    """Return whether the rules would still accept a claim (R6.2)."""
+    centre = must(draft, PARTIES, claim.centre)
+    accreditation = must(draft, ACCREDITATIONS, claim.centre)
+    left = _band_left(draft, claim.programme, claim.holder, terms, context)
+    is_late = _is_late(draft, centre, claim.programme, terms, accreditation, context)
+    return not is_late and claim.amount <= left

@@ -13,7 +13,7 @@ from typing import Any
 
 from ledger.encoding import codec, crypto
 from ledger.genesis import log_id_of
-from ledger.transactions import seal, signing_bytes, transaction_id
+from ledger.transactions import seal, signing_bytes
 from tests import builders
 from tests.builders import GENESIS_MS
 from tests.reference.twin import KINDS, Twin
@@ -305,7 +305,7 @@ class Play:
         self.record_hash = record_hash
         self.in_block = 0
         twin = self.twin
-        twin.begin_block(self.time_ms, self.height)
+        twin.begin_block(self.time_ms, self.height, record_hash)
         self.usable = {
             key for key, of in twin.keys.items() if not of["dead"] and not of["validator"]
         }
@@ -408,7 +408,6 @@ class Play:
             time_ms=self.time_ms,
             height=self.height,
             record_hash=self.record_hash,
-            transaction_id=transaction_id(body),
         )
         kind = operation[0]
         if kind in ("party.set_keys", "claim.decide", "payment.record"):

@@ -376,7 +376,7 @@ def books_of_twin(twin: Twin) -> Books:
             [
                 (
                     "/".join((twin.issuer(claim["programme"]), claim["holder"]))
-                    + "/{:04d}-{:02d}".format(*month_of(claim["submitted"])),
+                    + "/{:04d}-{:02d}".format(*month_of(claim["decided"])),
                     claim["amount"],
                 )
                 for claim in accepted
@@ -606,5 +606,5 @@ def test_a_refusal_changes_nothing_in_the_twin() -> None:
 
 def records_of(twin: Twin) -> bytes:
     """Return all records of a twin, as bytes."""
-    passing = ("registrable", "apply", "kind", "signers", "record_hash", "transaction_id")
+    passing = ("registrable", "apply", "kind", "signers", "record_hash")
     return pickle.dumps({name: one for name, one in vars(twin).items() if name not in passing})

@@ -62,7 +62,6 @@ def context(*, height: int = 7, quiet: tuple[int, int] = (0, 0)) -> Context:
         height=height,
         sequence=1,
         previous_record_hash=b"",
-        transaction_id=b"",
         signers=Signers(keys=()),
         quiet=quiet,
     )

@@ -107,12 +107,11 @@ class Twin(World):
         time_ms: int,
         height: int,
         record_hash: bytes,
-        transaction_id: bytes,
     ) -> int:
         """Apply a transaction; return 0, or the number of the refusal, which changes nothing."""
         self.kind, self.signers = kind, signers
         self.time, self.height = time_ms, height
-        self.record_hash, self.transaction_id = record_hash, transaction_id
+        self.record_hash = record_hash
         rule, names = KINDS[kind]
         assert tuple(fields) == names, f"{kind} has the fields {names}"
         try:
@@ -122,20 +121,33 @@ class Twin(World):
             return refused.code
         return 0
 
-    def begin_block(self, time_ms: int, height: int) -> None:
-        """Let expire what is due (R8); parameters that were adopted bind from here (R14.2)."""
-        self.time, self.height = time_ms, height
+    def begin_block(self, time_ms: int, height: int, record_hash: bytes) -> None:
+        """Do what is due (R8); parameters that were adopted bind from here (R14.2)."""
+        self.time, self.height, self.record_hash = time_ms, height, record_hash
         self.parameters = self.next_parameters
-        if self.paused or time_ms < self.quiet_until:
+        if self.paused:
             return
         due: list[tuple[int, str, str]] = []
+        for name, claim in self.claims.items():
+            if claim["status"] == "to_be_drawn":
+                due.append((0, "claim", name))
         for name, voucher in self.vouchers.items():
             if voucher["available"] > 0 and voucher["due"] <= time_ms:
                 due.append((voucher["due"], "voucher", name))
         for name, reserve in self.reserves.items():
             if reserve["left"] > 0 and reserve["until"] + HOLD_GRACE_MS <= time_ms:
                 due.append((reserve["until"] + HOLD_GRACE_MS, "reserve", name))
-        for _, table, name in sorted(due)[: self.parameters["block_expiries_max"]]:
+        counted = 0
+        for _, table, name in sorted(due):
+            if counted >= self.parameters["block_expiries_max"]:
+                return
+            if table == "claim":
+                counted += len(self.claims[name]["lines"])
+                value.draw(self, self.claims[name])
+                continue
+            counted += 1
+            if time_ms < self.quiet_until:
+                continue
             if table == "voucher":
                 self.expire_voucher(self.vouchers[name])
             else:

@@ -7,6 +7,7 @@ from tests.reference.twin_world import (
     AMOUNT_MAX,
     DAY_MS,
     HOUR_MS,
+    Refused,
     Thing,
     World,
     day_of,
@@ -22,6 +23,7 @@ from tests.reference.twin_world import (
 )
 
 OPEN_CLAIM = ("under_review", "disputed")
+WAITING = ("to_be_drawn", "under_review", "disputed")
 
 
 # Vouchers
@@ -275,14 +277,10 @@ def redeem(world: World, it: Thing) -> None:
     if grant is not None:
         row_fits(world, programme, terms, holder, total, [])
         need(world.totals(programme)["face"] + total <= AMOUNT_MAX, 308)
-    in_time = world.parties[centre]["status"] == "active"
-    in_time = in_time and world.programmes[programme]["status"] != "suspended"
-    in_time = in_time and not world.accreditations[centre]["ended"]
-    in_time = in_time and world.accepts(programme, terms, centre)
-    automatic = it["holder_signs"] and in_time
-    automatic = automatic and rules_decide(world, terms, programme, holder, total)
-    if automatic:
+    good = it["holder_signs"] and rules_accept(world, terms, programme, holder, centre, total)
+    if good:
         redemptions_fit(world, terms, programme, holder, total)
+    automatic = good and terms["review"][1] == 0
 
     if grant is not None:
         world.commit(programme, terms, total)
@@ -326,7 +324,7 @@ def redeem(world: World, it: Thing) -> None:
         "accepted": total if automatic else 0,
         "credited": 0,
         "notes": 0,
-        "status": "accepted" if automatic else "under_review",
+        "status": "accepted" if automatic else "to_be_drawn" if good else "under_review",
         "holder_signed": it["holder_signs"],
         "automatic": automatic,
         "host": host,
@@ -394,7 +392,7 @@ def invoice_may_be_claimed_again(
 
 def outstanding(claim: Thing) -> int:
     """Return what a claim has pending or accepted, less its credits."""
-    if claim["status"] in OPEN_CLAIM:
+    if claim["status"] in WAITING:
         return int(claim["amount"])
     return int(claim["accepted"] - claim["credited"])
 
@@ -511,23 +509,45 @@ def contract_holds(
     need(most is None or sums + total <= most, 619)
 
 
-def rules_decide(world: World, terms: Thing, programme: str, holder: str, total: int) -> bool:
-    """R6.2: the draw and the band."""
-    band, every = terms["review"]
-    if every > 0:
-        parts = [world.record_hash, world.transaction_id]
-        if tagged_number(b"tallystick/sample/v1", parts) % every == 0:
-            return False
-    return bool(band_used(world, world.issuer(programme), holder) + total <= band)
+def rules_accept(
+    world: World, terms: Thing, programme: str, holder: str, centre: str, total: int
+) -> bool:
+    """R6.2, but for the holder's word and the draw."""
+    good = world.parties[centre]["status"] == "active"
+    good = good and world.programmes[programme]["status"] != "suspended"
+    good = good and not world.accreditations[centre]["ended"]
+    good = good and world.accepts(programme, terms, centre)
+    used = band_used(world, world.issuer(programme), holder)
+    return bool(good and used + total <= terms["review"][0])
+
+
+def draw(world: World, claim: Thing) -> None:
+    """R6.3."""
+    claim["status"] = "under_review"
+    programme, holder, amount = claim["programme"], claim["holder"], claim["amount"]
+    terms = world.terms(programme, claim["version"])
+    parts = [world.record_hash, claim["id"].encode()]
+    if tagged_number(b"tallystick/sample/v1", parts) % terms["review"][1] == 0:
+        return
+    if not rules_accept(world, terms, programme, holder, claim["centre"], amount):
+        return
+    try:
+        redemptions_fit(world, terms, programme, holder, amount)
+    except Refused:
+        return
+    claim["status"], claim["accepted"], claim["decided"] = "accepted", amount, world.time
+    claim["automatic"] = True
+    for line in claim["lines"]:
+        world.move(world.vouchers[line["voucher"]], "claimed", "redeemed", line["amount"])
+    owe(world, claim)
 
 
 def band_used(world: World, issuer: str, holder: str) -> int:
     """Return what the rules accepted this month of an issuer's programmes."""
     total = 0
     for claim in world.claims.values():
-        same = (world.issuer(claim["programme"]), claim["holder"])
-        same_month = month_of(claim["submitted"]) == month_of(world.time)
-        if claim["automatic"] and same == (issuer, holder) and same_month:
+        same = claim["automatic"] and month_of(claim["decided"]) == month_of(world.time)
+        if same and (world.issuer(claim["programme"]), claim["holder"]) == (issuer, holder):
             total += claim["amount"]
     return total
 

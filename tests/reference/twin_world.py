@@ -172,7 +172,6 @@ class World:
         self.kind = ""
         self.signers: list[Signer] = []
         self.record_hash = b""
-        self.transaction_id = b""
 
         self.parties: dict[str, Thing] = {}
         self.keys: dict[bytes, Thing] = {}

@@ -6,18 +6,23 @@ import pytest
 from msgspec.structs import replace
 
 from ledger.encoding.codec import FEN_MAX
+from ledger.rules.authority import Signers
+from ledger.rules.base import Context
 from ledger.rules.centres import ACCREDITATIONS, RECOGNITION_PERIODS, RECOGNITIONS
-from ledger.rules.claims import CLAIMS, REDEEMED, Line
+from ledger.rules.claims import CLAIMS, REDEEMED, Claim, Line
+from ledger.rules.control import CONTROL
+from ledger.rules.expiry import apply_expiries
 from ledger.rules.invoices import DEVICE_TIME, INVOICES, Usage
 from ledger.rules.money import Rounding
 from ledger.rules.parties import PARTIES
 from ledger.rules.payables import PAYABLES, payable_id
-from ledger.rules.programmes import TOTALS, RateRow, Review
+from ledger.rules.programmes import PROGRAMMES, TOTALS, RateRow, Review
 from ledger.rules.redemptions import BAND_USED
+from ledger.rules.sums import Amount
 from ledger.rules.vouchers import GROUP_ISSUED, ISSUED
 from ledger.view import get
 from tests import builders
-from tests.builders import NOON_MS, criterion, funded_chain, no_caps
+from tests.builders import NOON_MS, criterion, funded_chain, no_caps, seed
 from tests.ledger.rules.case import (
     BOTH,
     BY_HAND,
@@ -36,6 +41,7 @@ from tests.ledger.rules.case import (
     Case,
     Ready,
     accredit,
+    anchor,
     appropriate,
     attest,
     credit,
@@ -86,6 +92,13 @@ ONE_GROUP = together(
     doctored(PARTIES, "guian-hub", control_group=(G_TAG,)),
 )
 APART: dict[str, Any] = {"eligibility": ((criterion("unrelated_to"),),)}
+
+EACH_DRAWN: dict[str, Any] = {"review": Review(automatic_band=10**9, sample_every=1)}
+NONE_DRAWN: dict[str, Any] = {"review": Review(automatic_band=10**9, sample_every=2**50)}
+"""One claim in so many is drawn that none of ours is."""
+ANYTHING = attest("firm-b")
+MONTH = ("shanghai", "firm-a", "2026-01")
+YEAR_OF_A = (PROGRAMME, "2026", "firm-a")
 
 CASES: list[Case] = [
     no("nobody redeems", "T9.1", "party_unknown", claim(holder="nobody", by=OWNER)),
@@ -671,12 +684,90 @@ CASES: list[Case] = [
         wrote=((CLAIMS, ("guian-hub.000000002",), {"status": "accepted"}),),
     ),
     ok(
-        "every claim is drawn",
+        "a claim that may be drawn waits for the next block",
         "T9.26",
         claim(),
-        terms={"review": Review(automatic_band=10**9, sample_every=1)},
+        terms=EACH_DRAWN,
         before=(GRANTED,),
-        wrote=((CLAIMS, (CLAIM,), {"status": "under_review"}),),
+        wrote=((CLAIMS, (CLAIM,), {"status": "to_be_drawn", "accepted": 0}),),
+        untouched=(BAND_USED, REDEEMED, PAYABLES),
+    ),
+    no(
+        "a claim that may be drawn stays within the year's redemptions",
+        "T9.26",
+        "redeemed_cap_exceeded",
+        claim(),
+        terms={**NONE_DRAWN, **caps(holder_year_redeemed=(99,))},
+        before=(GRANTED,),
+    ),
+    ok(
+        "the next block draws a claim for review",
+        "R6.3",
+        ANYTHING,
+        terms=EACH_DRAWN,
+        before=(GRANTED, claim()),
+        wrote=((CLAIMS, (CLAIM,), {"status": "under_review", "accepted": 0}),),
+        untouched=(BAND_USED, REDEEMED, PAYABLES),
+    ),
+    ok(
+        "the next block accepts a claim that is not drawn",
+        "R6.3",
+        ANYTHING,
+        terms=NONE_DRAWN,
+        before=(GRANTED, claim()),
+        wrote=(
+            (CLAIMS, (CLAIM,), {"status": "accepted", "accepted": 100, "payables": 1}),
+            (BAND_USED, ("shanghai", "firm-a", "2026-01"), {"fen": 100}),
+            (REDEEMED, (PROGRAMME, "2026", "firm-a"), {"fen": 100}),
+            (INVOICES, (seed("invoice-1").hex(),), {"pending": 0, "accepted": 100}),
+        ),
+    ),
+    *(
+        ok(
+            f"a claim that is not drawn is reviewed if meanwhile {what}",
+            "R6.3",
+            ANYTHING,
+            terms={**NONE_DRAWN, **caps(holder_year_redeemed=(1_000,))},
+            before=(GRANTED, claim()),
+            doctor=doctor,
+            wrote=((CLAIMS, (CLAIM,), {"status": "under_review", "accepted": 0}),),
+            untouched=(PAYABLES, BAND_USED),
+        )
+        for what, doctor in (
+            ("the band was used", written(BAND_USED, Amount(fen=10**9 - 99), *MONTH)),
+            ("the cap was reached", written(REDEEMED, Amount(fen=901), *YEAR_OF_A)),
+            ("an amount ran out", written(BAND_USED, NEARLY, *MONTH)),
+            ("the centre was suspended", doctored(PARTIES, "guian-hub", status="suspended")),
+            ("the programme was suspended", doctored(PROGRAMMES, PROGRAMME, status="suspended")),
+            ("the accreditation ended", doctored(ACCREDITATIONS, "guian-hub", ended=True)),
+        )
+    ),
+    ok(
+        "no claim is drawn in a pause",
+        "R6.3",
+        anchor(0),
+        terms=NONE_DRAWN,
+        before=(GRANTED, claim()),
+        doctor=doctored(CONTROL, "all", paused_since_ms=(NOON_MS,)),
+        untouched=(CLAIMS,),
+    ),
+    ok(
+        "claims are drawn while nothing expires after a pause",
+        "R6.3",
+        anchor(0),
+        terms=NONE_DRAWN,
+        before=(GRANTED, claim()),
+        doctor=doctored(CONTROL, "all", quiet=(NOON_MS, EVER_MS)),
+        wrote=((CLAIMS, (CLAIM,), {"status": "accepted"}),),
+    ),
+    ok(
+        "a claim that is not drawn fills the band",
+        "R6.3",
+        ANYTHING,
+        terms=NONE_DRAWN,
+        before=(GRANTED, claim()),
+        doctor=written(BAND_USED, Amount(fen=10**9 - 100), *MONTH),
+        wrote=((CLAIMS, (CLAIM,), {"status": "accepted"}),),
     ),
     no(
         "no fen may be redeemed",
@@ -793,17 +884,53 @@ def test_a_sample_of_one_in_one_sends_every_claim_to_review() -> None:
     chain = chain_with(review=Review(automatic_band=10**9, sample_every=1))
     chain.accept(builders.mint(("firm-a", 10_000)))
     chain.accept(builders.redeem((V1, 1)))
+    assert stored(chain, CLAIMS, "guian-hub.000000001").status == "to_be_drawn"
+    assert chain.ledger.has_due(chain.now_ms), "so the next block comes"
+    chain.block()
     assert stored(chain, CLAIMS, "guian-hub.000000001").status == "under_review"
 
 
 def test_a_sample_of_one_in_three_is_drawn_by_hashes() -> None:
     chain = chain_with(review=Review(automatic_band=10**9, sample_every=3))
     chain.accept(builders.mint(("firm-a", 10_000)))
-    statuses = []
     for number in range(30):
         chain.accept(builders.redeem((V1, 1), invoice=f"bill {number}"))
-        statuses.append(stored(chain, CLAIMS, f"guian-hub.{number + 1:09d}").status)
+    chain.block()
+    statuses = [stored(chain, CLAIMS, f"guian-hub.{number:09d}").status for number in range(1, 31)]
     assert 3 <= statuses.count("under_review") <= 20
+    assert set(statuses) == {"under_review", "accepted"}
+
+
+def test_attack_a_claimant_that_knows_all_before_its_block_cannot_tell_what_is_drawn() -> None:
+    """The same claim in two blocks that differ by nothing but a millisecond is drawn or not."""
+    statuses = set()
+    for late_ms in range(16):
+        chain = chain_with(review=Review(automatic_band=10**9, sample_every=2))
+        chain.accept(builders.mint(("firm-a", 10_000)))
+        chain.block(builders.redeem((V1, 1)), time_ms=chain.now_ms + 1_000 + late_ms)
+        chain.block()
+        statuses.add(stored(chain, CLAIMS, CLAIM).status)
+    assert statuses == {"under_review", "accepted"}
+
+
+@pytest.mark.parametrize(("limit", "drawn"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (6, 3)])
+def test_a_block_draws_up_to_its_bound_and_the_last_claim_whole(limit: int, drawn: int) -> None:
+    chain = chain_with(review=NONE_DRAWN["review"])
+    chain.accept(builders.mint(("firm-a", 1_000), ("firm-a", 1_000)))
+    two_lines = ((V1, 1), (V2, 1))
+    chain.accept(*[builders.redeem(*two_lines, invoice=f"bill {number}") for number in range(3)])
+    head = chain.ledger.last()
+    context = Context(
+        time_ms=head.time_ms + 1,
+        height=head.height + 1,
+        sequence=head.log_size,
+        previous_record_hash=head.record_hash,
+        signers=Signers(keys=()),
+        quiet=(0, 0),
+    )
+    outcome = apply_expiries(chain.ledger._storage, context, limit=limit)
+    found = [one.id for _, one in outcome.changes if isinstance(one, Claim)]
+    assert found == [f"guian-hub.{number:09d}" for number in range(1, drawn + 1)]
 
 
 def test_nanning_refuses_one_fen_above_whole_yuan() -> None:
