@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ledger.encoding.codec import FEN_MAX
-from ledger.rules.centres import RECOGNITIONS
+from ledger.rules.centres import RECOGNITION_PERIODS, RECOGNITIONS
 from ledger.rules.claims import CLAIMS
 from ledger.rules.payables import OPEN_CYCLE, PAYABLES, payable_id
 from ledger.view import get
@@ -78,7 +78,7 @@ CASES: list[Case] = [
         "R5.2",
         alone(),
         before=(GRANTED, set_aside(V1, 100)),
-        doctor=missing(RECOGNITIONS, PROGRAMME, "guiyang"),
+        doctor=missing(RECOGNITION_PERIODS, PROGRAMME, "guiyang"),
         wrote=((CLAIMS, (CLAIM,), {"host": ()}),),
     ),
     ok(
