@@ -34,7 +34,8 @@ from ledger.inadmissible import (
     WrongLog,
 )
 from ledger.invariants import check_changes
-from ledger.rules.authority import FOUR_EYES, RegisteredKey, Signers, registered
+from ledger.rules import calendar
+from ledger.rules.authority import RegisteredKey, Signers, registered
 from ledger.rules.base import Context, Outcome, Posting, Rule
 from ledger.rules.calendar import TIME_MAX_MS
 from ledger.rules.control import (
@@ -42,6 +43,8 @@ from ledger.rules.control import (
     PARAMETERS,
     Control,
     Parameters,
+    count_officers,
+    officers_needed,
     require_not_paused,
     rules_version_at,
 )
@@ -200,20 +203,10 @@ def require_registered(view: StateView, transaction: Transaction) -> None:
             raise KeyUnknown(key=key.hex())
 
 
-def signers_of(view: StateView, transaction: Transaction, parameters: Parameters) -> Signers:
+def signers_of(view: StateView, transaction: Transaction) -> tuple[RegisteredKey, ...]:
     """Return who signed; a key that died earlier in the same block no longer counts (R3.4)."""
-    keys: list[RegisteredKey] = []
-    for key, _ in transaction.signatures:
-        signer = registered(view, key)
-        if signer is not None:
-            keys.append(signer)
-    needed = FOUR_EYES
-    if parameters.officers:
-        amount = amount_of(transaction.body.operation)
-        for rule in parameters.officers:
-            if rule.kind == transaction.kind and amount >= rule.from_fen:
-                needed = max(needed, rule.persons)
-    return Signers(keys=tuple(keys), officers_needed=needed)
+    signers = (registered(view, key) for key, _ in transaction.signatures)
+    return tuple(signer for signer in signers if signer is not None)
 
 
 def signatures_hold(transaction: Transaction, verify: Verify) -> bool:
@@ -236,15 +229,29 @@ def apply_transaction(
     control = must(view, CONTROL, "all")
     rule = rule_of(transaction, known_version(control, height))
     require_not_paused(control, catalogue.KINDS[transaction.kind])
+    signers = Signers(keys=signers_of(view, transaction))
+    month = calendar.month_of(time_ms)
+    amount = 0
+    rows = tuple(row for row in parameters.officers if row.kind == transaction.kind)
+    if rows:
+        amount = amount_of(transaction.body.operation)
+        signers = Signers(
+            keys=signers.keys,
+            officers_needed=lambda party: officers_needed(view, rows, amount, party, month),
+        )
     context = Context(
         time_ms=time_ms,
         height=height,
         sequence=sequence,
         previous_record_hash=previous_record_hash,
-        signers=signers_of(view, transaction, parameters),
+        signers=signers,
         quiet=control.quiet,
     )
-    return rule(view, transaction.body.operation, context)
+    outcome = rule(view, transaction.body.operation, context)
+    if not amount:
+        return outcome
+    counted = count_officers(view, transaction.kind, amount, signers.asked, month)
+    return msgspec.structs.replace(outcome, changes=outcome.changes + counted)
 
 
 def known_version(control: Control, height: int) -> int:

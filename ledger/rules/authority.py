@@ -1,5 +1,7 @@
 """Who must have signed: four eyes at treasuries, thresholds elsewhere (spec R3)."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from ledger.encoding.codec import PublicKey, Record, Slug
@@ -28,12 +30,19 @@ KEYS = Table("key", RegisteredKey)
 """By the key in lower-case hex."""
 
 
+def two_officers(_: str) -> int:
+    """Return how many persons of a treasury sign where no parameter asks for more."""
+    return FOUR_EYES
+
+
 class Signers(msgspec.Struct, frozen=True):
     """The registered keys whose signatures a transaction carries."""
 
     keys: tuple[RegisteredKey, ...]
-    officers_needed: int = FOUR_EYES
+    officers_needed: Callable[[str], int] = two_officers
     """How many persons of a treasury this transaction needs: two, or more by parameter (R3.1)."""
+    asked: dict[str, None] = msgspec.field(default_factory=dict)
+    """Treasuries whose officers the rule asked for."""
 
     def persons(self, party: str, role: str | None = None) -> tuple[str, ...]:
         """Return the distinct persons of a party, holding a role if one is named."""
@@ -45,7 +54,8 @@ class Signers(msgspec.Struct, frozen=True):
 
     def require_officers(self, party: str, role: str) -> None:
         """Raise FourEyesMissing unless enough persons of a treasury signed in a role."""
-        signed, needed = len(self.persons(party, role)), self.officers_needed
+        self.asked[party] = None
+        signed, needed = len(self.persons(party, role)), self.officers_needed(party)
         if signed < needed:
             raise FourEyesMissing(party=party, role=role, needed=needed, signed=signed)
 

@@ -13,7 +13,7 @@ from ledger.rules.cases import ANCHORS
 from ledger.rules.centres import ACCREDITATIONS, RECOGNITION_PERIODS, RECOGNITIONS
 from ledger.rules.claims import CLAIMS, REDEEMED
 from ledger.rules.clearing import CYCLES
-from ledger.rules.control import CONTROL, PARAMETERS
+from ledger.rules.control import CONTROL, OFFICERS_USED, PARAMETERS
 from ledger.rules.governance import PROPOSALS
 from ledger.rules.holds import HOLDS
 from ledger.rules.invoices import CONTRACT_BASE, CONTRACT_PAID, CONTRACTS, DEVICE_TIME, INVOICES
@@ -32,7 +32,7 @@ from tests.builders import Chain
 from tests.ledger.acts import Act, Play
 from tests.reference import twin_value as value
 from tests.reference.twin import KINDS, Twin
-from tests.reference.twin_world import Thing, month_of, only, year_of
+from tests.reference.twin_world import AMOUNT_MAX, Thing, month_of, only, year_of
 
 SEEDS = 12
 TRANSACTIONS = 1_750
@@ -204,6 +204,7 @@ def books_of_ledger(store: MemoryStore) -> Books:
         "device-time": fens(store, DEVICE_TIME),
         "redeemed": fens(store, REDEEMED),
         "band-used": fens(store, BAND_USED),
+        "officers-used": fens(store, OFFICERS_USED),
         "payable": {
             key: (
                 one.debtor,
@@ -383,6 +384,15 @@ def books_of_twin(twin: Twin) -> Books:
                 if claim["automatic"]
             ]
         ),
+        "officers-used": {
+            name: min(fen, AMOUNT_MAX)
+            for name, fen in summed(
+                [
+                    (f"{party}/{kind}/{month[0]:04d}-{month[1]:02d}", amount)
+                    for party, kind, month, amount in twin.acted
+                ]
+            ).items()
+        },
         "payable": {name: payable_of_twin(twin, one) for name, one in twin.payables.items()},
         "payment": {
             name: (one["payable"], one["attempt"], one["amount"], one["status"], one["instructed"])
@@ -606,5 +616,5 @@ def test_a_refusal_changes_nothing_in_the_twin() -> None:
 
 def records_of(twin: Twin) -> bytes:
     """Return all records of a twin, as bytes."""
-    passing = ("registrable", "apply", "kind", "signers", "record_hash")
+    passing = ("registrable", "apply", "kind", "signers", "asked", "record_hash")
     return pickle.dumps({name: one for name, one in vars(twin).items() if name not in passing})

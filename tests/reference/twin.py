@@ -112,6 +112,7 @@ class Twin(World):
         self.kind, self.signers = kind, signers
         self.time, self.height = time_ms, height
         self.record_hash = record_hash
+        self.asked = []
         rule, names = KINDS[kind]
         assert tuple(fields) == names, f"{kind} has the fields {names}"
         try:
@@ -119,6 +120,8 @@ class Twin(World):
             rule(self, fields)
         except Refused as refused:
             return refused.code
+        if any(kind == one for one, _, _ in self.parameters["officers"]):
+            self.acted += dict.fromkeys(self.asked)
         return 0
 
     def begin_block(self, time_ms: int, height: int, record_hash: bytes) -> None:

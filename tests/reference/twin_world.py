@@ -171,6 +171,8 @@ class World:
         self.height = 0
         self.kind = ""
         self.signers: list[Signer] = []
+        self.asked: list[tuple[str, str, tuple[int, int], int]] = []
+        self.acted: list[tuple[str, str, tuple[int, int], int]] = []
         self.record_hash = b""
 
         self.parties: dict[str, Thing] = {}
@@ -295,8 +297,12 @@ class World:
     def officers(self, name: str, role: str, amount: int = 0) -> None:
         """R3.1."""
         needed = 2
+        self.asked.append((name, self.kind, month_of(self.time), amount))
+        for who, what, month, earlier in self.acted:
+            if (who, what, month) == (name, self.kind, month_of(self.time)):
+                amount += earlier
         for kind, from_fen, persons in self.parameters["officers"]:
-            if kind == self.kind and from_fen <= amount and persons > needed:
+            if kind == self.kind and from_fen <= min(amount, AMOUNT_MAX) and persons > needed:
                 needed = persons
         need(len(self.persons(name, role)) >= needed, 101)
 

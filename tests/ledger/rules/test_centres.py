@@ -173,6 +173,20 @@ CASES: list[Case] = [
         before=(recognise(until_ms=second(2)),),
         wrote=((RECOGNITION_PERIODS, (PROGRAMME, "guiyang"), {"last": 2, "periods": (2,)}),),
     ),
+    ok(
+        "a period in its last millisecond is changed",
+        "T6.8",
+        recognise(from_ms=second(2), until_ms=EVER_MS),
+        before=(recognise(until_ms=second(2) + 1),),
+        wrote=((RECOGNITION_PERIODS, (PROGRAMME, "guiyang"), {"last": 1, "periods": (1,)}),),
+    ),
+    ok(
+        "the one in force is changed up to the next",
+        "T6.8",
+        recognise(limit=(7,)),
+        before=(recognise(from_ms=ENDS_MS, until_ms=EVER_MS),),
+        wrote=((RECOGNITION_PERIODS, (PROGRAMME, "guiyang"), {"last": 2, "periods": (1, 2)}),),
+    ),
     no(
         "a period a millisecond before the one in force ends",
         "T6.8",

@@ -6,12 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from ledger.encoding.codec import FEN_MAX
-from ledger.rules.authority import Signers
-from ledger.rules.base import Context
 from ledger.rules.centres import ACCREDITATIONS, RECOGNITION_PERIODS, RECOGNITIONS
-from ledger.rules.claims import CLAIMS, REDEEMED, Claim, Line
+from ledger.rules.claims import CLAIMS, REDEEMED, Line
 from ledger.rules.control import CONTROL
-from ledger.rules.expiry import apply_expiries
 from ledger.rules.invoices import DEVICE_TIME, INVOICES, Usage
 from ledger.rules.money import Rounding
 from ledger.rules.parties import PARTIES
@@ -164,6 +161,22 @@ CASES: list[Case] = [
         claim(holder_signs=False),
         before=(GRANTED,),
         values={"party": "firm-a", "needed": 1, "signed": 0},
+    ),
+    no(
+        "a grant of both that does not say so",
+        "T9.6",
+        "signature_missing",
+        after_use(holder_signs=False),
+        terms=AFTER,
+        values={"party": "firm-a", "signed": 0},
+    ),
+    no(
+        "a suspended centre takes a grant",
+        "T9.6",
+        "party_not_active",
+        after_use(),
+        terms=AFTER,
+        before=suspended("guian-hub"),
     ),
     no(
         "attack: who strips the holder's signature on the way gets a refusal, not a review",
@@ -911,26 +924,6 @@ def test_attack_a_claimant_that_knows_all_before_its_block_cannot_tell_what_is_d
         chain.block()
         statuses.add(stored(chain, CLAIMS, CLAIM).status)
     assert statuses == {"under_review", "accepted"}
-
-
-@pytest.mark.parametrize(("limit", "drawn"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (6, 3)])
-def test_a_block_draws_up_to_its_bound_and_the_last_claim_whole(limit: int, drawn: int) -> None:
-    chain = chain_with(review=NONE_DRAWN["review"])
-    chain.accept(builders.mint(("firm-a", 1_000), ("firm-a", 1_000)))
-    two_lines = ((V1, 1), (V2, 1))
-    chain.accept(*[builders.redeem(*two_lines, invoice=f"bill {number}") for number in range(3)])
-    head = chain.ledger.last()
-    context = Context(
-        time_ms=head.time_ms + 1,
-        height=head.height + 1,
-        sequence=head.log_size,
-        previous_record_hash=head.record_hash,
-        signers=Signers(keys=()),
-        quiet=(0, 0),
-    )
-    outcome = apply_expiries(chain.ledger._storage, context, limit=limit)
-    found = [one.id for _, one in outcome.changes if isinstance(one, Claim)]
-    assert found == [f"guian-hub.{number:09d}" for number in range(1, drawn + 1)]
 
 
 def test_nanning_refuses_one_fen_above_whole_yuan() -> None:
