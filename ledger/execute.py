@@ -34,7 +34,8 @@ from ledger.inadmissible import (
     WrongLog,
 )
 from ledger.invariants import check_changes
-from ledger.rules.authority import FOUR_EYES, Signers, registered
+from ledger.rules import calendar
+from ledger.rules.authority import Signers, registered
 from ledger.rules.base import Context, Outcome, Posting, Rule
 from ledger.rules.calendar import TIME_MAX_MS
 from ledger.rules.control import (
@@ -42,6 +43,8 @@ from ledger.rules.control import (
     PARAMETERS,
     Control,
     Parameters,
+    count_officers,
+    officers_needed,
     require_not_paused,
     rules_version_at,
 )
@@ -200,7 +203,7 @@ def require_registered(view: StateView, transaction: Transaction) -> None:
             raise KeyUnknown(key=key.hex())
 
 
-def signers_of(view: StateView, transaction: Transaction, parameters: Parameters) -> Signers:
+def signers_of(view: StateView, transaction: Transaction) -> Signers:
     """Return who signed.
 
     A key that died earlier in the same block no longer counts (R3.4), nor one of a party that took
@@ -211,15 +214,8 @@ def signers_of(view: StateView, transaction: Transaction, parameters: Parameters
     ]
     parties = dict.fromkeys(key.party for key in keys)
     withdrawn = tuple(party for party in parties if has_withdrawn(view, transaction.id, party))
-    needed = FOUR_EYES
-    if parameters.officers:
-        amount = amount_of(transaction.body.operation)
-        for rule in parameters.officers:
-            if rule.kind == transaction.kind and amount >= rule.from_fen:
-                needed = max(needed, rule.persons)
     return Signers(
         keys=tuple(key for key in keys if key.party not in withdrawn),
-        officers_needed=needed,
         withdrawn=withdrawn,
         transaction=transaction.id.hex(),
     )
@@ -245,16 +241,29 @@ def apply_transaction(
     control = must(view, CONTROL, "all")
     rule = rule_of(transaction, known_version(control, height))
     require_not_paused(control, catalogue.KINDS[transaction.kind])
+    signers = signers_of(view, transaction)
+    month = calendar.month_of(time_ms)
+    amount = 0
+    rows = tuple(row for row in parameters.officers if row.kind == transaction.kind)
+    if rows:
+        amount = amount_of(transaction.body.operation)
+        signers = msgspec.structs.replace(
+            signers,
+            officers_needed=lambda party: officers_needed(view, rows, amount, party, month),
+        )
     context = Context(
         time_ms=time_ms,
         height=height,
         sequence=sequence,
         previous_record_hash=previous_record_hash,
-        transaction_id=transaction.id,
-        signers=signers_of(view, transaction, parameters),
+        signers=signers,
         quiet=control.quiet,
     )
-    return rule(view, transaction.body.operation, context)
+    outcome = rule(view, transaction.body.operation, context)
+    if not amount:
+        return outcome
+    counted = count_officers(view, transaction.kind, amount, signers.asked, month)
+    return msgspec.structs.replace(outcome, changes=outcome.changes + counted)
 
 
 def known_version(control: Control, height: int) -> int:
@@ -328,7 +337,6 @@ class BlockBuilder:
             height=self._height,
             sequence=self._sequence,
             previous_record_hash=self._head.record_hash,
-            transaction_id=b"",
             signers=Signers(keys=()),
             quiet=quiet,
         )

@@ -62,7 +62,7 @@ def parse_genesis(data: bytes) -> Genesis:
     ids: dict[str, None] = {RESERVED_ID: None}
     keys: dict[bytes, None] = {}
     for member in genesis.members:
-        codec.check_texts(member.name, member.region, member.control_group)
+        codec.check_texts(member.name, member.region)
         problem = member_problem(member)
         if problem is not None:
             raise GenesisInvalid(problem)

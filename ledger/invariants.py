@@ -11,7 +11,8 @@ from typing import Any
 from ledger.encoding.codec import FEN_MAX, Record, only
 from ledger.rules import calendar, money
 from ledger.rules.budgets import Budget
-from ledger.rules.claims import REDEEMED, Claim
+from ledger.rules.centres import Recognition
+from ledger.rules.claims import REDEEMED, WAITING, Claim
 from ledger.rules.clearing import Cycle
 from ledger.rules.holds import HELD, HeldBy, Hold
 from ledger.rules.invoices import CONTRACT_BASE, CONTRACT_PAID, InvoiceRecord
@@ -21,7 +22,7 @@ from ledger.rules.payments import Payment
 from ledger.rules.programmes import TERMS, TOTALS, Terms, Totals
 from ledger.rules.reserves import Reserve
 from ledger.rules.sums import Amount, serial_id
-from ledger.rules.vouchers import GROUP_ISSUED, ISSUED, Voucher, group_hash
+from ledger.rules.vouchers import GROUP_ISSUED, ISSUED, Voucher
 from ledger.view import StateView
 
 PARTS = ("available", "reserved", "claimed", "redeemed", "expired", "revoked")
@@ -79,7 +80,7 @@ def check_state(
         if isinstance(record, Terms) and record.grant == "after_use":
             grants.after_use[key] = None
         elif isinstance(record, Party):
-            grants.groups[record.id] = group_hash(record) if record.control_group else ""
+            grants.groups[record.id] = "".join(group.hex() for group in record.control_group)
         elif key.startswith((ISSUED.prefix, GROUP_ISSUED.prefix)):
             assert isinstance(record, Amount)
             name, *parts = key.decode("ascii").split("/")
@@ -190,7 +191,7 @@ def _amount_bookings(key: bytes, amount: Amount) -> Iterable[Booking]:
 
 
 def _claim_bookings(_: bytes, claim: Claim) -> Iterator[Booking]:
-    pending = claim.amount if claim.status in ("under_review", "disputed") else 0
+    pending = claim.amount if claim.status in WAITING else 0
     accepted = claim.accepted - claim.credited
     tag = f"invoice/{claim.invoice.tag.hex()}"
     yield ("I1", "claims' pending", claim.programme), -pending
@@ -199,6 +200,9 @@ def _claim_bookings(_: bytes, claim: Claim) -> Iterator[Booking]:
     yield ("I4", "accepted", tag), -accepted
     yield ("I5", "benefit", claim.id), accepted
     yield ("I5", "reimbursement", claim.id), accepted if claim.host else 0
+    if (host := only(claim.host)) is not None:
+        period = (claim.programme, host.party, str(host.period))
+        yield ("I3", "used by period", *period), -pending - accepted
     if (contract := only(claim.contract)) is not None:
         account = (claim.programme, contract.tag.hex())
         yield ("I3", "contract", *account), -pending - accepted
@@ -207,6 +211,11 @@ def _claim_bookings(_: bytes, claim: Claim) -> Iterator[Booking]:
     if (decided_ms := only(claim.decided_ms)) is not None:
         year = str(calendar.year_of(decided_ms))
         yield ("I3", "redeemed", claim.programme, year, claim.holder), -accepted
+
+
+def _recognition_bookings(_: bytes, period: Recognition) -> Iterable[Booking]:
+    account = ("I3", "used by period", period.programme, period.host, str(period.period))
+    return ((account, period.used),)
 
 
 def _net_bookings(_: bytes, cycle: OpenCycle | Cycle) -> Iterator[Booking]:
@@ -243,6 +252,7 @@ _BOOKS: dict[type[Record], Callable[[bytes, Any], Iterable[Booking]]] = {
     Totals: _totals_bookings,
     Reserve: _reserve_bookings,
     Claim: _claim_bookings,
+    Recognition: _recognition_bookings,
     InvoiceRecord: _invoice_bookings,
     Payable: _payable_bookings,
     Payment: _payment_bookings,
@@ -266,7 +276,7 @@ class _Grants:
         self.after_use: dict[bytes, None] = {}
         """Keys of terms."""
         self.groups: dict[str, str] = {}
-        """Hash of each party's control group, empty if it has none."""
+        """Each party's control group in hex, empty if it has none."""
         self._passed_on: dict[str, int] = {}
 
     def bookings(self, voucher: Voucher) -> Iterable[Booking]:

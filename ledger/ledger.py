@@ -32,7 +32,7 @@ from ledger.rules.control import (
     Control,
     Parameters,
     engine_at,
-    expiry_runs,
+    looks_until,
     rules_version_at,
 )
 from ledger.rules.misbehaviour import problem_of
@@ -267,9 +267,9 @@ class Ledger:
 
     def has_due(self, time_ms: int) -> bool:
         """Return whether a block at ``time_ms`` would have something to do by itself."""
-        control = self.control()
-        expiries = expiry_runs(control, time_ms) and bool(self._storage.due(time_ms, 1))
-        return expiries or self.last().root_is_due(time_ms)
+        until_ms = looks_until(self.control(), time_ms)
+        is_due = until_ms is not None and bool(self._storage.due(until_ms, 1))
+        return is_due or self.last().root_is_due(time_ms)
 
     def may_record(self, misbehaviour: Misbehaviour) -> bool:
         """Return whether the next block may name it: news, of a key that validates (B3.1)."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
+import msgspec
 
 from desk.decisions import decision_hash
 from desk.documents import TransactionDocument
@@ -52,6 +53,8 @@ DEFAULT_GRANT_FEN = 1_400_000 * YUAN
 BASE_FEN = 100_000 * YUAN
 """The invoice of an ordinary redemption."""
 BIG_BASE_FEN = 1_000_000 * YUAN
+DEVICES_TIMES = 40
+"""All use is of one day: a centre has so many times the devices that it is said to have."""
 """An invoice whose benefit is above every automatic band of the data."""
 RESERVED_ORDER = "training run"
 SHORT_MS = 4_000
@@ -200,13 +203,18 @@ def enrol(flow: Flow, firm: Firm) -> Signed:
         holder_class=firm.holder_class,
         name=firm.name,
         region=region,
-        control_group=firm.control_group,
-        registration_tag=crypto.tagged_hash("demo/registration", firm.id.encode()),
+        control_group=(registration_tag(firm.parent),) if firm.parent else (),
+        registration_tag=registration_tag(firm.id),
         tag_epoch=1,
         keys=(PartyKey(key=key, person="owner", roles=()),),
         threshold=1,
     )
     return flow.sign(operation, *flow.by(firm.city, 1))
+
+
+def registration_tag(firm: str) -> bytes:
+    """Return what stands for a made-up firm's registration number."""
+    return crypto.tagged_hash("demo/registration", firm.encode())
 
 
 def attestations(flow: Flow, firm: Firm) -> list[Signed]:
@@ -272,7 +280,6 @@ def redeem(
     base_fen: int = BASE_FEN,
     extra_fen: int = 0,
     amount_fen: int | None = None,
-    back_days: int = 0,
     reserve: tuple[str, ...] = (),
     life_ms: int = LIFE_MS,
 ) -> Signed:
@@ -288,15 +295,12 @@ def redeem(
     amount = money.benefit(base_fen, rate, terms.rounding) if amount_fen is None else amount_fen
     today = calendar.day_of(time.time_ns() // 1_000_000)
     gpu_ms = base_fen * HOUR_MS // price_fen
-    days = 1 + gpu_ms // (20_000 * HOUR_MS)
-    usage = tuple(
-        Usage(
-            chip=chip,
-            day=today - back_days - offset,
-            gpu_ms=gpu_ms // days,
-            energy_wh=gpu_ms // days * flow.facts.chips[chip]["watts"] // HOUR_MS,
-        )
-        for offset in range(days)
+    # Vouchers and centres are of today, and no use before them is paid.
+    usage = Usage(
+        chip=chip,
+        day=today,
+        gpu_ms=gpu_ms,
+        energy_wh=gpu_ms * flow.facts.chips[chip]["watts"] // HOUR_MS,
     )
     operation = Redeem(
         holder=firm.id,
@@ -307,8 +311,9 @@ def redeem(
         invoice=Invoice(tag=secrets.token_bytes(32), tag_epoch=1, net=base_fen, base=base_fen),
         contract=contract_of(terms, base_fen, today),
         service_class="training",
-        usage=usage,
+        usage=(usage,),
         own_share=secrets.token_bytes(32),
+        holder_signs=not reserve,
     )
     holders = () if reserve else ((firm.id, "owner"),)
     return flow.sign(operation, *holders, (centre, "officer-1"), life_ms=life_ms)
@@ -377,9 +382,12 @@ def centres(flow: Flow) -> list[str]:
 
 
 def accredit(flow: Flow, centre: str) -> Signed:
-    """Return a centre's accreditation by its host city."""
-    host = flow.facts.centre(centre)["city"]
-    return flow.sign(flow.facts.accreditation(centre, host), *flow.by(host, 1))
+    """Return a centre's accreditation by its host city, with devices for all that is shown."""
+    facts = flow.facts.centre(centre)
+    counts = {chip: count * DEVICES_TIMES for chip, count in facts["devices"].items()}
+    stated = flow.facts.accreditation(centre, facts["city"])
+    operation = msgspec.structs.replace(stated, devices=flow.facts.devices(counts))
+    return flow.sign(operation, *flow.by(facts["city"], 1))
 
 
 def recognise(flow: Flow, city: str, hosts: tuple[str, ...]) -> Signed:
@@ -469,17 +477,17 @@ def redemptions(flow: Flow) -> None:
     home = {centre["city"]: centre["id"] for centre in flow.facts.data_centres}
     batch = []
     centres_chosen = []
-    for position, firm in enumerate(flow.firms):
+    for firm in flow.firms:
         if firm.id not in flow.vouchers or firm.id == "shanghai-firm-1":
             continue
         centre = home.get(firm.city, "guian-hub")
         centres_chosen.append(centre)
-        batch.append(redeem(flow, firm, centre, back_days=position))
+        batch.append(redeem(flow, firm, centre))
     documents = flow.must(batch)
     burned = sum(posting["amount"] for document in documents for posting in document.postings)
     say(f"   {len(documents)} redemptions burned {units.yuan(burned)} yuan")
     shanghai = next(firm for firm in flow.firms if firm.id == "shanghai-firm-1")
-    (document,) = flow.must([redeem(flow, shanghai, "guian-hub", back_days=60)])
+    (document,) = flow.must([redeem(flow, shanghai, "guian-hub")])
     burned = document.postings[0]["amount"]
     say(
         f"   across cities: a Shanghai voucher pays {units.yuan(burned)} yuan at guian-hub in "
@@ -487,18 +495,18 @@ def redemptions(flow: Flow) -> None:
     )
     refused(
         flow,
-        redeem(flow, shanghai, "guian-hub", extra_fen=1, back_days=61),
+        redeem(flow, shanghai, "guian-hub", extra_fen=1),
         "rate_exceeded",
         "one fen above rate × base",
     )
-    big = redeem(flow, shanghai, "guian-hub", base_fen=BIG_BASE_FEN, back_days=70)
+    big = redeem(flow, shanghai, "guian-hub", base_fen=BIG_BASE_FEN)
     (document,) = flow.must([big])
     moved = document.postings[0]
     assert moved["kind"] == "move", "a claim above the band is not burned"
     say(f"   above the automatic band: {units.yuan(moved['amount'])} yuan wait under review")
     # Serials count a centre's claims: those of firms without one at home, and Shanghai's two.
     waiting = serial_id("guian-hub", centres_chosen.count("guian-hub") + 2)
-    act = Decide(claim=waiting, accepted=moved["amount"], case=(), tag_checked=True)
+    act = Decide(claim=waiting, by="shanghai", accepted=moved["amount"], case=(), tag_checked=True)
     flow.must([flow.sign(DecideClaim(act=act), *flow.by("shanghai", 1))])
     say(f"   two officers accept {waiting}")
     (document,) = flow.must([nanning_example(flow)])
@@ -520,9 +528,7 @@ def nanning_example(flow: Flow) -> Signed:
         programme=programme_of("nanning"), terms_version=1, amount=example["paid_yuan"] * YUAN
     )
     today = calendar.day_of(time.time_ns() // 1_000_000)
-    usage = Usage(
-        chip="ascend-910b", day=today - 80, gpu_ms=20_000 * HOUR_MS, energy_wh=20_000 * 400
-    )
+    usage = Usage(chip="ascend-910b", day=today, gpu_ms=20_000 * HOUR_MS, energy_wh=20_000 * 400)
     operation = Redeem(
         holder="nanning-firm-1",
         centre="guian-hub",
@@ -539,6 +545,7 @@ def nanning_example(flow: Flow) -> Signed:
         service_class="training",
         usage=(usage,),
         own_share=secrets.token_bytes(32),
+        holder_signs=True,
     )
     return flow.sign(operation, ("nanning-firm-1", "owner"), ("guian-hub", "officer-1"))
 
@@ -563,7 +570,7 @@ def reserve_and_hold(flow: Flow) -> None:
     flow.must([flow.sign(set_aside, (firm.id, "owner"))])
     say(f"   {firm.id} sets {units.yuan(amount)} yuan aside for guian-hub")
     reserve = serial_id("guian-hub", 1)
-    flow.must([redeem(flow, firm, "guian-hub", back_days=85, reserve=(reserve,))])
+    flow.must([redeem(flow, firm, "guian-hub", reserve=(reserve,))])
     say("   guian-hub claims it on its own signature; the holder may dispute for seven days")
     hold = SetHold(
         by="shanghai",
@@ -591,8 +598,7 @@ def double_spend(flow: Flow) -> None:
             firm,
             "guian-hub",
             base_fen=amount * 2,
-            amount_fen=amount,
-            back_days=100 + 60 * position,
+            amount_fen=amount + 60 * position,
             life_ms=SHORT_MS,
         )
         for position in range(2)
@@ -624,7 +630,7 @@ def killed_validator(flow: Flow) -> None:
     start_s = time.monotonic()
     for position in range(6):
         flow.must(
-            [redeem(flow, firm, "chengdu-nscc", base_fen=BASE_FEN // 10, back_days=200 + position)],
+            [redeem(flow, firm, "chengdu-nscc", base_fen=BASE_FEN // 10 + position)],
             "shanghai",
         )
     spent_ms = int((time.monotonic() - start_s) * 1000)

@@ -43,6 +43,7 @@ class Facts:
                 origin=self.chips[chip]["origin"],
                 count=count,
                 tariff_ceiling=self.chips[chip]["assumed_tariff_ceiling_fen_per_gpu_hour"],
+                power_w=self.chips[chip]["watts"],
             )
             for chip, count in counts.items()
         )

@@ -34,7 +34,8 @@ class Firm:
     id: str
     city: str
     holder_class: HolderClass
-    control_group: str
+    parent: str
+    """The firm whose registration tag names its control group, empty if there is none."""
     has_revenue: bool
 
     @property
@@ -56,7 +57,7 @@ def make_firms() -> tuple[Firm, ...]:
                     id=firm_id,
                     city=city,
                     holder_class="start_up" if number % 2 else "enterprise",
-                    control_group="synthetic-group-1" if in_group else "",
+                    parent=f"{city}-firm-1" if in_group else "",
                     has_revenue=firm_id != RESEARCH_FIRM,
                 )
             )

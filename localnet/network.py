@@ -124,7 +124,7 @@ def make_member(network: str, master: bytes, plan: Plan, *, validates: bool) -> 
         party_class=plan.party_class,
         name=plan.name,
         region=plan.region,
-        control_group="",
+        control_group=(),
         keys=tuple(keys),
         threshold=2 if plan.kind == "treasury" else 1,
         validator=validator,

@@ -7,7 +7,7 @@ import msgspec
 
 from ledger.blocks import BlockInput, Limits, Misbehaviour
 from ledger.encoding import codec, crypto
-from ledger.encoding.codec import Record
+from ledger.encoding.codec import FEN_MAX, Record
 from ledger.execute import Execution
 from ledger.genesis import Genesis, log_id_of
 from ledger.ledger import Ledger
@@ -90,7 +90,7 @@ def city(name: str, *, validates: bool = True, level: str = "city") -> Member:
         party_class=level,  # type: ignore[arg-type]
         name=name.title(),
         region="310000",
-        control_group="",
+        control_group=(),
         keys=tuple(
             PartyKey(key=key(name, person), person=person, roles=roles)
             for person, roles in OFFICERS.items()
@@ -108,7 +108,7 @@ def centre(name: str, *, validates: bool = True) -> Member:
         party_class="",
         name=name.title(),
         region="310000",
-        control_group="",
+        control_group=(),
         keys=tuple(
             PartyKey(key=key(name, person), person=person, roles=())
             for person in ("officer-1", "officer-2")
@@ -267,7 +267,7 @@ def enrol(party: str, **changes: Any) -> bytes:
         "holder_class": "start_up",
         "name": party.title(),
         "region": "310000",
-        "control_group": "",
+        "control_group": (),
         "registration_tag": seed(party, "registration"),
         "tag_epoch": 1,
         "keys": (PartyKey(key=key(party, "owner"), person="owner", roles=()),),
@@ -298,13 +298,17 @@ def attest(subject: str, topic: str = "registered_in", **changes: Any) -> bytes:
     )
 
 
+HIGHEST: dict[str, int] = {"tariff_ceiling": FEN_MAX, "power_w": 400}
+"""What a device may cost an hour and draw, where nothing hangs on it."""
+
+
 def accredit(centre_id: str = "guian-hub", **changes: Any) -> bytes:
     """Return the accreditation of guian-hub by Guiyang: domestic and foreign chips."""
     values: dict[str, Any] = {
         "host": "guiyang",
         "devices": (
-            Devices(chip="ascend-910b", origin="domestic", count=2000, tariff_ceiling=0),
-            Devices(chip="nvidia-a100", origin="foreign", count=2000, tariff_ceiling=0),
+            Devices(chip="ascend-910b", origin="domestic", count=2000, **HIGHEST),
+            Devices(chip="nvidia-a100", origin="foreign", count=2000, **HIGHEST),
         ),
         "pue_milli": 1200,
         "ownership": "public",
@@ -384,6 +388,7 @@ def redeem(
             ),
         ),
         "own_share": seed("own share"),
+        "holder_signs": True,
     }
     by, extra = _apart(changes)
     values.update(changes)
@@ -479,11 +484,11 @@ def set_aside(voucher: str, amount: int, **changes: Any) -> bytes:
     return signed(tx, *(by or consent(values["holder"])), **extra)
 
 
-def release(reserve: str, amount: int, *, centre: str = "guian-hub", **changes: Any) -> bytes:
+def release(reserve: str, amount: int, *, party: str = "guian-hub", **changes: Any) -> bytes:
     """Return that a centre gives reserved value back."""
     by, extra = _apart(changes)
-    tx = Release(reserve=reserve, centre=centre, amount=amount, **changes)
-    return signed(tx, *(by or consent(centre)), **extra)
+    tx = Release(reserve=reserve, by=party, amount=amount, **changes)
+    return signed(tx, *(by or consent(party)), **extra)
 
 
 def extend(voucher: str, until_day: int, **changes: Any) -> bytes:
@@ -503,9 +508,10 @@ def revoke(voucher: str, amount: int, **changes: Any) -> bytes:
 def decide(claim: str, accepted: int, **changes: Any) -> bytes:
     """Return a decision by Shanghai, tag checked."""
     by, extra = _apart(changes)
+    member = changes.pop("member", "shanghai")
     values: dict[str, Any] = {"case": (), "tag_checked": True, **changes}
-    tx = DecideClaim(act=Decide(claim=claim, accepted=accepted, **values))
-    return signed(tx, *(by or officers("shanghai", "review")), **extra)
+    tx = DecideClaim(act=Decide(claim=claim, by=member, accepted=accepted, **values))
+    return signed(tx, *(by or consent(member, "review")), **extra)
 
 
 def dispute(claim: str, *, holder: str = "firm-a", **changes: Any) -> bytes:

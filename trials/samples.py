@@ -61,7 +61,7 @@ def enrolment(firm: str, key: bytes) -> Enrol:
         holder_class="start_up",
         name=firm,
         region="310000",
-        control_group="",
+        control_group=(),
         registration_tag=crypto.tagged_hash("tallystick/samples/v1", firm.encode()),
         tag_epoch=1,
         keys=(PartyKey(key=key, person="owner", roles=()),),

@@ -44,7 +44,8 @@ DEVICES = fields(
     chip=slug,
     origin=word("domestic", "foreign"),
     count=integer(0, 10_000_000),
-    tariff_ceiling=natural,
+    tariff_ceiling=positive,
+    power_w=integer(1, 100_000),
 )
 HOLDER_CLASSES = ("start_up", "enterprise", "institute", "university", "maker")
 HOLDER_CLASS = word(*HOLDER_CLASSES)
@@ -70,7 +71,7 @@ MEMBER = fields(
     party_class=word("", "city", "province", "district", *HOLDER_CLASSES),
     name=text,
     region=text,
-    control_group=text,
+    control_group=optional(hash32),
     keys=PARTY_KEYS,
     threshold=natural,
     validator=optional(VALIDATOR),
@@ -155,7 +156,7 @@ _SET_KEYS = named(
 _DECIDE = named(
     {
         "decide": fields(
-            claim=serial_id, accepted=natural, case=optional(hash32), tag_checked=boolean
+            claim=serial_id, by=slug, accepted=natural, case=optional(hash32), tag_checked=boolean
         ),
         "dispute": fields(claim=serial_id, case=hash32),
     }
@@ -177,7 +178,7 @@ KINDS: dict[str, Shape] = {
         holder_class=HOLDER_CLASS,
         name=text,
         region=text,
-        control_group=text,
+        control_group=optional(hash32),
         registration_tag=hash32,
         tag_epoch=natural,
         keys=PARTY_KEYS,
@@ -242,6 +243,7 @@ KINDS: dict[str, Shape] = {
         service_class=SERVICE_CLASS,
         usage=many(fields(chip=slug, day=natural, gpu_ms=positive, energy_wh=natural), 0, 64),
         own_share=hash32,
+        holder_signs=boolean,
     ),
     "party.set_keys": fields(act=_SET_KEYS),  # T10
     "attestation.revoke": fields(  # T11
@@ -257,7 +259,7 @@ KINDS: dict[str, Shape] = {
         service_class=SERVICE_CLASS,
         until_ms=natural,
     ),
-    "voucher.release": fields(reserve=serial_id, centre=slug, amount=positive),  # T13
+    "voucher.release": fields(reserve=serial_id, by=slug, amount=positive),  # T13
     "claim.decide": fields(act=_DECIDE),  # T14
     "claim.credit": fields(claim=serial_id, amount=positive, note=hash32),  # T15
     "voucher.extend": fields(voucher=serial_id, until_day=natural, case=hash32),  # T16

@@ -18,7 +18,7 @@ MONEY = frozenset(
     }
 )
 """Fields of operations that are fen."""
-DAYS = frozenset({"day", "today", "until_day", "start_day", "end_day", "base_period"})
+DAYS = frozenset({"day", "today", "earliest", "until_day", "start_day", "end_day", "base_period"})
 DURATIONS = frozenset({"heartbeat_ms", "expiry_ahead_max_ms"})
 """Names that end like times and are lengths of it."""
 DEVICE_TIME = frozenset({"gpu_ms"})

@@ -1,6 +1,6 @@
 """Claims: what data centres ask to be paid."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
@@ -8,11 +8,11 @@ from fastapi.responses import Response
 from api import schemas
 from api.reads import Resource, Selection, where
 from api.routes.listing import Paging, listed, single
-from ledger.rules.claims import CLAIMS, Claim
+from ledger.rules.claims import CLAIMS, Claim, Status
 
 router = APIRouter(prefix="/v1/claims", tags=["claims"], responses=schemas.PROBLEM)
 
-StatusQuery = Annotated[Literal["accepted", "under_review", "rejected", "disputed"] | None, Query()]
+StatusQuery = Annotated[Status | None, Query()]
 
 CLAIM = Resource(CLAIMS)
 

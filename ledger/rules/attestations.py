@@ -163,7 +163,9 @@ def require_unrelated(
         if not _asks_unrelated(group):
             continue
         if holder.control_group and holder.control_group == centre.control_group:
-            raise RelatedParties(holder=holder.id, centre=centre.id, group=holder.control_group)
+            raise RelatedParties(
+                holder=holder.id, centre=centre.id, group=holder.control_group[0].hex()
+            )
         _require_group(view, group, holder, ((), (centre.id,)), time_ms)
 
 

@@ -1,5 +1,7 @@
 """Who must have signed: four eyes at treasuries, thresholds elsewhere (spec R3)."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from ledger.encoding.codec import PublicKey, Record, Slug
@@ -28,16 +30,23 @@ KEYS = Table("key", RegisteredKey)
 """By the key in lower-case hex."""
 
 
+def two_officers(_: str) -> int:
+    """Return how many persons of a treasury sign where no parameter asks for more."""
+    return FOUR_EYES
+
+
 class Signers(msgspec.Struct, frozen=True):
     """The registered keys whose signatures a transaction carries."""
 
     keys: tuple[RegisteredKey, ...]
-    officers_needed: int = FOUR_EYES
+    officers_needed: Callable[[str], int] = two_officers
     """How many persons of a treasury this transaction needs: two, or more by parameter (R3.1)."""
     withdrawn: tuple[str, ...] = ()
     """Parties that took their signatures off it: none of ``keys`` is theirs (R3.7)."""
     transaction: str = ""
     """Its id in hex, for whoever is told of that."""
+    asked: dict[str, None] = msgspec.field(default_factory=dict)
+    """Treasuries whose officers the rule asked for."""
 
     def persons(self, party: str, role: str | None = None) -> tuple[str, ...]:
         """Return the distinct persons of a party, holding a role if one is named."""
@@ -47,18 +56,13 @@ class Signers(msgspec.Struct, frozen=True):
                 persons[key.person] = None
         return tuple(persons)
 
-    def require_officers(self, party: str, role: str) -> tuple[str, ...]:
-        """Return the persons who signed in a role; raise FourEyesMissing if too few."""
+    def require_officers(self, party: str, role: str) -> None:
+        """Raise FourEyesMissing unless enough persons of a treasury signed in a role."""
         self._require_not_withdrawn(party)
-        persons = self.persons(party, role)
-        needed = self.officers_needed
-        if len(persons) < needed:
-            raise FourEyesMissing(party=party, role=role, needed=needed, signed=len(persons))
-        return persons
-
-    def everybody(self) -> tuple[str, ...]:
-        """Return all who signed as ``party/person``, each once, in the order of their keys."""
-        return tuple(dict.fromkeys(f"{key.party}/{key.person}" for key in self.keys))
+        self.asked[party] = None
+        signed, needed = len(self.persons(party, role)), self.officers_needed(party)
+        if signed < needed:
+            raise FourEyesMissing(party=party, role=role, needed=needed, signed=signed)
 
     def has_threshold(self, party: str, threshold: int) -> bool:
         """Return whether enough keys of a party signed."""

@@ -44,8 +44,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     """Log position of this transaction."""
     previous_record_hash: bytes
-    """Hash of the last block record; it draws the sample of claims for review."""
-    transaction_id: bytes
+    """Hash of the last block record; it draws claims for review (R6.3)."""
     signers: Signers
     quiet: tuple[int, int]
     """From when until when, in ms, nothing expires because of the last pause (R11.4)."""

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from ledger.encoding.codec import AtMostOne, Fen, Natural, ProgrammeId, Record, Slug, only
-from ledger.rules import money
+from ledger.encoding.codec import FEN_MAX, AtMostOne, Fen, Natural, ProgrammeId, Record, Slug, only
+from ledger.rules import calendar, money
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.parties import party_of, require_active, require_city, require_kind
 from ledger.rules.programmes import (
@@ -23,6 +23,8 @@ from ledger.rules.refusals import (
     HostMismatch,
     IssuerMismatch,
     PeriodEmpty,
+    PeriodsOverlap,
+    PeriodsTooMany,
     RateNone,
     RecognitionExceeded,
     RepeatedValue,
@@ -30,7 +32,10 @@ from ledger.rules.refusals import (
 from ledger.view import Draft, StateView, Table, get, must
 
 CHIPS_MAX = 64
+POWER_MAX_W = 100_000
 HOSTS_MAX = 64
+PERIODS_MAX = 4
+"""Periods of one recognition that have not ended."""
 DEVICES_MAX = 10_000_000
 """Devices of one chip at a centre; a day's device time of that many is far inside the range."""
 
@@ -41,8 +46,10 @@ class Devices(Record, frozen=True):
     chip: Slug
     origin: ChipOrigin
     count: Annotated[int, Meta(ge=0, le=DEVICES_MAX)]
-    tariff_ceiling: Fen
-    """Highest price in fen of an hour on one device; 0 if none is set."""
+    tariff_ceiling: Annotated[int, Meta(ge=1, le=FEN_MAX)]
+    """Highest price in fen of an hour on one device."""
+    power_w: Annotated[int, Meta(ge=1, le=POWER_MAX_W)]
+    """The chip's declared maximal power."""
 
 
 class Accreditation(Record, frozen=True):
@@ -55,13 +62,17 @@ class Accreditation(Record, frozen=True):
     """Power usage effectiveness × 1000."""
     ownership: Ownership
     ended: bool
+    since_day: Natural
+    """Day of its first accreditation: no use before it is paid."""
 
 
 class Recognition(Record, frozen=True):
-    """An issuer lets a host city's centres redeem a programme's vouchers."""
+    """A period in which an issuer lets a host city's centres redeem a programme's vouchers."""
 
     programme: ProgrammeId
     host: Slug
+    period: Natural
+    """From 1: claims name it, so that each gives back where it took."""
     mode: Literal["direct", "host_pays"]
     limit: AtMostOne[Fen]
     used: Fen
@@ -70,9 +81,27 @@ class Recognition(Record, frozen=True):
     until_ms: Natural
 
 
+class RecognitionPeriods(Record, frozen=True):
+    """Which periods a recognition has."""
+
+    last: Natural
+    """The last number that was given."""
+    periods: Annotated[tuple[Natural, ...], Meta(min_length=1, max_length=PERIODS_MAX)]
+    """Those that had not ended when one was set, and that one."""
+
+
+class PayingHost(Record, frozen=True):
+    """Who pays a claim and is reimbursed, and in which period of its recognition."""
+
+    party: Slug
+    period: Natural
+
+
 ACCREDITATIONS = Table("accreditation", Accreditation)
 """By centre."""
 RECOGNITIONS = Table("recognition", Recognition, running_sum=True)
+"""By programme, host and period."""
+RECOGNITION_PERIODS = Table("recognition-periods", RecognitionPeriods)
 """By programme and host."""
 
 
@@ -119,6 +148,7 @@ def apply_accredit(view: StateView, tx: Accredit, context: Context) -> Outcome:
         pue_milli=tx.pue_milli,
         ownership=tx.ownership,
         ended=tx.ended,
+        since_day=calendar.day_of(context.time_ms) if before is None else before.since_day,
     )
     draft = Draft(view)
     draft.put(ACCREDITATIONS, accreditation, tx.centre)
@@ -149,24 +179,69 @@ def apply_recognise(view: StateView, tx: Recognise, context: Context) -> Outcome
             )
         programme_of(view, programme_id)
         for host in tx.hosts:
-            before = get(view, RECOGNITIONS, programme_id, host)
-            goes_on = before is not None and tx.from_ms < before.until_ms
-            recognition = Recognition(
-                programme=programme_id,
-                host=host,
-                mode=tx.mode,
-                limit=tx.limit,
-                used=before.used if before is not None and goes_on else 0,
-                from_ms=tx.from_ms,
-                until_ms=tx.until_ms,
-            )
-            draft.put(RECOGNITIONS, recognition, programme_id, host)
+            _set_period(draft, tx, programme_id, host, context.time_ms)
     return Outcome(changes=draft.changes())
 
 
 RECOGNISE = Kind(
     record=Recognise, apply=apply_recognise, rows=lambda tx: len(tx.programmes) * len(tx.hosts)
 )
+
+
+def _set_period(draft: Draft, tx: Recognise, programme_id: str, host: str, time_ms: int) -> None:
+    """Change a period of a recognition, or make the next one (R5.3, T6.8)."""
+    known = get(draft, RECOGNITION_PERIODS, programme_id, host)
+    last = 0 if known is None else known.last
+    period = Recognition(
+        programme=programme_id,
+        host=host,
+        period=last + 1,
+        mode=tx.mode,
+        limit=tx.limit,
+        used=0,
+        from_ms=tx.from_ms,
+        until_ms=tx.until_ms,
+    )
+    others: list[Recognition] = []
+    for one in _periods(draft, programme_id, host):
+        if one.until_ms <= time_ms:
+            continue
+        if max(one.from_ms, time_ms) == max(tx.from_ms, time_ms):  # what has begun begins now
+            period = msgspec.structs.replace(
+                one, mode=tx.mode, limit=tx.limit, until_ms=tx.until_ms
+            )
+        else:
+            others.append(one)
+    for one in others:
+        if one.from_ms < period.until_ms and period.from_ms < one.until_ms:
+            raise PeriodsOverlap(
+                programme=programme_id, host=host, from_ms=one.from_ms, until_ms=one.until_ms
+            )
+    if len(others) >= PERIODS_MAX:
+        raise PeriodsTooMany(programme=programme_id, host=host, maximum=PERIODS_MAX)
+    numbers = sorted([period.period, *(one.period for one in others)])
+    periods = RecognitionPeriods(last=max(last, period.period), periods=tuple(numbers))
+    draft.put(RECOGNITIONS, period, programme_id, host, str(period.period))
+    draft.put(RECOGNITION_PERIODS, periods, programme_id, host)
+
+
+def _periods(view: StateView, programme_id: str, host: str) -> tuple[Recognition, ...]:
+    """Return the periods of a recognition that may not have ended."""
+    known = get(view, RECOGNITION_PERIODS, programme_id, host)
+    return tuple(
+        must(view, RECOGNITIONS, programme_id, host, str(number))
+        for number in (() if known is None else known.periods)
+    )
+
+
+def recognition_in_force(
+    view: StateView, programme_id: str, host: str, time_ms: int
+) -> Recognition | None:
+    """Return the period of a recognition that is in force, or None (R5.3)."""
+    for period in _periods(view, programme_id, host):
+        if period.from_ms <= time_ms < period.until_ms:
+            return period
+    return None
 
 
 def require_distinct(values: list[str] | tuple[str, ...]) -> None:
@@ -193,30 +268,42 @@ def require_accepted(
     accreditation: Accreditation,
     time_ms: int,
 ) -> None:
-    """Raise CentreNotAccepted unless the programme takes claims of this centre (R5.1).
+    """Raise CentreNotAccepted unless the programme takes claims of this centre (R5.1)."""
+    if not is_accepted(view, programme_id, terms, accreditation, time_ms):
+        raise CentreNotAccepted(
+            programme=programme_id, centre=accreditation.centre, host=accreditation.host
+        )
 
-    A city's own centres are always accepted.
-    """
+
+def is_accepted(
+    view: StateView,
+    programme_id: str,
+    terms: Terms,
+    accreditation: Accreditation,
+    time_ms: int,
+) -> bool:
+    """Return whether a programme takes claims of a centre: a city's own ones always (R5.1)."""
     if accreditation.host == issuer_of(programme_id):
-        return
+        return True
     if terms.centres == "listed" and accreditation.centre in terms.listed:
-        return
+        return True
     if terms.centres == "recognised":
-        recognition = get(view, RECOGNITIONS, programme_id, accreditation.host)
-        if recognition is not None and recognition.from_ms <= time_ms < recognition.until_ms:
-            return
-    raise CentreNotAccepted(
-        programme=programme_id, centre=accreditation.centre, host=accreditation.host
-    )
+        host = accreditation.host
+        return recognition_in_force(view, programme_id, host, time_ms) is not None
+    return False
 
 
 def paying_host(
-    view: StateView, programme_id: str, terms: Terms, accreditation: Accreditation
+    view: StateView,
+    programme_id: str,
+    terms: Terms,
+    accreditation: Accreditation,
+    time_ms: int,
 ) -> Recognition | None:
-    """Return the recognition under which the host pays claims of this centre, or None (R5.2)."""
+    """Return the period in which the host pays claims of this centre, or None (R5.2)."""
     if accreditation.host == issuer_of(programme_id) or terms.centres != "recognised":
         return None
-    recognition = get(view, RECOGNITIONS, programme_id, accreditation.host)
+    recognition = recognition_in_force(view, programme_id, accreditation.host, time_ms)
     if recognition is None or recognition.mode != "host_pays":
         return None
     return recognition
@@ -232,18 +319,18 @@ def use_recognition(draft: Draft, recognition: Recognition, amount: int) -> None
             asked=amount,
             available=max(0, limit - recognition.used),
         )
-    used = msgspec.structs.replace(recognition, used=money.add(recognition.used, amount))
-    draft.put(RECOGNITIONS, used, recognition.programme, recognition.host)
+    _change_used(draft, recognition, amount)
 
 
-def free_recognition(
-    draft: Draft, programme_id: str, host: str, amount: int, *, submitted_ms: int
-) -> None:
-    """Take back what a claim counted in, if it was of the present period (R12.4)."""
-    recognition = must(draft, RECOGNITIONS, programme_id, host)
-    if submitted_ms >= recognition.from_ms:
-        freed = msgspec.structs.replace(recognition, used=max(0, recognition.used - amount))
-        draft.put(RECOGNITIONS, freed, programme_id, host)
+def free_recognition(draft: Draft, programme_id: str, host: PayingHost, amount: int) -> None:
+    """Take back what a claim counted in, in its own period (R12.4)."""
+    period = must(draft, RECOGNITIONS, programme_id, host.party, str(host.period))
+    _change_used(draft, period, -amount)
+
+
+def _change_used(draft: Draft, period: Recognition, delta: int) -> None:
+    used = msgspec.structs.replace(period, used=money.add(period.used, delta))
+    draft.put(RECOGNITIONS, used, period.programme, period.host, str(period.period))
 
 
 def devices_of(accreditation: Accreditation, chip: str) -> Devices:

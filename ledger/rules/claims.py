@@ -18,8 +18,9 @@ from ledger.encoding.codec import (
 )
 from ledger.rules import calendar, centres, invoices
 from ledger.rules.base import Context, Kind, Outcome, Posting
+from ledger.rules.centres import PayingHost
 from ledger.rules.invoices import Contract, Invoice, Shown, UsageRows
-from ledger.rules.parties import PARTIES, party_of
+from ledger.rules.parties import PARTIES, party_of, require_active, require_consent
 from ledger.rules.payables import add_payables, credit_payables
 from ledger.rules.programmes import ServiceClass, Terms, issuer_of, terms_of
 from ledger.rules.refusals import (
@@ -29,10 +30,11 @@ from ledger.rules.refusals import (
     ClaimUnknown,
     CreditExceedsAccepted,
     CreditsTooMany,
+    DecisionEarly,
     DisputeWindowOpen,
     DisputeWindowOver,
     NotDisputable,
-    PersonSubmitted,
+    PartyWrongKind,
     RedeemedCapExceeded,
     TagNotChecked,
 )
@@ -46,6 +48,8 @@ CREDITS_MAX = 32
 """Credit notes of one claim: each may add a payable of every funder."""
 DISPUTE_WINDOW_MS = 7 * calendar.DAY_MS
 """How long a holder may dispute a claim that it did not sign."""
+ISSUER_DECIDES_MS = 90 * calendar.DAY_MS
+"""How long nobody but the issuer decides a claim."""
 
 
 class Line(Record, frozen=True):
@@ -57,6 +61,9 @@ class Line(Record, frozen=True):
     """The reserve that it is paid out of, if any."""
 
 
+Status = Literal["accepted", "to_be_drawn", "under_review", "rejected", "disputed"]
+WAITING = ("to_be_drawn", "under_review", "disputed")
+"""Statuses of claims whose value is claimed."""
 Lines = Annotated[tuple[Line, ...], Meta(max_length=LINES_MAX)]
 
 
@@ -78,13 +85,11 @@ class Claim(Record, frozen=True):
     basis_points: Natural
     accepted: Fen
     credited: Fen
-    status: Literal["accepted", "under_review", "rejected", "disputed"]
-    host: AtMostOne[Slug]
+    status: Status
+    host: AtMostOne[PayingHost]
     """The host that pays and is reimbursed (R5.2)."""
     holder_signed: bool
     """Else the holder may dispute it."""
-    submitted_by: Annotated[tuple[str, ...], Meta(max_length=16)]
-    """``party/person`` of all who signed it: none of them may decide it."""
     submitted_ms: Natural
     decided_ms: AtMostOne[Natural]
     payables: Natural
@@ -94,9 +99,10 @@ class Claim(Record, frozen=True):
 
 
 class Decide(Record, frozen=True, tag="decide"):
-    """The issuer accepts a claim, in part or not at all."""
+    """The issuer, or an auditor after long, accepts a claim, in part or not at all."""
 
     claim: SerialId
+    by: Slug
     accepted: Fen
     case: AtMostOne[Hash]
     tag_checked: bool
@@ -133,12 +139,12 @@ REDEEMED = Table("redeemed", Amount, running_sum=True)
 
 def accept(draft: Draft, claim: Claim, terms: Terms, accepted: int, context: Context) -> Claim:
     """Count an acceptance in against the holder's cap, make its payables, return the claim."""
-    _count_redeemed(draft, terms, claim, accepted, context.time_ms)
+    count_redeemed(draft, terms, claim, accepted, context.time_ms)
     made = add_payables(
         draft,
         terms,
         cause=claim.id,
-        host=claim.host,
+        host=tuple(host.party for host in claim.host),
         creditor=claim.centre if terms.payee == "centre" else claim.holder,
         amount=accepted,
         time_ms=context.time_ms,
@@ -152,8 +158,8 @@ def accept(draft: Draft, claim: Claim, terms: Terms, accepted: int, context: Con
     )
 
 
-def _count_redeemed(draft: Draft, terms: Terms, claim: Claim, amount: int, time_ms: int) -> None:
-    """Count an acceptance in; raise RedeemedCapExceeded (T9.26, T14.9, R6.4)."""
+def count_redeemed(draft: Draft, terms: Terms, claim: Claim, amount: int, time_ms: int) -> None:
+    """Count an acceptance in; raise RedeemedCapExceeded (T9.26, T14.10, R6.4)."""
     year = calendar.year_of(time_ms)
     key = (claim.programme, str(year), claim.holder)
     redeemed = amount_at(draft, REDEEMED, *key)
@@ -211,10 +217,7 @@ DECIDE_CLAIM = Kind(
 def _decide(view: StateView, act: Decide, context: Context) -> Outcome:
     claim = claim_of(view, act.claim)
     require_status(claim, "under_review", "disputed")
-    issuer = issuer_of(claim.programme)
-    for person in context.signers.require_officers(issuer, "review"):
-        if f"{issuer}/{person}" in claim.submitted_by:
-            raise PersonSubmitted(party=issuer, person=person, claim=claim.id)
+    _require_decider(view, act, claim, context)
     if act.accepted > claim.amount:
         raise AcceptedOutOfBounds(accepted=act.accepted, amount=claim.amount)
     if claim.status == "disputed" and not act.case:
@@ -226,14 +229,20 @@ def _decide(view: StateView, act: Decide, context: Context) -> Outcome:
     if act.accepted and not act.tag_checked:
         raise TagNotChecked(claim=claim.id)
     draft = Draft(view)
-    terms = terms_of(view, claim.programme, claim.terms_version)
-    if act.accepted:
-        decided = accept(draft, claim, terms, act.accepted, context)
+    postings = end_waiting(draft, claim, act.accepted, context)
+    return Outcome(changes=draft.changes(), postings=postings)
+
+
+def end_waiting(draft: Draft, claim: Claim, accepted: int, context: Context) -> tuple[Posting, ...]:
+    """Accept a claim that waits, in part or not at all, and give the rest back (T14)."""
+    terms = terms_of(draft, claim.programme, claim.terms_version)
+    if accepted:
+        decided = accept(draft, claim, terms, accepted, context)
     else:
         decided = msgspec.structs.replace(claim, status="rejected", decided_ms=(context.time_ms,))
     draft.put(CLAIMS, decided, claim.id)
     postings: list[Posting] = []
-    for line, kept in zip(claim.lines, laid_over(claim.lines, act.accepted), strict=True):
+    for line, kept in zip(claim.lines, laid_over(claim.lines, accepted), strict=True):
         if kept:
             postings.append(
                 move_value(
@@ -246,9 +255,24 @@ def _decide(view: StateView, act: Decide, context: Context) -> Outcome:
                 )
             )
         postings += _return_line(draft, terms, line, "claimed", line.amount - kept, context)
-    _settle(draft, claim, pending=-claim.amount, accepted=act.accepted, ended=not act.accepted)
-    _uncount_grant(draft, terms, claim, claim.amount - act.accepted)
-    return Outcome(changes=draft.changes(), postings=tuple(postings))
+    _settle(draft, claim, pending=-claim.amount, accepted=accepted, ended=not accepted)
+    _uncount_grant(draft, terms, claim, claim.amount - accepted)
+    return tuple(postings)
+
+
+def _require_decider(view: StateView, act: Decide, claim: Claim, context: Context) -> None:
+    """Raise unless ``by`` may decide a claim now (T14.3 to T14.5)."""
+    by = party_of(view, act.by)
+    is_issuer = by.id == issuer_of(claim.programme)
+    if not is_issuer and by.kind != "auditor":
+        raise PartyWrongKind(party=by.id, kind=by.kind, expected="issuer or auditor")
+    require_consent(context, by, "review")
+    if is_issuer:
+        return
+    require_active(by)
+    until_ms = context.put_off(claim.submitted_ms + ISSUER_DECIDES_MS)
+    if context.time_ms < until_ms:
+        raise DecisionEarly(until_ms=until_ms, time_ms=context.time_ms)
 
 
 def laid_over(lines: Lines, amount: int) -> tuple[int, ...]:
@@ -292,9 +316,7 @@ def _settle(draft: Draft, claim: Claim, *, pending: int, accepted: int, ended: b
         draft, shown_of(claim), claim.id, pending=pending, accepted=accepted, ended=ended
     )
     if (host := only(claim.host)) is not None:
-        centres.free_recognition(
-            draft, claim.programme, host, -pending - accepted, submitted_ms=claim.submitted_ms
-        )
+        centres.free_recognition(draft, claim.programme, host, -pending - accepted)
 
 
 def _uncount_grant(draft: Draft, terms: Terms, claim: Claim, amount: int) -> None:
@@ -352,7 +374,7 @@ def apply_credit(view: StateView, tx: Credit, context: Context) -> Outcome:
         draft,
         terms,
         cause=claim.id,
-        host=claim.host,
+        host=tuple(host.party for host in claim.host),
         amount=tx.amount,
         payables=claim.payables,
         time_ms=context.time_ms,

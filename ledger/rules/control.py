@@ -1,5 +1,6 @@
 """Control: parameters, pauses, rules version and engine of the ledger as a whole (spec R14.2)."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -11,10 +12,12 @@ from ledger.blocks import (
     BLOCK_TRANSACTIONS_MAX,
     RULES_VERSION,
 )
-from ledger.encoding.codec import AtMostOne, Fen, Natural, Record, Text, only
+from ledger.encoding.codec import FEN_MAX, AtMostOne, Fen, Natural, Record, Text, only
+from ledger.rules.authority import FOUR_EYES
 from ledger.rules.base import Kind
 from ledger.rules.refusals import ActionInvalid, LedgerPaused
-from ledger.view import Table
+from ledger.rules.sums import Amount, amount_at
+from ledger.view import Draft, Put, StateView, Table
 
 QUIET_MS = 72 * 3_600_000
 """How long after a pause nothing expires (R11.4)."""
@@ -78,6 +81,8 @@ class Control(Record, frozen=True):
 PARAMETERS = Table("parameters", Parameters)
 CONTROL = Table("control", Control)
 """These two have one record, under ``all``."""
+OFFICERS_USED = Table("officers-used", Amount, running_sum=True)
+"""By party, kind and month: what acts of a kind with rows of officers were about."""
 
 
 def require_not_paused(control: Control, kind: Kind) -> None:
@@ -87,9 +92,41 @@ def require_not_paused(control: Control, kind: Kind) -> None:
         raise LedgerPaused(since_ms=since_ms)
 
 
-def expiry_runs(control: Control, time_ms: int) -> bool:
-    """Return whether things expire at a time: not in a pause, and not for a while after (R8.1)."""
-    return not control.paused_since_ms and time_ms >= control.quiet[1]
+def officers_needed(
+    view: StateView, rows: tuple[OfficersRule, ...], amount: int, party: str, month: str
+) -> int:
+    """Return how many persons of a party an act of ``rows``' kind needs (R3.1)."""
+    needed = FOUR_EYES
+    for row in rows:
+        if _of_month(view, row.kind, amount, party, month) >= row.from_fen:
+            needed = max(needed, row.persons)
+    return needed
+
+
+def count_officers(
+    view: StateView, kind: str, amount: int, parties: Iterable[str], month: str
+) -> tuple[Put, ...]:
+    """Return the writes that count an act in with the month of those whose officers it asked."""
+    draft = Draft(view)
+    for party in parties:
+        total = _of_month(view, kind, amount, party, month)
+        draft.put(OFFICERS_USED, Amount(fen=total), party, kind, month)
+    return draft.changes()
+
+
+def _of_month(view: StateView, kind: str, amount: int, party: str, month: str) -> int:
+    """Return a party's amount of the month with an act."""
+    return min(FEN_MAX, amount_at(view, OFFICERS_USED, party, kind, month) + amount)
+
+
+def looks_until(control: Control, time_ms: int) -> int | None:
+    """Return until which due time a block looks, None for nothing in a pause (R8.1).
+
+    For a while after a pause nothing expires: only what is due at 0 is looked at.
+    """
+    if control.paused_since_ms:
+        return None
+    return time_ms if time_ms >= control.quiet[1] else 0
 
 
 def quiet_after(control: Control, time_ms: int) -> tuple[int, int]:

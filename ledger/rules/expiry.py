@@ -1,11 +1,13 @@
-"""What block time does by itself: value expires, reserves end (spec R8)."""
+"""What a block does by itself: claims are drawn, value expires, reserves end (spec R8)."""
 
 import msgspec
 
 from ledger.rules import calendar
 from ledger.rules.base import Context, Outcome, Posting
-from ledger.rules.control import CONTROL, expiry_runs
+from ledger.rules.claims import CLAIMS, Claim
+from ledger.rules.control import CONTROL, looks_until
 from ledger.rules.parties import PARTIES
+from ledger.rules.redemptions import draw
 from ledger.rules.reserves import RESERVES, Reserve, change_left, end_of_grace
 from ledger.rules.vouchers import VOUCHERS, Voucher, expiry_of, give_back, move_value
 from ledger.view import Draft, StateView, must
@@ -14,22 +16,33 @@ RECHECK_MS = calendar.DAY_MS
 """A voucher whose holder is stopped by a recovery is looked at once a day (R8.2)."""
 
 
-def due_ms(record: Voucher | Reserve) -> int | None:
-    """Return when expiry looks at a record, None if nothing of it can expire (R8.1)."""
+def due_ms(record: Voucher | Reserve | Claim) -> int | None:
+    """Return when a block looks at a record by itself, None if it never does (R8.1)."""
+    if isinstance(record, Claim):
+        return 0 if record.status == "to_be_drawn" else None
     if isinstance(record, Voucher):
         return record.due_ms if record.available else None
     return end_of_grace(record) if record.left else None
 
 
 def apply_expiries(view: StateView, context: Context, *, limit: int) -> Outcome:
-    """Return what is due at block time, at most ``limit`` records, by (due, table, id)."""
-    if not expiry_runs(must(view, CONTROL, "all"), context.time_ms):
+    """Return what is due at block time, until ``limit`` are counted, by (due, table, id)."""
+    until_ms = looks_until(must(view, CONTROL, "all"), context.time_ms)
+    if until_ms is None:
         return Outcome(changes=())
     draft = Draft(view)
     postings: list[Posting] = []
-    for key in view.due(context.time_ms, limit):
+    counted = 0
+    for key in view.due(until_ms, limit):
+        if counted >= limit:
+            break
         table, _, record_id = key.partition("/")
-        if table == RESERVES.name:
+        counted += 1
+        if table == CLAIMS.name:
+            claim = must(view, CLAIMS, record_id)
+            counted += len(claim.lines) - 1
+            postings += draw(draft, claim, context)
+        elif table == RESERVES.name:
             postings += _expire_reserve(draft, record_id, context)
         else:
             postings += _expire_voucher(draft, record_id, context)

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from ledger.encoding.codec import AtMostOne, Natural, Record, Slug, Text, only
+from ledger.encoding.codec import AtMostOne, Hash, Natural, Record, Slug, Text, only
 from ledger.encoding.crypto import is_registrable_key
 from ledger.rules import calendar
 from ledger.rules.authority import KEYS
@@ -75,7 +75,7 @@ class Member(Record, frozen=True):
     party_class: PartyClass
     name: Text
     region: Text
-    control_group: Text
+    control_group: AtMostOne[Hash]
     keys: KeySet
     threshold: Natural
     validator: AtMostOne[ValidatorKeys]

@@ -32,6 +32,7 @@ from ledger.rules.refusals import (
     ContractDiffers,
     ContractMissing,
     ContractTooLong,
+    EnergyExceeded,
     InvoiceDiffers,
     InvoiceUsed,
     PeriodEmpty,
@@ -40,6 +41,7 @@ from ledger.rules.refusals import (
     TariffExceeded,
     UsageInFuture,
     UsageMissing,
+    UsageTooOld,
 )
 from ledger.rules.sums import Amount, amount_at, change_amount
 from ledger.rules.vouchers import PositiveFen
@@ -48,6 +50,8 @@ from ledger.view import Draft, StateView, Table, get, must
 USAGE_ROWS_MAX = 64
 HOUR_MS = 3_600_000
 DAY_GPU_MS = 24 * HOUR_MS
+USAGE_AGE_MAX_DAYS = 400
+"""How far back use may lie."""
 
 
 class Invoice(Record, frozen=True):
@@ -181,7 +185,7 @@ def find_invoice(view: StateView, shown: Shown, terms: Terms) -> InvoiceRecord |
 def count_usage(
     draft: Draft, rows: Sequence[Usage], accreditation: Accreditation, time_ms: int
 ) -> None:
-    """Count device time in against the accredited devices of each day (T9.18)."""
+    """Count device time in against the accredited devices and their power (T9.18)."""
     today = calendar.day_of(time_ms)
     for row in rows:
         devices = devices_of(accreditation, row.chip)
@@ -197,6 +201,11 @@ def count_usage(
                 asked=row.gpu_ms,
                 available=max(0, free),
             )
+        allowed_wh = row.gpu_ms * devices.power_w // HOUR_MS
+        if row.energy_wh > allowed_wh:
+            raise EnergyExceeded(
+                chip=row.chip, day=row.day, energy_wh=row.energy_wh, allowed_wh=allowed_wh
+            )
         change_amount(draft, DEVICE_TIME, row.gpu_ms, *key)
 
 
@@ -206,18 +215,24 @@ def require_usage(rows: Sequence[Usage]) -> None:
         raise UsageMissing()
 
 
-def single_rate(shown: Shown, terms: Terms, holder: Party, accreditation: Accreditation) -> int:
-    """Return the one rate that all usage rows fall under (T9.19)."""
-    rates = [
-        rate_for(
-            terms,
-            holder_class=holder.party_class,
-            chip_origin=devices_of(accreditation, row.chip).origin,
-            service_class=shown.service_class,
-            ownership=accreditation.ownership,
+def single_rate(
+    shown: Shown, terms: Terms, holder: Party, accreditation: Accreditation, earliest: int
+) -> int:
+    """Return the one rate that all usage rows fall under, none before a day (T9.19)."""
+    rates = []
+    for row in shown.usage:
+        origin = devices_of(accreditation, row.chip).origin
+        if row.day < earliest:
+            raise UsageTooOld(day=row.day, earliest=earliest)
+        rates.append(
+            rate_for(
+                terms,
+                holder_class=holder.party_class,
+                chip_origin=origin,
+                service_class=shown.service_class,
+                ownership=accreditation.ownership,
+            )
         )
-        for row in shown.usage
-    ]
     for rate in rates:
         if rate != rates[0]:
             raise RatesMixed(first=rates[0], second=rate)
@@ -227,8 +242,6 @@ def single_rate(shown: Shown, terms: Terms, holder: Party, accreditation: Accred
 def require_tariff(shown: Shown, accreditation: Accreditation) -> None:
     """Raise TariffExceeded if the base is above device time at the highest tariff (R12.2)."""
     ceilings = [devices_of(accreditation, row.chip).tariff_ceiling for row in shown.usage]
-    if 0 in ceilings:
-        return
     worth = sum(row.gpu_ms * ceiling for row, ceiling in zip(shown.usage, ceilings, strict=True))
     if shown.invoice.base > worth // HOUR_MS:
         raise TariffExceeded(base=shown.invoice.base, allowed=worth // HOUR_MS)

@@ -66,8 +66,8 @@ class Party(Record, frozen=True):
     name: Text
     region: Text
     """Administrative region code, six digits."""
-    control_group: Text
-    """Parties under one control share it; empty if none is known."""
+    control_group: AtMostOne[Hash]
+    """Registration tag of the parent, if one is known; of a parent its own."""
     registration_tag: AtMostOne[Hash]
     """Keyed hash of the registration number; members have none."""
     tag_epoch: Natural
@@ -125,7 +125,7 @@ class Enrol(Record, frozen=True, tag="party.enrol"):
     holder_class: HolderClass
     name: Text
     region: Text
-    control_group: Text
+    control_group: AtMostOne[Hash]
     registration_tag: Hash
     tag_epoch: Natural
     keys: KeySet

@@ -65,7 +65,7 @@ class Review(Record, frozen=True):
     """Which claims the rules decide and which a reviewer does."""
 
     automatic_band: Fen
-    """Claims of a holder at a centre in a month are accepted at once up to this sum."""
+    """A claim is accepted at once if with it the issuer's month of the holder stays within this."""
     sample_every: Natural
     """One claim in this many goes to review regardless; 0 for none."""
 

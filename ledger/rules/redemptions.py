@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import msgspec
+
 from ledger.encoding.codec import AtMostOne, Hash, Natural, ProgrammeId, Record, Slug, only
 from ledger.encoding.crypto import tagged_hash
 from ledger.rules import calendar, centres, invoices, money
@@ -10,14 +12,23 @@ from ledger.rules.base import Context, Kind, Outcome, Posting
 from ledger.rules.centres import (
     ACCREDITATIONS,
     Accreditation,
+    PayingHost,
     accreditation_of,
+    is_accepted,
     require_accepted,
     require_distinct,
 )
-from ledger.rules.claims import CLAIMS, Claim, Line, Lines, accept
+from ledger.rules.claims import CLAIMS, Claim, Line, Lines, accept, count_redeemed, end_waiting
 from ledger.rules.holds import require_not_held
 from ledger.rules.invoices import Contract, Invoice, InvoiceUse, Shown, UsageRows
-from ledger.rules.parties import Party, party_of, require_active, require_free, require_kind
+from ledger.rules.parties import (
+    PARTIES,
+    Party,
+    party_of,
+    require_active,
+    require_free,
+    require_kind,
+)
 from ledger.rules.programmes import (
     ServiceClass,
     Terms,
@@ -33,9 +44,12 @@ from ledger.rules.refusals import (
     GrantNotAfterUse,
     LinesMixed,
     LinesOrGrant,
+    PersonSubmitted,
     RateExceeded,
     ReserveMismatch,
+    SignatureMissing,
     TermsVersionWrong,
+    TransactionRefused,
 )
 from ledger.rules.reserves import OrderRef, change_left, require_good, require_left, reserve_of
 from ledger.rules.sums import Amount, amount_at, change_amount, next_serial
@@ -52,7 +66,7 @@ from ledger.rules.vouchers import (
     require_unexpired,
     serial_of,
 )
-from ledger.view import Draft, StateView, Table, get
+from ledger.view import Draft, StateView, Table, get, must
 
 
 class GrantAfterUse(Record, frozen=True):
@@ -78,10 +92,12 @@ class Redeem(Record, frozen=True, tag="voucher.redeem"):
     own_share: Hash
     """Commitment to the proof that the holder paid the rest of the bill, or all of it where the
     programme pays the holder."""
+    holder_signs: bool
+    """The holder consents to this very claim: the body says so, which nobody can change."""
 
 
 BAND_USED = Table("band-used", Amount, running_sum=True)
-"""By programme, holder, centre and month: what was accepted without review."""
+"""By issuer, holder and month: what was accepted without review, everywhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +152,8 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
     invoices.require_usage(tx.usage)
     if claimed_before is None:
         invoices.count_usage(draft, tx.usage, accreditation, context.time_ms)
-    basis_points = invoices.single_rate(shown, terms, holder, accreditation)
+    earliest = _earliest_day(tx, asked, accreditation, context)
+    basis_points = invoices.single_rate(shown, terms, holder, accreditation, earliest)
     invoices.require_tariff(shown, accreditation)
     invoices.use_contract(draft, shown, terms, amount)
     allowed = money.benefit(tx.invoice.base, basis_points, terms.rounding)
@@ -145,17 +162,19 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
             asked=amount, allowed=allowed, basis_points=basis_points, base=tx.invoice.base
         )
     invoices.require_below_ceiling(shown, claimed_before, terms, amount)
-    recognition = centres.paying_host(view, programme_id, terms, accreditation)
+    recognition = centres.paying_host(view, programme_id, terms, accreditation, context.time_ms)
     if recognition is not None:
         centres.use_recognition(draft, recognition, amount)
     lines, postings = tx.lines, []
     if tx.grant:
         granted, posting = _grant(draft, terms, asked, context)
         lines, postings = (Line(voucher=granted.id, amount=amount, reserve=()),), [posting]
-    holder_signed = not holder.stopped_since_ms and context.signers.has_threshold(
-        holder.id, holder.threshold
+    is_good = (
+        tx.holder_signs
+        and not _is_late(view, centre, programme_id, terms, accreditation, context)
+        and _band_left(view, programme_id, holder.id, terms, context) >= amount
     )
-    automatic = holder_signed and _take_band(draft, asked, terms, context)
+    automatic = is_good and not terms.review.sample_every
     claim = Claim(
         id=next_serial(draft, "claim", centre.id),
         programme=programme_id,
@@ -172,10 +191,11 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
         basis_points=basis_points,
         accepted=0,
         credited=0,
-        status="under_review",
-        host=() if recognition is None else (recognition.host,),
-        holder_signed=holder_signed,
-        submitted_by=context.signers.everybody(),
+        status="to_be_drawn" if is_good else "under_review",
+        host=()
+        if recognition is None
+        else (PayingHost(party=recognition.host, period=recognition.period),),
+        holder_signed=tx.holder_signs,
         submitted_ms=context.time_ms,
         decided_ms=(),
         payables=0,
@@ -207,7 +227,10 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
         accepted=amount if automatic else 0,
     )
     if automatic:
+        _take_band(draft, claim, context)
         claim = accept(draft, claim, terms, amount, context)
+    elif is_good:
+        count_redeemed(Draft(draft), terms, claim, amount, context.time_ms)
     draft.put(CLAIMS, claim, claim.id)
     return Outcome(changes=draft.changes(), postings=tuple(postings))
 
@@ -225,10 +248,14 @@ def _asked(view: StateView, tx: Redeem, context: Context) -> Asked:
         raise LinesOrGrant(lines=len(tx.lines), grants=len(tx.grant))
     require_distinct([line.voucher for line in tx.lines])
     context.signers.require_threshold(centre.id, centre.threshold)
+    _require_deciders_apart(view, tx, context)
     joint = not tx.lines or not all(line.reserve for line in tx.lines)
-    if joint:
+    if joint and not tx.holder_signs:
+        raise SignatureMissing(party=holder.id, needed=holder.threshold, signed=0)
+    if tx.holder_signs:
         context.signers.require_threshold(holder.id, holder.threshold)
         require_free(holder)
+    if joint:
         require_active(centre)
     vouchers = tuple(_voucher_of_line(view, line, tx) for line in tx.lines)
     for voucher in vouchers[1:]:
@@ -255,6 +282,14 @@ def _asked(view: StateView, tx: Redeem, context: Context) -> Asked:
         vouchers=vouchers,
         amount=sum(line.amount for line in tx.lines) + sum(grant.amount for grant in tx.grant),
     )
+
+
+def _require_deciders_apart(view: StateView, tx: Redeem, context: Context) -> None:
+    """Raise PersonSubmitted if somebody signed who may decide the claim (T9.5)."""
+    paid_from = tx.lines[0].voucher if tx.lines else tx.grant[0].programme
+    for key in context.signers.keys:
+        if key.party == issuer_of(paid_from) or must(view, PARTIES, key.party).kind == "auditor":
+            raise PersonSubmitted(party=key.party, person=key.person)
 
 
 def _voucher_of_line(view: StateView, line: Line, tx: Redeem) -> Voucher:
@@ -299,6 +334,32 @@ def _accreditation(view: StateView, asked: Asked, terms: Terms, context: Context
     return accreditation
 
 
+def _earliest_day(tx: Redeem, asked: Asked, accreditation: Accreditation, context: Context) -> int:
+    """Return the earliest day whose use a claim may show (R12.6)."""
+    today = calendar.day_of(context.time_ms)
+    begun = [voucher.minted_day for voucher in asked.vouchers]
+    if tx.grant:
+        begun = [contract.start_day for contract in tx.contract]
+    return max(today - invoices.USAGE_AGE_MAX_DAYS, accreditation.since_day, *begun)
+
+
+def _is_late(
+    view: StateView,
+    centre: Party,
+    programme_id: str,
+    terms: Terms,
+    accreditation: Accreditation,
+    context: Context,
+) -> bool:
+    """Return whether what allowed a reserve has ended since: then it needs a review (R6.2)."""
+    return (
+        centre.status != "active"
+        or programme_of(view, programme_id).status == "suspended"
+        or accreditation.ended
+        or not is_accepted(view, programme_id, terms, accreditation, context.time_ms)
+    )
+
+
 def _grant(draft: Draft, terms: Terms, asked: Asked, context: Context) -> tuple[Voucher, Posting]:
     """Mint what a grant after use pays: a voucher that nothing but this claim can use (T9.25)."""
     require_grant(draft, terms, asked.programme, asked.holder, asked.amount, context)
@@ -309,6 +370,7 @@ def _grant(draft: Draft, terms: Terms, asked: Asked, context: Context) -> tuple[
         asked.amount,
         expires_at_ms=context.time_ms,
         terms_version=asked.terms_version,
+        minted_day=calendar.day_of(context.time_ms),
         year=calendar.year_of(context.time_ms),
         time_ms=context.time_ms,
     )
@@ -325,18 +387,49 @@ def _grant(draft: Draft, terms: Terms, asked: Asked, context: Context) -> tuple[
     return voucher, posting
 
 
-def _take_band(draft: Draft, asked: Asked, terms: Terms, context: Context) -> bool:
-    """Return whether the rules accept this claim, using up the month's band (R6.2, R6.3)."""
-    every = terms.review.sample_every
-    if every:
-        draw = tagged_hash(
-            "tallystick/sample/v1", context.previous_record_hash, context.transaction_id
-        )
-        if int.from_bytes(draw, "big") % every == 0:
-            return False
-    month = calendar.month_of(context.time_ms)
-    key = (asked.programme, asked.holder.id, asked.centre.id, month)
-    if amount_at(draft, BAND_USED, *key) + asked.amount > terms.review.automatic_band:
-        return False
-    change_amount(draft, BAND_USED, asked.amount, *key)
-    return True
+def _band_key(programme_id: str, holder: str, context: Context) -> tuple[str, str, str]:
+    return issuer_of(programme_id), holder, calendar.month_of(context.time_ms)
+
+
+def _band_left(
+    view: StateView, programme_id: str, holder: str, terms: Terms, context: Context
+) -> int:
+    """Return how much of the month's band is left; below 0 if other terms allowed more (R6.2)."""
+    used = amount_at(view, BAND_USED, *_band_key(programme_id, holder, context))
+    return terms.review.automatic_band - used
+
+
+def _take_band(draft: Draft, claim: Claim, context: Context) -> None:
+    key = _band_key(claim.programme, claim.holder, context)
+    change_amount(draft, BAND_USED, claim.amount, *key)
+
+
+def draw(draft: Draft, claim: Claim, context: Context) -> tuple[Posting, ...]:
+    """Accept a claim to be drawn, unless the draw or a rule asks for a review (R6.3)."""
+    terms = terms_of(draft, claim.programme, claim.terms_version)
+    drawn = tagged_hash(
+        "tallystick/sample/v1", context.previous_record_hash, claim.id.encode("ascii")
+    )
+    trial = Draft(draft)
+    if int.from_bytes(drawn, "big") % terms.review.sample_every and _still_good(
+        draft, claim, terms, context
+    ):
+        try:
+            _take_band(trial, claim, context)
+            postings = end_waiting(trial, claim, claim.amount, context)
+        except TransactionRefused:  # nobody is there to be refused: people decide
+            pass
+        else:
+            draft.apply(trial.changes())
+            return postings
+    draft.put(CLAIMS, msgspec.structs.replace(claim, status="under_review"), claim.id)
+    return ()
+
+
+def _still_good(draft: Draft, claim: Claim, terms: Terms, context: Context) -> bool:
+    """Return whether the rules would still accept a claim (R6.2)."""
+    centre = must(draft, PARTIES, claim.centre)
+    accreditation = must(draft, ACCREDITATIONS, claim.centre)
+    left = _band_left(draft, claim.programme, claim.holder, terms, context)
+    is_late = _is_late(draft, centre, claim.programme, terms, accreditation, context)
+    return not is_late and claim.amount <= left

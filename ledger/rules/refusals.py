@@ -64,13 +64,12 @@ class RecoveryOpen(TransactionRefused):
 
 @refusal
 class PersonSubmitted(TransactionRefused):
-    """A person decides what the same person submitted."""
+    """A person submits what the same party decides."""
 
     number, code = 105, "person_submitted"
-    sentence = "{person} of {party} submitted {claim}"
+    sentence = "{person} of {party}, which decides, signs a redemption"
     party: str
     person: str
-    claim: str
 
 
 @refusal
@@ -463,6 +462,29 @@ class TariffExceeded(TransactionRefused):
     allowed: int
 
 
+@refusal
+class PeriodsTooMany(TransactionRefused):
+    """The recognition has as many periods ahead as it can."""
+
+    number, code = 411, "periods_too_many"
+    sentence = "{host} for {programme} has {maximum} periods that have not ended"
+    programme: str
+    host: str
+    maximum: int
+
+
+@refusal
+class PeriodsOverlap(TransactionRefused):
+    """Another period of the recognition lies in this time."""
+
+    number, code = 412, "periods_overlap"
+    sentence = "{host} for {programme} has a period from {from_ms} until {until_ms}"
+    programme: str
+    host: str
+    from_ms: int
+    until_ms: int
+
+
 # 5xx: vouchers
 
 
@@ -631,6 +653,16 @@ class ExtensionInvalid(TransactionRefused):
     asked_ms: int
     after_ms: int
     latest_ms: int
+
+
+@refusal
+class ReserveRunning(TransactionRefused):
+    """Until its hold end only the centre gives a reserve back."""
+
+    number, code = 517, "reserve_running"
+    sentence = "the centre may claim it until {until_ms}, block time is {time_ms}"
+    until_ms: int
+    time_ms: int
 
 
 @refusal
@@ -939,6 +971,38 @@ class CreditsTooMany(TransactionRefused):
     sentence = "{claim} has {maximum} credit notes"
     claim: str
     maximum: int
+
+
+@refusal
+class UsageTooOld(TransactionRefused):
+    """A usage row lies before the earliest day that the claim may show."""
+
+    number, code = 632, "usage_too_old"
+    sentence = "device time of {day}, the earliest is {earliest}"
+    day: int
+    earliest: int
+
+
+@refusal
+class EnergyExceeded(TransactionRefused):
+    """A usage row shows more energy than its device time at the chip's maximal power."""
+
+    number, code = 633, "energy_exceeded"
+    sentence = "{energy_wh} Wh on {chip} on {day}, allowed {allowed_wh}"
+    chip: str
+    day: int
+    energy_wh: int
+    allowed_wh: int
+
+
+@refusal
+class DecisionEarly(TransactionRefused):
+    """The issuer still has time to decide the claim itself."""
+
+    number, code = 634, "decision_early"
+    sentence = "the issuer decides until {until_ms}, block time is {time_ms}"
+    until_ms: int
+    time_ms: int
 
 
 # 7xx: settlement

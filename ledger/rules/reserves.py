@@ -10,12 +10,26 @@ from ledger.rules import calendar
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.centres import accreditation_of, devices_of, rate_for, require_accepted
 from ledger.rules.holds import require_not_held
-from ledger.rules.parties import party_of, require_active, require_free, require_kind
-from ledger.rules.programmes import ServiceClass, programme_of, require_not_suspended, terms_of
+from ledger.rules.parties import (
+    PARTIES,
+    Party,
+    party_of,
+    require_active,
+    require_free,
+    require_kind,
+)
+from ledger.rules.programmes import (
+    ServiceClass,
+    issuer_of,
+    programme_of,
+    require_not_suspended,
+    terms_of,
+)
 from ledger.rules.refusals import (
     ReserveExhausted,
     ReserveExpired,
     ReserveMismatch,
+    ReserveRunning,
     ReserveUnknown,
     ReserveUntilInvalid,
 )
@@ -72,10 +86,10 @@ class SetAside(Record, frozen=True, tag="voucher.reserve"):
 
 
 class Release(Record, frozen=True, tag="voucher.release"):
-    """A centre gives reserved value back (T13)."""
+    """A centre gives reserved value back, or after the hold end the holder with its city (T13)."""
 
     reserve: SerialId
-    centre: Slug
+    by: Slug
     amount: PositiveFen
 
 
@@ -182,10 +196,12 @@ def change_left(draft: Draft, reserve_id: str, delta: int) -> None:
 def apply_release(view: StateView, tx: Release, context: Context) -> Outcome:
     """Return the writes that give value back. Checks run in the order of T13."""
     reserve = reserve_of(view, tx.reserve)
-    if reserve.centre != tx.centre:
+    if tx.by not in (reserve.centre, reserve.holder):
         raise ReserveMismatch(reserve=reserve.id, voucher=reserve.voucher, centre=reserve.centre)
-    centre = party_of(view, tx.centre)
-    context.signers.require_threshold(centre.id, centre.threshold)
+    party = must(view, PARTIES, tx.by)
+    context.signers.require_threshold(party.id, party.threshold)
+    if tx.by == reserve.holder:
+        _require_takes_back(view, reserve, party, context)
     require_left(reserve, tx.amount)
     draft = Draft(view)
     change_left(draft, reserve.id, -tx.amount)
@@ -193,6 +209,17 @@ def apply_release(view: StateView, tx: Release, context: Context) -> Outcome:
         draft, reserve.voucher, source="reserved", amount=tx.amount, context=context
     )
     return Outcome(changes=draft.changes(), postings=postings)
+
+
+def _require_takes_back(view: StateView, reserve: Reserve, holder: Party, context: Context) -> None:
+    """Raise unless a holder may take back what a centre leaves lying (T13.4)."""
+    require_free(holder)
+    issuer = must(view, PARTIES, issuer_of(reserve.voucher))
+    context.signers.require_officers(issuer.id, "review")
+    require_active(issuer)
+    until_ms = context.put_off(reserve.until_ms)
+    if context.time_ms < until_ms:
+        raise ReserveRunning(until_ms=until_ms, time_ms=context.time_ms)
 
 
 RELEASE = Kind(record=Release, apply=apply_release)

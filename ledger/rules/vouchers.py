@@ -17,7 +17,6 @@ from ledger.encoding.codec import (
     Slug,
     only,
 )
-from ledger.encoding.crypto import sha256
 from ledger.rules import calendar, money
 from ledger.rules.attestations import require_eligible
 from ledger.rules.base import ENVELOPE_BYTES_MAX, Context, Kind, Outcome, Posting
@@ -91,6 +90,8 @@ class Voucher(Record, frozen=True):
     terms_version: Natural
     year: Natural
     """Fiscal year of the mint, whose budget carries it."""
+    minted_day: Natural
+    """Day of the mint: it pays for no use before."""
     parent: AtMostOne[SerialId]
     """The voucher that this one was transferred out of."""
 
@@ -99,7 +100,7 @@ VOUCHERS = Table("voucher", Voucher)
 ISSUED = Table("issued", Amount, running_sum=True)
 """By programme, year of mint and holder: what the cap on grants counts."""
 GROUP_ISSUED = Table("group-issued", Amount, running_sum=True)
-"""By programme, year of mint and SHA-256 of the control group in hex."""
+"""By programme, year of mint and control group in hex."""
 
 
 class MintedDecision(Record, frozen=True):
@@ -204,11 +205,6 @@ def require_available(voucher: Voucher, amount: int) -> None:
         raise VoucherExhausted(asked=amount, available=voucher.available)
 
 
-def group_hash(party: Party) -> str:
-    """Return the key part by which parties under one control are counted together."""
-    return sha256(party.control_group.encode()).hex()
-
-
 def count_issued(
     draft: Draft, terms: Terms, programme_id: str, year: int, party: Party, amount: int
 ) -> None:
@@ -224,14 +220,15 @@ def count_issued(
             party=party.id, year=year, asked=amount, available=max(0, cap - issued)
         )
     draft.put(ISSUED, Amount(fen=money.add(issued, amount)), *key)
-    if not party.control_group:
+    group = only(party.control_group)
+    if group is None:
         return
-    group_key = (programme_id, str(year), group_hash(party))
+    group_key = (programme_id, str(year), group.hex())
     issued = amount_at(draft, GROUP_ISSUED, *group_key)
     cap = only(terms.caps.group_year_issued)
     if cap is not None and issued + amount > cap:
         raise GroupCapExceeded(
-            group=party.control_group,
+            group=group.hex(),
             year=year,
             asked=amount,
             available=max(0, cap - issued),
@@ -242,9 +239,8 @@ def count_issued(
 def uncount_issued(draft: Draft, programme_id: str, year: int, party: Party, amount: int) -> None:
     """Take a grant after use that was not accepted off its holder's caps (R12.5)."""
     change_amount(draft, ISSUED, -amount, programme_id, str(year), party.id)
-    if party.control_group:
-        group = group_hash(party)
-        change_amount(draft, GROUP_ISSUED, -amount, programme_id, str(year), group)
+    for group in party.control_group:
+        change_amount(draft, GROUP_ISSUED, -amount, programme_id, str(year), group.hex())
 
 
 def apply_mint(view: StateView, tx: Mint, context: Context) -> Outcome:
@@ -281,6 +277,7 @@ def apply_mint(view: StateView, tx: Mint, context: Context) -> Outcome:
             row.amount,
             expires_at_ms=expires_at_ms,
             terms_version=programme.version,
+            minted_day=calendar.day_of(context.time_ms),
             year=calendar.year_of(context.time_ms),
             time_ms=context.time_ms,
         )
@@ -336,6 +333,7 @@ def new_voucher(
     *,
     expires_at_ms: int,
     terms_version: int,
+    minted_day: int,
     year: int,
     time_ms: int,
     parent: tuple[str, ...] = (),
@@ -358,6 +356,7 @@ def new_voucher(
         stopped_ms=stopped_so_far(holder, time_ms),
         terms_version=terms_version,
         year=year,
+        minted_day=minted_day,
         parent=parent,
     )
     draft.put(VOUCHERS, voucher, voucher.id)
@@ -384,7 +383,7 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
     # Else anybody could fill a rival's caps with a voucher that is about to expire.
     context.signers.require_threshold(recipient.id, recipient.threshold)
     require_free(recipient)
-    same_group = holder.control_group != "" and holder.control_group == recipient.control_group
+    same_group = holder.control_group != () and holder.control_group == recipient.control_group
     if terms.transfer == "none" or (terms.transfer == "same_group" and not same_group):
         raise TransferNotAllowed(programme=voucher.programme, rule=terms.transfer)
     require_unexpired(voucher, holder, context)
@@ -403,6 +402,7 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
         tx.amount,
         expires_at_ms=voucher.expires_at_ms + holder.stopped_ms - voucher.stopped_ms,
         terms_version=voucher.terms_version,
+        minted_day=voucher.minted_day,
         year=voucher.year,
         time_ms=context.time_ms,
         parent=(voucher.id,),

@@ -6,6 +6,7 @@ from typing import TypeVar
 from ledger.encoding import codec
 from ledger.encoding.codec import UINT64_MAX, Record
 from ledger.execute import Execution, Head, Write
+from ledger.rules.claims import CLAIMS
 from ledger.rules.reserves import RESERVES
 from ledger.rules.vouchers import VOUCHERS
 from ledger.store.rows import BlockRow, due_row
@@ -46,7 +47,7 @@ class MemoryStore:
     def due(self, until_ms: int, limit: int) -> tuple[str, ...]:
         """Return keys of due records by (due, key)."""
         rows = []
-        for table in (VOUCHERS, RESERVES):
+        for table in (VOUCHERS, RESERVES, CLAIMS):
             for key in self.state:
                 if key.startswith(table.prefix):
                     row = due_row(key, self.read(key, table.record))

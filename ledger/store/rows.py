@@ -34,7 +34,7 @@ def id_key(transaction_id: bytes, expires_at: int) -> bytes:
 
 def due_row(key: bytes, record: Record | None) -> bytes | None:
     """Return the index row under which a record waits for expiry, if it does (R8.1)."""
-    if not isinstance(record, (Voucher, Reserve)):
+    if not isinstance(record, (Voucher, Reserve, Claim)):
         return None
     due = due_ms(record)
     return None if due is None else due.to_bytes(8, "big") + key

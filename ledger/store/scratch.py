@@ -14,6 +14,7 @@ import lmdb
 from ledger.encoding import codec
 from ledger.encoding.codec import Record
 from ledger.execute import Execution, Head, Write
+from ledger.rules.claims import Claim
 from ledger.rules.expiry import due_ms
 from ledger.rules.reserves import Reserve
 from ledger.rules.vouchers import VOUCHERS, Voucher
@@ -35,7 +36,7 @@ roots is folded once."""
 PAGES_MAX = 20_000
 """Changed pages of the state tree that wait in memory."""
 _NEVER_MS = 2**63
-_EXPIRING = (Voucher, Reserve)
+_EXPIRING = (Voucher, Reserve, Claim)
 _BEHIND_VOUCHERS = VOUCHERS.prefix[:-1] + b"0"
 """The first key that can stand behind the table."""
 _UNKNOWN = Record()

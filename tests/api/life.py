@@ -67,6 +67,7 @@ def _spend(node: FakeNode) -> None:
                 lines=(Line(voucher=FIRST, amount=100_000, reserve=(RESERVE,)),),
                 invoice=invoice,
                 net=1_000_000,
+                holder_signs=False,
                 by=builders.consent("guian-hub"),
             )
             for invoice in ("invoice-3", "invoice-4")

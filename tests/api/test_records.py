@@ -5,9 +5,11 @@ import pytest
 from api import reads
 from api.schemas import PAGE_MAX
 from ledger.entries import decode_entry
+from ledger.rules import calendar
 from ledger.transactions import parse
 from tests import builders
 from tests.api.world import World
+from tests.builders import NOON_MS
 
 pytestmark = pytest.mark.anyio
 
@@ -57,6 +59,7 @@ async def test_a_record_shows_its_own_fields_and_optional_ones_as_null(busy: Wor
         "stopped_ms": 0,
         "terms_version": 1,
         "year": builders.YEAR,
+        "minted_day": calendar.day_of(NOON_MS),
         "parent": VOUCHER,
     }
     assert (await busy.get(f"/v1/vouchers/{VOUCHER}"))["item"]["parent"] is None

@@ -69,7 +69,7 @@ def enrolment(firm: str) -> Enrol:
         holder_class="start_up",
         name=firm,
         region="310000",
-        control_group="",
+        control_group=(),
         registration_tag=seed_of(firm, "registration"),
         tag_epoch=1,
         keys=(PartyKey(key=public_key(seed_of(firm, "owner")), person="owner", roles=()),),

@@ -25,6 +25,7 @@ from tests.reference.twin_value import (
     outstanding,
     redeemed_in,
     resting,
+    used_of,
 )
 from tests.reference.twin_world import (
     AMOUNT_MAX,
@@ -50,7 +51,8 @@ PROGRAMMES = (
     "ningbo.open",
     "ningbo.vast",
 )
-GROUPS = {"firm-a": "group-1", "firm-b": "group-1", "firm-c": "group-2", "lingang-hub": "group-1"}
+GROUPS = {"firm-a": "firm-a", "firm-b": "firm-a", "firm-c": "firm-c", "lingang-hub": "firm-a"}
+"""Whose registration tag names the group of each."""
 HOSTS = {"guian-hub": "guiyang", "lingang-hub": "shanghai", "beilun-hub": "ningbo"}
 OFFICERS = {
     "officer-1": ["budget", "registrar", "review"],
@@ -90,13 +92,13 @@ def treasury(name: str, level: str) -> list[Any]:
     keys = [[key_of(name, person), person, roles] for person, roles in OFFICERS.items()]
     # A second key of one person: two eyes are two persons.
     keys.append([key_of(name, "officer-1", "again"), "officer-1", OFFICERS["officer-1"]])
-    return [name, "treasury", level, name, "310000", "", keys, 2, validators(name, level == "city")]
+    return [name, "treasury", level, name, "310000", [], keys, 2, validators(name, level == "city")]
 
 
 def watcher(name: str, kind: str) -> list[Any]:
     """Return a data centre or auditor as a member of a genesis."""
     keys: list[Any] = [[key_of(name, person), person, []] for person in ("desk-1", "desk-2")]
-    group = GROUPS.get(name, "")
+    group = [digest("tag", GROUPS[name])] if name in GROUPS else []
     return [name, kind, "", name, "310000", group, keys, 1, validators(name, name == CENTRES[0])]
 
 
@@ -305,7 +307,7 @@ class Play:
         self.record_hash = record_hash
         self.in_block = 0
         twin = self.twin
-        twin.begin_block(self.time_ms, self.height)
+        twin.begin_block(self.time_ms, self.height, record_hash)
         self.usable = {
             key for key, of in twin.keys.items() if not of["dead"] and not of["validator"]
         }
@@ -347,6 +349,7 @@ class Play:
         for name, reserve in twin.reserves.items():
             if reserve["left"]:
                 found.append((twin.hold_over(reserve), name, (self._redeem, self._release)))
+                found.append((twin.put_off(reserve["until"]), name, (self._release,)))
                 expiry_ms = twin.expiry(twin.vouchers[reserve["voucher"]])
                 found.append((expiry_ms, name, (self._release,)))
         for claim in twin.claims.values():
@@ -360,6 +363,7 @@ class Play:
             elif claim["status"] == "under_review":
                 over_ms = twin.dispute_over(claim)
                 found.append((over_ms, claim["id"], (self._decide, self._dispute)))
+                found.append((claim["submitted"] + 90 * DAY_MS, claim["id"], (self._decide,)))
         for name, payment in twin.payments.items():
             if payment["status"] == "instructed":
                 # The end of its ten days, and the end that a quiet time puts off.
@@ -371,9 +375,10 @@ class Play:
         for proposal in twin.proposals:
             if not proposal["adopted"]:
                 found.append((proposal["closes"], proposal["number"], (self._vote,)))
-        for recognition in twin.recognitions.values():
-            for at_ms in (recognition["from"], recognition["until"]):
-                found.append((at_ms, None, (self._reserve, self._redeem, self._recognise)))
+        for periods in twin.recognitions.values():
+            for period in periods:
+                for at_ms in (period["from"], period["until"]):
+                    found.append((at_ms, None, (self._reserve, self._redeem, self._recognise)))
         for said in twin.attestations:
             found.append((said["valid_until"], said["subject"], (self._mint, self._redeem)))
             found.append((said["issued"] + 61 * DAY_MS, said["subject"], (self._mint,)))
@@ -543,7 +548,7 @@ class Play:
             keys += [[key_of(firm, "clerk"), "clerk", []], [key_of(firm, "chief"), "chief", []]]
             threshold = 2
         holder_class = "institute" if firm == "firm-d" else "start_up"
-        group = GROUPS.get(firm, "")
+        group = [digest("tag", GROUPS[firm])] if firm in GROUPS else []
         tag = digest("tag", firm)
         return [
             "party.enrol",
@@ -567,8 +572,8 @@ class Play:
         host = HOSTS[centre]
         self._want(host, "registrar")
         devices = [
-            ["ascend", "domestic", 4, 2_000],
-            ["hopper", "foreign", 6, 0 if centre == "lingang-hub" else 3_000],
+            ["ascend", "domestic", 40, 2_000, 400],
+            ["hopper", "foreign", 60, 90_000 if centre == "lingang-hub" else 3_000, 700],
         ]
         ownership = "private" if centre == "beilun-hub" else "public"
         return ["centre.accredit", host, centre, devices, 1_200, ownership, False]
@@ -664,7 +669,7 @@ class Play:
             party = f"firm-{known}"
         keys, threshold = self._new_keys(party)
         tag = digest("tag", party if self._chance(0.9) else "firm-a")
-        group = self.dice.choice(("", "group-1", "group-2"))
+        group = self.dice.choice(([], [digest("tag", "firm-a")], [digest("tag", "firm-c")]))
         holder_class = self.dice.choice(("start_up", "maker"))
         return [
             "party.enrol",
@@ -904,8 +909,8 @@ class Play:
         if known is not None and known["host"] != host and self._chance(0.6):
             self._want(centre)
         devices: list[Any] = [
-            ["ascend", "domestic", self.dice.choice((1, 4, 40)), self.dice.choice((0, 2_000))],
-            ["hopper", self.dice.choice(("foreign", "foreign", "domestic")), 6, 3_000],
+            ["ascend", "domestic", self.dice.choice((1, 4, 40)), 2_000, self.dice.choice((1, 400))],
+            ["hopper", self.dice.choice(("foreign", "foreign", "domestic")), 6, 3_000, 700],
         ]
         if self._chance(0.1):
             devices.append(list(devices[0]))
@@ -928,12 +933,14 @@ class Play:
             for host in hosts:
                 self._want(host, "registrar")
         from_ms = self.time_ms + self.dice.choice((-DAY_MS, 0, 0, DAY_MS))
-        claims = [claim for claim in self.twin.claims.values() if claim["host_pays"]]
-        if claims and self._chance(0.15):
-            from_ms = self.dice.choice(claims)["submitted"]
+        programmes = mine or ["shanghai.compute"]
+        periods = self.twin.recognitions.get((programmes[0], hosts[0] if hosts else ""), [])
+        live = [one for one in periods if one["until"] > self.time_ms]
+        if live and self._chance(0.6):
+            # The next period, or the one ahead again.
+            from_ms = live[-1][self.dice.choice(("until", "until", "from"))]
         until_ms = from_ms + self.dice.choice((0, DAY_MS, 40 * DAY_MS, 90 * DAY_MS, EVER_MS))
         limit: list[int] = self.dice.choice(([], [0], [8_000], [20_000]))
-        programmes = mine or ["shanghai.compute"]
         return ["recognition.set", issuer, programmes, hosts, mode, limit, from_ms, until_ms]
 
     # Vouchers
@@ -1059,9 +1066,14 @@ class Play:
             self._want(CENTRES[0])
             return ["voucher.release", f"{CENTRES[0]}.000099999", CENTRES[0], 1]
         one = self.twin.reserves[name]
-        centre = one["centre"] if self._chance(0.95) else self._centre()
-        self._want(centre)
-        return ["voucher.release", name, centre, self._amount(one["left"])]
+        by = one["centre"] if self._chance(0.95) else self._centre()
+        if self.time_ms >= one["until"] or self._chance(0.1):
+            # The holder takes back what the centre leaves lying.
+            voucher = self.twin.vouchers[one["voucher"]]
+            by = voucher["holder"]
+            self._want(voucher["programme"].split(".")[0], "review")
+        self._want(by)
+        return ["voucher.release", name, by, self._amount(one["left"])]
 
     def _extend(self) -> list[Any]:
         voucher = self._voucher()
@@ -1110,10 +1122,13 @@ class Play:
             terms_ = twin.terms(programme, version)
         joint = bool(grant) or any(not line[2] for line in lines)
         self._want(centre)
-        if joint or self._chance(0.15):
+        signs = joint or self._chance(0.3)
+        if signs or self._chance(0.1):
             self._want(holder)
-        if self._chance(0.04):
-            # An officer who signs here cannot decide the claim later.
+        if self._chance(0.02):
+            signs = not signs
+        if self._chance(0.02):
+            # An officer of who decides.
             self._want(programme.split(".")[0], "review", 1)
         order, chip, service = self._order(), self._chip(), self._service()
         reserved = [name for line in lines for name in line[2] if name in twin.reserves]
@@ -1133,7 +1148,7 @@ class Play:
         if self._chance(0.01):
             net = max(1, base - 1)
         invoice = [digest("invoice", self.made), 1, net, base]
-        usage = self._usage(centre, chip, base)
+        usage = self._usage(centre, chip, base, [line[0] for line in lines])
         if self._chance(0.01):
             usage = []
         if again:
@@ -1151,6 +1166,7 @@ class Play:
             service,
             usage,
             CASE,
+            signs,
         ]
 
     def _grant(self) -> tuple[str, int, str, str, int]:
@@ -1268,35 +1284,42 @@ class Play:
         """Return the amounts at which some limit of a claim is reached."""
         twin = self.twin
         terms_ = twin.terms(programme, version)
-        edges = [terms_["review"][0] - band_used(twin, programme, holder, centre)]
+        edges = [terms_["review"][0] - band_used(twin, twin.issuer(programme), holder)]
         redeemed = redeemed_in(twin, programme, holder, year_of(self.time_ms))
         edges += [cap - redeemed for cap in terms_["caps"]["holder_year_redeemed"]]
         known = twin.accreditations.get(centre)
-        if known is not None and (programme, known["host"]) in twin.recognitions:
-            recognition = twin.recognitions[programme, known["host"]]
-            if recognition["limit"] is not None:
-                edges.append(recognition["limit"] - recognition["used"])
+        period = None if known is None else twin.period_in_force(programme, known["host"])
+        if known is not None and period is not None and period["limit"] is not None:
+            used = used_of(twin, programme, known["host"], period["number"])
+            edges.append(period["limit"] - used)
         return [edge for edge in edges if edge > 0]
 
-    def _usage(self, centre: str, chip: str, base: int) -> list[Any]:
-        """Return device time that the tariffs mostly find enough."""
-        ceiling = 2_000
+    def _usage(self, centre: str, chip: str, base: int, vouchers: list[str]) -> list[Any]:
+        """Return device time that the tariffs mostly find enough, mostly on days that count."""
+        ceiling, power = 2_000, 400
+        today = day_of(self.time_ms)
+        begun = [today - 12]
         if centre in self.twin.accreditations:
+            begun.append(self.twin.accreditations[centre]["since"])
             devices = self.twin.devices(centre, chip)
-            if devices is not None and devices["ceiling"]:
-                ceiling = devices["ceiling"]
+            if devices is not None:
+                ceiling, power = devices["ceiling"], devices["power"]
+        begun += [
+            self.twin.vouchers[name]["minted"] for name in vouchers if name in self.twin.vouchers
+        ]
         gpu_ms = -(-base * HOUR_MS // ceiling) + self.dice.choice((0, 0, 1_000))
         if self._chance(0.03):
             gpu_ms = max(1, gpu_ms - HOUR_MS // ceiling - 1)
-        today = day_of(self.time_ms)
         usage: list[Any] = []
         rows = self.dice.choice((1, 1, 2, 3))
         for place in range(rows):
-            day = today - self.dice.randrange(12)
-            if self._chance(0.01):
-                day = today + 1
+            day = self.dice.randrange(max(begun), today + 1)
+            if self._chance(0.02):
+                day = self.dice.choice((today + 1, max(begun) - 1, today - 401))
             part = gpu_ms // rows + (gpu_ms % rows if place == 0 else 0)
-            usage.append([chip, day, max(1, min(part, AMOUNT_MAX // 400)), 100])
+            part = max(1, min(part, AMOUNT_MAX // 400))
+            energy_wh = part * power // HOUR_MS + (1 if self._chance(0.01) else 0)
+            usage.append([chip, day, part, energy_wh])
         if self._chance(0.05):
             usage[-1][0] = self._chip()
         if self._chance(0.04):
@@ -1373,8 +1396,13 @@ class Play:
         if claim is not None and claim["status"] not in OPEN_CLAIM and self._chance(0.8):
             return self._redeem()
         if claim is None or self._chance(0.02):
-            return ["claim.decide", ["decide", f"{CENTRES[0]}.000099999", 1, [], True]]
-        self._want(claim["programme"].split(".")[0], "review")
+            return ["claim.decide", ["decide", f"{CENTRES[0]}.000099999", "shanghai", 1, [], True]]
+        by = claim["programme"].split(".")[0]
+        if self.time_ms >= claim["submitted"] + 80 * DAY_MS or self._chance(0.03):
+            by = AUDITOR
+        if self._chance(0.02):
+            by = self.dice.choice(("nowhere", PROVINCE, *CITIES))
+        self._want(by, "review")
         accepted = self._amount(claim["amount"])
         if self._chance(0.5):
             accepted = claim["amount"]
@@ -1388,7 +1416,7 @@ class Play:
         case = [CASE] if claim["status"] == "disputed" or self._chance(0.1) else []
         if self._chance(0.15):
             case = []
-        return ["claim.decide", ["decide", claim["id"], accepted, case, not self._chance(0.04)]]
+        return ["claim.decide", ["decide", claim["id"], by, accepted, case, not self._chance(0.04)]]
 
     def _dispute(self) -> list[Any]:
         claim = self._claim("under_review")

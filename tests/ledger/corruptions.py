@@ -14,6 +14,7 @@ from ledger.encoding import codec
 from ledger.encoding.codec import FEN_MAX, UINT64_MAX, Record
 from ledger.invariants import PARTS
 from ledger.rules.budgets import BUDGETS
+from ledger.rules.centres import RECOGNITIONS
 from ledger.rules.claims import CLAIMS, REDEEMED
 from ledger.rules.clearing import CYCLE_OPEN_MIN_MS, CYCLES
 from ledger.rules.holds import HELD, HOLDS
@@ -184,6 +185,13 @@ STATES: tuple[Corruption, ...] = (
     corrupt("I3: a holder redeemed more", "I3 redeemed", REDEEMED, *YEAR, "firm-a", fen=1),
     corrupt("I3: a holder redeemed less", "I3 redeemed", REDEEMED, *YEAR, "firm-b", fen=-1),
     corrupt("I3: a contract was paid more", "I3 contract", CONTRACT_PAID, PROGRAMME, C, fen=1),
+    corrupt(
+        "I3: a host's period has more in use than its claims",
+        "I3 used by period",
+        RECOGNITIONS,
+        *(PROGRAMME, "guiyang", "1"),
+        used=1,
+    ),
     corrupt(
         "I3: a holder was issued more",
         "I3 issued",

@@ -87,7 +87,9 @@ def one_of_each_kind() -> dict[str, bytes]:
         "hold.clear": builders.clear_hold(),
         "tx.withdraw": builders.withdraw(bytes(32)),
         "record.anchor": builders.anchor(300, note="books"),
-        "party.enrol": builders.enrol("firm-a", name="算力 Ltd", control_group="group-1"),
+        "party.enrol": builders.enrol(
+            "firm-a", name="算力 Ltd", control_group=(builders.seed("group-1"),)
+        ),
         "attestation.issue": builders.attest(
             "firm-a", "unrelated_to", about=("guian-hub",), commitment=(bytes(32),), amount=70_000
         ),

@@ -126,7 +126,13 @@ def claim_reserve(amount: int, *, invoice: str = "invoice-1", day_ms: int = NOON
             Usage(chip="ascend-910b", day=calendar.day_of(day_ms), gpu_ms=HOUR_MS, energy_wh=1),
         ),
         own_share=seed("own share"),
+        holder_signs=False,
     )
+
+
+def decision(accepted: int, case: tuple[bytes, ...] = ()) -> DecideClaim:
+    act = Decide(claim=C1, by="shanghai", accepted=accepted, case=case, tag_checked=True)
+    return DecideClaim(act=act)
 
 
 def keys_of(person: str = "owner-2", party: str = "firm-a") -> tuple[PartyKey, ...]:
@@ -190,7 +196,9 @@ def test_reserves_are_paid_while_the_holders_keys_are_recovered() -> None:
     # Whoever holds the old key may still dispute: that moves nothing, it only asks for a case.
     dispute = DecideClaim(act=Dispute(claim=C1, case=CASE))
     assert do(chain, dispute, THIEF) == "ok"
-    accept = DecideClaim(act=Decide(claim=C1, accepted=600, case=(CASE,), tag_checked=True))
+    accept = DecideClaim(
+        act=Decide(claim=C1, by="shanghai", accepted=600, case=(CASE,), tag_checked=True)
+    )
     assert do(chain, accept, *REVIEWERS) == "ok"
     assert stored(chain, PAYABLES, payable_id(C1, 0)).amount == 600
     assert stored(chain, VOUCHERS, V1).redeemed == 600
@@ -245,7 +253,9 @@ def test_a_centre_is_paid_on_its_own_signature_until_the_end_of_the_grace() -> N
     assert do(chain, claim_reserve(200, invoice="late"), ("guian-hub", "officer-1")) == (
         "reserve_expired"
     )
-    accept = DecideClaim(act=Decide(claim=C1, accepted=400, case=(), tag_checked=True))
+    accept = DecideClaim(
+        act=Decide(claim=C1, by="shanghai", accepted=400, case=(), tag_checked=True)
+    )
     early = last + DISPUTE_WINDOW_MS - 1
     assert do(chain, accept, *REVIEWERS, at=early) == "dispute_window_open"
     assert do(chain, accept, *REVIEWERS, at=early + 1) == "ok"
@@ -260,9 +270,13 @@ def test_a_dispute_within_the_window_stops_the_payment() -> None:
     dispute = DecideClaim(act=Dispute(claim=C1, case=CASE))
     late = submitted + DISPUTE_WINDOW_MS
     assert do(chain, dispute, OWNER, at=late - 1) == "ok"
-    accept = DecideClaim(act=Decide(claim=C1, accepted=600, case=(), tag_checked=True))
+    accept = DecideClaim(
+        act=Decide(claim=C1, by="shanghai", accepted=600, case=(), tag_checked=True)
+    )
     assert do(chain, accept, *REVIEWERS, at=late) == "case_missing"
-    reject = DecideClaim(act=Decide(claim=C1, accepted=0, case=(CASE,), tag_checked=False))
+    reject = DecideClaim(
+        act=Decide(claim=C1, by="shanghai", accepted=0, case=(CASE,), tag_checked=False)
+    )
     assert do(chain, reject, *REVIEWERS) == "ok"
     assert stored(chain, CLAIMS, C1).status == "rejected"
     # Back into the reserve that it came from, which is still good.
@@ -277,7 +291,9 @@ def test_a_suspended_centre_takes_no_new_reserve_but_is_paid_what_it_is_owed() -
     assert do(chain, set_aside(300), OWNER) == "party_not_active"
     assert do(chain, claim_reserve(300), ("guian-hub", "officer-1")) == "ok"
     late = chain.now_ms + DISPUTE_WINDOW_MS
-    accept = DecideClaim(act=Decide(claim=C1, accepted=300, case=(), tag_checked=True))
+    accept = DecideClaim(
+        act=Decide(claim=C1, by="shanghai", accepted=300, case=(), tag_checked=True)
+    )
     assert do(chain, accept, *REVIEWERS, at=late) == "ok"
 
 
@@ -385,7 +401,9 @@ def test_a_pause_does_not_eat_the_time_to_dispute() -> None:
     assert adopt(chain, Pause()) == "ok"
     chain.now_ms = window_end + DAY_MS
     assert adopt(chain, Resume()) == "ok"
-    accept = DecideClaim(act=Decide(claim=C1, accepted=600, case=(), tag_checked=True))
+    accept = DecideClaim(
+        act=Decide(claim=C1, by="shanghai", accepted=600, case=(), tag_checked=True)
+    )
     assert do(chain, accept, *REVIEWERS) == "dispute_window_open"
     assert do(chain, DecideClaim(act=Dispute(claim=C1, case=CASE)), OWNER) == "ok"
 
@@ -499,7 +517,7 @@ def test_an_auditor_watches_and_does_not_vote() -> None:
         party_class="",
         name="Audit",
         region="",
-        control_group="",
+        control_group=(),
         keys=(PartyKey(key=key("auditor", "desk"), person="desk", roles=()),),
         threshold=1,
         validator=(),

@@ -109,7 +109,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.send(builders.publish, **TERMS)
         self.send(builders.publish, programme=AFTER, **AFTER_TERMS)
         for firm in FIRMS[:3]:
-            self.send(builders.enrol, firm, control_group="group")
+            self.send(builders.enrol, firm, control_group=(seed("group"),))
         self.send(builders.accredit)
         self.send(builders.appropriate, 5_000)
         self.send(builders.appropriate, 5_000, funder="henan")
@@ -298,7 +298,7 @@ class LedgerMachine(RuleBasedStateMachine):
         record = self.of(RESERVES, reserve)
         hub, left = ("guian-hub", 0) if record is None else (record.centre, record.left)
         by = self.who(data, (hub, ""))
-        self.send(builders.release, reserve, near(data, left), centre=hub, by=by)
+        self.send(builders.release, reserve, near(data, left), party=hub, by=by)
 
     @rule(data=some.data())
     def extend(self, data: Any) -> None:
@@ -341,6 +341,7 @@ class LedgerMachine(RuleBasedStateMachine):
             centre=hub,
             invoice=f"invoice-{data.draw(some.integers(0, 30))}",
             net=min(FEN_MAX, amount * data.draw(some.sampled_from((3, 4, 10)))),
+            holder_signs=not alone,
             by=self.who(data, *parties),
         )
 

@@ -7,6 +7,7 @@ import msgspec
 from ledger.blocks import Misbehaviour
 from ledger.rules.authority import KEYS, RegisteredKey, Signers, registered
 from ledger.rules.base import Context, Kind, Outcome
+from ledger.rules.claims import Claim
 from ledger.rules.clearing import net_transfers
 from ledger.rules.control import (
     QUIET_MS,
@@ -18,6 +19,7 @@ from ledger.rules.control import (
     require_not_paused,
     rules_version_at,
 )
+from ledger.rules.expiry import apply_expiries
 from ledger.rules.governance import PROPOSE
 from ledger.rules.misbehaviour import (
     MISBEHAVIOURS,
@@ -26,6 +28,7 @@ from ledger.rules.misbehaviour import (
     problem_of,
 )
 from ledger.rules.payables import Position, owed_net
+from ledger.rules.programmes import Review
 from ledger.rules.refusals import AmountOverflow
 from ledger.rules.sums import serial_id
 from ledger.rules.validators import (
@@ -39,7 +42,10 @@ from ledger.rules.validators import (
 )
 from ledger.rules.vouchers import MINT
 from ledger.view import Draft, Nothing, must
+from tests import builders
 from tests.builders import key, validator_keys
+from tests.ledger.rules.case import V1, V2
+from tests.ledger.rules.chains import chain_with
 
 CONTROL = Control(
     paused_since_ms=(),
@@ -62,7 +68,6 @@ def context(*, height: int = 7, quiet: tuple[int, int] = (0, 0)) -> Context:
         height=height,
         sequence=1,
         previous_record_hash=b"",
-        transaction_id=b"",
         signers=Signers(keys=()),
         quiet=quiet,
     )
@@ -237,6 +242,18 @@ def what_is_owed_net_leaves_out_who_owes() -> None:
     assert owed_net([2, 3, -5]) == 5
 
 
+def a_block_looks_until_its_bound_is_counted_and_at_the_last_claim_whole() -> None:
+    chain = chain_with(review=Review(automatic_band=10**9, sample_every=2**50))
+    chain.accept(builders.mint(("firm-a", 1_000), ("firm-a", 1_000)))
+    lines = ((V1, 1), (V2, 1))
+    chain.accept(*[builders.redeem(*lines, invoice=f"bill {number}") for number in range(3)])
+    at = context(height=chain.ledger.last().height + 1)
+    for limit, drawn in ((1, 1), (2, 1), (3, 2), (4, 2), (5, 3)):
+        outcome = apply_expiries(chain.ledger._storage, at, limit=limit)
+        found = [one.id for _, one in outcome.changes if isinstance(one, Claim)]
+        assert found == [f"guian-hub.{number:09d}" for number in range(1, drawn + 1)]
+
+
 UNITS: tuple[Callable[[], None], ...] = (
     a_rules_version_holds_from_its_height,
     a_kind_is_known_from_its_rules_version_and_changes_with_a_later_one,
@@ -256,4 +273,5 @@ UNITS: tuple[Callable[[], None], ...] = (
     a_pause_within_a_quiet_time_prolongs_it,
     serials_have_nine_digits_and_end,
     what_is_owed_net_leaves_out_who_owes,
+    a_block_looks_until_its_bound_is_counted_and_at_the_last_claim_whole,
 )

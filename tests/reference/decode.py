@@ -104,7 +104,7 @@ TOPIC = one_of(
 )
 PARTY_KEY = row(HASH, SLUG_TEXT, many(SLUG_TEXT, 0, 8))
 KEYS = many(PARTY_KEY, 1, 64)
-DEVICES = row(SLUG_TEXT, ORIGIN, integer(0, 10_000_000), NATURAL)
+DEVICES = row(SLUG_TEXT, ORIGIN, integer(0, 10_000_000), POSITIVE, integer(1, 100_000))
 CRITERION = row(TOPIC, TEXT, NATURAL, many(SLUG_TEXT, 0, 64), NATURAL)
 RATE_ROW = row(
     optional(HOLDER_CLASS), optional(ORIGIN), optional(SERVICE), optional(OWNERSHIP), RATE
@@ -138,7 +138,8 @@ MEMBER = row(
     # What a member cannot be is refused by a rule (805), not by its form.
     one_of("treasury", "data_centre", "holder", "auditor"),
     one_of("", "city", "province", "district", *HOLDER_CLASSES),
-    *[TEXT] * 3,
+    *[TEXT] * 2,
+    optional(HASH),
     KEYS,
     NATURAL,
     optional(VALIDATOR),
@@ -176,7 +177,7 @@ KEYS_ACT = named(
 )
 CLAIM_ACT = named(
     {
-        "decide": (SERIAL_TEXT, NATURAL, optional(HASH), boolean),
+        "decide": (SERIAL_TEXT, SLUG_TEXT, NATURAL, optional(HASH), boolean),
         "dispute": (SERIAL_TEXT, HASH),
     }
 )
@@ -194,7 +195,8 @@ KINDS: dict[str, tuple[Check, ...]] = {
         SLUG_TEXT,
         SLUG_TEXT,
         HOLDER_CLASS,
-        *[TEXT] * 3,
+        *[TEXT] * 2,
+        optional(HASH),
         HASH,
         NATURAL,
         KEYS,
@@ -259,6 +261,7 @@ KINDS: dict[str, tuple[Check, ...]] = {
         SERVICE,
         many(row(SLUG_TEXT, NATURAL, POSITIVE, NATURAL), 0, 64),
         HASH,
+        boolean,
     ),
     "voucher.reserve": (
         SERIAL_TEXT,

@@ -61,6 +61,7 @@ KINDS: dict[str, tuple[Rule, tuple[str, ...]]] = {
             "service_class",
             "usage",
             "own_share",
+            "holder_signs",
         ),
     ),
     "party.set_keys": (members.set_keys, ("act",)),
@@ -69,7 +70,7 @@ KINDS: dict[str, tuple[Rule, tuple[str, ...]]] = {
         value.reserve,
         ("voucher", "holder", "centre", "order", "amount", "chip", "service_class", "until_ms"),
     ),
-    "voucher.release": (value.release, ("reserve", "centre", "amount")),
+    "voucher.release": (value.release, ("reserve", "by", "amount")),
     "claim.decide": (value.review, ("act",)),
     "claim.credit": (value.credit, ("claim", "amount", "note")),
     "voucher.extend": (value.extend, ("voucher", "until_day", "case")),
@@ -116,7 +117,8 @@ class Twin(World):
         self.signers = [signer for signer in signers if signer[0] not in self.took_back]
         self.took_back = [one[0] for one in signers if one[0] in self.took_back]
         self.time, self.height = time_ms, height
-        self.record_hash, self.transaction_id = record_hash, transaction_id
+        self.record_hash = record_hash
+        self.asked = []
         rule, names = KINDS[kind]
         assert tuple(fields) == names, f"{kind} has the fields {names}"
         try:
@@ -124,22 +126,37 @@ class Twin(World):
             rule(self, fields)
         except Refused as refused:
             return refused.code
+        if any(kind == one for one, _, _ in self.parameters["officers"]):
+            self.acted += dict.fromkeys(self.asked)
         return 0
 
-    def begin_block(self, time_ms: int, height: int) -> None:
-        """Let expire what is due (R8); parameters that were adopted bind from here (R14.2)."""
-        self.time, self.height = time_ms, height
+    def begin_block(self, time_ms: int, height: int, record_hash: bytes) -> None:
+        """Do what is due (R8); parameters that were adopted bind from here (R14.2)."""
+        self.time, self.height, self.record_hash = time_ms, height, record_hash
         self.parameters = self.next_parameters
-        if self.paused or time_ms < self.quiet_until:
+        if self.paused:
             return
         due: list[tuple[int, str, str]] = []
+        for name, claim in self.claims.items():
+            if claim["status"] == "to_be_drawn":
+                due.append((0, "claim", name))
         for name, voucher in self.vouchers.items():
             if voucher["available"] > 0 and voucher["due"] <= time_ms:
                 due.append((voucher["due"], "voucher", name))
         for name, reserve in self.reserves.items():
             if reserve["left"] > 0 and reserve["until"] + HOLD_GRACE_MS <= time_ms:
                 due.append((reserve["until"] + HOLD_GRACE_MS, "reserve", name))
-        for _, table, name in sorted(due)[: self.parameters["block_expiries_max"]]:
+        counted = 0
+        for _, table, name in sorted(due):
+            if counted >= self.parameters["block_expiries_max"]:
+                return
+            if table == "claim":
+                counted += len(self.claims[name]["lines"])
+                value.draw(self, self.claims[name])
+                continue
+            counted += 1
+            if time_ms < self.quiet_until:
+                continue
             if table == "voucher":
                 self.expire_voucher(self.vouchers[name])
             else:

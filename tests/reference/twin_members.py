@@ -12,6 +12,7 @@ from tests.reference.twin_world import (
     TERMS,
     Thing,
     World,
+    day_of,
     named,
     need,
     only,
@@ -35,7 +36,7 @@ def enrol(world: World, it: Thing) -> None:
         "class": it["holder_class"],
         "name": it["name"],
         "region": it["region"],
-        "group": it["control_group"],
+        "group": list(it["control_group"]),
         "tag": it["registration_tag"],
         "keys": [],
         "threshold": it["threshold"],
@@ -262,13 +263,14 @@ def accredit(world: World, it: Thing) -> None:
     former = world.accreditations.get(it["centre"])
     if former is not None and former["host"] != it["host"]:
         need(world.signatures(it["centre"]) >= world.parties[it["centre"]]["threshold"], 408)
-    chips = [chip for chip, _, _, _ in it["devices"]]
+    chips = [chip for chip, _, _, _, _ in it["devices"]]
     need(all(chips.count(chip) == 1 for chip in chips), 407)
     world.accreditations[it["centre"]] = {
         "host": it["host"],
         "devices": it["devices"],
         "ownership": it["ownership"],
         "ended": it["ended"],
+        "since": day_of(world.time) if former is None else former["since"],
     }
 
 
@@ -288,17 +290,41 @@ def recognise(world: World, it: Thing) -> None:
     for programme in programmes:
         need(world.issuer(programme) == it["issuer"], 310)
         need(programme in world.programmes, 301)
+        for host in hosts:
+            period_fits(world, it, world.recognitions.get((programme, host), []))
     for programme in programmes:
         for host in hosts:
-            former = world.recognitions.get((programme, host))
-            goes_on = former is not None and it["from_ms"] < former["until"]
-            world.recognitions[programme, host] = {
-                "mode": it["mode"],
-                "limit": only(it["limit"]),
-                "used": former["used"] if former is not None and goes_on else 0,
-                "from": it["from_ms"],
-                "until": it["until_ms"],
-            }
+            periods = world.recognitions.setdefault((programme, host), [])
+            changed = period_meant(world, it, periods)
+            if changed is None:
+                changed = {"number": len(periods) + 1, "from": it["from_ms"]}
+                periods.append(changed)
+            changed["mode"] = it["mode"]
+            changed["limit"] = only(it["limit"])
+            changed["until"] = it["until_ms"]
+
+
+def period_meant(world: World, it: Thing, periods: list[Thing]) -> Thing | None:
+    """Return the period that a statement changes (R5.3)."""
+    for period in periods:
+        if it["from_ms"] <= world.time:
+            if period["from"] <= world.time < period["until"]:
+                return period
+        elif period["from"] == it["from_ms"]:
+            return period
+    return None
+
+
+def period_fits(world: World, it: Thing, periods: list[Thing]) -> None:
+    """T6.8, for one pair."""
+    changed = period_meant(world, it, periods)
+    start = it["from_ms"] if changed is None else changed["from"]
+    others = 0
+    for period in periods:
+        if period is not changed and period["until"] > world.time:
+            others += 1
+            need(period["until"] <= start or it["until_ms"] <= period["from"], 412)
+    need(others + 1 <= 4, 411)
 
 
 # Cases

@@ -7,6 +7,7 @@ from tests.reference.twin_world import (
     AMOUNT_MAX,
     DAY_MS,
     HOUR_MS,
+    Refused,
     Thing,
     World,
     day_of,
@@ -22,6 +23,7 @@ from tests.reference.twin_world import (
 )
 
 OPEN_CLAIM = ("under_review", "disputed")
+WAITING = ("to_be_drawn", "under_review", "disputed")
 
 
 # Vouchers
@@ -92,7 +94,7 @@ def transfer(world: World, it: Thing) -> None:
     world.free(recipient)
     terms = world.terms(programme, voucher["version"])
     group = world.parties[holder]["group"]
-    same_group = group != "" and group == world.parties[recipient]["group"]
+    same_group = group != [] and group == world.parties[recipient]["group"]
     rule = terms["transfer"]
     need(rule == "enrolled" or (rule == "same_group" and same_group), 508)
     need(world.time < world.expiry(voucher), 503)
@@ -106,6 +108,7 @@ def transfer(world: World, it: Thing) -> None:
         programme, recipient, amount, expires_at, voucher["year"], voucher["version"]
     )
     world.vouchers[child]["parent"] = voucher["id"]
+    world.vouchers[child]["minted"] = voucher["minted"]
 
 
 def held_voucher(world: World, name: str, holder: str) -> Thing:
@@ -163,11 +166,18 @@ def release(world: World, it: Thing) -> None:
     """T13."""
     need(it["reserve"] in world.reserves, 512)
     found = world.reserves[it["reserve"]]
-    need(found["centre"] == it["centre"], 513)
-    world.consent(it["centre"])
+    voucher = world.vouchers[found["voucher"]]
+    need(it["by"] in (found["centre"], voucher["holder"]), 513)
+    world.consent(it["by"])
+    if it["by"] == voucher["holder"]:
+        world.free(it["by"])
+        issuer = world.issuer(voucher["programme"])
+        world.officers(issuer, "review")
+        world.active(issuer)
+        need(world.time >= world.put_off(found["until"]), 517)
     need(it["amount"] <= found["left"], 514)
     found["left"] -= it["amount"]
-    world.give_back(world.vouchers[found["voucher"]], "reserved", it["amount"])
+    world.give_back(voucher, "reserved", it["amount"])
 
 
 def extend(world: World, it: Thing) -> None:
@@ -209,9 +219,14 @@ def redeem(world: World, it: Thing) -> None:
     vouchers = [line["voucher"] for line in lines]
     need(all(vouchers.count(voucher) == 1 for voucher in vouchers), 407)
     world.consent(centre)
-    if joint:
+    issuer = world.issuer(vouchers[0] if lines else grant[0])
+    for party, _, _ in world.signers:
+        need(party != issuer and world.parties[party]["kind"] != "auditor", 105)
+    need(not joint or it["holder_signs"], 102)
+    if it["holder_signs"]:
         world.consent(holder)
         world.free(holder)
+    if joint:
         world.active(centre)
     for line in lines:
         line_is_theirs(world, line, it)
@@ -261,16 +276,19 @@ def redeem(world: World, it: Thing) -> None:
     need(so_far + total <= base * ceiling // 10_000, 611)
     host = world.accreditations[centre]["host"]
     host_pays = world.host_pays(programme, terms, centre)
+    period: Any = None
     if host_pays:
-        recognition = world.recognitions[programme, host]
-        limit = recognition["limit"]
-        need(limit is None or recognition["used"] + total <= limit, 409)
+        period = world.period_in_force(programme, host)
+        limit = period["limit"]
+        used = used_of(world, programme, host, period["number"])
+        need(limit is None or used + total <= limit, 409)
     if grant is not None:
         row_fits(world, programme, terms, holder, total, [])
         need(world.totals(programme)["face"] + total <= AMOUNT_MAX, 308)
-    automatic = rules_decide(world, terms, programme, holder, centre, total)
-    if automatic:
+    good = it["holder_signs"] and rules_accept(world, terms, programme, holder, centre, total)
+    if good:
         redemptions_fit(world, terms, programme, holder, total)
+    automatic = good and terms["review"][1] == 0
 
     if grant is not None:
         world.commit(programme, terms, total)
@@ -300,8 +318,6 @@ def redeem(world: World, it: Thing) -> None:
         }
     invoice["ceiling"] = ceiling
     invoice["uses"].append((programme, name))
-    if host_pays:
-        world.recognitions[programme, host]["used"] += total
     claim = world.claims[name] = {
         "id": name,
         "programme": programme,
@@ -316,12 +332,12 @@ def redeem(world: World, it: Thing) -> None:
         "accepted": total if automatic else 0,
         "credited": 0,
         "notes": 0,
-        "status": "accepted" if automatic else "under_review",
-        "holder_signed": holder_signed(world, holder),
+        "status": "accepted" if automatic else "to_be_drawn" if good else "under_review",
+        "holder_signed": it["holder_signs"],
         "automatic": automatic,
         "host": host,
         "host_pays": host_pays,
-        "persons": [(party, person) for party, person, _ in world.signers],
+        "period": period["number"] if host_pays else None,
         "submitted": world.time,
         "decided": world.time if automatic else None,
     }
@@ -384,9 +400,18 @@ def invoice_may_be_claimed_again(
 
 def outstanding(claim: Thing) -> int:
     """Return what a claim has pending or accepted, less its credits."""
-    if claim["status"] in OPEN_CLAIM:
+    if claim["status"] in WAITING:
         return int(claim["amount"])
     return int(claim["accepted"] - claim["credited"])
+
+
+def used_of(world: World, programme: str, host: str, period: int) -> int:
+    """Return what the claims of a paying host's period have pending or accepted (R5.3)."""
+    total = 0
+    for claim in world.claims.values():
+        if (claim["programme"], claim["host"], claim["period"]) == (programme, host, period):
+            total += outstanding(claim)
+    return total
 
 
 def claimed_on(world: World, invoice: Thing) -> int:
@@ -407,7 +432,7 @@ def device_time(world: World, centre: str, chip: str, day: int) -> int:
 
 def usage_fits(world: World, centre: str, usage: Any) -> None:
     """T9.18."""
-    for place, (chip, day, gpu_ms, _) in enumerate(usage):
+    for place, (chip, day, gpu_ms, energy_wh) in enumerate(usage):
         devices = world.devices(centre, chip)
         need(devices is not None, 403)
         assert devices is not None
@@ -417,13 +442,15 @@ def usage_fits(world: World, centre: str, usage: Any) -> None:
             if (other_chip, other_day) == (chip, day):
                 taken += other_ms
         need(gpu_ms <= devices["count"] * DAY_MS - taken, 404)
+        need(energy_wh * HOUR_MS <= gpu_ms * devices["power"], 633)
 
 
 def rate_of_usage(world: World, terms: Thing, it: Thing) -> int:
     """T9.19."""
     rates = []
-    for chip, _, _, _ in it["usage"]:
+    for chip, day, _, _ in it["usage"]:
         need(world.devices(it["centre"], chip) is not None, 403)
+        need(day >= earliest_day(world, it), 632)
         rate = world.rate(terms, it["holder"], it["centre"], chip, it["service_class"])
         need(rate is not None, 608)
         assert rate is not None
@@ -432,14 +459,22 @@ def rate_of_usage(world: World, terms: Thing, it: Thing) -> int:
     return rates[0]
 
 
+def earliest_day(world: World, it: Thing) -> int:
+    """R12.6."""
+    days = [day_of(world.time) - 400, int(world.accreditations[it["centre"]]["since"])]
+    for voucher, _, _ in it["lines"]:
+        days.append(world.vouchers[voucher]["minted"])
+    if it["grant"] and it["contract"]:
+        days.append(it["contract"][0][2])
+    return max(days)
+
+
 def tariffs_allow(world: World, centre: str, usage: Any, base: int) -> None:
     """R12.2."""
     allowed = 0
     for chip, _, gpu_ms, _ in usage:
         devices = world.devices(centre, chip)
         assert devices is not None
-        if devices["ceiling"] == 0:
-            return
         allowed += gpu_ms * devices["ceiling"]
     need(base <= allowed // HOUR_MS, 410)
 
@@ -482,33 +517,45 @@ def contract_holds(
     need(most is None or sums + total <= most, 619)
 
 
-def holder_signed(world: World, holder: str) -> bool:
-    """R6.2: a holder that is free, with its threshold."""
-    enough = world.signatures(holder) >= world.parties[holder]["threshold"]
-    return enough and world.open_recovery(holder) is None
-
-
-def rules_decide(
+def rules_accept(
     world: World, terms: Thing, programme: str, holder: str, centre: str, total: int
 ) -> bool:
-    """R6.2."""
-    if not holder_signed(world, holder):
-        return False
-    band, every = terms["review"]
-    if every > 0:
-        parts = [world.record_hash, world.transaction_id]
-        if tagged_number(b"tallystick/sample/v1", parts) % every == 0:
-            return False
-    return bool(band_used(world, programme, holder, centre) + total <= band)
+    """R6.2, but for the holder's word and the draw."""
+    good = world.parties[centre]["status"] == "active"
+    good = good and world.programmes[programme]["status"] != "suspended"
+    good = good and not world.accreditations[centre]["ended"]
+    good = good and world.accepts(programme, terms, centre)
+    used = band_used(world, world.issuer(programme), holder)
+    return bool(good and used + total <= terms["review"][0])
 
 
-def band_used(world: World, programme: str, holder: str, centre: str) -> int:
-    """Return what the rules accepted this month."""
+def draw(world: World, claim: Thing) -> None:
+    """R6.3."""
+    claim["status"] = "under_review"
+    programme, holder, amount = claim["programme"], claim["holder"], claim["amount"]
+    terms = world.terms(programme, claim["version"])
+    parts = [world.record_hash, claim["id"].encode()]
+    if tagged_number(b"tallystick/sample/v1", parts) % terms["review"][1] == 0:
+        return
+    if not rules_accept(world, terms, programme, holder, claim["centre"], amount):
+        return
+    try:
+        redemptions_fit(world, terms, programme, holder, amount)
+    except Refused:
+        return
+    claim["status"], claim["accepted"], claim["decided"] = "accepted", amount, world.time
+    claim["automatic"] = True
+    for line in claim["lines"]:
+        world.move(world.vouchers[line["voucher"]], "claimed", "redeemed", line["amount"])
+    owe(world, claim)
+
+
+def band_used(world: World, issuer: str, holder: str) -> int:
+    """Return what the rules accepted this month of an issuer's programmes."""
     total = 0
     for claim in world.claims.values():
-        same = (claim["programme"], claim["holder"], claim["centre"])
-        same_month = month_of(claim["submitted"]) == month_of(world.time)
-        if claim["automatic"] and same == (programme, holder, centre) and same_month:
+        same = claim["automatic"] and month_of(claim["decided"]) == month_of(world.time)
+        if same and (world.issuer(claim["programme"]), claim["holder"]) == (issuer, holder):
             total += claim["amount"]
     return total
 
@@ -541,7 +588,9 @@ def review(world: World, it: Thing) -> None:
         dispute(world, *fields)
 
 
-def decide_claim(world: World, name: str, accepted: int, case: Any, tag_checked: bool) -> None:
+def decide_claim(
+    world: World, name: str, by: str, accepted: int, case: Any, tag_checked: bool
+) -> None:
     """T14, decide."""
     need(name in world.claims, 620)
     claim = world.claims[name]
@@ -549,9 +598,12 @@ def decide_claim(world: World, name: str, accepted: int, case: Any, tag_checked:
     terms = world.terms(programme, claim["version"])
     issuer = world.issuer(programme)
     need(claim["status"] in OPEN_CLAIM, 621)
-    world.officers(issuer, "review", accepted)
-    for person in world.persons(issuer, "review"):
-        need((issuer, person) not in claim["persons"], 105)
+    world.party(by)
+    need(by == issuer or world.parties[by]["kind"] == "auditor", 203)
+    world.consent(by, "review", accepted)
+    if by != issuer:
+        world.active(by)
+        need(world.time >= world.put_off(claim["submitted"] + 90 * DAY_MS), 634)
     need(accepted <= claim["amount"], 626)
     if claim["status"] == "disputed":
         need(case != [], 625)
@@ -569,7 +621,7 @@ def decide_claim(world: World, name: str, accepted: int, case: Any, tag_checked:
         voucher = world.vouchers[line["voucher"]]
         world.move(voucher, "claimed", "redeemed", part)
         world.give_back_line(line, "claimed", line["amount"] - part)
-    falls(world, claim, claim["amount"] - accepted)
+    falls(world, claim)
     if accepted > 0:
         owe(world, claim)
 
@@ -584,12 +636,8 @@ def laid_over(lines: list[Thing], amount: int) -> list[tuple[Thing, int]]:
     return parts
 
 
-def falls(world: World, claim: Thing, amount: int) -> None:
+def falls(world: World, claim: Thing) -> None:
     """R12.4, but for the sums that are found by looking."""
-    if claim["host_pays"]:
-        recognition = world.recognitions[claim["programme"], claim["host"]]
-        if claim["submitted"] >= recognition["from"]:
-            recognition["used"] = max(0, recognition["used"] - amount)
     if outstanding(claim) == 0:
         world.invoices[claim["invoice"]]["uses"].remove((claim["programme"], claim["id"]))
 
@@ -621,7 +669,7 @@ def credit(world: World, it: Thing) -> None:
     after = laid_over(claim["lines"], outstanding(claim))
     for (line, was), (_, is_) in zip(before, after, strict=True):
         world.give_back_line(line, "redeemed", was - is_)
-    falls(world, claim, amount)
+    falls(world, claim)
     for leg in ("benefit", "reimbursement"):
         credit_leg(world, claim, leg, amount)
 

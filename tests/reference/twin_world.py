@@ -173,8 +173,9 @@ class World:
         self.signers: list[Signer] = []
         self.withdrawn: list[tuple[bytes, str]] = []
         self.took_back: list[str] = []
+        self.asked: list[tuple[str, str, tuple[int, int], int]] = []
+        self.acted: list[tuple[str, str, tuple[int, int], int]] = []
         self.record_hash = b""
-        self.transaction_id = b""
 
         self.parties: dict[str, Thing] = {}
         self.keys: dict[bytes, Thing] = {}
@@ -186,7 +187,7 @@ class World:
         self.appropriated: dict[tuple[str, int, str], int] = {}
         self.commitments: list[tuple[str, int, str, int]] = []
         self.accreditations: dict[str, Thing] = {}
-        self.recognitions: dict[tuple[str, str], Thing] = {}
+        self.recognitions: dict[tuple[str, str], list[Thing]] = {}
         self.vouchers: dict[str, Thing] = {}
         self.decisions: dict[tuple[str, bytes], str] = {}
         self.issues: list[tuple[str, int, str, int]] = []
@@ -299,8 +300,12 @@ class World:
     def officers(self, name: str, role: str, amount: int = 0) -> None:
         """R3.1."""
         needed = 2
+        self.asked.append((name, self.kind, month_of(self.time), amount))
+        for who, what, month, earlier in self.acted:
+            if (who, what, month) == (name, self.kind, month_of(self.time)):
+                amount += earlier
         for kind, from_fen, persons in self.parameters["officers"]:
-            if kind == self.kind and from_fen <= amount and persons > needed:
+            if kind == self.kind and from_fen <= min(amount, AMOUNT_MAX) and persons > needed:
                 needed = persons
         need(name not in self.took_back, 107)
         need(len(self.persons(name, role)) >= needed, 101)
@@ -411,7 +416,7 @@ class World:
         if not groups:
             return
         mine, theirs = self.parties[holder]["group"], self.parties[centre]["group"]
-        need(mine == "" or mine != theirs, 217)
+        need(mine == [] or mine != theirs, 217)
         for group in groups:
             need(self.fulfilled(group, holder, centre), 209)
 
@@ -493,14 +498,20 @@ class World:
         if terms["centres"] == "listed":
             return centre in terms["listed"]
         if terms["centres"] == "recognised":
-            known = self.recognitions.get((programme, host))
-            return known is not None and known["from"] <= self.time < known["until"]
+            return self.period_in_force(programme, host) is not None
         return False
+
+    def period_in_force(self, programme: str, host: str) -> Thing | None:
+        """R5.3."""
+        for period in self.recognitions.get((programme, host), []):
+            if period["from"] <= self.time < period["until"]:
+                return period
+        return None
 
     def host_pays(self, programme: str, terms: Thing, centre: str) -> bool:
         """R5.2."""
         host = self.accreditations[centre]["host"]
-        known = self.recognitions.get((programme, host))
+        known = self.period_in_force(programme, host)
         return (
             host != self.issuer(programme)
             and terms["centres"] == "recognised"
@@ -510,9 +521,9 @@ class World:
 
     def devices(self, centre: str, chip: str) -> Thing | None:
         """Return a centre's devices of a chip."""
-        for name, origin, count, ceiling in self.accreditations[centre]["devices"]:
+        for name, origin, count, ceiling, power in self.accreditations[centre]["devices"]:
             if name == chip:
-                return {"origin": origin, "count": count, "ceiling": ceiling}
+                return {"origin": origin, "count": count, "ceiling": ceiling, "power": power}
         return None
 
     def rate(
@@ -593,6 +604,7 @@ class World:
             "due": expires_at,
             "stopped": self.stopped(holder),
             "year": year,
+            "minted": day_of(self.time),
             "version": version,
             "parent": "",
         }

@@ -259,8 +259,7 @@ def swapped(dice: Random, export: Export) -> Edited:
 
 def dropped_and_counted(dice: Random, export: Export) -> Edited:
     """A transaction that is gone, with all sizes made to fit."""
-    # One that wrote: else its block may have been of nothing but what it was refused for.
-    sequence = dice.choice([at for at in logged(export) if export.entry(at)[2] == 0])
+    sequence = dice.choice(logged(export))
     log = [*export.log[:sequence], *export.log[sequence + 1 :]]
     found = replace(export, log=tuple(log))
     for _, closing in found.blocks():
@@ -320,7 +319,10 @@ def state_root(change: Callable[[list[Any]], list[Any]]) -> Edit:
     """Return an edit of when a state root stands in a record."""
 
     def edit(dice: Random, export: Export) -> Edited:
-        rooted = [at for at in closings(export) if export.entry(at)[1][STATE_ROOT]]
+        records = closings(export)
+        # Of blocks with entries: without its root another one would be a record of nothing.
+        busy = [at for at in records if at - 1 not in records]
+        rooted = [at for at in busy if export.entry(at)[1][STATE_ROOT]]
         sequence = dice.choice(rooted)
         entry = export.entry(sequence)
         entry[1][STATE_ROOT] = change(entry[1][STATE_ROOT])

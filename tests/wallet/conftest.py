@@ -58,8 +58,8 @@ def funded(tally: Tally) -> Tally:
     enrol(tally, "firm-a")
     tally.must(
         *("centre", "accredit", "guian-hub", "--host", "guiyang", "--ownership", "public"),
-        *("--pue-milli", "1200", "--device", "ascend-910b:domestic:2000:9"),
-        *("--device", "nvidia-a100:foreign:2000:13.5"),
+        *("--pue-milli", "1200", "--device", "ascend-910b:domestic:2000:9:400"),
+        *("--device", "nvidia-a100:foreign:2000:13.5:400"),
         *("--key", "guiyang/officer-1", "--key", "guiyang/officer-2"),
     )
     tally.must(

@@ -55,14 +55,15 @@ def enrol(
     *,
     city: str = "shanghai",
     region: str = "310000",
-    group: str = "",
+    parent: str | None = None,
 ) -> None:
     """Enrol a start-up and attest where it is registered."""
     signers = ("--key", f"{city}/officer-1", "--key", f"{city}/officer-2")
     tally.must(
         *("party", "enrol", party, "--city", city, "--class", "start_up", "--name", party),
         *("--region", region, "--registration", f"REG-{party}", "--person", "owner"),
-        *("--group", group, *signers),
+        *(() if parent is None else ("--parent", parent)),
+        *signers,
     )
     tally.must(
         *("party", "attest", party, "--by", city, "--topic", "registered_in"),

@@ -31,7 +31,7 @@ def enrolment(profile: Profile, party: str = "firm-a") -> Draft:
         "holder_class": "start_up",
         "name": party,
         "region": "310000",
-        "control_group": "",
+        "control_group": None,
         "registration_tag": seed(party).hex(),
         "tag_epoch": 1,
         "keys": [

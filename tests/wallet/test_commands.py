@@ -442,7 +442,7 @@ def test_a_group_cap_that_two_holders_pass_together_shows_in_a_dry_run(
     path.write_text(json.dumps(terms))
     funded.must("programme", "publish", PROGRAMME, "--terms", str(path), *BUDGET)
     for party in ("firm-x", "firm-y"):
-        enrol(funded, party, group="moon")
+        enrol(funded, party, parent="MOON")
     rows = ["firm-x=6", "firm-a=20", "firm-a=20", "firm-y=6"]
     words = granting(*rows)
     failure = funded.json("voucher", "mint", PROGRAMME, *words, *MINT, "--dry-run", exits=4)

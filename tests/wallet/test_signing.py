@@ -347,7 +347,7 @@ def test_text_is_composed_before_it_is_signed() -> None:
         "holder_class": "start_up",
         "name": "Cafe\N{COMBINING ACUTE ACCENT}",
         "region": "310000",
-        "control_group": "",
+        "control_group": None,
         "registration_tag": "00" * 32,
         "tag_epoch": 1,
         "keys": [{"key": "00" * 32, "person": "owner", "roles": []}],

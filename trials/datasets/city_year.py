@@ -132,6 +132,7 @@ def run_in_process(folder: Path, *, scale: int, seed: int = 1, durable: bool = T
         scale=scale,
         keys=public_key,
         first_day=FIRST_DAY,
+        day_of_month=lambda month: FIRST_DAY + month * MONTH_DAYS,
         until_ms=START_MS + 2 * 365 * calendar.DAY_MS,
         budget_year=calendar.year_of(START_MS),
         seed=seed,
@@ -248,6 +249,7 @@ def run_network(folder: Path, *, scale: int, seed: int = 1, in_flight: int = IN_
             officer_seed(network.name, master, party, person)
         ),
         first_day=calendar.day_of(now_ms) - MONTHS * MONTH_DAYS,
+        day_of_month=lambda _: calendar.day_of(time.time_ns() // 1_000_000),
         until_ms=now_ms + 2 * 365 * calendar.DAY_MS,
         budget_year=calendar.year_of(now_ms),
         seed=seed,

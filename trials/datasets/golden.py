@@ -322,7 +322,7 @@ def _enrol(firm: str, city: str, holder_class: HolderClass) -> Step:
         holder_class=holder_class,
         name=f"Synthetic {firm}",
         region=load_facts().programme(city)["region_code"],
-        control_group="",
+        control_group=(),
         registration_tag=digest("registration", firm),
         tag_epoch=1,
         keys=_keys(firm, "owner"),
@@ -407,6 +407,7 @@ def _redeem(
         service_class="training",
         usage=usage,
         own_share=digest("own share", voucher, centre),
+        holder_signs=not reserve,
     )
     signers = by or ((holder, "owner"), (centre, "officer-1"))
     return _step(operation, *signers, code=code)
@@ -524,6 +525,7 @@ RESERVE = "guian-hub.000000001"
 def _decide(claim: str, accepted: int, *, city: str, case: str = "", code: str = "ok") -> Step:
     act = Decide(
         claim=claim,
+        by=city,
         accepted=accepted,
         case=(digest("case", case),) if case else (),
         tag_checked=True,
@@ -534,7 +536,7 @@ def _decide(claim: str, accepted: int, *, city: str, case: str = "", code: str =
 def _dispute() -> list[Step]:
     usage = (hours("ascend-910b", 1_500, "2025-06-08"),)
     dispute = Dispute(claim=DISPUTED, case=digest("case", "hours"))
-    release = Release(reserve=RESERVE, centre="guian-hub", amount=2_500_00)
+    release = Release(reserve=RESERVE, by="guian-hub", amount=2_500_00)
     return [
         _redeem(
             HANGZHOU_1,
@@ -702,6 +704,7 @@ def _nanning_claim(name: str, amount: int, base: int, *, code: str = "ok") -> St
         service_class="training",
         usage=(hours("ascend-910b", 10_000, "2025-12-30"),),
         own_share=digest("own share", name),
+        holder_signs=True,
     )
     signers = (("firm-nanning", "owner"), ("guian-hub", "officer-1"))
     return _step(operation, *signers, code=code)
@@ -723,7 +726,7 @@ def _nanning() -> list[Step]:
 def _stacked() -> list[Step]:
     hangzhou = published("hangzhou", stackable=("shenzhen.compute",), ceiling=8_000)
     shenzhen = published("shenzhen", stackable=("hangzhou.compute",), ceiling=8_000)
-    usage = (hours("ascend-910b", 200, "2025-12-30"),)
+    usage = (hours("ascend-910b", 200, "2025-12-31"),)
 
     def claim(voucher: str, amount: int, code: str = "ok") -> Step:
         return _redeem(
@@ -752,7 +755,7 @@ def _stacked() -> list[Step]:
 def _yearly_cap() -> list[Step]:
     shenzhen = ("firm-shenzhen", "shenzhen-nscc")
     usage = tuple(hours("nvidia-a800", 48_000, f"2025-12-{date:02d}") for date in range(1, 27))
-    hour = (hours("ascend-910b", 1, "2026-01-01"),)
+    hour = (hours("ascend-910b", 1, "2026-01-02"),)
     return [
         _appropriate("shenzhen.compute", "shenzhen", 1_000, year=2026, carried_from=(2025,)),
         _mint("shenzhen.compute", ("firm-shenzhen", 1_00), version=2),

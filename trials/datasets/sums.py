@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ledger.encoding.codec import Record
 from ledger.rules.budgets import BUDGETS, Budget
-from ledger.rules.claims import Claim
+from ledger.rules.claims import WAITING, Claim
 from ledger.rules.payables import Payable
 from ledger.rules.programmes import TOTALS, Totals
 from ledger.rules.reserves import Reserve
@@ -80,7 +80,7 @@ def add_up(records: Iterable[tuple[bytes, Record]]) -> Sums:
 
 def _add_claim(sums: Sums, claim: Claim) -> None:
     sums.statuses[claim.status] += 1
-    if claim.status in ("under_review", "disputed"):
+    if claim.status in WAITING:
         sums.waiting[claim.programme] += claim.amount
     sums.accepted[claim.programme] += claim.accepted - claim.credited
 

@@ -28,7 +28,7 @@ from ledger.rules.attestations import Attest
 from ledger.rules.budgets import Appropriate
 from ledger.rules.centres import Accredit, Devices, Recognise
 from ledger.rules.claims import Credit, Decide, DecideClaim, Line
-from ledger.rules.invoices import DAY_GPU_MS, HOUR_MS, Contract, Invoice, Usage
+from ledger.rules.invoices import HOUR_MS, Contract, Invoice, Usage
 from ledger.rules.parties import Enrol, HolderClass, PartyKey
 from ledger.rules.programmes import Publish, Review, Terms
 from ledger.rules.redemptions import GrantAfterUse, Redeem
@@ -51,11 +51,11 @@ FIRMS_MIN = 3
 
 BAND = 20_000 * YUAN
 """Automatic band of all programmes here, lower than the one that the facts assume."""
-FACE = (10_000 * YUAN, 18_000 * YUAN)
-"""Of an ordinary voucher."""
+FACE = (400 * YUAN, 700 * YUAN)
+"""Of an ordinary voucher, where so little is granted: a firm's whole year fits into its band."""
 LARGE_FACE = (30_000 * YUAN, 45_000 * YUAN)
 LARGE_AMOUNT_MIN = 25_000 * YUAN
-AMOUNT_MIN = 100 * YUAN
+AMOUNT_MIN = 5 * YUAN
 SHARE_PERCENT = (5, 20)
 """What an ordinary claim takes of its voucher's face."""
 LARGE_EVERY = 40
@@ -71,6 +71,8 @@ TRANSFERS_PER_MILLE = 30
 MINT_ROWS = 250
 DEVICES = 4_000
 """Of each chip at the made-up centres."""
+DEVICES_TIMES = 400
+"""A month's use is of one day, on a network the whole year's: so many times the devices."""
 CONTRACT_DAYS = 300
 HOLD_END_DAYS = 385
 """From the first day: after the last act, before the first voucher expires."""
@@ -198,19 +200,22 @@ class Year:
         scale: int,
         keys: PublicKeyOf,
         first_day: int,
+        day_of_month: Callable[[int], int],
         until_ms: int,
         budget_year: int,
         seed: int = 1,
     ) -> None:
         """Take one ``scale``-th of the full size.
 
-        ``first_day`` is the first day of device time, 360 days before the end; attestations and
+        ``first_day`` is the first day of contracts, 360 days before the end; ``day_of_month`` tells
+        on which day a month's claims are made and their device time is used. Attestations and
         recognitions hold until ``until_ms``; the money is of ``budget_year``.
         """
         self._dice = random.Random(seed)
         self._scale = scale
         self._keys = keys
         self._first_day = first_day
+        self._day_of_month = day_of_month
         self._until_ms = until_ms
         self._budget_year = budget_year
         self._seed = seed
@@ -229,8 +234,7 @@ class Year:
         self._reserve_ends = cycle(RESERVE_ENDS)
         self._issued: dict[tuple[str, str], int] = {}
         self._decisions = 0
-        self._band: dict[tuple[str, str, str], int] = {}
-        self._hours: dict[tuple[str, str, int], int] = {}
+        self._band: dict[tuple[str, str], int] = {}
         self._claims: dict[str, int] = {}
         self._reserves: dict[str, int] = {}
         self.expected = {city.programme: Expected() for city in self._cities.values()}
@@ -254,7 +258,7 @@ class Year:
         facts = self._facts
         known = {centre["id"]: centre["devices"] for centre in facts.data_centres}
         counts = known.get(name, {"ascend-910b": DEVICES, "nvidia-a800": DEVICES})
-        chips = facts.devices(counts)
+        chips = facts.devices({chip: count * DEVICES_TIMES for chip, count in counts.items()})
         prices = tuple(
             facts.chips[devices.chip]["assumed_price_fen_per_gpu_hour"] for devices in chips
         )
@@ -365,7 +369,7 @@ class Year:
             name=f"Made up {firm}",
             region=self._facts.programme(city.city)["region_code"],
             # Firms 1 and 2 are under one control: Ningbo lets value move within a group only.
-            control_group=f"{city.city}-group" if number < 2 else "",
+            control_group=(self._digest("registration", city.firms[0]),) if number < 2 else (),
             registration_tag=self._digest("registration", firm),
             tag_epoch=1,
             keys=(PartyKey(key=self._keys(firm, "owner"), person="owner", roles=()),),
@@ -405,7 +409,7 @@ class Year:
             if city.terms.grant == "after_use":
                 continue  # its grants come with its claims
             is_large = self._turn % LARGE_EVERY == LARGE_EVERY // 2
-            face = self._dice.randint(*(LARGE_FACE if is_large else FACE))
+            face = self._face(city, LARGE_FACE if is_large else FACE)
             if not self._may_issue(city, firm, face):
                 continue
             rows.setdefault(city.city, []).append((firm, face))
@@ -419,6 +423,10 @@ class Year:
                 act = self._mint(self._cities[name], granted[first : first + MINT_ROWS])
                 yield Item(phase=self._phase, month=month, lane=f"programme {name}", act=act)
         return large
+
+    def _face(self, city: City, bounds: tuple[int, int]) -> int:
+        """Draw a face, at least what the programme grants at least."""
+        return max(self._dice.randint(*bounds), *city.terms.caps.grant_min, 0)
 
     def _may_issue(self, city: City, firm: str, fen: int) -> bool:
         cap = city.terms.caps.holder_year_issued[0]
@@ -524,8 +532,9 @@ class Year:
             return None
         accepted = {"accepted": numbered.amount, "half": numbered.amount // 2, "rejected": 0}[end]
         expected.redeemed += accepted
-        decide = Decide(claim=numbered.claim, accepted=accepted, case=(), tag_checked=True)
-        officers = first_officers(numbered.city.city)
+        city = numbered.city.city
+        decide = Decide(claim=numbered.claim, by=city, accepted=accepted, case=(), tag_checked=True)
+        officers = first_officers(city)
         return Act(operation=DecideClaim(act=decide), signers=officers)
 
     def _credit(self, numbered: Numbered) -> Act:
@@ -546,7 +555,7 @@ class Year:
         return self._claim(city, purse, centre, amount, month)
 
     def _draw(self) -> tuple[City, Purse, Centre, int] | None:
-        """Return a claim that fits into its holder's band at a centre."""
+        """Return a claim that fits into its holder's band."""
         cities = [city for city in self._cities.values() if city.purses or _is_after_use(city)]
         weights = [
             1 + (city.granted // 3 if _is_after_use(city) else len(city.purses)) for city in cities
@@ -565,18 +574,17 @@ class Year:
             if amount < AMOUNT_MIN:
                 city.purses.remove(purse)
                 continue
-            for centre in self._dice.sample(self._centres, 8):
-                key = city.city, purse.holder, centre.id
-                if self._band.get(key, 0) + amount <= BAND:
-                    self._band[key] = self._band.get(key, 0) + amount
-                    return city, purse, centre, amount
+            key = city.city, purse.holder
+            if self._band.get(key, 0) + amount <= BAND:
+                self._band[key] = self._band.get(key, 0) + amount
+                return city, purse, self._dice.choice(self._centres), amount
         return None
 
     def _draw_purse(self, city: City) -> Purse | None:
         if not _is_after_use(city):
             return self._dice.choice(city.purses) if city.purses else None
         firm = self._dice.choice(city.firms)
-        face = self._dice.randint(*FACE)
+        face = self._face(city, FACE)
         if not self._may_issue(city, firm, face):
             return None
         return Purse("", firm, face, face)
@@ -591,14 +599,18 @@ class Year:
         *,
         reserve: tuple[str, ...] = (),
         chip: int | None = None,
+        alone: bool = False,
     ) -> Act:
-        """Return a redemption of exactly ``amount``, with the device time that it is for."""
+        """Return a redemption of exactly ``amount``, with the device time that it is for.
+
+        ``alone``: the centre claims a reserve without the holder.
+        """
         position = self._dice.randrange(len(centre.chips)) if chip is None else chip
         devices = centre.chips[position]
         self._made += 1
         number = str(self._made)
         base = _base_for(amount, self._rate(city, purse.holder, devices), city.terms)
-        usage = self._usage(centre, devices, base * HOUR_MS // centre.prices[position] + 1, month)
+        usage = self._usage(devices, base * HOUR_MS // centre.prices[position] + 1, month)
         lines: tuple[Line, ...] = ()
         grant: tuple[GrantAfterUse, ...] = ()
         if _is_after_use(city):
@@ -619,10 +631,12 @@ class Year:
             service_class="training",
             usage=usage,
             own_share=self._digest("own share", number),
+            holder_signs=not alone,
         )
         self.claims += 1
         self._claims[centre.id] = self._claims.get(centre.id, 0) + 1
-        return Act(operation=operation, signers=_both(purse.holder, centre.id))
+        signers = ((centre.id, "officer-1"),) if alone else _both(purse.holder, centre.id)
+        return Act(operation=operation, signers=signers)
 
     def _rate(self, city: City, firm: str, devices: Devices) -> int:
         holder_class = CLASSES[(int(firm.rpartition("-")[2]) - 1) % len(CLASSES)]
@@ -634,27 +648,11 @@ class Year:
             return row.basis_points
         raise AssertionError(f"{city.programme} has no rate for {firm} on {devices.chip}")
 
-    def _usage(
-        self, centre: Centre, devices: Devices, gpu_ms: int, month: int
-    ) -> tuple[Usage, ...]:
-        """Take device time from the month's days, from a drawn one on."""
-        first = self._first_day + (month - 1) * MONTH_DAYS
-        start = self._dice.randrange(MONTH_DAYS)
-        rows = []
-        for offset in range(MONTH_DAYS):
-            day = first + (start + offset) % MONTH_DAYS
-            key = centre.id, devices.chip, day
-            free = devices.count * DAY_GPU_MS - self._hours.get(key, 0)
-            taken = min(free, gpu_ms)
-            if taken:
-                self._hours[key] = self._hours.get(key, 0) + taken
-                watts = self._facts.chips[devices.chip]["watts"]
-                wh = taken * watts // HOUR_MS
-                rows.append(Usage(chip=devices.chip, day=day, gpu_ms=taken, energy_wh=wh))
-                gpu_ms -= taken
-            if not gpu_ms:
-                return tuple(rows)
-        raise AssertionError(f"{centre.id} has no device time left in month {month}")
+    def _usage(self, devices: Devices, gpu_ms: int, month: int) -> tuple[Usage, ...]:
+        """Take device time from the day of the month's claims."""
+        energy_wh = gpu_ms * devices.power_w // HOUR_MS
+        day = self._day_of_month(month)
+        return (Usage(chip=devices.chip, day=day, gpu_ms=gpu_ms, energy_wh=energy_wh),)
 
     def _contract(self, city: City, base: int, number: str) -> tuple[Contract, ...]:
         """Return a contract of its own for each invoice where the programme asks for one."""
@@ -705,12 +703,11 @@ class Year:
             if end == "kept":
                 expected.reserved += set_aside.amount
                 continue
-            alone: tuple[Who, ...] = ((set_aside.centre.id, "officer-1"),)
             if end == "released":
                 release = Release(
-                    reserve=set_aside.reserve, centre=set_aside.centre.id, amount=set_aside.amount
+                    reserve=set_aside.reserve, by=set_aside.centre.id, amount=set_aside.amount
                 )
-                act = Act(operation=release, signers=alone)
+                act = Act(operation=release, signers=((set_aside.centre.id, "officer-1"),))
             else:
                 act = self._claim(
                     set_aside.city,
@@ -720,11 +717,11 @@ class Year:
                     month,
                     reserve=(set_aside.reserve,),
                     chip=set_aside.chip,
+                    alone=end != "both claim",
                 )
                 if end == "both claim":
                     expected.redeemed += set_aside.amount
-                else:  # without the holder's signature it waits for the dispute window
-                    act = Act(operation=act.operation, signers=alone)
+                else:  # without the holder's consent it waits for the dispute window
                     expected.claimed += set_aside.amount
             yield Item(phase=self._phase, month=month, lane="", act=act)
 

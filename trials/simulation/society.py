@@ -12,7 +12,7 @@ from random import Random
 from consensus.messages import ValidatorKey
 from consensus.validators import Validator, ValidatorSet
 from ledger.encoding import codec
-from ledger.encoding.codec import Record
+from ledger.encoding.codec import FEN_MAX, Record
 from ledger.genesis import Genesis, log_id_of
 from ledger.rules import calendar
 from ledger.rules.budgets import Appropriate
@@ -102,7 +102,7 @@ def _city() -> Member:
         party_class="city",
         name=CITY,
         region="310000",
-        control_group="",
+        control_group=(),
         keys=keys,
         threshold=2,
         validator=(),
@@ -122,7 +122,7 @@ def _centre(name: str) -> Member:
         party_class="",
         name=name,
         region="310000",
-        control_group="",
+        control_group=(),
         keys=(PartyKey(key=public_key(seed_of(name, "desk")), person="desk", roles=()),),
         threshold=1,
         validator=(validator_of(name),),
@@ -224,8 +224,9 @@ class Clients:
             ),
             contract=(),
             service_class="training",
-            usage=(Usage(chip="chip", day=calendar.day_of(now_ms) - 1, gpu_ms=1, energy_wh=0),),
+            usage=(Usage(chip="chip", day=calendar.day_of(now_ms), gpu_ms=1, energy_wh=0),),
             own_share=bytes(32),
+            holder_signs=True,
         )
         signers = [(purse.holder, "owner"), (centre_name(0), "desk")]
         return self._signed(operation, signers, self._expiry(now_ms))
@@ -249,7 +250,7 @@ def _enrolment(firm: str) -> Enrol:
         holder_class="start_up",
         name=firm,
         region="310000",
-        control_group="",
+        control_group=(),
         registration_tag=seed_of(firm, "registration"),
         tag_epoch=1,
         keys=(PartyKey(key=public_key(seed_of(firm, "owner")), person="owner", roles=()),),
@@ -261,7 +262,11 @@ def _accreditation() -> Accredit:
     return Accredit(
         host=CITY,
         centre=centre_name(0),
-        devices=(Devices(chip="chip", origin="domestic", count=1_000, tariff_ceiling=0),),
+        devices=(
+            Devices(
+                chip="chip", origin="domestic", count=1_000, tariff_ceiling=FEN_MAX, power_w=400
+            ),
+        ),
         pue_milli=1_200,
         ownership="public",
         ended=False,

@@ -90,6 +90,8 @@ class Tally:
         if not isinstance(first, entries.AutomaticEntry):
             return
         for posting in first.postings:
+            if posting.kind == "burn":
+                continue  # a claim that was not drawn for review: spent before
             purse = self.purses[f"{posting.programme}.{posting.serial:09d}"]
             if purse.fen != posting.amount:
                 raise Violation(f"expired {posting.amount} fen of {purse}")

@@ -28,7 +28,7 @@ from words import dates, units
 COLUMNS = ("centre", "host", "chip", "origin", "count", "tariff_ceiling_fen", "pue_milli")
 GOOD_AT = ("centre", "host", "chip", "origin", "rate", "tariff_ceiling_fen", "because", "until")
 RECOGNITION_DAYS = 365
-RECOGNISED = ("programme", "host", "mode", "limit_fen", "used_fen", "from", "until")
+RECOGNISED = ("programme", "host", "period", "mode", "limit_fen", "used_fen", "from", "until")
 MODES = ("direct", "host_pays")
 
 
@@ -44,7 +44,8 @@ def group() -> None:
     "--device",
     "devices",
     multiple=True,
-    help="chip:origin:count:ceiling, the ceiling in yuan a device hour: ascend-910b:domestic:200:9",
+    help="chip:origin:count:ceiling:watts, the ceiling in yuan a device hour, the watts its maximal"
+    " power: ascend-910b:domestic:200:9:400",
 )
 @click.option("--pue-milli", type=click.IntRange(1000, 9999), help="PUE × 1000.")
 @click.option("--ownership", type=click.Choice(get_args(Ownership)))
@@ -88,14 +89,17 @@ def _ended(session: Session, centre: str, host: str) -> Accredit:
 
 def _devices(text: str) -> Devices:
     parts = text.split(":")
-    if len(parts) != 4 or parts[1] not in get_args(ChipOrigin) or not parts[2].isdecimal():
-        raise UsageError(f"{text!r}: write chip:domestic|foreign:count:ceiling")
-    chip, origin, count, ceiling = parts
+    if len(parts) != 5 or parts[1] not in get_args(ChipOrigin):
+        raise UsageError(f"{text!r}: write chip:domestic|foreign:count:ceiling:watts")
+    chip, origin, count, ceiling, watts = parts
+    if not count.isdecimal() or not watts.isdecimal():
+        raise UsageError(f"{text!r}: count and watts are whole numbers")
     return Devices(
         chip=chip,
         origin="domestic" if origin == "domestic" else "foreign",
         count=int(count),
         tariff_ceiling=parse_yuan(ceiling),
+        power_w=int(watts),
     )
 
 
@@ -127,7 +131,8 @@ def recognise(
 ) -> None:
     """Let the centres of other cities redeem a programme's vouchers. Two registrars sign.
 
-    Where the host pays, two registrars of each host sign too.
+    Where the host pays, two registrars of each host sign too. From today or before it changes the
+    period in force; from a later day it sets a period ahead, which must not overlap another.
     """
     if limit is not None and mode == "direct":
         raise UsageError("--limit binds only what the host pays: --mode host_pays")
@@ -207,8 +212,11 @@ def _good_at(
         holder_class = session.item(f"/v1/parties/{holder}")["party_class"]
     elif any(row.holder_class for row in terms.rates):
         say("rates differ by class of holder: name one with --holder")
+    now_ms = signing.now_ms()
     recognised = {
-        item["host"]: item for item in session.nodes.items("/v1/recognitions", programme=programme)
+        item["host"]: item
+        for item in session.nodes.items("/v1/recognitions", programme=programme)
+        if item["from_ms"] <= now_ms < item["until_ms"]
     }
     rows = []
     for centre in centres:
@@ -245,7 +253,5 @@ def _reason(
     if terms.centres == "listed" and centre["centre"] in terms.listed:
         return {"because": "listed", "until": None}
     if terms.centres == "recognised" and recognition is not None:
-        now_ms = signing.now_ms()
-        if recognition["from_ms"] <= now_ms < recognition["until_ms"]:
-            return {"because": "recognised", "until": dates.through(recognition["until_ms"])}
+        return {"because": "recognised", "until": dates.through(recognition["until_ms"])}
     return None

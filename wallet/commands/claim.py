@@ -7,6 +7,7 @@ import click
 
 from desk.documents import Json
 from ledger.rules.claims import DISPUTE_WINDOW_MS, Claim, Credit, Decide, DecideClaim, Dispute
+from ledger.rules.programmes import issuer_of
 from tally.exits import UsageError
 from tally.output import YUAN, emit
 from wallet import signing
@@ -72,6 +73,7 @@ def _shown(item: Json) -> Json:
 @click.option("--accept", "accepted", type=YUAN, help="How much of it; the rest is given back.")
 @click.option("--all", "whole", is_flag=True, help="Accept all that is claimed.")
 @click.option("--reject", is_flag=True, help="Accept nothing.")
+@click.option("--by", help="Who decides: its issuer (default), or after 90 days an auditor.")
 @click.option("--tag-checked", is_flag=True, help="You recomputed the tag from the invoice.")
 @click.option("--invoice", help="Its number: the tag is recomputed here and now.")
 @click.option("--tag-key", type=click.Path(dir_okay=False, path_type=Path))
@@ -83,13 +85,14 @@ def decide(
     accepted: int | None,
     whole: bool,
     reject: bool,
+    by: str | None,
     tag_checked: bool,
     invoice: str | None,
     tag_key: Path | None,
     case: Committed | None,
     desk: Desk,
 ) -> None:
-    """Accept a claim, in part or not at all. Two review officers of the issuer sign.
+    """Accept a claim, in part or not at all. Two review officers of the issuer sign, or an auditor.
 
     To accept, the invoice's tag must have been recomputed: --invoice does it here,
     --tag-checked says that it was done elsewhere. A disputed claim needs a case.
@@ -105,6 +108,7 @@ def decide(
         accepted = int(item["amount"]) if whole else 0
     act = Decide(
         claim=claim,
+        by=by or issuer_of(item["programme"]),
         accepted=accepted,
         case=() if case is None else (case.hash,),
         tag_checked=tag_checked or invoice is not None,

@@ -72,7 +72,7 @@ def proposing(function: Callable[..., Action]) -> Command:
 @proposing
 def admit(*, file: Path, desk: Desk) -> Admit:
     """Admit the member in a JSON or TOML file, with its fields as in genesis."""
-    stated = {"control_group": "", "party_class": "", "validator": None, **read_object(file)}
+    stated = {"control_group": None, "party_class": "", "validator": None, **read_object(file)}
     return Admit(member=record_from(Member, stated))
 
 

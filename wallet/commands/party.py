@@ -39,7 +39,8 @@ def group() -> None:
 @click.option("--class", "holder_class", type=click.Choice(get_args(HolderClass)), required=True)
 @click.option("--name", required=True, help="Its public name.")
 @click.option("--region", required=True, help="Administrative region code.")
-@click.option("--group", "control_group", default="", help="The control group it belongs to.")
+@click.option("--parent", help="Registration number of its parent; of a parent its own.")
+@click.option("--parent-tag", type=HASH, help="The parent's tag itself, made elsewhere.")
 @click.option("--registration", help="Its registration number; only a keyed tag is stored.")
 @click.option("--registration-tag", type=HASH, help="The tag itself, made elsewhere.")
 @click.option("--tag-key", type=click.Path(dir_okay=False, path_type=Path))
@@ -54,7 +55,8 @@ def enrol(
     holder_class: HolderClass,
     name: str,
     region: str,
-    control_group: str,
+    parent: str | None,
+    parent_tag: bytes | None,
     registration: str | None,
     registration_tag: bytes | None,
     tag_key: Path | None,
@@ -66,9 +68,13 @@ def enrol(
     """Admit a holder. Two registrars of the city sign."""
     if (registration is None) == (registration_tag is None):
         raise UsageError("give either --registration or --registration-tag")
+    if parent is not None and parent_tag is not None:
+        raise UsageError("give either --parent or --parent-tag")
     if registration is not None:
         key = signing.tag_key(desk.profile, tag_key)
         registration_tag = signing.keyed_tag(key, registration)
+    if parent is not None:
+        parent_tag = signing.keyed_tag(signing.tag_key(desk.profile, tag_key), parent)
     assert registration_tag is not None, "one of the two was given"
     operation = Enrol(
         city=city,
@@ -76,7 +82,7 @@ def enrol(
         holder_class=holder_class,
         name=name,
         region=region,
-        control_group=control_group,
+        control_group=() if parent_tag is None else (parent_tag,),
         registration_tag=registration_tag,
         tag_epoch=tag_epoch,
         keys=party_keys(desk.profile, party, persons),

@@ -248,12 +248,19 @@ def reserve(
 @group.command()
 @click.argument("reserve", type=CLAIM)
 @click.argument("amount", type=YUAN, required=False)
+@click.option("--take-back", is_flag=True, help="The hold end is over, and the holder takes back.")
 @writing
-def release(reserve: str, amount: int | None, *, desk: Desk) -> None:
-    """Give reserved value back, all that is left by default. The centre signs."""
-    if amount is None:
-        amount = int(desk.item(f"/v1/reserves/{reserve}")["left"])
-    operation = Release(reserve=reserve, centre=owner_of(reserve), amount=amount)
+def release(reserve: str, amount: int | None, *, take_back: bool, desk: Desk) -> None:
+    """Give reserved value back, all that is left by default. The centre signs.
+
+    With --take-back the holder and two review officers of the voucher's city sign instead.
+    """
+    by = owner_of(reserve)
+    if amount is None or take_back:
+        item = desk.item(f"/v1/reserves/{reserve}")
+        amount = int(item["left"]) if amount is None else amount
+        by = item["holder"] if take_back else by
+    operation = Release(reserve=reserve, by=by, amount=amount)
     desk.carry_out(operation, reserve=reserve, amount_fen=amount)
 
 
@@ -303,6 +310,11 @@ def revoke(voucher: str, amount: int, *, case: Committed, desk: Desk) -> None:
     help="number/yuan/first day/end day of the contract behind it, where the programme asks for it;"
     " a number of 64 hex digits is the tag itself.",
 )
+@click.option(
+    "--holder-signs",
+    is_flag=True,
+    help="The holder consents to this claim too, though every line names a reserve.",
+)
 @committing("own-share", "the proof that the rest is paid", file="--own-share-proof")
 @VERIFY
 @writing
@@ -322,13 +334,15 @@ def redeem(
     usage: tuple[str, ...],
     service_class: ServiceClass,
     contract: str | None,
+    holder_signs: bool,
     own_share: Committed,
     verify: bool,
     desk: Desk,
 ) -> None:
     """Spend vouchers at a data centre against its invoice.
 
-    The centre signs; the holder too, unless every line names a reserve that it set aside.
+    The centre signs; the holder too, unless every line names a reserve that it set aside. Where the
+    holder signs such a claim all the same (--holder-signs), the rules may accept it at once.
 
     Two pairs are required, one option of each: --invoice or --invoice-tag (which invoice it is),
     and --own-share or --own-share-proof (that the holder paid the rest).
@@ -362,6 +376,7 @@ def redeem(
         service_class=service_class,
         usage=rows,
         own_share=own_share.hash,
+        holder_signs=holder_signs or not parts or not all(part.reserve for part in parts),
     )
     document = desk.act(operation, more=own_share.salt)
     if document is None:

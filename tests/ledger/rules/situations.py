@@ -6,7 +6,6 @@ from typing import Any
 from msgspec.structs import replace
 
 from ledger.encoding.codec import FEN_MAX
-from ledger.encoding.crypto import sha256
 from ledger.rules.claims import Line
 from ledger.rules.clearing import CYCLE_OPEN_MIN_MS
 from ledger.rules.control import (
@@ -157,7 +156,9 @@ CLOSED = publish(status="closed")
 APPROPRIATED = 100_000_000
 """What every case's setting appropriates for 2026."""
 SUSPENDED = publish(status="suspended")
-G = sha256(b"g").hex()
+G_TAG, H_TAG = seed("g"), seed("h")
+"""Registration tags of two parents."""
+G = G_TAG.hex()
 NEARLY = Amount(fen=FEN_MAX - 99)
 """A counter that 99 more still fit."""
 
@@ -181,7 +182,8 @@ def claim(amount: int = 100, **changes: Any) -> Step:
 def alone(amount: int = 100, voucher: str = V1, reserve: str = RESERVE, **changes: Any) -> Step:
     """Return a claim that the centre makes alone under a reserve."""
     line = Line(voucher=voucher, amount=amount, reserve=(reserve,))
-    return redeem((voucher, amount), lines=(line,), **{"by": CENTRE, **changes})
+    told = {"by": CENTRE, "holder_signs": False, **changes}
+    return redeem((voucher, amount), lines=(line,), **told)
 
 
 AFTER: dict[str, Any] = {"grant": "after_use", "transfer": "none"}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ledger.rules.centres import ACCREDITATIONS, RECOGNITIONS, Devices
+from ledger.rules.centres import ACCREDITATIONS, RECOGNITION_PERIODS, RECOGNITIONS, Devices
 from ledger.transactions import parse
 from tests import builders
 from tests.builders import GENESIS_MS, NOON_MS, Chain, funded_chain, officers
@@ -19,24 +19,36 @@ from tests.ledger.rules.case import (
     YEAR_MS,
     Case,
     Ready,
+    Step,
     accredit,
     no,
     ok,
     recognise,
     redeem,
+    second,
     set_aside,
     suspended,
 )
 from tests.ledger.rules.chains import chain_with, code, stored
 from tests.ledger.rules.situations import GUIYANG
 
-CHIP = Devices(chip="a", origin="domestic", count=1, tariff_ceiling=1)
+CHIP = Devices(chip="a", origin="domestic", count=1, tariff_ceiling=1, power_w=1)
 START_MS, END_MS = NOON_MS + 100_000, NOON_MS + 200_000
+OVER = recognise(until_ms=NOON_MS)
+"""The setting's recognition ends at once."""
 FOR_A_WHILE = recognise(from_ms=START_MS, until_ms=END_MS)
-BY_THE_WAY = (GRANTED, FOR_A_WHILE)
+BY_THE_WAY = (GRANTED, OVER, FOR_A_WHILE)
 PAID = (HOST_PAYS, GRANTED, redeem((V1, 100)))
 ENDS_MS = GENESIS_MS + YEAR_MS
 """When the setting's recognition ends."""
+
+
+def ahead(years: int, **changes: Any) -> Step:
+    """Return a period of a year, so many years after the setting's first."""
+    from_ms = GENESIS_MS + years * YEAR_MS
+    return recognise(from_ms=from_ms, until_ms=from_ms + YEAR_MS, **changes)
+
+
 TAKEN = (("T9.13", redeem((V1, 100))), ("T12.10", set_aside(V1, 100)))
 """Both ways in which a centre takes vouchers, with the check that asks whether it may."""
 
@@ -111,20 +123,107 @@ CASES: list[Case] = [
         values={"from_ms": GENESIS_MS, "until_ms": GENESIS_MS},
     ),
     ok("a recognition for one millisecond", "T6.4", recognise(until_ms=GENESIS_MS + 1)),
-    ok("a first recognition", "T6.4", recognise(hosts=("shanghai",))),
     ok(
-        "a recognition that goes on counts on",
+        "a first recognition",
         "T6.4",
-        recognise(from_ms=ENDS_MS - 1, until_ms=EVER_MS),
-        before=PAID,
-        wrote=((RECOGNITIONS, (PROGRAMME, "guiyang"), {"used": 100}),),
+        recognise(hosts=("shanghai",)),
+        wrote=(
+            (RECOGNITIONS, (PROGRAMME, "shanghai", "1"), {"used": 0}),
+            (RECOGNITION_PERIODS, (PROGRAMME, "shanghai"), {"last": 1, "periods": (1,)}),
+        ),
     ),
     ok(
-        "a recognition that begins when the last one ends starts at nothing",
-        "T6.4",
+        "a change of the period in force keeps its number and its use",
+        "T6.8",
+        recognise(from_ms=second(len(PAID)), until_ms=EVER_MS, limit=(7,)),
+        before=PAID,
+        wrote=(
+            (
+                RECOGNITIONS,
+                (PROGRAMME, "guiyang", "1"),
+                {"mode": "direct", "used": 100, "limit": (7,), "from_ms": GENESIS_MS},
+            ),
+            (RECOGNITION_PERIODS, (PROGRAMME, "guiyang"), {"last": 1, "periods": (1,)}),
+        ),
+    ),
+    ok(
+        "a period that is set ahead does not end the one in force",
+        "T6.8",
         recognise(from_ms=ENDS_MS, until_ms=EVER_MS),
         before=PAID,
-        wrote=((RECOGNITIONS, (PROGRAMME, "guiyang"), {"used": 0}),),
+        wrote=(
+            (RECOGNITIONS, (PROGRAMME, "guiyang", "2"), {"used": 0, "from_ms": ENDS_MS}),
+            (RECOGNITION_PERIODS, (PROGRAMME, "guiyang"), {"last": 2, "periods": (1, 2)}),
+        ),
+    ),
+    ok(
+        "a period that is set ahead is changed",
+        "T6.8",
+        recognise(from_ms=ENDS_MS, until_ms=ENDS_MS + 1),
+        before=(recognise(from_ms=ENDS_MS, until_ms=EVER_MS),),
+        wrote=(
+            (RECOGNITIONS, (PROGRAMME, "guiyang", "2"), {"until_ms": ENDS_MS + 1}),
+            (RECOGNITION_PERIODS, (PROGRAMME, "guiyang"), {"last": 2, "periods": (1, 2)}),
+        ),
+    ),
+    ok(
+        "what was cut short makes room for the next",
+        "T6.8",
+        recognise(from_ms=second(2), until_ms=EVER_MS),
+        before=(recognise(until_ms=second(2)),),
+        wrote=((RECOGNITION_PERIODS, (PROGRAMME, "guiyang"), {"last": 2, "periods": (2,)}),),
+    ),
+    ok(
+        "a period in its last millisecond is changed",
+        "T6.8",
+        recognise(from_ms=second(2), until_ms=EVER_MS),
+        before=(recognise(until_ms=second(2) + 1),),
+        wrote=((RECOGNITION_PERIODS, (PROGRAMME, "guiyang"), {"last": 1, "periods": (1,)}),),
+    ),
+    ok(
+        "the one in force is changed up to the next",
+        "T6.8",
+        recognise(limit=(7,)),
+        before=(recognise(from_ms=ENDS_MS, until_ms=EVER_MS),),
+        wrote=((RECOGNITION_PERIODS, (PROGRAMME, "guiyang"), {"last": 2, "periods": (1, 2)}),),
+    ),
+    no(
+        "a period a millisecond before the one in force ends",
+        "T6.8",
+        "periods_overlap",
+        recognise(from_ms=ENDS_MS - 1, until_ms=EVER_MS),
+        before=PAID,
+        values={"host": "guiyang", "from_ms": GENESIS_MS, "until_ms": ENDS_MS},
+    ),
+    no(
+        "the one in force is drawn out into the next",
+        "T6.8",
+        "periods_overlap",
+        recognise(until_ms=ENDS_MS + 1),
+        before=(recognise(from_ms=ENDS_MS, until_ms=EVER_MS),),
+        values={"from_ms": ENDS_MS, "until_ms": EVER_MS},
+    ),
+    ok("a fourth period", "T6.8", ahead(3), before=tuple(map(ahead, (1, 2)))),
+    no(
+        "a fifth period",
+        "T6.8",
+        "periods_too_many",
+        ahead(4),
+        before=tuple(map(ahead, (1, 2, 3))),
+        values={"programme": PROGRAMME, "host": "guiyang", "maximum": 4},
+    ),
+    ok(
+        "a fourth period is changed",
+        "T6.8",
+        ahead(3, limit=(1,)),
+        before=tuple(map(ahead, (1, 2, 3))),
+    ),
+    ok(
+        "a fifth period once the first has ended",
+        "T6.8",
+        ahead(4),
+        before=(*map(ahead, (1, 2, 3)), ENDS_MS),
+        wrote=((RECOGNITION_PERIODS, (PROGRAMME, "guiyang"), {"periods": (2, 3, 4, 5)}),),
     ),
     no(
         "a programme named twice",
@@ -245,13 +344,14 @@ def test_a_recognition_covers_every_pair_of_programme_and_host() -> None:
     chain.accept(builders.recognise(programmes=programmes, hosts=("guiyang", "shanghai")))
     for programme in programmes:
         for host in ("guiyang", "shanghai"):
-            assert stored(chain, RECOGNITIONS, programme, host).until_ms > NOON_MS
+            assert stored(chain, RECOGNITIONS, programme, host, "1").until_ms > NOON_MS
 
 
 def test_a_recognition_holds_from_its_first_to_before_its_last_millisecond() -> None:
     chain = chain_with()
     chain.accept(builders.mint(("firm-a", 1_000)))
     start, end = NOON_MS + 100_000, NOON_MS + 200_000
+    chain.accept(builders.recognise(until_ms=NOON_MS))
     chain.accept(builders.recognise(from_ms=start, until_ms=end))
     moments = [(start - 1, "centre_not_accepted"), (start, "ok")]
     moments += [(end - 1, "ok"), (end, "centre_not_accepted")]

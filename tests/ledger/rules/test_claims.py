@@ -6,19 +6,29 @@ import pytest
 
 from ledger.encoding.codec import FEN_MAX
 from ledger.rules.centres import RECOGNITIONS
-from ledger.rules.claims import CLAIMS, CREDITS_MAX, DISPUTE_WINDOW_MS, REDEEMED
+from ledger.rules.claims import (
+    CLAIMS,
+    CREDITS_MAX,
+    DISPUTE_WINDOW_MS,
+    ISSUER_DECIDES_MS,
+    REDEEMED,
+)
+from ledger.rules.control import QUIET_MS
+from ledger.rules.governance import Pause, Resume
 from ledger.rules.invoices import DEVICE_TIME, INVOICES, InvoiceUse
 from ledger.rules.payables import PAYABLES
 from ledger.rules.reserves import RESERVES
 from ledger.rules.sums import Amount
 from ledger.rules.vouchers import ISSUED, VOUCHERS
-from tests.builders import CASE, no_caps, officers, seed
+from tests.builders import CASE, NOON_MS, no_caps, officers, seed
 from tests.ledger.rules.case import (
     BOTH,
     BY_HAND,
     CLAIM,
+    DAY_MS,
     EVER_MS,
     GRANTED,
+    HOST_PAYS,
     ONE_OFFICER,
     PAYABLE,
     PROGRAMME,
@@ -27,6 +37,7 @@ from tests.ledger.rules.case import (
     Case,
     Ready,
     Step,
+    adopted,
     confirm,
     credit,
     decide,
@@ -49,6 +60,7 @@ from tests.ledger.rules.situations import (
     ALL_SPENT,
     CENTRE,
     EXPIRY_MS,
+    FIRST_YES_MS,
     NEARLY,
     OWED,
     OWNER,
@@ -71,11 +83,11 @@ WAITING = (GRANTED, redeem((V1, 100)))
 ALONE = (*SET_ASIDE, alone())
 """A claim of the centre alone: the holder may dispute it."""
 UNTIL_MS = second(len(ALONE)) + DISPUTE_WINDOW_MS
+DECIDES_MS = second(len(WAITING)) + ISSUER_DECIDES_MS
+"""When the issuer's time to decide WAITING alone is over."""
 DISPUTED = (*ALONE, dispute(CLAIM))
 ACCEPTED = WAITING
 """The same claim under other terms is accepted at once."""
-SUBMITTED = (GRANTED, redeem((V1, 100), by=(*OWNER, *CENTRE, ("shanghai", "officer-1"))))
-"""A claim that an officer of the issuer signed too."""
 
 
 def capped(cap: int) -> dict[str, Any]:
@@ -84,7 +96,6 @@ def capped(cap: int) -> dict[str, Any]:
 
 ALL_SET_ASIDE = (GRANTED, set_aside(V1, 100), alone(100))
 """A reserve of 100 is claimed as a whole and waits."""
-CLAIMED_MS = second(len(REIMBURSED))
 INVOICE = seed("invoice-1").hex()
 USES = (
     InvoiceUse(programme=PROGRAMME, terms_version=1, claim=CLAIM),
@@ -93,8 +104,16 @@ USES = (
 
 
 def recognised_from(from_ms: int) -> Step:
-    """Return a recognition that goes on, with another start."""
-    return recognise(mode="host_pays", by=BOTH, from_ms=from_ms, until_ms=EVER_MS)
+    """Return a recognition by which the host pays 100, from a time on."""
+    return recognise(mode="host_pays", by=BOTH, limit=(100,), from_ms=from_ms, until_ms=EVER_MS)
+
+
+RENEWED = (
+    *REIMBURSED,
+    recognise(until_ms=NOON_MS),
+    recognised_from(second(len(REIMBURSED) + 2)),
+)
+"""A claim of a host's first period, and the second one."""
 
 
 CASES: list[Case] = [
@@ -119,7 +138,7 @@ CASES: list[Case] = [
     ),
     no(
         "one officer decides",
-        "T14.decide.3",
+        "T14.decide.4",
         "four_eyes_missing",
         decide(CLAIM, 1, by=ONE_OFFICER),
         terms=BY_HAND,
@@ -127,8 +146,25 @@ CASES: list[Case] = [
         values={"role": "review"},
     ),
     no(
+        "nobody decides",
+        "T14.decide.3",
+        "party_unknown",
+        decide(CLAIM, 1, member="nowhere", by=REVIEW),
+        terms=BY_HAND,
+        before=WAITING,
+    ),
+    no(
         "another city decides",
         "T14.decide.3",
+        "party_wrong_kind",
+        decide(CLAIM, 1, member="guiyang"),
+        terms=BY_HAND,
+        before=WAITING,
+        values={"party": "guiyang", "expected": "issuer or auditor"},
+    ),
+    no(
+        "another city's officers decide for the issuer",
+        "T14.decide.4",
         "four_eyes_missing",
         decide(CLAIM, 1, by=officers("guiyang", "review")),
         terms=BY_HAND,
@@ -136,42 +172,82 @@ CASES: list[Case] = [
         values={"party": "shanghai"},
     ),
     no(
-        "an officer decides what the same person submitted",
+        "the issuer's officers decide for an auditor",
         "T14.decide.4",
-        "person_submitted",
-        decide(CLAIM, 1),
+        "signature_missing",
+        decide(CLAIM, 1, member="audit-office", by=REVIEW),
         terms=BY_HAND,
-        before=SUBMITTED,
-        values={"party": "shanghai", "person": "officer-1", "claim": CLAIM},
+        before=(*WAITING, DECIDES_MS),
+        values={"party": "audit-office"},
+    ),
+    no(
+        "a suspended auditor decides",
+        "T14.decide.5",
+        "party_not_active",
+        decide(CLAIM, 1, member="audit-office"),
+        terms=BY_HAND,
+        before=(*WAITING, *suspended("audit-office"), DECIDES_MS),
+        values={"party": "audit-office"},
+    ),
+    no(
+        "an auditor decides a millisecond before the issuer's time is over",
+        "T14.decide.5",
+        "decision_early",
+        decide(CLAIM, 1, member="audit-office"),
+        terms=BY_HAND,
+        before=(*WAITING, DECIDES_MS - 1),
+        values={"until_ms": DECIDES_MS, "time_ms": DECIDES_MS - 1},
     ),
     ok(
-        "a person of the same name elsewhere submitted",
-        "T14.decide.4",
-        decide(CLAIM, 1),
+        "attack: an issuer that never decides keeps nobody waiting for ever",
+        "T14.decide.5",
+        decide(CLAIM, 100, member="audit-office"),
         terms=BY_HAND,
-        before=WAITING,
-        wrote=((CLAIMS, (CLAIM,), {"submitted_by": ("guian-hub/officer-1", "firm-a/owner")}),),
+        before=(*WAITING, DECIDES_MS),
+        wrote=((CLAIMS, (CLAIM,), {"status": "accepted", "accepted": 100}),),
+    ),
+    ok(
+        "the issuer still decides after its time",
+        "T14.decide.5",
+        decide(CLAIM, 100),
+        terms=BY_HAND,
+        before=(*WAITING, DECIDES_MS),
+    ),
+    no(
+        "the end of the issuer's time is put off by a pause",
+        "T14.decide.5",
+        "decision_early",
+        decide(CLAIM, 1, member="audit-office"),
+        terms=BY_HAND,
+        before=(
+            *WAITING,
+            DECIDES_MS - DAY_MS,
+            *adopted(Pause()),
+            DECIDES_MS + DAY_MS,
+            *adopted(Resume(), 2),
+        ),
+        values={"until_ms": DECIDES_MS + DAY_MS + FIRST_YES_MS + QUIET_MS},
     ),
     no(
         "a fen more than was claimed",
-        "T14.decide.5",
+        "T14.decide.6",
         "accepted_out_of_bounds",
         decide(CLAIM, 101),
         terms=BY_HAND,
         before=WAITING,
         values={"accepted": 101, "amount": 100},
     ),
-    ok("all that was claimed", "T14.decide.5", decide(CLAIM, 100), terms=BY_HAND, before=WAITING),
+    ok("all that was claimed", "T14.decide.6", decide(CLAIM, 100), terms=BY_HAND, before=WAITING),
     ok(
         "all of a claim under a hold, by a suspended city",
-        "T14.decide.5",
+        "T14.decide.6",
         decide(CLAIM, 100),
         terms=BY_HAND,
         before=(*WAITING, set_hold("claim", CLAIM), *suspended("shanghai")),
     ),
     no(
         "a dispute is decided without a case",
-        "T14.decide.6",
+        "T14.decide.7",
         "case_missing",
         decide(CLAIM, 1),
         before=DISPUTED,
@@ -179,37 +255,37 @@ CASES: list[Case] = [
     ),
     no(
         "a dispute is rejected without a case",
-        "T14.decide.6",
+        "T14.decide.7",
         "case_missing",
         decide(CLAIM, 0),
         before=DISPUTED,
     ),
     ok(
         "a dispute is decided by a case",
-        "T14.decide.6",
+        "T14.decide.7",
         decide(CLAIM, 1, case=(CASE,)),
         before=DISPUTED,
     ),
     no(
         "a millisecond before the holder has had its week",
-        "T14.decide.7",
+        "T14.decide.8",
         "dispute_window_open",
         decide(CLAIM, 1),
         before=(*ALONE, UNTIL_MS - 1),
         values={"until_ms": UNTIL_MS, "time_ms": UNTIL_MS - 1},
     ),
-    ok("after the holder's week", "T14.decide.7", decide(CLAIM, 1), before=(*ALONE, UNTIL_MS)),
-    ok("a rejection waits for nobody", "T14.decide.7", decide(CLAIM, 0), before=ALONE),
+    ok("after the holder's week", "T14.decide.8", decide(CLAIM, 1), before=(*ALONE, UNTIL_MS)),
+    ok("a rejection waits for nobody", "T14.decide.8", decide(CLAIM, 0), before=ALONE),
     ok(
         "what the holder signed waits for nobody",
-        "T14.decide.7",
+        "T14.decide.8",
         decide(CLAIM, 1),
         terms=BY_HAND,
         before=WAITING,
     ),
     no(
         "nobody checked the tag",
-        "T14.decide.8",
+        "T14.decide.9",
         "tag_not_checked",
         decide(CLAIM, 1, tag_checked=False),
         terms=BY_HAND,
@@ -217,14 +293,14 @@ CASES: list[Case] = [
     ),
     ok(
         "a rejection checks no tag",
-        "T14.decide.8",
+        "T14.decide.9",
         decide(CLAIM, 0, tag_checked=False),
         terms=BY_HAND,
         before=WAITING,
     ),
     no(
         "a fen above the year's redemptions",
-        "T14.decide.9",
+        "T14.decide.10",
         "redeemed_cap_exceeded",
         decide(CLAIM, 100),
         terms=capped(99),
@@ -233,14 +309,14 @@ CASES: list[Case] = [
     ),
     ok(
         "all of the year's redemptions",
-        "T14.decide.9",
+        "T14.decide.10",
         decide(CLAIM, 99),
         terms=capped(99),
         before=WAITING,
     ),
     ok(
         "a rejection asks for no cap",
-        "T14.decide.9",
+        "T14.decide.10",
         decide(CLAIM, 0),
         terms=capped(99),
         before=WAITING,
@@ -248,7 +324,7 @@ CASES: list[Case] = [
     ),
     no(
         "a holder redeems a fen beyond all amounts",
-        "T14.decide.9",
+        "T14.decide.10",
         "amount_overflow",
         decide(CLAIM, 100),
         terms=BY_HAND,
@@ -403,17 +479,44 @@ CASES: list[Case] = [
         untouched=(ISSUED,),
     ),
     ok(
-        "a credit of the recognition's present time frees it",
+        "a credit frees what its period has in use",
         "R12.4",
         credit(CLAIM, 40),
-        before=(*REIMBURSED, recognised_from(CLAIMED_MS)),
-        wrote=((RECOGNITIONS, (PROGRAMME, "guiyang"), {"used": 60}),),
+        before=REIMBURSED,
+        wrote=((RECOGNITIONS, (PROGRAMME, "guiyang", "1"), {"used": 60}),),
     ),
     ok(
-        "a credit of a claim from before the recognition's time frees nothing",
+        "attack: a claim of a former period that is rejected lowers nothing of the present one",
         "R12.4",
-        credit(CLAIM, 40),
-        before=(*REIMBURSED, recognised_from(CLAIMED_MS + 1)),
+        decide(CLAIM, 0),
+        terms=BY_HAND,
+        before=RENEWED,
+        doctor=doctored(RECOGNITIONS, PROGRAMME, "guiyang", "2", used=70),
+        wrote=((RECOGNITIONS, (PROGRAMME, "guiyang", "1"), {"used": 0}),),
+    ),
+    ok(
+        "attack: a claim of a period that was set anew frees its use",
+        "R12.4",
+        decide(CLAIM, 0),
+        terms=BY_HAND,
+        before=(*REIMBURSED, recognised_from(second(len(REIMBURSED)))),
+        wrote=((RECOGNITIONS, (PROGRAMME, "guiyang", "1"), {"used": 0}),),
+    ),
+    no(
+        "attack: the limit of the present period is not freed by a claim of the former one",
+        "T9.24",
+        "recognition_exceeded",
+        redeem((V1, 31), invoice="3"),
+        terms=BY_HAND,
+        before=(*RENEWED, redeem((V1, 70), invoice="2"), decide(CLAIM, 0)),
+        values={"asked": 31, "available": 30},
+    ),
+    ok(
+        "what was reserved in a period is paid by the funders once it has ended",
+        "R5.2",
+        alone(),
+        before=(HOST_PAYS, *SET_ASIDE, recognise(until_ms=NOON_MS)),
+        wrote=((CLAIMS, (CLAIM,), {"host": ()}),),
         untouched=(RECOGNITIONS,),
     ),
     ok(
@@ -444,7 +547,7 @@ CASES: list[Case] = [
     ),
     ok(
         "all is accepted by hand",
-        "T14.decide.5",
+        "T14.decide.6",
         decide(CLAIM, FEN_MAX),
         terms={**WHOLE_BILLS, **BY_HAND},
         before=ALL_SPENT,

@@ -2,30 +2,39 @@
 
 import pytest
 
-from ledger.rules.control import OfficersRule
+from ledger.encoding.codec import FEN_MAX
+from ledger.rules.control import OFFICERS_USED, PARAMETERS, OfficersRule
 from ledger.rules.governance import Pause, Resume, SetRulesVersion, SwitchEngine
+from ledger.rules.sums import Amount
+from tests.builders import NOON_MS, officers
 from tests.ledger.rules import case as world
 from tests.ledger.rules.case import (
+    DAY_MS,
     FOR_LONG,
     PAYABLE,
     RESERVE,
     TODAY,
     V1,
+    YEAR_MS,
     Case,
+    Doctor,
     Ready,
     Step,
     adopted,
     anchor,
     clear_hold,
+    doctored,
     no,
     ok,
     propose,
     rotate,
     second,
     set_hold,
+    together,
     transfer,
     vote,
     withdraw,
+    written,
 )
 from tests.ledger.rules.situations import (
     AFTER_A_PAUSE,
@@ -81,6 +90,23 @@ GOES_ON: dict[str, tuple[Step, tuple[Step, ...]]] = {
     "tx.withdraw": (withdraw(bytes(32)), ()),
 }
 
+MINTED = ("shanghai", "voucher.mint", "2026-01")
+
+
+def three_of(kind: str, from_fen: int) -> tuple[OfficersRule, ...]:
+    """Return the parameter that asks for three persons from an amount on."""
+    return (OfficersRule(kind=kind, from_fen=from_fen, persons=3),)
+
+
+def three_from(kind: str, from_fen: int) -> Doctor:
+    """Return a doctor who lets it be in force."""
+    return doctored(PARAMETERS, "all", officers=three_of(kind, from_fen))
+
+
+THREE_FROM_1000 = adopted(
+    parameters(officers=three_of("voucher.mint", 1_000), expiry_ahead_max_ms=30 * YEAR_MS)
+)
+
 CASES: list[Case] = [
     no(
         "more officers are asked of governance itself",
@@ -89,6 +115,66 @@ CASES: list[Case] = [
         propose(
             parameters(officers=(OfficersRule(kind="governance.vote", from_fen=0, persons=3),))
         ),
+    ),
+    no(
+        "attack: what needs three persons is minted by two in two halves",
+        "T7.2",
+        "four_eyes_missing",
+        world.mint(("firm-a", 400)),
+        before=(*THREE_FROM_1000, world.mint(("firm-a", 600))),
+        values={"party": "shanghai", "role": "mint", "needed": 3, "signed": 2},
+    ),
+    ok(
+        "what two persons mint in a month",
+        "T7.2",
+        world.mint(("firm-a", 399)),
+        before=(*THREE_FROM_1000, world.mint(("firm-a", 600))),
+        wrote=((OFFICERS_USED, MINTED, {"fen": 999}),),
+    ),
+    ok(
+        "a new month counts from nothing",
+        "T7.2",
+        world.mint(("firm-a", 999)),
+        before=(*THREE_FROM_1000, world.mint(("firm-a", 600)), NOON_MS + DAY_MS),
+        wrote=((OFFICERS_USED, (*MINTED[:2], "2026-02"), {"fen": 999}),),
+    ),
+    ok(
+        "an act of another kind counts apart",
+        "T17.2",
+        world.revoke(V1, 600),
+        before=(*THREE_FROM_1000, world.mint(("firm-a", 999))),
+        untouched=(OFFICERS_USED,),
+    ),
+    ok(
+        "another party counts apart",
+        "T4.3",
+        world.appropriate(5, funder="shanghai"),
+        doctor=together(
+            three_from("programme.appropriate", 6),
+            written(OFFICERS_USED, Amount(fen=9), "henan", "programme.appropriate", "2026-01"),
+        ),
+        wrote=((OFFICERS_USED, ("shanghai", "programme.appropriate", "2026-01"), {"fen": 5}),),
+    ),
+    no(
+        "all amounts were counted",
+        "T7.2",
+        "four_eyes_missing",
+        world.mint(("firm-a", 1)),
+        doctor=together(
+            three_from("voucher.mint", FEN_MAX),
+            written(OFFICERS_USED, Amount(fen=FEN_MAX), *MINTED),
+        ),
+        values={"needed": 3},
+    ),
+    ok(
+        "who signs a mint for nothing is not counted",
+        "T7.2",
+        world.mint(("firm-a", 1), by=officers("shanghai", "mint") + officers("guiyang", "mint")),
+        doctor=together(
+            three_from("voucher.mint", 3),
+            written(OFFICERS_USED, Amount(fen=1), *MINTED),
+        ),
+        wrote=((OFFICERS_USED, MINTED, {"fen": 2}),),
     ),
     valid("the least parameters", "parameters", parameters()),
     *(

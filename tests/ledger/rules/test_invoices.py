@@ -10,7 +10,7 @@ from ledger.encoding.codec import FEN_MAX, NotCanonical
 from ledger.ledger import Ledger
 from ledger.rules import invoices
 from ledger.rules.centres import ACCREDITATIONS, DEVICES_MAX, Accreditation, Devices
-from ledger.rules.invoices import CONTRACT_PAID, DAY_GPU_MS, DEVICE_TIME, Usage
+from ledger.rules.invoices import CONTRACT_PAID, DAY_GPU_MS, DEVICE_TIME, HOUR_MS, Usage
 from ledger.rules.money import Rounding
 from ledger.rules.programmes import Review
 from ledger.rules.redemptions import Redeem
@@ -22,6 +22,8 @@ from tests import builders
 from tests.builders import NOON_MS, funded_chain
 from tests.ledger.rules.case import (
     CLAIM,
+    DAY_MS,
+    EVER_MS,
     GRANTED,
     PROGRAMME,
     TODAY,
@@ -36,7 +38,9 @@ from tests.ledger.rules.case import (
     no,
     ok,
     rate,
+    recognise,
     redeem,
+    transfer,
     written,
 )
 from tests.ledger.rules.chains import chain_with, code
@@ -65,12 +69,16 @@ def usage(chip: str = "ascend-910b", day: int = TODAY, gpu_ms: int = 1) -> Usage
 BY_ORIGIN = (rate(3_000, chip_origin="domestic"), rate(2_000, chip_origin="foreign"))
 
 
-def tariff(ceiling: int, other: int) -> Step:
+def tariff(ceiling: int, other: int = 1) -> Step:
     """Return an accreditation with the highest price of an hour on both chips."""
     return accredit(
         devices=(
-            Devices(chip="ascend-910b", origin="domestic", count=9, tariff_ceiling=ceiling),
-            Devices(chip="nvidia-a100", origin="foreign", count=9, tariff_ceiling=other),
+            Devices(
+                chip="ascend-910b", origin="domestic", count=9, tariff_ceiling=ceiling, power_w=400
+            ),
+            Devices(
+                chip="nvidia-a100", origin="foreign", count=9, tariff_ceiling=other, power_w=400
+            ),
         )
     )
 
@@ -192,6 +200,118 @@ CASES: list[Case] = [
         before=(GRANTED,),
     ),
     no(
+        "attack: a watt-hour above what the device time can draw",
+        "T9.18",
+        "energy_exceeded",
+        claim(usage=(replace(usage(gpu_ms=HOUR_MS), energy_wh=401),)),
+        before=(GRANTED,),
+        values={"chip": "ascend-910b", "day": TODAY, "energy_wh": 401, "allowed_wh": 400},
+    ),
+    no(
+        "attack: 2^53 watt-hours for a millisecond",
+        "T9.18",
+        "energy_exceeded",
+        claim(usage=(replace(usage(), energy_wh=FEN_MAX),)),
+        before=(GRANTED,),
+        values={"allowed_wh": 0},
+    ),
+    ok(
+        "all that the device time can draw",
+        "T9.18",
+        claim(usage=(replace(usage(gpu_ms=HOUR_MS), energy_wh=400),)),
+        before=(GRANTED,),
+    ),
+    no(
+        "attack: device time of 1970",
+        "T9.19",
+        "usage_too_old",
+        claim(usage=(usage(day=0),)),
+        before=(GRANTED,),
+        values={"day": 0, "earliest": TODAY},
+    ),
+    no(
+        "device time of the day before the voucher",
+        "T9.19",
+        "usage_too_old",
+        claim(),
+        before=(NOON_MS + DAY_MS, GRANTED),
+        values={"day": TODAY, "earliest": TODAY + 1},
+    ),
+    ok(
+        "device time of the day of the voucher",
+        "T9.19",
+        claim(usage=(usage(day=TODAY + 1),)),
+        before=(NOON_MS + DAY_MS, GRANTED),
+    ),
+    no(
+        "device time of the day before the later of two vouchers",
+        "T9.19",
+        "usage_too_old",
+        redeem((V1, 100), (V2, 1)),
+        before=(GRANTED, NOON_MS + DAY_MS, mint(("firm-a", 100))),
+        values={"earliest": TODAY + 1},
+    ),
+    ok(
+        "a voucher that was passed on keeps its day",
+        "T9.19",
+        redeem((V2, 100), holder="firm-b"),
+        before=(GRANTED, NOON_MS + DAY_MS, transfer(V1, 500)),
+    ),
+    no(
+        "device time of the day before the accreditation",
+        "T9.19",
+        "usage_too_old",
+        claim(centre="chengdu-aicc"),
+        before=(GRANTED, NOON_MS + DAY_MS, accredit("chengdu-aicc")),
+        values={"earliest": TODAY + 1},
+    ),
+    ok(
+        "a centre that is accredited again keeps its first day",
+        "T9.19",
+        claim(),
+        before=(GRANTED, accredit(ended=True), NOON_MS + DAY_MS, accredit(pue_milli=1_300)),
+    ),
+    no(
+        "device time of 401 days ago",
+        "T9.19",
+        "usage_too_old",
+        claim(),
+        terms={"validity_days": 500},
+        before=(GRANTED, recognise(until_ms=EVER_MS), NOON_MS + 401 * DAY_MS),
+        values={"day": TODAY, "earliest": TODAY + 1},
+    ),
+    ok(
+        "device time of 400 days ago",
+        "T9.19",
+        claim(),
+        terms={"validity_days": 500},
+        before=(GRANTED, recognise(until_ms=EVER_MS), NOON_MS + 400 * DAY_MS),
+    ),
+    no(
+        "device time of the day before a contract that is paid after use",
+        "T9.19",
+        "usage_too_old",
+        after_use(contract=(replace(CONTRACT, start_day=TODAY + 1),)),
+        terms=AFTER,
+        values={"earliest": TODAY + 1},
+    ),
+    ok(
+        "a grant after use pays for what was before it",
+        "T9.19",
+        after_use(),
+        terms=AFTER,
+        before=(NOON_MS + DAY_MS,),
+    ),
+    no(
+        "a second programme pays for no use from before its voucher",
+        "T9.19",
+        "usage_too_old",
+        again(voucher=f"{SECOND}.000000003"),
+        terms=STACKABLE,
+        before=(*STACKED, NOON_MS + DAY_MS, mint(("firm-a", 500), programme=SECOND)),
+        values={"earliest": TODAY + 1},
+    ),
+    no(
         "a chip that is accredited no more, under a known invoice",
         "T9.19",
         "chip_not_accredited",
@@ -246,15 +366,15 @@ CASES: list[Case] = [
         "T9.20",
         "tariff_exceeded",
         claim(net=1_001),
-        before=(GRANTED, tariff(1_000, 0)),
+        before=(GRANTED, tariff(1_000)),
         values={"base": 1_001, "allowed": 1_000},
     ),
-    ok("a base at the tariff", "T9.20", claim(net=1_000), before=(GRANTED, tariff(1_000, 0))),
+    ok("a base at the tariff", "T9.20", claim(net=1_000), before=(GRANTED, tariff(1_000))),
     ok(
-        "a chip without a tariff",
+        "two chips at their tariffs",
         "T9.20",
-        claim(net=5_000, usage=(usage(), usage("nvidia-a100"))),
-        before=(GRANTED, tariff(1, 0)),
+        claim(net=1_003, usage=(usage(gpu_ms=HOUR_MS), usage("nvidia-a100", gpu_ms=HOUR_MS))),
+        before=(GRANTED, tariff(1_000, 3)),
     ),
     *(
         no(
@@ -468,7 +588,7 @@ CHIP = "ascend-910b"
 
 
 def devices(count: int) -> tuple[Devices, ...]:
-    return (Devices(chip=CHIP, origin="domestic", count=count, tariff_ceiling=900),)
+    return (Devices(chip=CHIP, origin="domestic", count=count, tariff_ceiling=900, power_w=400),)
 
 
 def used(gpu_ms: int) -> Usage:
@@ -485,13 +605,15 @@ def test_device_time_of_a_day_ends_at_the_last_millisecond() -> None:
 
     def used(gpu_ms: int, day: int, invoice: str) -> bytes:
         row = Usage(chip="ascend-910b", day=day, gpu_ms=gpu_ms, energy_wh=0)
-        return builders.redeem((V1, 1), usage=(row,), invoice=invoice)
+        expires_at = NOON_MS + 2 * DAY_MS
+        return builders.redeem((V1, 1), usage=(row,), invoice=invoice, expires_at=expires_at)
 
     whole = 2000 * DAY_GPU_MS
     assert code(chain.attempt(used(whole + 1, TODAY, "1"))) == "capacity_exceeded"
     assert code(chain.attempt(used(whole, TODAY, "2"))) == "ok"
     assert code(chain.attempt(used(1, TODAY, "3"))) == "capacity_exceeded"
-    assert code(chain.attempt(used(1, TODAY - 1, "4"))) == "ok", "another day"
+    tomorrow = used(1, TODAY + 1, "4")
+    assert code(chain.attempt(tomorrow, time_ms=NOON_MS + DAY_MS)) == "ok", "another day"
 
 
 def test_a_claim_may_reach_the_ceiling() -> None:
@@ -540,6 +662,7 @@ def test_device_time_beyond_the_range_of_amounts_is_refused() -> None:
         pue_milli=accredited.pue_milli,
         ownership=accredited.ownership,
         ended=False,
+        since_day=TODAY,
     )
     tx = parse(redemption(used(FEN_MAX), used(1))).body.operation
     assert isinstance(tx, Redeem)

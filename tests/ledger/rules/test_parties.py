@@ -81,7 +81,7 @@ def test_it_is_refused_and_changes_nothing_or_just_holds(case: Case) -> None:
 
 def test_an_enrolled_party_has_its_keys_its_tag_and_its_city() -> None:
     chain = Chain()
-    chain.accept(builders.enrol("firm-a", control_group="group-1"))
+    chain.accept(builders.enrol("firm-a", control_group=(builders.seed("group-1"),)))
     party = stored(chain, PARTIES, "firm-a")
     assert (party.kind, party.party_class, party.enrolled_by) == (
         "holder",

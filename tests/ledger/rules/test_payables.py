@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ledger.encoding.codec import FEN_MAX
-from ledger.rules.centres import RECOGNITIONS
+from ledger.rules.centres import RECOGNITION_PERIODS, RECOGNITIONS
 from ledger.rules.claims import CLAIMS
 from ledger.rules.payables import OPEN_CYCLE, PAYABLES, payable_id
 from ledger.view import get
@@ -24,6 +24,7 @@ from tests.ledger.rules.case import (
     appropriate,
     close_cycle,
     credit,
+    decide,
     mint,
     missing,
     no,
@@ -78,7 +79,7 @@ CASES: list[Case] = [
         "R5.2",
         alone(),
         before=(GRANTED, set_aside(V1, 100)),
-        doctor=missing(RECOGNITIONS, PROGRAMME, "guiyang"),
+        doctor=missing(RECOGNITION_PERIODS, PROGRAMME, "guiyang"),
         wrote=((CLAIMS, (CLAIM,), {"host": ()}),),
     ),
     ok(
@@ -141,7 +142,7 @@ CASES: list[Case] = [
         "hosts would be owed more than an amount in one cycle",
         "R13.1",
         "amount_overflow",
-        redeem((f"{SECOND}.000000001", 1), net=1, invoice="second"),
+        decide("guian-hub.000000002", 1),
         terms=WHOLE_BILLS,
         before=(
             *ALL_MINTED,
@@ -150,6 +151,7 @@ CASES: list[Case] = [
             mint(("firm-a", 1), programme=SECOND),
             recognise(mode="host_pays", by=BOTH, programmes=(PROGRAMME, SECOND)),
             redeem((V1, FEN_MAX), net=FEN_MAX),
+            redeem((f"{SECOND}.000000001", 1), net=1, invoice="second"),
         ),
         values={"total": FEN_MAX + 1, "maximum": FEN_MAX},
     ),

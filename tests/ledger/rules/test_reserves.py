@@ -1,11 +1,14 @@
 """Value set aside, and given back: T12, T13."""
 
+from typing import Any
+
 import pytest
 
 from ledger.encoding.codec import FEN_MAX
+from ledger.rules.control import QUIET_MS
 from ledger.rules.governance import Pause, Resume
 from ledger.rules.vouchers import VOUCHERS
-from tests.builders import officers
+from tests.builders import NOON_MS, officers
 from tests.ledger.rules.case import (
     DAY_MS,
     EVER_MS,
@@ -16,6 +19,7 @@ from tests.ledger.rules.case import (
     V1,
     Case,
     Ready,
+    Step,
     accredit,
     adopted,
     mint,
@@ -31,10 +35,18 @@ from tests.ledger.rules.case import (
     set_hold,
     suspended,
 )
-from tests.ledger.rules.situations import ALL_MINTED, FIRST_YES_MS, OWNER, SET_ASIDE
+from tests.ledger.rules.situations import ALL_MINTED, FIRST_YES_MS, OWNER, REVIEW, SET_ASIDE
 
 RESERVED_FOR_LONG = (GRANTED, set_aside(V1, 1_000, until_ms=FOR_LONG))
 RESUMED_MS = FOR_LONG + DAY_MS
+HOLD_END_MS = NOON_MS + 10 * DAY_MS
+"""Hold end of the setting's reserve."""
+
+
+def taken_back(amount: int = 1, **changes: Any) -> Step:
+    """Return that holder and city take back what the centre leaves lying."""
+    return release(RESERVE, amount, **{"party": "firm-a", "by": OWNER + REVIEW, **changes})
+
 
 CASES: list[Case] = [
     # T12
@@ -204,26 +216,99 @@ CASES: list[Case] = [
         "a reserve for another centre",
         "T13.2",
         "reserve_mismatch",
-        release(RESERVE, 1, centre="chengdu-aicc"),
+        release(RESERVE, 1, party="chengdu-aicc"),
         before=SET_ASIDE,
         values={"reserve": RESERVE, "voucher": V1, "centre": "guian-hub"},
     ),
     no(
-        "the holder releases",
+        "another firm takes a reserve",
+        "T13.2",
+        "reserve_mismatch",
+        release(RESERVE, 1, party="firm-b"),
+        before=SET_ASIDE,
+    ),
+    no(
+        "the holder releases for the centre",
         "T13.3",
         "signature_missing",
         release(RESERVE, 1, by=OWNER),
         before=SET_ASIDE,
     ),
     no(
-        "a release of a fen too much",
+        "the city takes a holder's reserve back alone",
+        "T13.3",
+        "signature_missing",
+        release(RESERVE, 1, party="firm-a", by=REVIEW),
+        before=(*SET_ASIDE, HOLD_END_MS),
+        values={"party": "firm-a"},
+    ),
+    no(
+        "a stopped holder takes a reserve back",
         "T13.4",
+        "recovery_open",
+        taken_back(),
+        before=(*SET_ASIDE, recover(), HOLD_END_MS),
+    ),
+    no(
+        "the holder takes a reserve back without its city",
+        "T13.4",
+        "four_eyes_missing",
+        taken_back(by=OWNER),
+        before=(*SET_ASIDE, HOLD_END_MS),
+        values={"party": "shanghai", "role": "review"},
+    ),
+    no(
+        "a suspended city lets a holder take a reserve back",
+        "T13.4",
+        "party_not_active",
+        taken_back(),
+        before=(*SET_ASIDE, *suspended("shanghai"), HOLD_END_MS),
+    ),
+    no(
+        "the holder takes a reserve back a millisecond before its hold end",
+        "T13.4",
+        "reserve_running",
+        taken_back(),
+        before=(*SET_ASIDE, HOLD_END_MS - 1),
+        values={"until_ms": HOLD_END_MS, "time_ms": HOLD_END_MS - 1},
+    ),
+    ok(
+        "attack: a centre that neither claims nor releases keeps a reserve no longer than agreed",
+        "T13.4",
+        taken_back(1_000),
+        before=(*SET_ASIDE, HOLD_END_MS),
+        wrote=((VOUCHERS, (V1,), {"available": 10_000, "reserved": 0}),),
+    ),
+    no(
+        "a hold end in a pause is put off",
+        "T13.4",
+        "reserve_running",
+        taken_back(),
+        before=(
+            *SET_ASIDE,
+            HOLD_END_MS - DAY_MS,
+            *adopted(Pause()),
+            HOLD_END_MS + DAY_MS,
+            *adopted(Resume(), 2),
+        ),
+        values={"until_ms": HOLD_END_MS + DAY_MS + FIRST_YES_MS + QUIET_MS},
+    ),
+    no(
+        "the holder takes back a fen too much",
+        "T13.5",
+        "reserve_exhausted",
+        taken_back(1_001),
+        before=(*SET_ASIDE, HOLD_END_MS),
+    ),
+    no(
+        "a release of a fen too much",
+        "T13.5",
         "reserve_exhausted",
         release(RESERVE, 1_001),
         before=SET_ASIDE,
         values={"asked": 1_001, "available": 1_000},
     ),
-    ok("a release of all", "T13.4", release(RESERVE, 1_000), before=SET_ASIDE),
+    ok("a release of all", "T13.5", release(RESERVE, 1_000), before=SET_ASIDE),
     ok(
         "a release in a voucher's last millisecond is available",
         "R11.2",
@@ -253,7 +338,7 @@ CASES: list[Case] = [
     ),
     no(
         "a fen of a reserve that is empty",
-        "T13.4",
+        "T13.5",
         "reserve_exhausted",
         release(RESERVE, 1),
         before=(GRANTED, set_aside(V1, 5), release(RESERVE, 5)),

@@ -46,6 +46,7 @@ from tests.ledger.rules.situations import (
     ALL_MINTED,
     APPROPRIATED,
     CLOSED,
+    G_TAG,
     MINT,
     NEARLY,
     OWNER,
@@ -67,7 +68,7 @@ MUCH = (appropriate(FEN_MAX - APPROPRIATED), appropriate(FEN_MAX, funder="henan"
 TWO_SIGN = enrol("firm-x", keys=builders.keys_of("firm-x", "one", "two"), threshold=2)
 TWO_DECISIONS = [builders.seed("decision", name) for name in ("one", "other")]
 LATER_MS = NOON_MS + 2 * DAY_MS
-GROUP = (enrol("firm-c", control_group="g"), enrol("firm-d", control_group="g"))
+GROUP = (enrol("firm-c", control_group=(G_TAG,)), enrol("firm-d", control_group=(G_TAG,)))
 
 CASES: list[Case] = [
     # T7
@@ -201,7 +202,7 @@ CASES: list[Case] = [
         mint(("firm-d", 1_000)),
         terms=caps(group_year_issued=(1_999,)),
         before=(*GROUP, mint(("firm-c", 1_000))),
-        values={"group": "g", "year": 2026, "asked": 1_000, "available": 999},
+        values={"group": G, "year": 2026, "asked": 1_000, "available": 999},
     ),
     ok(
         "two firms that fill their group's cap",
@@ -701,7 +702,7 @@ def test_caps_are_of_the_year_and_begin_re_signed() -> None:
 def test_the_groups_cap_counts_all_its_firms() -> None:
     chain = chain_with(caps=no_caps(group_year_issued=(100,)))
     for name in ("firm-c", "firm-d"):
-        chain.accept(builders.enrol(name, control_group="g"))
+        chain.accept(builders.enrol(name, control_group=(G_TAG,)))
     chain.accept(builders.mint(("firm-c", 60)))
     assert code(chain.attempt(builders.mint(("firm-d", 41)))) == "group_cap_exceeded"
     assert code(chain.attempt(builders.mint(("firm-d", 40)))) == "ok"
@@ -710,7 +711,7 @@ def test_the_groups_cap_counts_all_its_firms() -> None:
 def test_same_group_transfers_stay_in_the_group() -> None:
     chain = chain_with(transfer="same_group")
     for name in ("firm-c", "firm-d"):
-        chain.accept(builders.enrol(name, control_group="g"))
+        chain.accept(builders.enrol(name, control_group=(G_TAG,)))
     chain.accept(builders.mint(("firm-c", 60)))
     inside = builders.transfer(V1, 5, holder="firm-c", recipient="firm-d")
     outside = builders.transfer(V1, 5, holder="firm-c", recipient="firm-a")

@@ -76,7 +76,7 @@ def enrol(firm: str, city: str) -> Act:
         holder_class="enterprise",
         name=firm,
         region="310000",
-        control_group="",
+        control_group=(),
         registration_tag=digest("registration", firm),
         tag_epoch=1,
         keys=(PartyKey(key=public_key(firm, "owner"), person="owner", roles=()),),
@@ -87,7 +87,7 @@ def enrol(firm: str, city: str) -> Act:
 
 def accredit(centre: str, host: str) -> Act:
     """Return the accreditation of a centre with two thousand devices."""
-    devices = Devices(chip=CHIP, origin="domestic", count=2_000, tariff_ceiling=0)
+    devices = Devices(chip=CHIP, origin="domestic", count=2_000, tariff_ceiling=10**12, power_w=400)
     operation = Accredit(
         host=host,
         centre=centre,
@@ -145,6 +145,7 @@ def redeem(voucher: str, firm: str, centre: str, fen: int, *, number: object, da
         service_class="training",
         usage=(Usage(chip=CHIP, day=day, gpu_ms=3_600_000, energy_wh=400),),
         own_share=digest("own share", number),
+        holder_signs=True,
     )
     return Act(operation=operation, signers=((firm, "owner"), (centre, "officer-1")))
 

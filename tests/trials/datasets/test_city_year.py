@@ -27,7 +27,7 @@ from trials.datasets.city_year import (
 )
 from trials.datasets.sums import add_up, disagreements
 from trials.datasets.world import public_key
-from trials.datasets.year import CLAIMS, Item, Year, year_plans
+from trials.datasets.year import CLAIMS, MONTH_DAYS, Item, Year, year_plans
 
 SCALE = 200
 
@@ -37,6 +37,7 @@ def year(seed: int = 1, scale: int = SCALE) -> Year:
         scale=scale,
         keys=public_key,
         first_day=FIRST_DAY,
+        day_of_month=lambda month: FIRST_DAY + month * MONTH_DAYS,
         until_ms=START_MS * 2,
         budget_year=2026,
         seed=seed,

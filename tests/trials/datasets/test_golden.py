@@ -123,7 +123,7 @@ def test_the_naive_twin_keeps_the_same_books() -> None:
     record_hash = bytes.fromhex(VECTOR["log_id"])
     for scene, attempted in blocks:
         height = attempted.execution.block.height
-        twin.begin_block(scene.time_ms, height)
+        twin.begin_block(scene.time_ms, height, record_hash)
         for raw, refusal in zip(attempted.raws, attempted.refusals, strict=True):
             transaction = parse(raw)
             kind, *fields = msgspec.msgpack.decode(codec.encode(transaction.body.operation))

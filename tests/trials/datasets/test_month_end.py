@@ -143,7 +143,7 @@ def month(tmp_path: Path) -> Iterator[Month]:
             for city in CITIES
         )
     )
-    day = calendar.day_of(START_MS) - 1
+    day = calendar.day_of(START_MS)
     acts = [
         small.redeem(
             f"{one.city}.compute.{int(one.firm.rpartition('-')[2]):09d}",

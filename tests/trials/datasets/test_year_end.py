@@ -183,7 +183,9 @@ def test_claimed_value_waits_for_its_decision_and_returns_only_to_an_open_year(
     # The voucher is over since 2026-12-21, what is claimed of it is not.
     it.at("2026-12-22 00:00")
     assert (it.part("claimed"), it.part("expired")) == (1_000_00, 0)
-    reject = Decide(claim="hangzhou-dc.000000001", accepted=0, case=(), tag_checked=False)
+    reject = Decide(
+        claim="hangzhou-dc.000000001", by="hangzhou", accepted=0, case=(), tag_checked=False
+    )
     act = Act(operation=DecideClaim(act=reject), signers=first_officers("hangzhou"))
     assert it.at(decided, act) == ["ok"]
     assert (it.part("claimed"), it.part("expired")) == (0, 1_000_00)
