@@ -37,7 +37,7 @@ EXPIRIES_MAX = 256
 
 CODES = frozenset(
     (
-        *(0, *range(101, 106), *range(201, 218), *range(301, 312), *range(401, 405)),
+        *(0, *range(101, 106), *range(201, 218), 230, *range(301, 312), *range(401, 405)),
         *(*range(406, 411), *range(501, 517), 518, *range(603, 632), *range(701, 713)),
         *(*range(801, 804), 805, 806, *range(901, 909)),
     )
@@ -90,6 +90,7 @@ PARAMETERS = fields(
     block_rows_max=integer(1, ROWS_MAX),
     block_expiries_max=integer(1, EXPIRIES_MAX),
     officers=many(fields(kind=text, from_fen=natural, persons=integer(2, 16)), 0, 64),
+    tag_keys=many(fields(epoch=natural, check_value=hash32), 1, 8),
 )
 ACTION = named(
     {

@@ -12,7 +12,8 @@ from ledger.transactions import kind_of
 from ledger.view import must
 
 PROPOSALS_SHOWN = 10
-NUMBERS = tuple(name for name in Parameters.__struct_fields__ if name != "officers")
+LISTS = ("officers", "tag_keys")
+NUMBERS = tuple(name for name in Parameters.__struct_fields__ if name not in LISTS)
 """The parameters that are a number."""
 
 

@@ -130,6 +130,7 @@ def parameters(**changes: Any) -> list[Any]:
             ["payment.record", 2_500, 3],
             ["claim.decide", 3_000, 3],
         ],
+        "tag_keys": [[1, digest("tag key", "1")], [2, digest("tag key", "2")]],
     }
     values.update(changes)
     return list(values.values())
@@ -674,7 +675,7 @@ class Play:
             "310000",
             group,
             tag,
-            2,
+            2 if self._chance(0.95) else 7,
             keys,
             threshold,
         ]
@@ -1307,7 +1308,7 @@ class Play:
         known = self.twin.invoices[tag]
         if invoice_of(self.twin, tag) is None and self._chance(0.5):
             return [tag, *invoice[1:]], usage
-        invoice = [tag, 2, known["net"], known["base"]]
+        invoice = [tag, 2 if self._chance(0.98) else 7, known["net"], known["base"]]
         usage = [list(row) for row in known["usage"]]
         wrong = self.dice.random()
         if wrong < 0.05:
@@ -1628,6 +1629,7 @@ class Play:
         return self.dice.choice((self.height, self.height + 2, last, max(last, 10**9) + 1))
 
     def _parameters(self) -> list[Any]:
+        known = [list(row) for row in self.twin.next_parameters["tag_keys"]]
         officers: list[Any] = [
             ["voucher.mint", self.dice.choice((0, 5_000)), 3],
             ["payment.record", 2_000, 3],
@@ -1639,6 +1641,7 @@ class Play:
             "officers": officers,
             "block_expiries_max": self.dice.choice((1, 2, 256)),
             "expiry_ahead_max_ms": self.dice.choice((60_000, DAY_MS)),
+            "tag_keys": known if len(known) > 2 else [*known, [known[-1][0] + 1, digest(known)]],
         }
         wrong: dict[str, Any] = self.dice.choice(
             (
@@ -1651,6 +1654,7 @@ class Play:
                 {"expiry_ahead_max_ms": 59_999},
                 {"heartbeat_ms": 999},
                 {"officers": [[self.dice.choice(("governance.vote", "governance.")), 1, 3]]},
+                {"tag_keys": self.dice.choice((known[::-1], known[:-1], [[2, bytes(32)]]))},
             )
         )
         return parameters(**{**changes, **wrong})

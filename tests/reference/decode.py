@@ -189,6 +189,7 @@ PARAMETERS = row(
     integer(1, 8_000),
     integer(1, 256),
     many(row(TEXT, NATURAL, integer(2, 16)), 0, 64),
+    many(row(NATURAL, HASH), 1, 8),
 )
 STATUS = one_of("active", "suspended", "removed")
 ACTION = named(

@@ -6,6 +6,7 @@ from typing import get_args
 import click
 
 from desk.documents import Json
+from ledger.encoding import normal
 from ledger.rules.attestations import Attest, RevokeAttestation, Topic
 from ledger.rules.calendar import DAY_MS
 from ledger.rules.parties import Enrol, HolderClass, PartyKind
@@ -22,6 +23,7 @@ from tally.output import YUAN, emit
 from wallet import signing
 from wallet.commands.session import Desk, Session, in_fen, reading, shown_times, writing
 from wallet.commands.typed import HASH, PARTY, PERSONS, THRESHOLD, Committed, committing, party_keys
+from wallet.tags import TAG_KEYS, normal_of, tag_of
 from words.dates import moment
 
 RECOVERIES = ("party", "opened_by", "status", "opened", "objected", "decidable_from", "closed")
@@ -42,8 +44,8 @@ def group() -> None:
 @click.option("--group", "control_group", default="", help="The control group it belongs to.")
 @click.option("--registration", help="Its registration number; only a keyed tag is stored.")
 @click.option("--registration-tag", type=HASH, help="The tag itself, made elsewhere.")
-@click.option("--tag-key", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--tag-epoch", type=click.IntRange(0), default=1, show_default=True)
+@TAG_KEYS
+@click.option("--tag-epoch", type=click.IntRange(0), help="Of a tag made elsewhere.")
 @PERSONS
 @THRESHOLD
 @writing
@@ -57,8 +59,8 @@ def enrol(
     control_group: str,
     registration: str | None,
     registration_tag: bytes | None,
-    tag_key: Path | None,
-    tag_epoch: int,
+    tag_keys: tuple[Path, ...],
+    tag_epoch: int | None,
     persons: tuple[str, ...],
     threshold: int,
     desk: Desk,
@@ -67,9 +69,15 @@ def enrol(
     if (registration is None) == (registration_tag is None):
         raise UsageError("give either --registration or --registration-tag")
     if registration is not None:
-        key = signing.tag_key(desk.profile, tag_key)
-        registration_tag = signing.keyed_tag(key, registration)
+        number = normal_of(normal.registration_number, registration)
+        tag_epoch, registration_tag = tag_of(
+            desk.tag_keys(tag_keys),
+            lambda key: normal.registration_tag(key, number),
+            lambda: [one["registration_tag"] for one in _holders(desk)],
+        )
     assert registration_tag is not None, "one of the two was given"
+    if tag_epoch is None:
+        tag_epoch = desk.newest_tag_epoch()
     operation = Enrol(
         city=city,
         party=party,
@@ -83,6 +91,10 @@ def enrol(
         threshold=threshold,
     )
     desk.carry_out(operation, party=party)
+
+
+def _holders(session: Session) -> list[Json]:
+    return session.nodes.items("/v1/parties", kind="holder")
 
 
 @group.command()
