@@ -32,6 +32,10 @@ __all__ = ["claimed", "later", "reserved"]
 KEY = tag_key_of(NETWORK, MASTER)
 NEXT = seed("tag-key", "next")
 BILL = "FP-2026-0001"
+ENROL = (
+    *("party", "enrol", "firm-b", "--city", "shanghai", "--class", "maker", "--name", "B"),
+    *("--region", "310000", "--person", "owner", *BUDGET),
+)
 
 
 @pytest.fixture
@@ -70,10 +74,8 @@ def test_a_bill_of_another_spelling_is_claimed_once(minted: Tally, typed: str) -
 
 
 def test_a_firm_of_another_spelling_is_enrolled_once(funded: Tally) -> None:
-    words = ("party", "enrol", "firm-b", "--city", "shanghai", "--class", "maker", "--name", "B")
-    words += ("--region", "310000", "--person", "owner", *BUDGET)
     typed = f"\ufeff{credit_code('firm-a').lower()}\u3000"
-    refused(funded, "registration_tag_taken", *words, "--registration", typed)
+    refused(funded, "registration_tag_taken", *ENROL, "--registration", typed)
 
 
 def test_thirty_two_bytes_that_somebody_made_up_make_no_tag(
@@ -115,9 +117,7 @@ def test_a_number_that_is_none_exits_2(minted: Tally, option: str, typed: str, s
 def test_a_registration_number_with_a_wrong_check_character_exits_2(funded: Tally) -> None:
     code = credit_code("firm-b")
     wrong = code[:17] + ("1" if code[17] == "0" else "0")
-    words = ("party", "enrol", "firm-b", "--city", "shanghai", "--class", "maker", "--name", "B")
-    words += ("--region", "310000", "--person", "owner", *BUDGET)
-    assert funded(*words, "--registration", wrong) == 2
+    assert funded(*ENROL, "--registration", wrong) == 2
     assert f"the check character of the 17 before is {credit_check(code[:17])}" in funded.err
 
 
