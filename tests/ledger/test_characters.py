@@ -56,6 +56,7 @@ def test_the_vectors_have_their_verdicts_from_every_reader() -> None:
         for written in vectors[name]:
             text = bytes.fromhex(written).decode()
             assert [reader(text) for reader in READERS] == [name == "taken"] * 3, written
+            assert (fault_in(text) is None) is (name == "taken"), written
 
 
 def test_the_table_on_the_page_is_the_one_of_the_code() -> None:

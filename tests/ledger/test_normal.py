@@ -161,6 +161,12 @@ def test_what_is_no_number_is_refused_and_named(name: str) -> None:
     assert KINDS[kind][1](typed) is None
 
 
+@pytest.mark.parametrize("typed", ["1" * 17, "1" * 14 + "A"])
+def test_only_fifteen_digits_are_an_old_registration_number(typed: str) -> None:
+    with pytest.raises(NotNormal, match=r"got 1[57]$"):
+        registration_number(typed)
+
+
 def test_the_longest_numbers_are_taken() -> None:
     assert len(invoice_number("F" + "1" * (NUMBER_MAX - 1))) == NUMBER_MAX
     assert invoice_number("F1".ljust(TYPED_MAX)) == "F1"
