@@ -77,3 +77,16 @@ def fault_in(text: str) -> str | None:
             if any(first <= ord(char) <= last for first, last in ranges):
                 return number + reason
     return None
+
+
+def tidied(text: str) -> str:
+    """Return a text as the ledger takes it: for what a machine wrote and nobody can correct.
+
+    Full-width letters and digits become plain ones, each run of whatever else is excluded a blank.
+    """
+    kept = []
+    for char in text:
+        plain = chr(ord(char) - 0xFEE0) if "\uff10" <= char <= "\uff5a" else char
+        is_letter = plain.isascii() and plain.isalnum()
+        kept.append(plain if is_letter else " " if fault_in(char) else char)
+    return " ".join("".join(kept).split())

@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 
 from desk.description import operation_from
 from ledger.encoding import codec
-from ledger.encoding.characters import EXCLUDED, TEXT_PATTERN, fault_in
+from ledger.encoding.characters import EXCLUDED, TEXT_PATTERN, fault_in, tidied
 from ledger.encoding.codec import NotCanonical
 from ledger.genesis import parse_genesis
 from ledger.inadmissible import KindUnknown
@@ -93,6 +93,27 @@ def test_nothing_invisible_is_left_that_this_unicode_version_knows() -> None:
 @given(text=some.text(alphabet="a 字\u200b\u3000", max_size=6))
 def test_blanks_and_faults_are_found_wherever_they_stand(text: str) -> None:
     assert by_codec(text) is by_verifier(text) is reference.text(256)(text)
+
+
+@pytest.mark.parametrize(
+    ("written", "taken"),
+    [
+        ("账户  不存在\r\n", "账户 不存在"),
+        ("ＡＣ０１　（账户）", "AC01 （账户）"),
+        ("\ufeffno\u200baccount\u0301", "no account"),
+        (" \u202e ", ""),
+        ("as it was: ￥1，“quoted”", "as it was: ￥1，“quoted”"),
+    ],
+)
+def test_what_a_machine_wrote_can_be_tidied(written: str, taken: str) -> None:
+    assert tidied(written) == taken
+    assert fault_in(taken) is None
+
+
+@given(text=some.text(max_size=20))
+def test_what_is_tidied_is_taken_and_stays(text: str) -> None:
+    assert fault_in(tidied(text)) is None
+    assert tidied(tidied(text)) == tidied(text)
 
 
 HIDDEN = "Firm\u200b A"
