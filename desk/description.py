@@ -72,6 +72,7 @@ def _complaint(type_: inspect.Type, value: Any, error: str) -> str:
     """
     expected, at, place = error.rpartition(" - at ")
     words = [type_.cls.__name__] if isinstance(type_, inspect.StructType) else []
+    built = value
     for step in _STEP.findall(place):
         if isinstance(type_, inspect.UnionType):
             type_ = _member(type_, value[0]) or type_
@@ -90,6 +91,8 @@ def _complaint(type_: inspect.Type, value: Any, error: str) -> str:
             value = value[int(step)]
         elif value:
             value = value[0]
+    if codec.NO_TEXT in expected:
+        expected = codec.text_fault(built) or expected
     for pattern, example in ID_EXAMPLES:
         if pattern in expected or repr(pattern)[1:-1] in expected:
             expected = f"expected an id such as {example}"

@@ -18,3 +18,8 @@ def derive(network: str, master: bytes, *names: str) -> bytes:
     if not is_dev(network):
         raise ValueError(f"derived keys work only on networks named {DEV_PREFIX}…, not {network}")
     return tagged_hash("tallystick/dev-key/v1", master, *(name.encode() for name in names))
+
+
+def tag_key_of(network: str, master: bytes) -> bytes:
+    """Return the key of epoch 1 for tags (Z6); raise ValueError as ``derive``."""
+    return derive(network, master, "tag-key")

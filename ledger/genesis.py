@@ -8,7 +8,7 @@ from ledger.encoding import codec
 from ledger.encoding.codec import Natural, Record, only
 from ledger.encoding.crypto import is_registrable_key, tagged_hash
 from ledger.rules.calendar import TIME_MAX_MS
-from ledger.rules.control import CONTROL, PARAMETERS, Control, Parameters
+from ledger.rules.control import CONTROL, PARAMETERS, Control, Parameters, tag_keys_problem
 from ledger.rules.governance import Member, admit, member_keys, member_problem
 from ledger.rules.parties import CITIES, MEMBERS, RESERVED_ID, Ids
 from ledger.rules.validators import (
@@ -78,6 +78,9 @@ def parse_genesis(data: bytes) -> Genesis:
     validators = sum(1 for member in genesis.members if member.validator)
     if not 1 <= validators <= VALIDATORS_MAX:
         raise GenesisInvalid(f"{validators} members validate, expected 1 to {VALIDATORS_MAX}")
+    problem = tag_keys_problem(genesis.parameters.tag_keys)
+    if problem is not None:
+        raise GenesisInvalid(problem)
     return genesis
 
 

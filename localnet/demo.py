@@ -20,7 +20,8 @@ import msgspec
 
 from desk.decisions import decision_hash
 from desk.documents import TransactionDocument
-from ledger.encoding import crypto
+from ledger.devkeys import tag_key_of
+from ledger.encoding import crypto, normal
 from ledger.encoding.codec import Record
 from ledger.rules import calendar, money
 from ledger.rules.attestations import Attest
@@ -85,6 +86,11 @@ class Flow:
     """Fen by firm."""
     finality_ms: list[int] = field(default_factory=list)
     turn: int = 0
+
+    @property
+    def tag_key(self) -> bytes:
+        """Return the network's key for tags."""
+        return tag_key_of(self.network.name, self.network.master)
 
     def sign(self, operation: Record, *signers: tuple[str, str], life_ms: int = LIFE_MS) -> Signed:
         """Return an operation signed by (party, person) pairs with derived keys."""
@@ -203,8 +209,8 @@ def enrol(flow: Flow, firm: Firm) -> Signed:
         holder_class=firm.holder_class,
         name=firm.name,
         region=region,
-        control_group=(registration_tag(firm.parent),) if firm.parent else (),
-        registration_tag=registration_tag(firm.id),
+        control_group=(registration_tag(flow, firm.parent),) if firm.parent else (),
+        registration_tag=registration_tag(flow, firm.id),
         tag_epoch=1,
         keys=(PartyKey(key=key, person="owner", roles=()),),
         threshold=1,
@@ -212,9 +218,26 @@ def enrol(flow: Flow, firm: Firm) -> Signed:
     return flow.sign(operation, *flow.by(firm.city, 1))
 
 
-def registration_tag(firm: str) -> bytes:
-    """Return what stands for a made-up firm's registration number."""
-    return crypto.tagged_hash("demo/registration", firm.encode())
+def registration_tag(flow: Flow, firm: str) -> bytes:
+    """Return the registration tag of a firm, by which the firms that it controls name it."""
+    return normal.registration_tag(flow.tag_key, credit_code(firm))
+
+
+def credit_code(firm: str) -> str:
+    """Return a unified social credit code for a firm's id, in form."""
+    digest = crypto.tagged_hash("demo/registration", firm.encode())
+    first = "91" + "".join(str(byte % 10) for byte in digest[:15])
+    return first + normal.credit_check(first)
+
+
+def bill(flow: Flow, centre: str) -> bytes:
+    """Return the tag of a new invoice of a centre."""
+    return normal.invoice_tag(flow.tag_key, centre, f"26{secrets.randbelow(10**18):018}")
+
+
+def new_contract(flow: Flow, centre: str) -> bytes:
+    """Return the tag of a new contract with a centre."""
+    return normal.contract_tag(flow.tag_key, centre, f"HT{secrets.randbelow(10**9):09}")
 
 
 def attestations(flow: Flow, firm: Firm) -> list[Signed]:
@@ -308,8 +331,8 @@ def redeem(
         order=RESERVED_ORDER if reserve else f"order-{secrets.token_hex(4)}",
         lines=(Line(voucher=flow.vouchers[firm.id], amount=amount + extra_fen, reserve=reserve),),
         grant=(),
-        invoice=Invoice(tag=secrets.token_bytes(32), tag_epoch=1, net=base_fen, base=base_fen),
-        contract=contract_of(terms, base_fen, today),
+        invoice=Invoice(tag=bill(flow, centre), tag_epoch=1, net=base_fen, base=base_fen),
+        contract=contract_of(flow, terms, centre, base_fen, today),
         service_class="training",
         usage=(usage,),
         own_share=secrets.token_bytes(32),
@@ -319,11 +342,13 @@ def redeem(
     return flow.sign(operation, *holders, (centre, "officer-1"), life_ms=life_ms)
 
 
-def contract_of(terms: Terms, base_fen: int, today: int) -> tuple[Contract, ...]:
+def contract_of(
+    flow: Flow, terms: Terms, centre: str, base_fen: int, today: int
+) -> tuple[Contract, ...]:
     """Return the contract behind an invoice if the programme bounds contracts, as Beijing does."""
     if not terms.contract_days_max:
         return ()
-    tag = secrets.token_bytes(32)
+    tag = new_contract(flow, centre)
     start = today - terms.contract_days_max
     return (Contract(tag=tag, amount=base_fen, start_day=start, end_day=today),)
 
@@ -519,7 +544,7 @@ def nanning_example(flow: Flow) -> Signed:
     example = flow.facts.programme("nanning")["worked_example"]
     ((first_day, _),) = flow.terms["nanning"].base_period
     contract = Contract(
-        tag=secrets.token_bytes(32),
+        tag=new_contract(flow, "guian-hub"),
         amount=example["contract_yuan"] * YUAN,
         start_day=first_day,
         end_day=first_day + example["days_contract"],
@@ -536,7 +561,7 @@ def nanning_example(flow: Flow) -> Signed:
         lines=(),
         grant=(grant,),
         invoice=Invoice(
-            tag=secrets.token_bytes(32),
+            tag=bill(flow, "guian-hub"),
             tag_epoch=1,
             net=example["contract_yuan"] * YUAN,
             base=example["base_yuan"] * YUAN,

@@ -25,11 +25,12 @@ from msgspec.structs import replace
 from engines.builtin.p2p.link import wall_clock_ms
 from engines.builtin.signer import create_signer
 from ledger import genesis as genesis_module
-from ledger.devkeys import derive
+from ledger.devkeys import derive, tag_key_of
 from ledger.encoding import codec, crypto
+from ledger.encoding.normal import tag_key_check
 from ledger.genesis import Genesis, log_id_of
 from ledger.rules.calendar import DAY_MS
-from ledger.rules.control import Parameters
+from ledger.rules.control import Parameters, TagKey
 from ledger.rules.governance import Member
 from ledger.rules.parties import PartyClass, PartyKey, PartyKind
 from ledger.rules.validators import ValidatorKeys
@@ -171,7 +172,7 @@ class LocalNetwork:
                 network=name,
                 time_ms=wall_clock_ms(),
                 members=members,
-                parameters=plain_parameters(heartbeat_ms),
+                parameters=plain_parameters(heartbeat_ms, tag_key_of(name, master)),
             )
         )
         genesis_module.parse_genesis(data)
@@ -415,7 +416,7 @@ def check_name(name: str) -> None:
         )
 
 
-def plain_parameters(heartbeat_ms: int) -> Parameters:
+def plain_parameters(heartbeat_ms: int, tag_key: bytes) -> Parameters:
     """Return the parameters of a network on one machine, in processes or in one."""
     return Parameters(
         expiry_ahead_max_ms=7 * DAY_MS,
@@ -425,6 +426,7 @@ def plain_parameters(heartbeat_ms: int) -> Parameters:
         block_rows_max=8_000,
         block_expiries_max=256,
         officers=(),
+        tag_keys=(TagKey(epoch=1, check_value=tag_key_check(tag_key)),),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ledger.blocks import BlockInput, Limits, Misbehaviour
-from ledger.encoding import codec, crypto
+from ledger.encoding import codec, crypto, normal
 from ledger.encoding.codec import FEN_MAX, Record
 from ledger.execute import Execution
 from ledger.genesis import Genesis, log_id_of
@@ -19,7 +19,7 @@ from ledger.rules.cases import ClearHold, RecordAnchor, SetHold
 from ledger.rules.centres import Accredit, Devices, Recognise
 from ledger.rules.claims import Credit, Decide, DecideClaim, Dispute, Line
 from ledger.rules.clearing import Close
-from ledger.rules.control import Parameters
+from ledger.rules.control import Parameters, TagKey
 from ledger.rules.governance import Action, Member, Propose, Vote
 from ledger.rules.invoices import Invoice, Usage
 from ledger.rules.money import FunderShare, Rounding
@@ -69,6 +69,9 @@ def seed(*names: str) -> bytes:
 def key(*names: str) -> bytes:
     """Return the public key of a derived seed."""
     return crypto.public_key(seed(*names))
+
+
+TAG_KEY = seed("tag-key")
 
 
 def validator_keys(party: str, power: int = 1) -> ValidatorKeys:
@@ -133,6 +136,7 @@ def parameters(**changes: Any) -> Parameters:
         "block_rows_max": 8_000,
         "block_expiries_max": 256,
         "officers": (),
+        "tag_keys": (TagKey(epoch=1, check_value=normal.tag_key_check(TAG_KEY)),),
     }
     return Parameters(**(values | changes))
 
@@ -375,7 +379,12 @@ def redeem(
     values: dict[str, Any] = {
         "order": "order-1",
         "lines": tuple(Line(voucher=voucher, amount=fen, reserve=()) for voucher, fen in lines),
-        "invoice": Invoice(tag=seed(invoice), tag_epoch=1, net=net, base=changes.pop("base", net)),
+        "invoice": Invoice(
+            tag=invoice if isinstance(invoice, bytes) else seed(invoice),
+            tag_epoch=changes.pop("tag_epoch", 1),
+            net=net,
+            base=changes.pop("base", net),
+        ),
         "grant": (),
         "contract": (),
         "service_class": "training",

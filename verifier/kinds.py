@@ -84,6 +84,7 @@ PARAMETERS = fields(
     block_rows_max=integer(1, ROWS_MAX),
     block_expiries_max=integer(1, EXPIRIES_MAX),
     officers=many(fields(kind=text, from_fen=natural, persons=integer(2, 16)), 0, 64),
+    tag_keys=many(fields(epoch=natural, check_value=hash32), 1, 8),
 )
 ACTION = named(
     {

@@ -47,7 +47,7 @@ class Members:
 
     def __init__(self, genesis: Genesis) -> None:
         self.parameters = genesis.parameters
-        """In force for the next block: G1's, from expiry_ahead_max_ms to officers."""
+        """In force for the next block: G1's, from expiry_ahead_max_ms to tag_keys."""
         self._members = {
             member[0]: Member(kind=member[1], party_class=member[2]) for member in genesis.members
         }

@@ -389,7 +389,7 @@ class _Log:
 
     def _check_transactions(self, block: Block) -> None:
         """Check what B3.2 and B3.3 ask before any signature and rule."""
-        ahead_ms, _, bytes_max, transactions_max, rows_max, _, _ = self.members.parameters
+        ahead_ms, _, bytes_max, transactions_max, rows_max, *_ = self.members.parameters
         time_ms = block.record.time_ms
         rows = 0
         for position, transaction in enumerate(block.transactions):

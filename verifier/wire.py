@@ -105,14 +105,39 @@ hash32 = binary(HASH_BYTES, HASH_BYTES)
 signature = binary(SIGNATURE_BYTES, SIGNATURE_BYTES)
 
 
+_NO_TEXT = (
+    "0000-001F 007F-00A0 00AD 0300-036F 037E 0387 0600-0605 061C 06DD 070F 0890-0891 08E2"
+    " 1100-11FF 1680 17B4-17B5 180B-180F 1AB0-1AFF 1DC0-1DFF 1FEF 2000-200F 2028-202F"
+    " 205F-206F 20D0-20FF 2126 212A-212B 2329-232A 2800 2E80-2FDF 3000 3099-309A 3164"
+    " A960-A97F D7B0-FA0D FA10 FA12 FA15-FA1E FA20 FA22 FA25-FA26 FA2A-FAFF FDD0-FDEF"
+    " FE00-FE0F FE20-FE2F FEFF FF10-FF19 FF21-FF3A FF41-FF5A FFA0 FFF0-FFFF 110BD 110CD"
+    " 13430-1345F 1BCA0-1BCA3 1D173-1D17A 1FFFE-1FFFF 2F800-2FA1F 2FFFE-2FFFF 3FFFE-3FFFF"
+    " 4FFFE-4FFFF 5FFFE-5FFFF 6FFFE-6FFFF 7FFFE-7FFFF 8FFFE-8FFFF 9FFFE-9FFFF AFFFE-AFFFF"
+    " BFFFE-BFFFF CFFFE-CFFFF DFFFE-DFFFF E0000-E0FFF EFFFE-10FFFF"
+)
+"""W5.1's table, in ascending order."""
+
+
+def _pattern_of(ranges: str) -> re.Pattern[str]:
+    """Return what finds a character of such a list, or a blank where none stands (W5.2)."""
+    ends = (span.partition("-")[::2] for span in ranges.split())
+    spans = (rf"\U{first:0>8}-\U{last or first:0>8}" for first, last in ends)
+    return re.compile(rf"[{''.join(spans)}]|\A | \Z|  ")
+
+
+_find_fault = _pattern_of(_NO_TEXT).search
+
+
 def limited(characters_max: int) -> Shape:
-    """Text of a number of characters, and of what W1.4 allows in bytes."""
+    """Text of a number of characters, and of what W1.4 allows in bytes and W5 in characters."""
 
     def check(value: Any) -> None:
         if type(value) is not str or len(value) > characters_max:
             raise Malformed(f"no text of at most {characters_max} characters")
         if len(value.encode()) > TEXT_BYTES_MAX:
             raise Malformed(f"text of more than {TEXT_BYTES_MAX} bytes")
+        if not (value.isascii() and value.isalnum()) and _find_fault(value) is not None:
+            raise Malformed("text with a character that W5 excludes")
 
     return check
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from desk.documents import Json
+from ledger.encoding.characters import tidied
 from ledger.encoding.crypto import tagged_hash
 from ledger.rules import calendar
 from ledger.rules.payments import (
@@ -148,7 +149,7 @@ def _result(row: Mapping[str, str], line: int) -> Result:
         status=values["TxSts"],
         amount=amount,
         payable=values["RmtInf"],
-        reason=values["Rsn"] or REASON_DEFAULT,
+        reason=tidied(values["Rsn"]) or REASON_DEFAULT,
     )
 
 

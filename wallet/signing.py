@@ -1,7 +1,5 @@
 """Keys by name, the signatures they give, and the files that go from desk to desk."""
 
-import hashlib
-import hmac
 import os
 import secrets
 import time
@@ -131,32 +129,6 @@ def _derived_seed(profile: Profile, name: str) -> bytes | None:
     if master is None or not person:
         return None
     return derive(profile.network, master, party, person)
-
-
-def tag_key(profile: Profile, path: Path | None) -> bytes:
-    """Return the key under which registration and invoice numbers become tags.
-
-    It lies in a file, as hex; on a dev network it is else derived.
-    """
-    if path is not None:
-        try:
-            key = bytes.fromhex(path.read_text(encoding="ascii").strip())
-        except OSError as error:
-            raise NotFound(f"can't read the tag key {path}: {error.strerror}") from None
-        except ValueError:
-            raise UsageError(f"the tag key {path}: expected 64 hex digits") from None
-        if len(key) != 32:
-            raise UsageError(f"the tag key {path} has {len(key)} bytes, expected 32")
-        return key
-    master = profile.master()
-    if master is None:
-        raise UsageError("name the file with this epoch's tag key: --tag-key")
-    return derive(profile.network, master, "tag-key")
-
-
-def keyed_tag(key: bytes, number: str) -> bytes:
-    """Return the HMAC-SHA256 of a number, 32 bytes: nobody without the key can guess it."""
-    return hmac.new(key, number.encode(), hashlib.sha256).digest()
 
 
 def commitment(path: Path) -> tuple[bytes, bytes]:

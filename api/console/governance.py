@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from api.reads import head_of, single
 from ledger.encoding import codec
-from ledger.rules.control import CONTROL, PARAMETERS, Control, OfficersRule, Parameters
+from ledger.rules.control import CONTROL, PARAMETERS, Control, OfficersRule, Parameters, TagKey
 from ledger.rules.governance import PROPOSALS, Proposal
 from ledger.rules.parties import MEMBERS, PARTIES, is_city
 from ledger.store.lmdb_store import Snapshot
@@ -12,7 +12,8 @@ from ledger.transactions import kind_of
 from ledger.view import must
 
 PROPOSALS_SHOWN = 10
-NUMBERS = tuple(name for name in Parameters.__struct_fields__ if name != "officers")
+LISTS = ("officers", "tag_keys")
+NUMBERS = tuple(name for name in Parameters.__struct_fields__ if name not in LISTS)
 """The parameters that are a number."""
 
 
@@ -37,6 +38,7 @@ class Governance:
     """active members: more than two thirds of both adopt a proposal."""
     parameters: tuple[tuple[str, int], ...]
     officers: tuple[OfficersRule, ...]
+    tag_keys: tuple[TagKey, ...]
     control: Control
 
 
@@ -64,5 +66,6 @@ def governance(snapshot: Snapshot) -> Governance:
         members=len(active),
         parameters=tuple((name, getattr(parameters, name)) for name in NUMBERS),
         officers=parameters.officers,
+        tag_keys=parameters.tag_keys,
         control=must(snapshot, CONTROL, "all"),
     )

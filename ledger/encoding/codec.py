@@ -11,6 +11,8 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
+from ledger.encoding.characters import TEXT_PATTERN, fault_in
+
 FEN_MAX = 2**53 - 1
 """Largest amount in fen: every JSON client reads it exactly."""
 UINT64_MAX = 2**64 - 1
@@ -35,7 +37,8 @@ SerialId = Annotated[
     Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}(\.[a-z0-9][a-z0-9-]{0,31})?\.[0-9]{9}\Z"),
 ]
 """A programme or party, a dot and nine digits: ``shanghai.compute.000000042``."""
-Text = Annotated[str, Meta(max_length=TEXT_BYTES_MAX)]
+Text = Annotated[str, Meta(max_length=TEXT_BYTES_MAX, pattern=TEXT_PATTERN)]
+"""What a person wrote, of the characters of W5."""
 Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
 PublicKey = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
@@ -98,7 +101,7 @@ def decode(type_: Any, data: bytes, limit: int) -> Any:
     try:
         value = (_DECODERS.get(type_) or _decoder(type_)).decode(data)
     except _UNDECODABLE as error:
-        raise _not_canonical(error) from None
+        raise _not_canonical(error, data) from None
     if _ENCODER.encode(value) != data:
         raise NotCanonical("not the shortest encoding of its value")
     return value
@@ -109,15 +112,27 @@ REASON_CHARS_MAX = 200
 
 _UNDECODABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 """What bytes can make a decoder raise. It does not wrap the last one, and a peer can cause it."""
+NO_TEXT = repr(TEXT_PATTERN)[1:-1]
+"""Stands in a decoder's sentence about a text of wrong characters."""
 
 
-def _not_canonical(error: Exception) -> NotCanonical:
+def _not_canonical(error: Exception, data: bytes = b"") -> NotCanonical:
     if isinstance(error, UnicodeDecodeError):
         return NotCanonical(f"text is not UTF-8: {error.reason}")
     reason = str(error)
+    if NO_TEXT in reason:
+        return NotCanonical(text_fault(msgspec.msgpack.decode(data)) or "text outside W5")
     if len(reason) > REASON_CHARS_MAX or not all(" " <= one <= "~" for one in reason):
         reason = ascii(reason[:REASON_CHARS_MAX])  # it may quote what a stranger chose
     return NotCanonical(reason)
+
+
+def text_fault(value: Any) -> str | None:
+    """Return what is wrong with the first faulty text in plain lists (W5), or None."""
+    if isinstance(value, str):
+        return fault_in(value)
+    items = value if isinstance(value, list) else ()
+    return next((fault for item in items if (fault := text_fault(item))), None)
 
 
 def decode_stored(type_: Any, data: bytes) -> Any:
@@ -152,6 +167,8 @@ def check_untyped(data: bytes, *, nesting: int) -> None:
     value = decode(bytes if data[:1] in _BYTE_STRINGS else _Untyped, data, len(data))
     if isinstance(value, str):
         check_texts(value)
+        if (fault := fault_in(value)) is not None:
+            raise NotCanonical(fault)
     if isinstance(value, tuple):
         if not nesting:
             raise NotCanonical("too many arrays in arrays")

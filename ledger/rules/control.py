@@ -1,6 +1,7 @@
 """Control: parameters, pauses, rules version and engine of the ledger as a whole (spec R14.2)."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -12,16 +13,17 @@ from ledger.blocks import (
     BLOCK_TRANSACTIONS_MAX,
     RULES_VERSION,
 )
-from ledger.encoding.codec import FEN_MAX, AtMostOne, Fen, Natural, Record, Text, only
+from ledger.encoding.codec import FEN_MAX, AtMostOne, Fen, Hash, Natural, Record, Text, only
 from ledger.rules.authority import FOUR_EYES
 from ledger.rules.base import Kind
-from ledger.rules.refusals import ActionInvalid, LedgerPaused
+from ledger.rules.refusals import ActionInvalid, LedgerPaused, TagEpochUnknown
 from ledger.rules.sums import Amount, amount_at
-from ledger.view import Draft, Put, StateView, Table
+from ledger.view import Draft, Put, StateView, Table, must
 
 QUIET_MS = 72 * 3_600_000
 """How long after a pause nothing expires (R11.4)."""
 OFFICER_RULES_MAX = 64
+TAG_KEYS_MAX = 8
 BLOCK_BYTES_MIN = 65_536
 """A block must be able to hold the largest mint."""
 BLOCK_ROWS_MIN = 1_000
@@ -37,6 +39,13 @@ class OfficersRule(Record, frozen=True):
     persons: Annotated[int, Meta(ge=2, le=16)]
 
 
+class TagKey(Record, frozen=True):
+    """The key of an epoch of tags, by what a file of it is checked against (Z6)."""
+
+    epoch: Natural
+    check_value: Hash
+
+
 class Parameters(Record, frozen=True):
     """What governance may change, within the limits of B3.3 and R14.2. Times in ms."""
 
@@ -50,6 +59,8 @@ class Parameters(Record, frozen=True):
     block_expiries_max: Annotated[int, Meta(ge=1, le=BLOCK_EXPIRIES_MAX)]
     """More postings than this would not fit into one log entry."""
     officers: Annotated[tuple[OfficersRule, ...], Meta(max_length=OFFICER_RULES_MAX)]
+    tag_keys: Annotated[tuple[TagKey, ...], Meta(min_length=1, max_length=TAG_KEYS_MAX)]
+    """Of the epochs in force, ascending."""
 
 
 class RulesFrom(Record, frozen=True):
@@ -156,7 +167,21 @@ def engine_at(control: Control, height: int) -> str:
     return acting
 
 
-def check_parameters(parameters: Parameters) -> None:
+def require_tag_epoch(view: StateView, epoch: int) -> None:
+    """Raise TagEpochUnknown unless tags of an epoch are taken (Z6.2)."""
+    if all(key.epoch != epoch for key in must(view, PARAMETERS, "all").tag_keys):
+        raise TagEpochUnknown(epoch=epoch)
+
+
+def tag_keys_problem(keys: tuple[TagKey, ...]) -> str | None:
+    """Return why epochs of tags don't fit together, or None (G3)."""
+    for earlier, later in pairwise(keys):
+        if earlier.epoch >= later.epoch:
+            return f"tag epoch {later.epoch} stands after {earlier.epoch}"
+    return None
+
+
+def check_parameters(view: StateView, parameters: Parameters) -> None:
     """Raise ActionInvalid on parameters with which the ledger could not go on (R14.2)."""
     for name, least in (
         ("block_bytes_max", BLOCK_BYTES_MIN),
@@ -170,3 +195,14 @@ def check_parameters(parameters: Parameters) -> None:
     for rule in parameters.officers:
         if rule.kind.startswith("governance."):  # else nobody could ever take it back
             raise ActionInvalid(reason="governance asks for two officers, whatever it is about")
+    problem = tag_keys_problem(parameters.tag_keys)
+    if problem is not None:
+        raise ActionInvalid(reason=problem)
+    now = must(view, PARAMETERS, "all").tag_keys
+    newest = now[-1].epoch
+    if parameters.tag_keys[-1].epoch < newest:
+        raise ActionInvalid(reason=f"tag epoch {newest} stays until a later one is listed")
+    for key in parameters.tag_keys:
+        # An epoch has one key for ever, or a number would have two tags that nobody compares.
+        if key.epoch <= newest and key not in now:
+            raise ActionInvalid(reason=f"tag epoch {key.epoch} is not in force with this key")

@@ -303,7 +303,7 @@ def check_action(view: StateView, action: Action, context: Context) -> None:
             require_kind(party, "treasury", "data_centre", "auditor")
             require_keys_fit(view, party.id, party.kind, keys, threshold)
         case SetParameters(parameters=parameters):
-            check_parameters(parameters)
+            check_parameters(view, parameters)
         case SetRulesVersion(version=version, from_height=from_height):
             _require_ahead(from_height, context)
             last = control.rules[-1] if control.rules else RulesFrom(version=1, from_height=0)

@@ -22,6 +22,7 @@ from ledger.encoding.codec import (
 from ledger.encoding.crypto import tagged_hash
 from ledger.rules import calendar, money
 from ledger.rules.centres import Accreditation, devices_of, rate_for
+from ledger.rules.control import require_tag_epoch
 from ledger.rules.parties import Party
 from ledger.rules.programmes import ServiceClass, Terms, terms_of
 from ledger.rules.refusals import (
@@ -158,8 +159,9 @@ def usage_hash(rows: Sequence[Usage]) -> bytes:
 def find_invoice(view: StateView, shown: Shown, terms: Terms) -> InvoiceRecord | None:
     """Return the invoice if another programme's claim rests on it, None if it is as new (T9.17).
 
-    Raises InvoiceDiffers, InvoiceUsed or ProgrammesNotStackable.
+    Raises TagEpochUnknown, InvoiceDiffers, InvoiceUsed or ProgrammesNotStackable.
     """
+    require_tag_epoch(view, shown.invoice.tag_epoch)
     invoice = get(view, INVOICES, shown.invoice.tag.hex())
     if invoice is None or not invoice.uses:
         return None

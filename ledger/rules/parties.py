@@ -9,6 +9,7 @@ from ledger.encoding.codec import AtMostOne, Hash, Natural, PublicKey, Record, S
 from ledger.encoding.crypto import is_registrable_key
 from ledger.rules.authority import CONFLICTING_ROLES, KEYS, TREASURY_ROLES, RegisteredKey
 from ledger.rules.base import Context, Kind, Outcome
+from ledger.rules.control import require_tag_epoch
 from ledger.rules.refusals import (
     KeyInvalid,
     KeysUnfit,
@@ -273,6 +274,7 @@ def apply_enrol(view: StateView, tx: Enrol, context: Context) -> Outcome:
     require_active(city)
     if tx.party == RESERVED_ID or get(view, PARTIES, tx.party) is not None:
         raise PartyExists(party=tx.party)
+    require_tag_epoch(view, tx.tag_epoch)
     owner = get(view, REGISTRATION_TAGS, tx.registration_tag.hex())
     if owner is not None:
         raise RegistrationTagTaken(party=owner.party)

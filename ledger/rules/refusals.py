@@ -251,6 +251,15 @@ class RelatedParties(TransactionRefused):
     group: str
 
 
+@refusal
+class TagEpochUnknown(TransactionRefused):
+    """The tag was made under a key that is not in force."""
+
+    number, code = 230, "tag_epoch_unknown"
+    sentence = "no tag key of epoch {epoch} is in force"
+    epoch: int
+
+
 # 3xx: programmes and budgets
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from ledger.encoding.characters import TEXT_PATTERN
 from ledger.encoding.codec import Fen, Natural, Record, SerialId, Slug
 from ledger.rules import calendar
 from ledger.rules.base import Context, Kind, Outcome
@@ -47,7 +48,7 @@ from ledger.view import Draft, StateView, Table, get, must
 GRACE_MS = 30 * calendar.DAY_MS
 """How long after the hold end a centre may still claim what was reserved for it."""
 
-OrderRef = Annotated[str, Meta(max_length=64)]
+OrderRef = Annotated[str, Meta(max_length=64, pattern=TEXT_PATTERN)]
 """The centre's own reference of a job."""
 
 

@@ -9,6 +9,7 @@ import pytest
 from api.console import cases, governance, pages, settlement, views
 from api.services import Services
 from ledger.catalogue import KINDS
+from ledger.encoding.normal import tag_key_check
 from ledger.rules.calendar import DAY_MS
 from ledger.rules.claims import DISPUTE_WINDOW_MS
 from ledger.rules.holds import Scope
@@ -217,6 +218,7 @@ async def test_governance_shows_votes_and_what_is_in_force(world: World) -> None
     world.node.commit(time_ms=builders.NOON_MS + 15 * DAY_MS)
     text = (await world.client.get("/console/fragment/governance?lang=en")).text
     assert "not adopted" in text
+    assert f"tag key of epoch 1, check value {tag_key_check(builders.TAG_KEY).hex()}" in text
 
 
 @pytest.mark.parametrize("code", CODES)

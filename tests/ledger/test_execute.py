@@ -21,7 +21,7 @@ from ledger.genesis import (
 )
 from ledger.ledger import Ledger
 from ledger.rules import calendar
-from ledger.rules.control import PARAMETERS
+from ledger.rules.control import PARAMETERS, TagKey
 from ledger.rules.parties import PartyKey
 from ledger.store.memory import MemoryStore
 from ledger.transactions import parse, seal
@@ -415,6 +415,9 @@ BAD_GENESES: dict[str, Callable[[], bytes]] = {
     ),
     "at least 4 persons": lambda: builders.genesis(
         replace(SHANGHAI, keys=SHANGHAI.keys[:3], threshold=1)
+    ),
+    "tag epoch 1 stands after 2": lambda: builders.genesis(
+        tag_keys=(TagKey(epoch=2, check_value=bytes(32)), TagKey(epoch=1, check_value=bytes(32)))
     ),
     "class '' of a treasury": lambda: builders.genesis(replace(SHANGHAI, party_class="")),
     "class 'city' of a data_centre": lambda: builders.genesis(

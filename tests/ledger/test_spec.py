@@ -17,7 +17,17 @@ ROOT = Path(__file__).resolve().parents[2]
 SPEC = ROOT / "docs" / "spec"
 PAGES = {
     name: (SPEC / f"{name}.md").read_text(encoding="utf-8")
-    for name in ("wire", "transactions", "kinds", "rules", "blocks", "state", "log", "node")
+    for name in (
+        "wire",
+        "normal",
+        "transactions",
+        "kinds",
+        "rules",
+        "blocks",
+        "state",
+        "log",
+        "node",
+    )
 }
 
 

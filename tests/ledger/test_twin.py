@@ -255,6 +255,7 @@ def books_of_ledger(store: MemoryStore) -> Books:
             "validators": sorted(one.party for one in schedule.sets[-1].validators),
             "officers": [(one.kind, one.from_fen, one.persons) for one in parameters.officers],
             "expiries": parameters.block_expiries_max,
+            "tag_keys": [(one.epoch, one.check_value) for one in parameters.tag_keys],
         },
     }
 
@@ -435,6 +436,7 @@ def books_of_twin(twin: Twin) -> Books:
             "validators": sorted(twin.validators),
             "officers": [tuple(one) for one in twin.next_parameters["officers"]],
             "expiries": twin.next_parameters["block_expiries_max"],
+            "tag_keys": [tuple(one) for one in twin.next_parameters["tag_keys"]],
         },
     }
 

@@ -37,12 +37,50 @@ def binary(least: int, most: int) -> Check:
     return lambda value: type(value) is bytes and least <= len(value) <= most
 
 
+NO_TEXT = """
+    0000–001F 007F–009F
+    00A0 1680 2000–200A 202F 205F 2800 3000
+    00AD 0600–0605 061C 06DD 070F 0890–0891 08E2 17B4–17B5 180B–180F 200B–200F 2028–202E 2060–206F
+    3164 FE00–FE0F FEFF FFA0 FFF0–FFFF 110BD 110CD 13430–1345F 1BCA0–1BCA3 1D173–1D17A E0000–E0FFF
+    0300–036F 1AB0–1AFF 1DC0–1DFF 20D0–20FF 3099–309A FE20–FE2F
+    037E 0387 1100–11FF 1FEF 2126 212A–212B 2329–232A 2E80–2FDF A960–A97F D7B0–D7FF F900–FA0D FA10
+    FA12 FA15–FA1E FA20 FA22 FA25–FA26 FA2A–FAFF FF10–FF19 FF21–FF3A FF41–FF5A 2F800–2FA1F
+    D800–DFFF
+    E000–F8FF F0000–FFFFD 100000–10FFFD
+    FDD0–FDEF
+"""
+"""The table of W5.1 as it is printed; the last two of each plane are asked apart."""
+
+
+def points_of(table: str) -> frozenset[int]:
+    """Return the code points of a table."""
+    found: set[int] = set()
+    for span in table.split():
+        first, _, last = span.partition("–")
+        found.update(range(int(first, 16), int(last or first, 16) + 1))
+    return frozenset(found)
+
+
+EXCLUDED = points_of(NO_TEXT)
+
+
+def characters_fit(value: str) -> bool:
+    """Whether a text has characters of W5 alone."""
+    for place, char in enumerate(value):
+        if ord(char) in EXCLUDED or (ord(char) > 0xFFFF and ord(char) % 0x10000 >= 0xFFFE):
+            return False
+        if char == " " and not (0 < place < len(value) - 1 and value[place + 1] != " "):
+            return False
+    return True
+
+
 def text(characters_max: int, bytes_max: int = 256) -> Check:
-    """Text of bounded length, in characters and in UTF-8 bytes."""
+    """Text of bounded length, in characters and in UTF-8 bytes, and of W5's characters."""
     return lambda value: (
         type(value) is str
         and len(value) <= characters_max
         and len(value.encode("utf-8")) <= bytes_max
+        and characters_fit(value)
     )
 
 
@@ -152,6 +190,7 @@ PARAMETERS = row(
     integer(1, 8_000),
     integer(1, 256),
     many(row(TEXT, NATURAL, integer(2, 16)), 0, 64),
+    many(row(NATURAL, HASH), 1, 8),
 )
 STATUS = one_of("active", "suspended", "removed")
 ACTION = named(
@@ -361,5 +400,5 @@ def is_plain(value: Any, nesting: int) -> bool:
     if type(value) is list:
         return nesting > 0 and all(is_plain(item, nesting - 1) for item in value)
     if type(value) is str:
-        return len(value.encode("utf-8")) <= 256
+        return text(256)(value)
     return type(value) in (int, bytes, bool)

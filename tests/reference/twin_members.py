@@ -27,6 +27,7 @@ def enrol(world: World, it: Thing) -> None:
     world.officers(it["city"], "registrar")
     world.active(it["city"])
     need(it["party"] not in world.parties and it["party"] != "clearing", 202)
+    world.tag_epoch(it["tag_epoch"])
     for party in world.parties.values():
         need(party["tag"] != it["registration_tag"], 206)
     world.keys_fit(it["party"], "holder", it["keys"], it["threshold"])
@@ -565,6 +566,12 @@ def action_holds(world: World, action: str, *fields: Any) -> None:
         need(new["heartbeat_ms"] >= 1_000, 805)
         for kind, _, _ in new["officers"]:
             need(not kind.startswith("governance."), 805)
+        epochs = [epoch for epoch, _ in new["tag_keys"]]
+        known = world.next_parameters["tag_keys"]
+        need(epochs == sorted(set(epochs)), 805)
+        need(epochs[-1] >= known[-1][0], 805)
+        for row in new["tag_keys"]:
+            need(row[0] > known[-1][0] or row in known, 805)
     elif action == "rules_version":
         version, from_height = fields
         need(version > world.rules_version[0], 805)

@@ -212,7 +212,7 @@ def redeem(world: World, it: Thing) -> None:
     for voucher, amount, reserve_ in it["lines"]:
         lines.append({"voucher": voucher, "amount": amount, "reserve": only(reserve_)})
     joint = grant is not None or any(line["reserve"] is None for line in lines)
-    tag, _, net, base = it["invoice"]
+    tag, tag_epoch, net, base = it["invoice"]
     world.party(holder, "holder")
     world.party(centre, "data_centre")
     need((lines != []) != (grant is not None), 630)
@@ -261,6 +261,7 @@ def redeem(world: World, it: Thing) -> None:
     if grant is not None:
         world.eligible(terms, holder)
     need(base <= net, 605)
+    world.tag_epoch(tag_epoch)
     invoice = invoice_of(world, tag)
     if invoice is not None:
         invoice_may_be_claimed_again(world, invoice, it, programme, version)

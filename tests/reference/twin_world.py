@@ -27,6 +27,7 @@ PARAMETERS = (
     "block_rows_max",
     "block_expiries_max",
     "officers",
+    "tag_keys",
 )
 MEMBER = ("id", "kind", "class", "name", "region", "group", "keys", "threshold", "validator")
 TERMS = (
@@ -296,6 +297,10 @@ class World:
         return so_far if recovery is None else so_far + self.time - int(recovery["opened"])
 
     # R3 Authority
+
+    def tag_epoch(self, epoch: int) -> None:
+        """Z6.2: in force are those of the record, adopted in this block or not (R14.2)."""
+        need(any(listed == epoch for listed, _ in self.next_parameters["tag_keys"]), 230)
 
     def officers(self, name: str, role: str, amount: int = 0) -> None:
         """R3.1."""

@@ -16,9 +16,10 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from desk.description import describe
-from ledger.devkeys import derive
+from ledger.devkeys import derive, tag_key_of
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import UINT64_MAX, NotCanonical, Record
+from ledger.encoding.normal import tag_key_check
 from ledger.encoding.tiles import Tile, parse_path
 from ledger.entries import TransactionEntry, decode_entry
 from ledger.genesis import log_id_of
@@ -30,7 +31,7 @@ from ledger.rules.cases import ANCHORS
 from ledger.rules.centres import ACCREDITATIONS, RECOGNITIONS
 from ledger.rules.claims import CLAIMS
 from ledger.rules.clearing import CYCLES
-from ledger.rules.control import CONTROL, PARAMETERS
+from ledger.rules.control import CONTROL, PARAMETERS, TagKey
 from ledger.rules.governance import PROPOSALS, Member, proposal_key
 from ledger.rules.holds import HOLDS
 from ledger.rules.parties import MEMBERS, PARTIES, PartyKey
@@ -111,7 +112,12 @@ def make_genesis() -> bytes:
         centre("guian-hub"),
         centre("shanghai-icc", validates=False),
     )
-    return genesis(*(derived(member) for member in members), network=NETWORK)
+    check_value = tag_key_check(tag_key_of(NETWORK, MASTER))
+    return genesis(
+        *(derived(member) for member in members),
+        network=NETWORK,
+        tag_keys=(TagKey(epoch=1, check_value=check_value),),
+    )
 
 
 Scripted = Json | Reply | type[BreakOff]

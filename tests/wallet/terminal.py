@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from ledger.encoding.normal import credit_check
 from ledger.rules import calendar
 from tally import cli
-from tests.builders import NOON_MS
+from tests.builders import NOON_MS, seed
 from tests.wallet.test_terms import ROOT
 
 FACTS = str(ROOT / "localnet" / "programmes.json")
@@ -49,6 +50,12 @@ def granting(*rows: str) -> list[str]:
     return [word for number, row in enumerate(rows, 1) for word in ("--row", f"{row}@{number}")]
 
 
+def credit_code(party: str) -> str:
+    """Return a unified social credit code for a party; every run has the same."""
+    digits = "".join(str(byte % 10) for byte in seed("registration", party)[:15])
+    return f"91{digits}{credit_check(f'91{digits}')}"
+
+
 def enrol(
     tally: Tally,
     party: str,
@@ -61,8 +68,8 @@ def enrol(
     signers = ("--key", f"{city}/officer-1", "--key", f"{city}/officer-2")
     tally.must(
         *("party", "enrol", party, "--city", city, "--class", "start_up", "--name", party),
-        *("--region", region, "--registration", f"REG-{party}", "--person", "owner"),
-        *(() if parent is None else ("--parent", parent)),
+        *("--region", region, "--registration", credit_code(party), "--person", "owner"),
+        *(() if parent is None else ("--parent", credit_code(parent))),
         *signers,
     )
     tally.must(

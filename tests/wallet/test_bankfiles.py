@@ -140,6 +140,12 @@ def test_a_reference_changes_only_when_a_payment_was_recorded() -> None:
     assert len(first) <= 35
 
 
+def test_a_banks_reason_is_tidied_to_what_the_ledger_takes(tmp_path: Path) -> None:
+    text = "EndToEndId,TxSts,InstdAmt,Rsn\npay-1,RJCT,100.00,ＡＣ０１　账户  不存在\u200b\n"
+    (found,), bad = read_results(text, tmp_path)
+    assert (found.reason, bad) == ("AC01 账户 不存在", {})
+
+
 def test_a_file_may_have_more_columns_and_a_result_may_lack_its_payable(tmp_path: Path) -> None:
     text = 'Bank,InstdAmt,TxSts,EndToEndId\nICBC,"1,000.50",ACSC,pay-1\n'
     (found,), bad = read_results(text, tmp_path)

@@ -26,15 +26,14 @@ from wallet.signing import (
     commitment,
     drafted,
     key_file,
-    keyed_tag,
     load,
     open_signers,
     public_key_of,
     require_own_log,
     save,
     signed,
-    tag_key,
 )
+from wallet.tags import keys_in_force
 
 PASSPHRASE = "three old coins"
 TRANSFER = Transfer(
@@ -153,7 +152,7 @@ def test_nothing_is_derived_on_a_real_network(profile: Profile) -> None:
         with pytest.raises(KeyTrouble, match="there is no key"):
             ask()
     with pytest.raises(UsageError, match="--tag-key"):
-        tag_key(real, None)
+        keys_in_force(real, (), [])
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../b", "/x", "a/b/c", "", "A/b"])
@@ -217,18 +216,6 @@ def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
 def test_a_transaction_for_another_log_is_not_touched(profile: Profile) -> None:
     with pytest.raises(UsageError, match="is for log"):
         require_own_log(transfer(profile), in_network(profile, "dev-other"))
-
-
-def test_a_keyed_tag_needs_its_key(profile: Profile, tmp_path: Path) -> None:
-    path = tmp_path / "tag-key"
-    path.write_text("07" * 32)
-    own, other = tag_key(profile, path), tag_key(profile, None)
-    assert keyed_tag(own, "INV-1") == keyed_tag(b"\x07" * 32, "INV-1")
-    assert keyed_tag(own, "INV-1") != keyed_tag(other, "INV-1")
-    assert keyed_tag(own, "INV-1") != keyed_tag(own, "INV-2")
-    path.write_text("07")
-    with pytest.raises(UsageError, match="expected 32"):
-        tag_key(profile, path)
 
 
 def test_two_commitments_to_one_document_differ_by_their_salt(tmp_path: Path) -> None:

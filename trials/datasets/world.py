@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ledger.blocks import BlockInput, Limits
+from ledger.devkeys import tag_key_of
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import Record
 from ledger.execute import Execution
@@ -91,7 +92,7 @@ def genesis(plans: Sequence[Plan], *, time_ms: int, validators: Sequence[str]) -
                 make_member(NETWORK, MASTER, plan, validates=plan.party in validators)
                 for plan in plans
             ),
-            parameters=plain_parameters(60_000),
+            parameters=plain_parameters(60_000, tag_key_of(NETWORK, MASTER)),
         )
     )
 

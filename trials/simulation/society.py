@@ -13,12 +13,13 @@ from consensus.messages import ValidatorKey
 from consensus.validators import Validator, ValidatorSet
 from ledger.encoding import codec
 from ledger.encoding.codec import FEN_MAX, Record
+from ledger.encoding.normal import tag_key_check
 from ledger.genesis import Genesis, log_id_of
 from ledger.rules import calendar
 from ledger.rules.budgets import Appropriate
 from ledger.rules.centres import Accredit, Devices
 from ledger.rules.claims import Line
-from ledger.rules.control import Parameters
+from ledger.rules.control import Parameters, TagKey
 from ledger.rules.governance import Member, Propose, SetValidator, Vote
 from ledger.rules.invoices import Invoice, Usage
 from ledger.rules.money import FunderShare
@@ -76,6 +77,7 @@ def foundation_of(validators: int) -> Foundation:
                 block_rows_max=8_000,
                 block_expiries_max=3,
                 officers=(),
+                tag_keys=(TagKey(epoch=1, check_value=tag_key_check(seed_of("tag-key"))),),
             ),
         )
     )

@@ -1,18 +1,20 @@
 """``tally claim``: redemptions on their way to a decision, and credit notes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
 import click
 
 from desk.documents import Json
+from ledger.encoding import normal
 from ledger.rules.claims import DISPUTE_WINDOW_MS, Claim, Credit, Decide, DecideClaim, Dispute
 from ledger.rules.programmes import issuer_of
 from tally.exits import UsageError
 from tally.output import YUAN, emit
-from wallet import signing
 from wallet.commands.session import Desk, Session, in_fen, reading, shown_times, writing
 from wallet.commands.typed import CLAIM, Committed, committing
+from wallet.tags import TAG_KEYS, normal_of
 from words.dates import moment
 
 AMOUNTS = ("amount", "accepted", "credited")
@@ -76,7 +78,7 @@ def _shown(item: Json) -> Json:
 @click.option("--by", help="Who decides: its issuer (default), or after 90 days an auditor.")
 @click.option("--tag-checked", is_flag=True, help="You recomputed the tag from the invoice.")
 @click.option("--invoice", help="Its number: the tag is recomputed here and now.")
-@click.option("--tag-key", type=click.Path(dir_okay=False, path_type=Path))
+@TAG_KEYS
 @committing("case", "the case", required=False)
 @writing
 def decide(
@@ -88,7 +90,7 @@ def decide(
     by: str | None,
     tag_checked: bool,
     invoice: str | None,
-    tag_key: Path | None,
+    tag_keys: tuple[Path, ...],
     case: Committed | None,
     desk: Desk,
 ) -> None:
@@ -101,9 +103,7 @@ def decide(
         raise UsageError("give one of --accept, --all and --reject")
     item = desk.item(f"/v1/claims/{claim}")
     if invoice is not None:
-        tag = signing.keyed_tag(signing.tag_key(desk.profile, tag_key), invoice)
-        if tag.hex() != item["invoice"]["tag"]:
-            raise UsageError(f"{invoice!r} is not the invoice of {claim}: its tag differs")
+        _require_invoice(desk, item, invoice, tag_keys)
     if accepted is None:
         accepted = int(item["amount"]) if whole else 0
     act = Decide(
@@ -115,6 +115,25 @@ def decide(
     )
     salt = {} if case is None else case.salt
     desk.carry_out(DecideClaim(act=act), claim=claim, accepted_fen=accepted, **salt)
+
+
+def _require_invoice(session: Session, claim: Json, typed: str, paths: Sequence[Path]) -> None:
+    """Raise UsageError unless a claim's tag is of this invoice, and no other claim has it too.
+
+    While two epochs overlap, one invoice may be shown under either key (Z6.3).
+    """
+    keys, centre = session.tag_keys(paths), claim["centre"]
+    number = normal_of(normal.invoice_number, typed)
+    tags = {one.epoch: normal.invoice_tag(one.key, centre, number).hex() for one in keys}
+    epoch = claim["invoice"]["tag_epoch"]
+    if epoch not in tags:
+        raise UsageError(f"{claim['id']} has a tag of epoch {epoch}: name its --tag-key")
+    if tags[epoch] != claim["invoice"]["tag"]:
+        raise UsageError(f"{typed!r} is not the invoice of {claim['id']}: its tag differs")
+    others = {tag for other, tag in tags.items() if other != epoch}
+    for shown in session.nodes.items("/v1/claims", centre=centre) if others else ():
+        if shown["invoice"]["tag"] in others and shown["status"] != "rejected":
+            raise UsageError(f"{typed!r} was claimed with {shown['id']}, under another tag key")
 
 
 @group.command()

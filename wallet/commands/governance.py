@@ -10,7 +10,7 @@ import msgspec
 
 from desk.description import describe, record_from
 from desk.documents import Json
-from ledger.rules.control import OfficersRule, Parameters
+from ledger.rules.control import OfficersRule, Parameters, TagKey
 from ledger.rules.governance import (
     Action,
     Admit,
@@ -31,11 +31,21 @@ from ledger.rules.validators import ValidatorKeys
 from tally.exits import UsageError
 from tally.output import emit, parse_yuan
 from wallet.commands.session import Desk, Session, emit_outcome, reading, shown_times, writing
-from wallet.commands.typed import PARTY, PERSONS, THRESHOLD, party_keys, read_object, split_pair
+from wallet.commands.typed import (
+    HASH,
+    PARTY,
+    PERSONS,
+    THRESHOLD,
+    party_keys,
+    read_object,
+    split_pair,
+)
 
 LISTED = ("number", "proposer", "kind", "yes", "no", "status", "closes")
 MEMBERS = ("id", "kind", "party_class", "name", "status")
 VALIDATORS = ("party", "power", "consensus")
+LISTS = ("officers", "tag_keys")
+"""Parameters that are no number."""
 FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 Command = Callable[..., None]
 
@@ -121,15 +131,25 @@ def keys(*, party: str, persons: tuple[str, ...], threshold: int, desk: Desk) ->
     help="kind=yuan:persons: so many must sign from so much on. Replaces all such rules.",
 )
 @click.option("--no-officers", is_flag=True, help="Drop all such rules: two are enough.")
+@click.option("--tag-key", "new_keys", multiple=True, help="epoch=check value, of a new tag key.")
+@click.option(
+    "--end-tag-epoch", "ended", type=click.IntRange(0), multiple=True, help="No longer in force."
+)
 @proposing
 def parameters(
-    *, changes: tuple[str, ...], officers: tuple[str, ...], no_officers: bool, desk: Desk
+    *,
+    changes: tuple[str, ...],
+    officers: tuple[str, ...],
+    no_officers: bool,
+    new_keys: tuple[str, ...],
+    ended: tuple[int, ...],
+    desk: Desk,
 ) -> SetParameters:
     """Change parameters; those not named stay as they are."""
     if officers and no_officers:
         raise UsageError("give --officers or --no-officers, not both")
     now = _parameters(desk)
-    known = [name for name in Parameters.__struct_fields__ if name != "officers"]
+    known = [name for name in Parameters.__struct_fields__ if name not in LISTS]
     changed: dict[str, Any] = {}
     for text in changes:
         name, value = split_pair(text, "name=number")
@@ -138,9 +158,19 @@ def parameters(
         changed[name] = int(value)
     if officers or no_officers:
         changed["officers"] = tuple(_officers_rule(text) for text in officers)
+    if new_keys or ended:
+        kept = [key for key in now.tag_keys if key.epoch not in ended]
+        changed["tag_keys"] = (*kept, *(_tag_key(text) for text in new_keys))
     if not changed:
         raise UsageError("name what changes: --set name=number")
     return SetParameters(parameters=msgspec.structs.replace(now, **changed))
+
+
+def _tag_key(text: str) -> TagKey:
+    epoch, check_value = split_pair(text, "epoch=check value")
+    if not epoch.isdecimal():
+        raise UsageError(f"{text!r}: write epoch=check value")
+    return TagKey(epoch=int(epoch), check_value=HASH.convert(check_value, None, None))
 
 
 def _parameters(session: Session) -> Parameters:

@@ -6,6 +6,7 @@ from typing import get_args
 import click
 
 from desk.documents import Json
+from ledger.encoding import normal
 from ledger.rules.attestations import Attest, RevokeAttestation, Topic
 from ledger.rules.calendar import DAY_MS
 from ledger.rules.parties import Enrol, HolderClass, PartyKind
@@ -22,6 +23,7 @@ from tally.output import YUAN, emit
 from wallet import signing
 from wallet.commands.session import Desk, Session, in_fen, reading, shown_times, writing
 from wallet.commands.typed import HASH, PARTY, PERSONS, THRESHOLD, Committed, committing, party_keys
+from wallet.tags import TAG_KEYS, normal_of, tag_of
 from words.dates import moment
 
 RECOVERIES = ("party", "opened_by", "status", "opened", "objected", "decidable_from", "closed")
@@ -43,8 +45,8 @@ def group() -> None:
 @click.option("--parent-tag", type=HASH, help="The parent's tag itself, made elsewhere.")
 @click.option("--registration", help="Its registration number; only a keyed tag is stored.")
 @click.option("--registration-tag", type=HASH, help="The tag itself, made elsewhere.")
-@click.option("--tag-key", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--tag-epoch", type=click.IntRange(0), default=1, show_default=True)
+@TAG_KEYS
+@click.option("--tag-epoch", type=click.IntRange(0), help="Of a tag made elsewhere.")
 @PERSONS
 @THRESHOLD
 @writing
@@ -59,8 +61,8 @@ def enrol(
     parent_tag: bytes | None,
     registration: str | None,
     registration_tag: bytes | None,
-    tag_key: Path | None,
-    tag_epoch: int,
+    tag_keys: tuple[Path, ...],
+    tag_epoch: int | None,
     persons: tuple[str, ...],
     threshold: int,
     desk: Desk,
@@ -71,11 +73,12 @@ def enrol(
     if parent is not None and parent_tag is not None:
         raise UsageError("give either --parent or --parent-tag")
     if registration is not None:
-        key = signing.tag_key(desk.profile, tag_key)
-        registration_tag = signing.keyed_tag(key, registration)
+        tag_epoch, registration_tag = _registration_tag(desk, tag_keys, registration)
     if parent is not None:
-        parent_tag = signing.keyed_tag(signing.tag_key(desk.profile, tag_key), parent)
+        _, parent_tag = _registration_tag(desk, tag_keys, parent)
     assert registration_tag is not None, "one of the two was given"
+    if tag_epoch is None:
+        tag_epoch = desk.newest_tag_epoch()
     operation = Enrol(
         city=city,
         party=party,
@@ -89,6 +92,20 @@ def enrol(
         threshold=threshold,
     )
     desk.carry_out(operation, party=party)
+
+
+def _registration_tag(desk: Desk, tag_keys: tuple[Path, ...], text: str) -> tuple[int, bytes]:
+    """Return epoch and tag of a registration number."""
+    number = normal_of(normal.registration_number, text)
+    return tag_of(
+        desk.tag_keys(tag_keys),
+        lambda key: normal.registration_tag(key, number),
+        lambda: [one["registration_tag"] for one in _holders(desk)],
+    )
+
+
+def _holders(session: Session) -> list[Json]:
+    return session.nodes.items("/v1/parties", kind="holder")
 
 
 @group.command()

@@ -33,6 +33,7 @@ from wallet.commands.typed import (
     split_programme,
 )
 from wallet.profile import Profile, load_profile
+from wallet.tags import EpochKey, keys_in_force
 from wallet.verified import Proven, Verifier
 from words import acts, dates, fields
 
@@ -58,6 +59,20 @@ class Session:
     def proven_voucher(self, voucher: str) -> tuple[Json, Proven]:
         """Return a voucher and the proof of it, from the first server that answers (Y12.4)."""
         return self.nodes.ask(lambda node: Verifier(self.profile, node).voucher(voucher))
+
+    def tag_keys(self, paths: Sequence[Path]) -> tuple[EpochKey, ...]:
+        """Return the tag keys in these files, oldest first, if the ledger lists them (Z6)."""
+        listed = self.item("/v1/governance/parameters")["tag_keys"]
+        return keys_in_force(self.profile, paths, listed)
+
+    def newest_tag_epoch(self) -> int:
+        """Return the epoch of tags that are made elsewhere, if nobody says another."""
+        return int(self.item("/v1/governance/parameters")["tag_keys"][-1]["epoch"])
+
+    def tags_of_claims(self, centre: str, name: str) -> list[str]:
+        """Return the tags of all invoices, or contracts, of a centre's claims, in hex."""
+        claims = self.nodes.items("/v1/claims", centre=centre)
+        return [claim[name]["tag"] for claim in claims if claim[name] is not None]
 
     def after(self, path: str) -> Json:
         """Return a record as it is after a transaction; nothing if nobody can say.

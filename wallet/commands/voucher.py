@@ -10,6 +10,7 @@ import click
 
 from desk.description import describe
 from desk.documents import Json
+from ledger.encoding import normal
 from ledger.rules import calendar
 from ledger.rules.claims import Line
 from ledger.rules.invoices import HOUR_MS, Contract, Invoice, Usage
@@ -19,7 +20,6 @@ from ledger.rules.reserves import Release, SetAside
 from ledger.rules.vouchers import Extend, Mint, Revoke, Transfer, voucher_id
 from tally.exits import TallyError, UsageError
 from tally.output import YUAN, emit, parse_yuan, say
-from wallet import signing
 from wallet.commands.minting import (
     ROW_FORM,
     batches_of,
@@ -56,7 +56,7 @@ from wallet.commands.typed import (
     owner_of,
     split_pair,
 )
-from wallet.profile import Profile
+from wallet.tags import TAG_KEYS, normal_of, tag_of
 from wallet.verified import Proven
 from words import dates, units
 
@@ -294,8 +294,8 @@ def revoke(voucher: str, amount: int, *, case: Committed, desk: Desk) -> None:
 @click.option("--order", required=True, help="The centre's own reference of the job.")
 @click.option("--invoice", help="Its number, of which a keyed tag is stored; or --invoice-tag.")
 @click.option("--invoice-tag", type=HASH, help="The tag itself, made elsewhere; or --invoice.")
-@click.option("--tag-key", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--tag-epoch", type=click.IntRange(0), default=1, show_default=True)
+@TAG_KEYS
+@click.option("--tag-epoch", type=click.IntRange(0), help="Of a tag made elsewhere.")
 @click.option("--net", type=YUAN, required=True, help="What the invoice asks, without tax.")
 @click.option("--base", type=YUAN, help="The part that the rate applies to (default: all).")
 @click.option(
@@ -327,8 +327,8 @@ def redeem(
     order: str,
     invoice: str | None,
     invoice_tag: bytes | None,
-    tag_key: Path | None,
-    tag_epoch: int,
+    tag_keys: tuple[Path, ...],
+    tag_epoch: int | None,
     net: int,
     base: int | None,
     usage: tuple[str, ...],
@@ -352,14 +352,21 @@ def redeem(
     if bool(lines) == (grant is not None):
         raise UsageError("give either --line (vouchers) or --grant (a grant after use)")
     if invoice is not None:
-        invoice_tag = signing.keyed_tag(signing.tag_key(desk.profile, tag_key), invoice)
+        number = normal_of(normal.invoice_number, invoice)
+        tag_epoch, invoice_tag = tag_of(
+            desk.tag_keys(tag_keys),
+            lambda key: normal.invoice_tag(key, centre, number),
+            lambda: desk.tags_of_claims(centre, "invoice"),
+        )
     assert invoice_tag is not None, "one of the two was given"
+    if tag_epoch is None:
+        tag_epoch = desk.newest_tag_epoch()
     parts = tuple(_line(text) for text in lines)
     after_use = () if grant is None else (_grant(desk, grant),)
     if holder is None and not parts:
         raise UsageError("name the --holder of the grant")
     rows = tuple(_usage(text) for text in usage)
-    behind = () if contract is None else (_contract(desk.profile, contract, tag_key),)
+    behind = () if contract is None else (_contract(desk, contract, centre, tag_keys),)
     if parts:
         holder = _holder_of(desk, [part.voucher for part in parts], holder, verify)
     assert holder is not None, "vouchers have one, and a grant names one"
@@ -410,16 +417,22 @@ def _grant(session: Session, text: str) -> GrantAfterUse:
     return GrantAfterUse(programme=programme, terms_version=version, amount=amount)
 
 
-def _contract(profile: Profile, text: str, tag_key: Path | None) -> Contract:
+def _contract(session: Session, text: str, centre: str, tag_keys: Sequence[Path]) -> Contract:
     parts = text.rsplit("/", 3)
     if len(parts) != 4:
         raise UsageError(f"{text!r}: write number/yuan/first day/end day")
     number, amount, start, end = parts
-    is_tag = len(number) == 64 and set(number) <= set(hexdigits)
+    if len(number) == 64 and set(number) <= set(hexdigits):
+        tag = bytes.fromhex(number)
+    else:
+        typed = normal_of(normal.contract_number, number)
+        _, tag = tag_of(
+            session.tag_keys(tag_keys),
+            lambda key: normal.contract_tag(key, centre, typed),
+            lambda: session.tags_of_claims(centre, "contract"),
+        )
     return Contract(
-        tag=bytes.fromhex(number)
-        if is_tag
-        else signing.keyed_tag(signing.tag_key(profile, tag_key), number),
+        tag=tag,
         amount=parse_yuan(amount),
         start_day=DAY.convert(start, None, None),
         end_day=DAY.convert(end, None, None),

@@ -1,16 +1,19 @@
 """``tally wallet``: keys on this machine."""
 
 import os
+import secrets
 from pathlib import Path
 
 import click
 
+from ledger.encoding.normal import tag_key_check
 from tally.exits import KeyTrouble, NotFound, UsageError
 from tally.output import confirm, emit, say
 from wallet.commands.typed import PASSPHRASE_FD, PROFILE
 from wallet.keystore import Keystore, key_files, read_key, read_passphrase
 from wallet.profile import keys_folder, load_profile
 from wallet.signing import key_file
+from wallet.tags import read_tag_key
 
 PHRASE_FD = click.option(
     "--phrase-fd", type=click.IntRange(0), help="Read the recovery phrase from it."
@@ -72,6 +75,22 @@ def recover(
     passphrase = read_passphrase(passphrase_fd, prompt="New passphrase", repeat=True)
     key = Keystore.recover(path, chosen, passphrase, phrase)
     emit(_shown(name, path, key.public_key, chosen))
+
+
+@group.command(name="tag-key")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def tag_key(file: Path) -> None:
+    """Show the check value of the tag key in FILE; make a new one if FILE is not there."""
+    is_new = not file.exists()
+    if is_new:
+        try:
+            with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "x") as opened:
+                opened.write(secrets.token_hex(32) + "\n")
+        except OSError as error:
+            raise UsageError(f"can't write {file}: {error.strerror}") from None
+        say("whoever has this file can try numbers out: hand it to members under seal")
+    check_value = tag_key_check(read_tag_key(file)).hex()
+    emit({"file": str(file), "check_value": check_value, "new": is_new})
 
 
 @group.command(name="import")

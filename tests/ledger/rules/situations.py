@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from ledger.encoding.codec import FEN_MAX
+from ledger.genesis import parse_genesis
 from ledger.rules.claims import Line
 from ledger.rules.clearing import CYCLE_OPEN_MIN_MS
 from ledger.rules.control import (
@@ -15,6 +17,7 @@ from ledger.rules.control import (
     HEARTBEAT_MIN_MS,
     QUIET_MS,
     Parameters,
+    TagKey,
 )
 from ledger.rules.governance import Action, Pause, Resume, SetParameters, SetStatus
 from ledger.rules.invoices import Contract
@@ -28,12 +31,14 @@ from ledger.rules.validators import (
     ValidatorSchedule,
     ValidatorSetRecord,
 )
+from tests import builders
 from tests.builders import NOON_MS, criterion, keys_of, no_caps, officers, seed, validator_keys
 from tests.ledger.rules.case import (
     BAD_KEY,
     CLAIM,
     DAY_MS,
     FOR_LONG,
+    GENESIS,
     GRANTED,
     HOST_PAYS,
     PROGRAMME,
@@ -257,8 +262,18 @@ def parameters(**changes: Any) -> SetParameters:
         "block_rows_max": BLOCK_ROWS_MIN,
         "block_expiries_max": 1,
         "officers": (),
+        "tag_keys": builders.parameters().tag_keys,
     }
     return SetParameters(parameters=Parameters(**(least | changes)))
+
+
+def tag_keys(*epochs: int) -> SetParameters:
+    """Return the parameters of genesis with these epochs of tags; epoch 1 keeps its key."""
+    wide = parse_genesis(GENESIS).parameters
+    known = {key.epoch: key for key in wide.tag_keys}
+    new = {epoch: TagKey(epoch=epoch, check_value=seed("tags", str(epoch))) for epoch in epochs}
+    listed = tuple((new | known)[epoch] for epoch in epochs)
+    return SetParameters(parameters=msgspec.structs.replace(wide, tag_keys=listed))
 
 
 def invalid(claim: str, kind: str, action: Action, **rest: Any) -> Case:

@@ -3,7 +3,7 @@
 import pytest
 
 from ledger.encoding.codec import FEN_MAX
-from ledger.rules.control import OFFICERS_USED, PARAMETERS, OfficersRule
+from ledger.rules.control import OFFICERS_USED, PARAMETERS, OfficersRule, TagKey
 from ledger.rules.governance import Pause, Resume, SetRulesVersion, SwitchEngine
 from ledger.rules.sums import Amount
 from tests.builders import NOON_MS, officers
@@ -44,6 +44,7 @@ from tests.ledger.rules.situations import (
     around_a_pause,
     invalid,
     parameters,
+    tag_keys,
     valid,
 )
 
@@ -191,6 +192,40 @@ CASES: list[Case] = [
             "heartbeat_ms": 1_000,
         }.items()
     ),
+    invalid(
+        "two keys of one epoch of tags",
+        "parameters",
+        tag_keys(1, 2, 2),
+        values={"reason": "tag epoch 2 stands after 2"},
+    ),
+    invalid("epochs of tags that descend", "parameters", tag_keys(2, 1)),
+    invalid(
+        "another key for the epoch of tags in force",
+        "parameters",
+        parameters(tag_keys=(TagKey(epoch=1, check_value=bytes(32)),)),
+        values={"reason": "tag epoch 1 is not in force with this key"},
+    ),
+    invalid(
+        "an epoch of tags from before",
+        "parameters",
+        tag_keys(0, 1),
+        values={"reason": "tag epoch 0 is not in force with this key"},
+    ),
+    invalid(
+        "the newest epoch of tags left out",
+        "parameters",
+        tag_keys(1),
+        before=adopted(tag_keys(1, 2)),
+        values={"reason": "tag epoch 2 stays until a later one is listed"},
+    ),
+    invalid(
+        "an epoch of tags that was left out before",
+        "parameters",
+        tag_keys(1, 2),
+        before=adopted(tag_keys(2)),
+    ),
+    valid("a second epoch of tags", "parameters", tag_keys(1, 2)),
+    valid("one epoch of tags after another", "parameters", tag_keys(2)),
     invalid(
         "rules two heights ahead",
         "rules_version",

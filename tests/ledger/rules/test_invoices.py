@@ -33,6 +33,7 @@ from tests.ledger.rules.case import (
     Ready,
     Step,
     accredit,
+    adopted,
     decide,
     mint,
     no,
@@ -59,6 +60,7 @@ from tests.ledger.rules.situations import (
     caps,
     claim,
     stacked,
+    tag_keys,
 )
 
 
@@ -112,6 +114,20 @@ CASES: list[Case] = [
         claim(200, net=1_000),
         before=(GRANTED, claim()),
         values={"claim": CLAIM},
+    ),
+    no(
+        "an invoice by a key of no epoch in force",
+        "T9.17",
+        "tag_epoch_unknown",
+        claim(200, net=1_000, tag_epoch=2),
+        before=(GRANTED, claim()),
+        values={"epoch": 2},
+    ),
+    ok(
+        "an invoice by the key of a new epoch",
+        "T9.17",
+        claim(200, invoice="other", net=2_000, tag_epoch=2),
+        before=(GRANTED, *adopted(tag_keys(1, 2))),
     ),
     ok("an invoice that both programmes share", "T9.17", again(), terms=STACKABLE, before=STACKED),
     ok(

@@ -13,9 +13,20 @@ from ledger.rules.programmes import Publish
 from ledger.transactions import parse
 from tests import builders
 from tests.builders import Chain, funded_chain, key, officers, seed
-from tests.ledger.rules.case import ONE_OFFICER, V1, Case, Ready, Step, enrol, no, suspended
+from tests.ledger.rules.case import (
+    ONE_OFFICER,
+    V1,
+    Case,
+    Ready,
+    Step,
+    adopted,
+    enrol,
+    no,
+    ok,
+    suspended,
+)
 from tests.ledger.rules.chains import code, stored
-from tests.ledger.rules.situations import SHANGHAI, unfit_keys
+from tests.ledger.rules.situations import SHANGHAI, tag_keys, unfit_keys
 
 
 def enrol_firm_c(**changes: Any) -> Step:
@@ -69,6 +80,26 @@ CASES: list[Case] = [
         "registration_tag_taken",
         enrol("firm-c", registration_tag=seed("firm-a", "registration")),
         values={"party": "firm-a"},
+    ),
+    no(
+        "a tag of thirty-two bytes that somebody made up",
+        "T1.5",
+        "tag_epoch_unknown",
+        enrol("firm-c", tag_epoch=2),
+        values={"epoch": 2},
+    ),
+    no(
+        "a firm under a second id, by a key that is no longer in force",
+        "T1.5",
+        "tag_epoch_unknown",
+        enrol("firm-c", registration_tag=seed("firm-a", "registration")),
+        before=adopted(tag_keys(2)),
+    ),
+    ok(
+        "a tag of an epoch that has just begun",
+        "T1.5",
+        enrol("firm-c", tag_epoch=2),
+        before=adopted(tag_keys(1, 2)),
     ),
     *unfit_keys("T1.6", enrol_firm_c),
 ]
