@@ -37,9 +37,16 @@ EXPIRIES_MAX = 256
 
 CODES = frozenset(
     (
-        *(0, *range(101, 106), *range(201, 218), *range(301, 312), *range(401, 405)),
+        *(
+            0,
+            *range(101, 107),
+            *range(201, 218),
+            *range(219, 222),
+            *range(301, 312),
+            *range(401, 405),
+        ),
         *(*range(406, 411), *range(501, 517), 518, *range(603, 632), *range(701, 713)),
-        *(*range(801, 804), 805, 806, *range(901, 909)),
+        *(*range(801, 804), *range(805, 808), *range(901, 909)),
     )
 )
 """0 and the numbers of all refusals (transactions.md, Codes)."""
@@ -154,9 +161,17 @@ TERMS = fields(
 _SET_KEYS = named(
     {
         "rotate": fields(party=slug, keys=PARTY_KEYS, threshold=natural),
-        "recover": fields(city=slug, party=slug, keys=PARTY_KEYS, threshold=natural, case=hash32),
-        "object": fields(party=slug),
-        "decide": fields(city=slug, party=slug, accept=boolean, second=optional(slug)),
+        "announce": fields(party=slug, keys=PARTY_KEYS, threshold=natural),
+        "recover": fields(
+            city=slug,
+            party=slug,
+            keys=PARTY_KEYS,
+            threshold=natural,
+            case=hash32,
+            second=optional(slug),
+        ),
+        "object": fields(party=slug, by=slug),
+        "decide": fields(by=slug, party=slug, accept=boolean, second=optional(slug)),
     }
 )
 _DECIDE = named(

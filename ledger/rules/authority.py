@@ -3,7 +3,7 @@
 import msgspec
 
 from ledger.encoding.codec import PublicKey, Record, Slug
-from ledger.rules.refusals import FourEyesMissing, SignatureMissing
+from ledger.rules.refusals import FourEyesMissing, PersonsMissing, SignatureMissing
 from ledger.view import StateView, Table, get
 
 FOUR_EYES = 2
@@ -64,6 +64,12 @@ class Signers(msgspec.Struct, frozen=True):
         signed = self._signed(party)
         if signed < threshold:
             raise SignatureMissing(party=party, needed=threshold, signed=signed)
+
+    def require_persons(self, party: str, named: int) -> None:
+        """Raise PersonsMissing unless two persons of a party signed, or all if it names fewer."""
+        needed, signed = min(FOUR_EYES, named), len(self.persons(party))
+        if signed < needed:
+            raise PersonsMissing(party=party, needed=needed, signed=signed)
 
     def _signed(self, party: str) -> int:
         """Return how many keys of a party signed."""

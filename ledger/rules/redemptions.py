@@ -17,7 +17,14 @@ from ledger.rules.centres import (
 from ledger.rules.claims import CLAIMS, Claim, Line, Lines, accept
 from ledger.rules.holds import require_not_held
 from ledger.rules.invoices import Contract, Invoice, InvoiceUse, Shown, UsageRows
-from ledger.rules.parties import Party, party_of, require_active, require_free, require_kind
+from ledger.rules.parties import (
+    Party,
+    is_stopped,
+    party_of,
+    require_active,
+    require_free,
+    require_kind,
+)
 from ledger.rules.programmes import (
     ServiceClass,
     Terms,
@@ -152,7 +159,7 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
     if tx.grant:
         granted, posting = _grant(draft, terms, asked, context)
         lines, postings = (Line(voucher=granted.id, amount=amount, reserve=()),), [posting]
-    holder_signed = not holder.stopped_since_ms and context.signers.has_threshold(
+    holder_signed = not is_stopped(holder, context.time_ms) and context.signers.has_threshold(
         holder.id, holder.threshold
     )
     automatic = holder_signed and _take_band(draft, asked, terms, context)
@@ -228,7 +235,7 @@ def _asked(view: StateView, tx: Redeem, context: Context) -> Asked:
     joint = not tx.lines or not all(line.reserve for line in tx.lines)
     if joint:
         context.signers.require_threshold(holder.id, holder.threshold)
-        require_free(holder)
+        require_free(holder, context.time_ms)
         require_active(centre)
     vouchers = tuple(_voucher_of_line(view, line, tx) for line in tx.lines)
     for voucher in vouchers[1:]:

@@ -86,7 +86,7 @@ def apply_set_aside(view: StateView, tx: SetAside, context: Context) -> Outcome:
     centre = party_of(view, tx.centre)
     require_kind(centre, "data_centre")
     context.signers.require_threshold(holder.id, holder.threshold)
-    require_free(holder)
+    require_free(holder, context.time_ms)
     require_active(centre)
     voucher = held_voucher(view, tx.voucher, tx.holder)
     require_not_held(

@@ -59,6 +59,8 @@ from ledger.rules.sums import Amount, amount_at, change_amount, serial_id
 from ledger.view import Draft, StateView, Table, get, must
 
 MINT_ROWS_MAX = 1_000
+GIVEN_BACK_MAX_MS = 30 * calendar.DAY_MS
+"""How much of its holders' stopped time a voucher is given back, until it is extended."""
 
 PositiveFen = Annotated[int, Meta(ge=1, le=FEN_MAX)]
 Part = Literal["available", "reserved", "claimed", "redeemed", "expired", "revoked"]
@@ -87,6 +89,8 @@ class Voucher(Record, frozen=True):
     """When expiry looks at it next, if value is available (R8.1)."""
     stopped_ms: Natural
     """How long its holder had been stopped when it got the voucher (R11.1)."""
+    given_back_ms: Natural
+    """How much of its holders' stopped time it was given back before (R11.1)."""
     terms_version: Natural
     year: Natural
     """Fiscal year of the mint, whose budget carries it."""
@@ -170,13 +174,18 @@ def voucher_of(view: StateView, voucher: str) -> Voucher:
     return record
 
 
+def given_back(voucher: Voucher, holder: Party, time_ms: int) -> int:
+    """Return how much of its holders' stopped time a voucher is given back, in ms (R11.1)."""
+    since_ms = stopped_so_far(holder, time_ms) - voucher.stopped_ms
+    return min(voucher.given_back_ms + since_ms, GIVEN_BACK_MAX_MS)
+
+
 def expiry_of(voucher: Voucher, holder: Party, context: Context) -> int:
     """Return the first millisecond at which a voucher is no longer good (R11.1).
 
     Neither a pause of the ledger nor a recovery of its holder's keys costs a voucher its time.
     """
-    given_back_ms = stopped_so_far(holder, context.time_ms) - voucher.stopped_ms
-    return context.put_off(voucher.expires_at_ms + given_back_ms)
+    return context.put_off(voucher.expires_at_ms + given_back(voucher, holder, context.time_ms))
 
 
 def require_unexpired(voucher: Voucher, holder: Party, context: Context) -> int:
@@ -317,6 +326,7 @@ def new_voucher(
     terms_version: int,
     year: int,
     time_ms: int,
+    given_back_ms: int = 0,
     parent: tuple[str, ...] = (),
 ) -> Voucher:
     """Write a voucher with the programme's next serial; the totals' parts are the caller's."""
@@ -333,8 +343,9 @@ def new_voucher(
         expired=0,
         revoked=0,
         expires_at_ms=expires_at_ms,
-        due_ms=expires_at_ms,
+        due_ms=expires_at_ms + given_back_ms,
         stopped_ms=stopped_so_far(holder, time_ms),
+        given_back_ms=given_back_ms,
         terms_version=terms_version,
         year=year,
         parent=parent,
@@ -350,7 +361,7 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
     holder = party_of(view, tx.holder)
     require_kind(holder, "holder")
     context.signers.require_threshold(holder.id, holder.threshold)
-    require_free(holder)
+    require_free(holder, context.time_ms)
     voucher = held_voucher(view, tx.voucher, tx.holder)
     require_not_held(
         view, ("party", holder.id), ("programme", voucher.programme), ("voucher", voucher.id)
@@ -377,10 +388,11 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
         voucher.programme,
         recipient,
         tx.amount,
-        expires_at_ms=voucher.expires_at_ms + holder.stopped_ms - voucher.stopped_ms,
+        expires_at_ms=voucher.expires_at_ms,
         terms_version=voucher.terms_version,
         year=voucher.year,
         time_ms=context.time_ms,
+        given_back_ms=given_back(voucher, holder, context.time_ms),
         parent=(voucher.id,),
     )
     posting = Posting(
@@ -414,6 +426,7 @@ def apply_extend(view: StateView, tx: Extend, context: Context) -> Outcome:
         expires_at_ms=until_ms,
         due_ms=until_ms,
         stopped_ms=stopped_so_far(holder, context.time_ms),
+        given_back_ms=0,
     )
     draft.put(VOUCHERS, extended, voucher.id)
     return Outcome(changes=draft.changes())
