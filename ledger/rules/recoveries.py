@@ -71,7 +71,7 @@ class Recovery(Record, frozen=True):
 
     def is_open(self, time_ms: int) -> bool:
         """Return whether it waits for its decision."""
-        return self.status == "open" and time_ms < self.ends_ms
+        return time_ms < self.ends_ms
 
 
 RECOVERIES = Table("recovery", Recovery)
