@@ -114,6 +114,7 @@ TABLES: Mapping[str, Columns] = {
         "expires_at_ms": Column("integer"),
         "due_ms": Column("integer"),
         "stopped_ms": Column("integer"),
+        "given_back_ms": Column("integer"),
         "terms_version": Column("integer"),
         "year": Column("integer"),
         "parent": Column("text"),

@@ -33,7 +33,14 @@ from ledger.rules.payments import (
     WriteOff,
 )
 from ledger.rules.programmes import Caps, Publish, RateRow, Review, Terms
-from ledger.rules.recoveries import DecideRecovery, ObjectToRecovery, Recover, Rotate, SetKeys
+from ledger.rules.recoveries import (
+    Announce,
+    DecideKeys,
+    ObjectToKeys,
+    Recover,
+    Rotate,
+    SetKeys,
+)
 from ledger.rules.redemptions import Redeem
 from ledger.rules.refusals import TransactionRefused
 from ledger.rules.reserves import Release, SetAside
@@ -430,6 +437,14 @@ def rotate(party: str = "firm-a", **changes: Any) -> bytes:
     return signed(tx, *(by or consent(party, "registrar")), **extra)
 
 
+def announce(party: str = "guian-hub", **changes: Any) -> bytes:
+    """Return that a member announces new keys."""
+    values: dict[str, Any] = {"keys": keys_of(party, "heir"), "threshold": 1}
+    by, extra = _apart(changes)
+    tx = SetKeys(act=Announce(party=party, **(values | changes)))
+    return signed(tx, *(by or consent(party, "registrar")), **extra)
+
+
 def recover(party: str = "firm-a", **changes: Any) -> bytes:
     """Return the opening of a recovery by Shanghai."""
     values: dict[str, Any] = {
@@ -437,29 +452,32 @@ def recover(party: str = "firm-a", **changes: Any) -> bytes:
         "keys": keys_of(party, "heir"),
         "threshold": 1,
         "case": CASE,
+        "second": (),
     }
     by, extra = _apart(changes)
     values.update(changes)
     tx = SetKeys(act=Recover(party=party, **values))
-    return signed(tx, *(by or officers(values["city"], "registrar")), **extra)
-
-
-def object_to_recovery(party: str = "firm-a", **changes: Any) -> bytes:
-    """Return an objection by the old key."""
-    by, extra = _apart(changes)
-    return signed(
-        SetKeys(act=ObjectToRecovery(party=party, **changes)), *(by or consent(party)), **extra
-    )
-
-
-def decide_recovery(party: str = "firm-a", **changes: Any) -> bytes:
-    """Return the acceptance of a recovery by Shanghai, and by a second if one is named."""
-    values: dict[str, Any] = {"city": "shanghai", "accept": True, "second": ()}
-    by, extra = _apart(changes)
-    values.update(changes)
     named = (values["city"], *values["second"])
     signers = tuple(who for one in named for who in consent(one, "registrar"))
-    return signed(SetKeys(act=DecideRecovery(party=party, **values)), *(by or signers), **extra)
+    return signed(tx, *(by or signers), **extra)
+
+
+def object_to_keys(party: str = "firm-a", *, member: str = "", **changes: Any) -> bytes:
+    """Return an objection to new keys by the old ones, or by another party."""
+    by, extra = _apart(changes)
+    act = ObjectToKeys(party=party, by=member or party, **changes)
+    return signed(SetKeys(act=act), *(by or consent(act.by, "registrar")), **extra)
+
+
+def decide_keys(party: str = "firm-a", *, member: str = "shanghai", **changes: Any) -> bytes:
+    """Return that new keys come into force, by Shanghai, and by a second if one is named."""
+    values: dict[str, Any] = {"accept": True, "second": ()}
+    by, extra = _apart(changes)
+    values.update(changes)
+    named = (member, *values["second"])
+    signers = tuple(who for one in named for who in consent(one, "registrar"))
+    act = DecideKeys(by=member, party=party, **values)
+    return signed(SetKeys(act=act), *(by or signers), **extra)
 
 
 def revoke_attestation(

@@ -149,9 +149,17 @@ TERMS = fields(
 _SET_KEYS = named(
     {
         "rotate": fields(party=slug, keys=PARTY_KEYS, threshold=natural),
-        "recover": fields(city=slug, party=slug, keys=PARTY_KEYS, threshold=natural, case=hash32),
-        "object": fields(party=slug),
-        "decide": fields(city=slug, party=slug, accept=boolean, second=optional(slug)),
+        "announce": fields(party=slug, keys=PARTY_KEYS, threshold=natural),
+        "recover": fields(
+            city=slug,
+            party=slug,
+            keys=PARTY_KEYS,
+            threshold=natural,
+            case=hash32,
+            second=optional(slug),
+        ),
+        "object": fields(party=slug, by=slug),
+        "decide": fields(by=slug, party=slug, accept=boolean, second=optional(slug)),
     }
 )
 _DECIDE = named(

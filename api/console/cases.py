@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from api.console.settlement import PAYMENTS_SCAN_MAX, PaymentRow, payment_row
 from api.owed import open_amount
-from api.reads import Moment, Resource, Selection, head_of, now_of, where
+from api.reads import Moment, Resource, Selection, head_of, now_of
 from ledger.rules.calendar import DAY_MS
 from ledger.rules.claims import CLAIMS, DISPUTE_WINDOW_MS, Claim
 from ledger.rules.holds import HOLDS, Hold
@@ -114,7 +114,7 @@ def _claim_row(claim: Claim, now_ms: int) -> ClaimRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryRow:
-    """An open recovery."""
+    """An open recovery or key change."""
 
     recovery: Recovery
     decides_from_ms: int
@@ -133,7 +133,7 @@ class Exceptions:
 
 
 def exceptions(snapshot: Snapshot) -> Exceptions:
-    """Return open holds, open recoveries and payments in trouble."""
+    """Return open holds, open recoveries and key changes, and payments in trouble."""
     moment = now_of(snapshot)
     holds: list[Hold] = []
     recoveries: list[Recovery] = []
@@ -144,8 +144,8 @@ def exceptions(snapshot: Snapshot) -> Exceptions:
         is_part = is_part or seen == EXCEPTIONS_SCAN_MAX
         if hold is not None:
             holds.append(hold)
-    stopped = Selection(of=Resource(RECOVERIES), keep=where(status="open"))
-    rows = stopped.rows(moment, stopped.prefix, EXCEPTIONS_SCAN_MAX + 1)
+    waiting = Selection(of=Resource(RECOVERIES), keep=_is_undecided)
+    rows = waiting.rows(moment, waiting.prefix, EXCEPTIONS_SCAN_MAX + 1)
     for seen, (_, recovery) in enumerate(rows):
         is_part = is_part or seen == EXCEPTIONS_SCAN_MAX
         if recovery is not None:
@@ -172,6 +172,10 @@ def exceptions(snapshot: Snapshot) -> Exceptions:
 
 def _is_open(_: Moment, hold: Hold) -> bool:
     return not hold.cleared_ms
+
+
+def _is_undecided(moment: Moment, recovery: Recovery) -> bool:
+    return recovery.is_open(moment.block.time_ms)
 
 
 def _is_in_trouble(moment: Moment, payment: Payment) -> bool:

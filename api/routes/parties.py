@@ -8,25 +8,32 @@ from fastapi.responses import Response
 from api import schemas
 from api.reads import Moment, Resource, Selection, where
 from api.routes.listing import Paging, listed, single
-from ledger.encoding.plain import Plain, plain
+from ledger.encoding.plain import Plain
 from ledger.rules.attestations import ATTESTATIONS
 from ledger.rules.parties import PARTIES, Party
-from ledger.rules.recoveries import RECOVERIES
+from ledger.rules.recoveries import RECOVERIES, Recovery
 
 router = APIRouter(prefix="/v1", tags=["parties"], responses=schemas.PROBLEM)
 
 KindQuery = Annotated[Literal["treasury", "data_centre", "holder", "auditor"] | None, Query()]
-StatusQuery = Annotated[Literal["open", "accepted", "rejected"] | None, Query()]
+StatusQuery = Annotated[Literal["open", "accepted", "rejected", "over"] | None, Query()]
 
 
 def _open_recovery(moment: Moment, party: Party) -> Plain:
-    recovery = moment.get(RECOVERIES, party.id) if party.stopped_since_ms else None
-    return None if recovery is None else plain(recovery)
+    recovery = moment.get(RECOVERIES, party.id)
+    if recovery is None or not recovery.is_open(moment.block.time_ms):
+        return None
+    return RECOVERY.show(moment, recovery)
+
+
+def _is_over(moment: Moment, recovery: Recovery) -> bool:
+    """Return whether it ended by itself."""
+    return recovery.status == "open" and not recovery.is_open(moment.block.time_ms)
 
 
 PARTY = Resource(PARTIES, {"recovery": _open_recovery})
 ATTESTATION = Resource(ATTESTATIONS)
-RECOVERY = Resource(RECOVERIES)
+RECOVERY = Resource(RECOVERIES, {"over": _is_over})
 
 
 @router.get("/parties", responses=schemas.LISTED)
@@ -37,7 +44,7 @@ async def parties(request: Request, paging: Paging, kind: KindQuery = None) -> R
 
 @router.get("/parties/{party}", responses=schemas.SINGLE)
 async def party(request: Request, party: schemas.SlugPath) -> Response:
-    """Return a party, with the recovery of its keys while one is open."""
+    """Return a party, with the recovery or change of its keys while one is open."""
     return single(request, PARTY, party)
 
 
@@ -50,11 +57,16 @@ async def attestations(request: Request, party: schemas.SlugPath, paging: Paging
 
 @router.get("/recoveries", responses=schemas.LISTED)
 async def recoveries(request: Request, paging: Paging, status: StatusQuery = None) -> Response:
-    """List the newest recovery of each party that ever had one, by party."""
-    return listed(request, Selection(of=RECOVERY, keep=where(status=status)), paging)
+    """List each party's newest recovery or key change; ``over`` are those that nobody decided."""
+
+    def keep(moment: Moment, recovery: Recovery) -> bool:
+        now = "over" if _is_over(moment, recovery) else recovery.status
+        return status in (None, now)
+
+    return listed(request, Selection(of=RECOVERY, keep=keep), paging)
 
 
 @router.get("/recoveries/{party}", responses=schemas.SINGLE)
 async def recovery(request: Request, party: schemas.SlugPath) -> Response:
-    """Return a party's newest recovery."""
+    """Return a party's newest recovery or key change."""
     return single(request, RECOVERY, party)

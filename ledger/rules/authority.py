@@ -5,7 +5,12 @@ from collections.abc import Callable
 import msgspec
 
 from ledger.encoding.codec import PublicKey, Record, Slug
-from ledger.rules.refusals import FourEyesMissing, SignatureMissing, SignatureWithdrawn
+from ledger.rules.refusals import (
+    FourEyesMissing,
+    PersonsMissing,
+    SignatureMissing,
+    SignatureWithdrawn,
+)
 from ledger.view import StateView, Table, get
 
 FOUR_EYES = 2
@@ -78,6 +83,12 @@ class Signers(msgspec.Struct, frozen=True):
     def _require_not_withdrawn(self, party: str) -> None:
         if party in self.withdrawn:
             raise SignatureWithdrawn(party=party, transaction=self.transaction)
+
+    def require_persons(self, party: str, named: int) -> None:
+        """Raise PersonsMissing unless two persons of a party signed, or all if it names fewer."""
+        needed, signed = min(FOUR_EYES, named), len(self.persons(party))
+        if signed < needed:
+            raise PersonsMissing(party=party, needed=needed, signed=signed)
 
     def _signed(self, party: str) -> int:
         """Return how many keys of a party signed."""

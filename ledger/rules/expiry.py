@@ -6,14 +6,14 @@ from ledger.rules import calendar
 from ledger.rules.base import Context, Outcome, Posting
 from ledger.rules.claims import CLAIMS, Claim
 from ledger.rules.control import CONTROL, looks_until
-from ledger.rules.parties import PARTIES
+from ledger.rules.parties import PARTIES, is_stopped
 from ledger.rules.redemptions import draw
 from ledger.rules.reserves import RESERVES, Reserve, change_left, end_of_grace
 from ledger.rules.vouchers import VOUCHERS, Voucher, expiry_of, give_back, move_value
 from ledger.view import Draft, StateView, must
 
 RECHECK_MS = calendar.DAY_MS
-"""A voucher whose holder is stopped by a recovery is looked at once a day (R8.2)."""
+"""A voucher whose holder is stopped by a recovery is looked at once a day at most (R8.2)."""
 
 
 def due_ms(record: Voucher | Reserve | Claim) -> int | None:
@@ -54,9 +54,9 @@ def _expire_voucher(draft: Draft, voucher_id: str, context: Context) -> tuple[Po
     assert voucher.available > 0 and voucher.due_ms <= context.time_ms, "the due index is wrong"
     holder = must(draft, PARTIES, voucher.holder)
     next_ms = expiry_of(voucher, holder, context)
-    if holder.stopped_since_ms:
-        next_ms = context.time_ms + RECHECK_MS
     if next_ms > context.time_ms:
+        if is_stopped(holder, context.time_ms):  # its expiry moves along with the time
+            next_ms = max(next_ms, context.time_ms + RECHECK_MS)
         later = msgspec.structs.replace(voucher, due_ms=next_ms)
         draft.put(VOUCHERS, later, voucher.id)
         return ()

@@ -50,6 +50,7 @@ from ledger.rules.refusals import (
     PartyExists,
     PartyWrongKind,
     ProposalClosed,
+    ProposalsTooMany,
     ProposalUnknown,
     VoteRepeated,
 )
@@ -65,6 +66,8 @@ from ledger.rules.validators import (
 from ledger.view import Draft, StateView, Table, get, must
 
 VOTING_MS = 14 * calendar.DAY_MS
+OPEN_PROPOSALS_MAX = 4
+"""Of one member."""
 
 
 class Member(Record, frozen=True):
@@ -191,6 +194,16 @@ PROPOSALS = Table("proposal", Proposal)
 """By number, nine digits."""
 
 
+class OpenProposals(Record, frozen=True):
+    """A member's newest proposal, and those before that were open then, oldest first."""
+
+    numbers: tuple[Natural, ...]
+
+
+OPEN_PROPOSALS = Table("open-proposals", OpenProposals)
+"""By proposer."""
+
+
 def proposal_key(number: int) -> str:
     """Return the key part of a proposal."""
     return f"{number:09d}"
@@ -199,18 +212,26 @@ def proposal_key(number: int) -> str:
 def apply_propose(view: StateView, tx: Propose, context: Context) -> Outcome:
     """Return the writes of a proposal. Checks run in the order of T23."""
     _require_voter(view, tx.proposer, context)
+    still_open = _open_proposals(view, tx.proposer, context.time_ms)
+    if len(still_open) >= OPEN_PROPOSALS_MAX:
+        raise ProposalsTooMany(
+            party=tx.proposer, maximum=OPEN_PROPOSALS_MAX, from_ms=still_open[0].closes_ms
+        )
     check_action(view, tx.action, context)
     draft = Draft(view)
-    _announce_keys(draft, tx.action)
+    closes_ms = context.time_ms + VOTING_MS
+    _announce_keys(draft, tx.action, closes_ms)
     counted = get(view, PROPOSAL_COUNT, "all")
     number = 1 if counted is None else counted.count + 1
     draft.put(PROPOSAL_COUNT, ProposalCount(count=number), "all")
+    numbers = (*(proposal.number for proposal in still_open), number)
+    draft.put(OPEN_PROPOSALS, OpenProposals(numbers=numbers), tx.proposer)
     proposal = Proposal(
         number=number,
         proposer=tx.proposer,
         action=tx.action,
         opened_ms=context.time_ms,
-        closes_ms=context.time_ms + VOTING_MS,
+        closes_ms=closes_ms,
         yes=(tx.proposer,),
         no=(),
         status="open",
@@ -228,7 +249,7 @@ def apply_vote(view: StateView, tx: Vote, context: Context) -> Outcome:
     proposal = get(view, PROPOSALS, proposal_key(tx.proposal))
     if proposal is None:
         raise ProposalUnknown(proposal=tx.proposal)
-    if proposal.status != "open" or context.time_ms >= proposal.closes_ms:
+    if not _is_open(proposal, context.time_ms):
         status = "adopted" if proposal.status == "adopted" else "over"
         raise ProposalClosed(proposal=proposal.number, status=status)
     if tx.voter in proposal.yes + proposal.no:
@@ -246,16 +267,28 @@ def apply_vote(view: StateView, tx: Vote, context: Context) -> Outcome:
 VOTE = Kind(record=Vote, apply=apply_vote, allowed_while_paused=True)
 
 
-def _announce_keys(draft: Draft, action: Action) -> None:
+def _is_open(proposal: Proposal, time_ms: int) -> bool:
+    return proposal.status == "open" and time_ms < proposal.closes_ms
+
+
+def _open_proposals(view: StateView, proposer: str, time_ms: int) -> list[Proposal]:
+    """Return a member's proposals that are open, oldest first."""
+    known = get(view, OPEN_PROPOSALS, proposer)
+    numbers = () if known is None else known.numbers
+    proposals = [must(view, PROPOSALS, proposal_key(number)) for number in numbers]
+    return [proposal for proposal in proposals if _is_open(proposal, time_ms)]
+
+
+def _announce_keys(draft: Draft, action: Action, until_ms: int) -> None:
     """Set the keys that a proposal names aside while it waits (R3.6)."""
     match action:
         case Admit(member=member):
-            announce_keys(draft, member.id, member_keys(member))
+            announce_keys(draft, member.id, member_keys(member), until_ms)
         case SetValidator(party=party, validator=validators):
             for validator in validators:
-                announce_keys(draft, party, validator_keys(validator))
+                announce_keys(draft, party, validator_keys(validator), until_ms)
         case SetMemberKeys(party=party, keys=keys):
-            announce_keys(draft, party, (key.key for key in keys))
+            announce_keys(draft, party, (key.key for key in keys), until_ms)
 
 
 def _require_voter(view: StateView, party_id: str, context: Context) -> None:
@@ -301,7 +334,7 @@ def check_action(view: StateView, action: Action, context: Context) -> None:
         case SetMemberKeys(party=party_id, keys=keys, threshold=threshold):
             party = party_of(view, party_id)
             require_kind(party, "treasury", "data_centre", "auditor")
-            require_keys_fit(view, party.id, party.kind, keys, threshold)
+            require_keys_fit(view, party.id, party.kind, keys, threshold, context.time_ms)
         case SetParameters(parameters=parameters):
             check_parameters(view, parameters)
         case SetRulesVersion(version=version, from_height=from_height):
@@ -359,18 +392,18 @@ def _check_admission(view: StateView, member: Member, context: Context) -> None:
     problem = member_problem(member)
     if problem is not None:
         raise ActionInvalid(reason=problem)
-    _require_new_keys(view, member_keys(member), owner=member.id)
+    _require_new_keys(view, member_keys(member), context, owner=member.id)
     if member.validator:
         require_room(next_set(view, context, member.id, member.validator))
 
 
-def _require_new_keys(view: StateView, keys: list[bytes], *, owner: str) -> None:
+def _require_new_keys(view: StateView, keys: list[bytes], context: Context, *, owner: str) -> None:
     """Raise unless each key is nobody's, or ``owner``'s as a validator, and registrable."""
     named: dict[bytes, None] = {}
     for key in keys:
         held = get(view, VALIDATOR_KEYS, key.hex())
         taken = get(view, KEYS, key.hex()) is not None or (held is not None and held.party != owner)
-        if key in named or taken or announced_for_other(view, key, owner):
+        if key in named or taken or announced_for_other(view, key, owner, context.time_ms):
             raise KeyTaken(key=key.hex())
         named[key] = None
         if not is_registrable_key(key):
@@ -398,7 +431,7 @@ def _check_validator(view: StateView, action: SetValidator, context: Context) ->
         )
     require_active(party)
     if (validator := only(action.validator)) is not None:
-        _require_new_keys(view, validator_keys(validator), owner=party.id)
+        _require_new_keys(view, validator_keys(validator), context, owner=party.id)
     require_room(next_set(view, context, party.id, action.validator))
 
 

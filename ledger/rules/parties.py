@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from ledger.encoding.codec import AtMostOne, Hash, Natural, PublicKey, Record, Slug, Text, only
 from ledger.encoding.crypto import is_registrable_key
+from ledger.rules import calendar
 from ledger.rules.authority import CONFLICTING_ROLES, KEYS, TREASURY_ROLES, RegisteredKey
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.control import require_tag_epoch
@@ -27,6 +28,8 @@ from ledger.view import Draft, StateView, Table, get
 
 KEYS_PER_PARTY_MAX = 64
 TREASURY_PERSONS_MIN = 4
+KEYS_WAIT_MAX_MS = 14 * calendar.DAY_MS
+"""After this long a recovery, or a member's key change, ends by itself (T10)."""
 RESERVED_ID = "clearing"
 """No party's id: clearing cycles name themselves so."""
 
@@ -80,7 +83,7 @@ class Party(Record, frozen=True):
     enrolled_by: AtMostOne[Slug]
     """The city that enrolled a holder."""
     stopped_since_ms: AtMostOne[Natural]
-    """When the open recovery began, if there is one (R10.3)."""
+    """When the recovery began that is open, or ended by itself (R10.3)."""
     stopped_ms: Natural
     """How long finished recoveries stopped the party, in ms together (R11.1)."""
 
@@ -100,9 +103,16 @@ VALIDATOR_KEYS = Table("validator-key", KeyOwner)
 """By the key in hex: the keys of validating nodes sign no transactions and stay theirs for ever."""
 
 
-ANNOUNCED_KEYS = Table("announced-key", KeyOwner)
-"""By the key in hex: keys that a recovery or a proposal names are set aside for its party, so that
-nobody can take one while it waits (R3.6)."""
+class AnnouncedKey(Record, frozen=True):
+    """Whom a key is set aside for, and until when."""
+
+    party: Slug
+    until_ms: Natural
+
+
+ANNOUNCED_KEYS = Table("announced-key", AnnouncedKey)
+"""By the key in hex: keys that a recovery, a key change or a proposal names are set aside for its
+party, so that nobody can take one while it waits (R3.6)."""
 
 
 class Ids(Record, frozen=True):
@@ -174,16 +184,24 @@ def require_active(party: Party) -> None:
         raise PartyNotActive(party=party.id, status=party.status)
 
 
-def require_free(party: Party) -> None:
+def is_stopped(party: Party, time_ms: int) -> bool:
+    """Return whether an open recovery stops a party (R10.3)."""
+    since_ms = only(party.stopped_since_ms)
+    return since_ms is not None and time_ms < since_ms + KEYS_WAIT_MAX_MS
+
+
+def require_free(party: Party, time_ms: int) -> None:
     """Raise RecoveryOpen while a recovery stops the party (R10.3)."""
-    if (opened_ms := only(party.stopped_since_ms)) is not None:
-        raise RecoveryOpen(party=party.id, opened_ms=opened_ms)
+    if is_stopped(party, time_ms):
+        raise RecoveryOpen(party=party.id, opened_ms=party.stopped_since_ms[0])
 
 
 def stopped_so_far(party: Party, time_ms: int) -> int:
     """Return how long recoveries have stopped a party until now, in ms (R10.3)."""
     since_ms = only(party.stopped_since_ms)
-    return party.stopped_ms + (0 if since_ms is None else time_ms - since_ms)
+    if since_ms is None:
+        return party.stopped_ms
+    return party.stopped_ms + min(time_ms - since_ms, KEYS_WAIT_MAX_MS)
 
 
 def require_consent(context: Context, party: Party, role: str) -> None:
@@ -213,7 +231,7 @@ def role_conflict(keys: KeySet) -> str | None:
 
 
 def require_keys_fit(
-    view: StateView, party_id: str, kind: PartyKind, keys: KeySet, threshold: int
+    view: StateView, party_id: str, kind: PartyKind, keys: KeySet, threshold: int, time_ms: int
 ) -> None:
     """Raise unless a party could sign with these keys (R3.5)."""
     if not 1 <= threshold <= len(keys):
@@ -226,33 +244,33 @@ def require_keys_fit(
     for key in keys:
         if key.roles and kind != "treasury":
             raise RolesNotForHolders(person=key.person, roles=" ".join(key.roles))
-        if key.key in named or not _may_use(view, party_id, key):
+        if key.key in named or not may_use(view, party_id, key, time_ms):
             raise KeyTaken(key=key.key.hex())
         named[key.key] = None
         if not is_registrable_key(key.key):
             raise KeyInvalid(key=key.key.hex())
 
 
-def _may_use(view: StateView, party_id: str, key: PartyKey) -> bool:
+def may_use(view: StateView, party_id: str, key: PartyKey, time_ms: int) -> bool:
     """Return whether a key is nobody's, or alive at this very party and person."""
     if get(view, VALIDATOR_KEYS, key.key.hex()) is not None:
         return False
-    if announced_for_other(view, key.key, party_id):
+    if announced_for_other(view, key.key, party_id, time_ms):
         return False
     user = get(view, KEYS, key.key.hex())
     return user is None or (user.alive and (user.party, user.person) == (party_id, key.person))
 
 
-def announced_for_other(view: StateView, key: bytes, party_id: str) -> bool:
-    """Return whether a key was set aside for another party (R3.6)."""
+def announced_for_other(view: StateView, key: bytes, party_id: str, time_ms: int) -> bool:
+    """Return whether a key is set aside for another party (R3.6)."""
     announced = get(view, ANNOUNCED_KEYS, key.hex())
-    return announced is not None and announced.party != party_id
+    return announced is not None and announced.party != party_id and time_ms < announced.until_ms
 
 
-def announce_keys(draft: Draft, party_id: str, keys: Iterable[bytes]) -> None:
+def announce_keys(draft: Draft, party_id: str, keys: Iterable[bytes], until_ms: int) -> None:
     """Set keys aside for a party that will get them (R3.6)."""
     for key in keys:
-        draft.put(ANNOUNCED_KEYS, KeyOwner(party=party_id), key.hex())
+        draft.put(ANNOUNCED_KEYS, AnnouncedKey(party=party_id, until_ms=until_ms), key.hex())
 
 
 def put_keys(draft: Draft, party_id: str, old: tuple[PartyKey, ...], new: KeySet) -> None:
@@ -278,7 +296,7 @@ def apply_enrol(view: StateView, tx: Enrol, context: Context) -> Outcome:
     owner = get(view, REGISTRATION_TAGS, tx.registration_tag.hex())
     if owner is not None:
         raise RegistrationTagTaken(party=owner.party)
-    require_keys_fit(view, tx.party, "holder", tx.keys, tx.threshold)
+    require_keys_fit(view, tx.party, "holder", tx.keys, tx.threshold, context.time_ms)
     draft = Draft(view)
     put_keys(draft, tx.party, (), tx.keys)
     party = Party(

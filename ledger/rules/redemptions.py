@@ -254,7 +254,7 @@ def _asked(view: StateView, tx: Redeem, context: Context) -> Asked:
         raise SignatureMissing(party=holder.id, needed=holder.threshold, signed=0)
     if tx.holder_signs:
         context.signers.require_threshold(holder.id, holder.threshold)
-        require_free(holder)
+        require_free(holder, context.time_ms)
     if joint:
         require_active(centre)
     vouchers = tuple(_voucher_of_line(view, line, tx) for line in tx.lines)

@@ -82,6 +82,17 @@ class SignatureWithdrawn(TransactionRefused):
     transaction: str
 
 
+@refusal
+class PersonsMissing(TransactionRefused):
+    """A member that names several persons signed with too few of them."""
+
+    number, code = 106, "persons_missing"
+    sentence = "{party} must sign with {needed} of its persons, {signed} signed"
+    party: str
+    needed: int
+    signed: int
+
+
 # 2xx: parties and attestations
 
 
@@ -203,16 +214,16 @@ class KeysUnfit(TransactionRefused):
 
 @refusal
 class RecoveryUnknown(TransactionRefused):
-    """The party has no open recovery."""
+    """No recovery or key change of the party is open."""
 
     number, code = 213, "recovery_unknown"
-    sentence = "no open recovery of {party}"
+    sentence = "no open recovery or key change of {party}"
     party: str
 
 
 @refusal
 class RecoveryTooEarly(TransactionRefused):
-    """New keys come into force 72 hours after the recovery opened at the earliest."""
+    """New keys come into force 72 hours after they were named at the earliest."""
 
     number, code = 214, "recovery_too_early"
     sentence = "possible from {from_ms}, block time is {time_ms}"
@@ -222,12 +233,12 @@ class RecoveryTooEarly(TransactionRefused):
 
 @refusal
 class SecondOpinionMissing(TransactionRefused):
-    """A recovery with an objection needs another city or an auditor."""
+    """Contested new keys, and a recovery tried again, need another city or an auditor."""
 
     number, code = 215, "second_opinion_missing"
-    sentence = "another city or an auditor must sign for {party} with {city}"
+    sentence = "another city or an auditor must sign for {party} with {by}"
     party: str
-    city: str
+    by: str
 
 
 @refusal
@@ -249,6 +260,36 @@ class RelatedParties(TransactionRefused):
     holder: str
     centre: str
     group: str
+
+
+@refusal
+class RecoveryCooling(TransactionRefused):
+    """After a recovery that was not accepted the next one has to wait."""
+
+    number, code = 219, "recovery_cooling"
+    sentence = "possible from {from_ms}, block time is {time_ms}"
+    from_ms: int
+    time_ms: int
+
+
+@refusal
+class KeyChangeOpen(TransactionRefused):
+    """The member announced new keys already, and that is not decided."""
+
+    number, code = 220, "key_change_open"
+    sentence = "{party} announced new keys at {opened_ms}, which is not decided"
+    party: str
+    opened_ms: int
+
+
+@refusal
+class KeysNotTheirs(TransactionRefused):
+    """Others neither decide on a member's new keys nor object to a recovery."""
+
+    number, code = 221, "keys_not_theirs"
+    sentence = "{by} has no say in the new keys of {party}"
+    party: str
+    by: str
 
 
 @refusal
@@ -1180,6 +1221,17 @@ class LedgerPaused(TransactionRefused):
     number, code = 806, "ledger_paused"
     sentence = "paused since {since_ms}"
     since_ms: int
+
+
+@refusal
+class ProposalsTooMany(TransactionRefused):
+    """The member has as many open proposals as it can."""
+
+    number, code = 807, "proposals_too_many"
+    sentence = "{party} has {maximum} open proposals, the first closes at {from_ms}"
+    party: str
+    maximum: int
+    from_ms: int
 
 
 # 9xx: holds and anchors

@@ -101,7 +101,7 @@ def apply_set_aside(view: StateView, tx: SetAside, context: Context) -> Outcome:
     centre = party_of(view, tx.centre)
     require_kind(centre, "data_centre")
     context.signers.require_threshold(holder.id, holder.threshold)
-    require_free(holder)
+    require_free(holder, context.time_ms)
     require_active(centre)
     voucher = held_voucher(view, tx.voucher, tx.holder)
     require_not_held(
@@ -214,7 +214,7 @@ def apply_release(view: StateView, tx: Release, context: Context) -> Outcome:
 
 def _require_takes_back(view: StateView, reserve: Reserve, holder: Party, context: Context) -> None:
     """Raise unless a holder may take back what a centre leaves lying (T13.4)."""
-    require_free(holder)
+    require_free(holder, context.time_ms)
     issuer = must(view, PARTIES, issuer_of(reserve.voucher))
     context.signers.require_officers(issuer.id, "review")
     require_active(issuer)

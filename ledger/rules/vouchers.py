@@ -59,6 +59,8 @@ from ledger.rules.sums import Amount, amount_at, change_amount, serial_id
 from ledger.view import Draft, StateView, Table, get, must
 
 MINT_ROWS_MAX = 1_000
+GIVEN_BACK_MAX_MS = 30 * calendar.DAY_MS
+"""How much of its holders' stopped time a voucher is given back, until it is extended."""
 
 PositiveFen = Annotated[int, Meta(ge=1, le=FEN_MAX)]
 Part = Literal["available", "reserved", "claimed", "redeemed", "expired", "revoked"]
@@ -87,6 +89,8 @@ class Voucher(Record, frozen=True):
     """When expiry looks at it next, if value is available (R8.1)."""
     stopped_ms: Natural
     """How long its holder had been stopped when it got the voucher (R11.1)."""
+    given_back_ms: Natural
+    """How much of its holders' stopped time it was given back before (R11.1)."""
     terms_version: Natural
     year: Natural
     """Fiscal year of the mint, whose budget carries it."""
@@ -182,13 +186,18 @@ def voucher_of(view: StateView, voucher: str) -> Voucher:
     return record
 
 
+def given_back(voucher: Voucher, holder: Party, time_ms: int) -> int:
+    """Return how much of its holders' stopped time a voucher is given back, in ms (R11.1)."""
+    since_ms = stopped_so_far(holder, time_ms) - voucher.stopped_ms
+    return min(voucher.given_back_ms + since_ms, GIVEN_BACK_MAX_MS)
+
+
 def expiry_of(voucher: Voucher, holder: Party, context: Context) -> int:
     """Return the first millisecond at which a voucher is no longer good (R11.1).
 
     Neither a pause of the ledger nor a recovery of its holder's keys costs a voucher its time.
     """
-    given_back_ms = stopped_so_far(holder, context.time_ms) - voucher.stopped_ms
-    return context.put_off(voucher.expires_at_ms + given_back_ms)
+    return context.put_off(voucher.expires_at_ms + given_back(voucher, holder, context.time_ms))
 
 
 def require_unexpired(voucher: Voucher, holder: Party, context: Context) -> int:
@@ -336,6 +345,7 @@ def new_voucher(
     minted_day: int,
     year: int,
     time_ms: int,
+    given_back_ms: int = 0,
     parent: tuple[str, ...] = (),
 ) -> Voucher:
     """Write a voucher with the programme's next serial; the totals' parts are the caller's."""
@@ -352,8 +362,9 @@ def new_voucher(
         expired=0,
         revoked=0,
         expires_at_ms=expires_at_ms,
-        due_ms=expires_at_ms,
+        due_ms=expires_at_ms + given_back_ms,
         stopped_ms=stopped_so_far(holder, time_ms),
+        given_back_ms=given_back_ms,
         terms_version=terms_version,
         year=year,
         minted_day=minted_day,
@@ -370,7 +381,7 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
     holder = party_of(view, tx.holder)
     require_kind(holder, "holder")
     context.signers.require_threshold(holder.id, holder.threshold)
-    require_free(holder)
+    require_free(holder, context.time_ms)
     voucher = held_voucher(view, tx.voucher, tx.holder)
     require_not_held(
         view, ("party", holder.id), ("programme", voucher.programme), ("voucher", voucher.id)
@@ -382,7 +393,7 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
     require_kind(recipient, "holder")
     # Else anybody could fill a rival's caps with a voucher that is about to expire.
     context.signers.require_threshold(recipient.id, recipient.threshold)
-    require_free(recipient)
+    require_free(recipient, context.time_ms)
     same_group = holder.control_group != () and holder.control_group == recipient.control_group
     if terms.transfer == "none" or (terms.transfer == "same_group" and not same_group):
         raise TransferNotAllowed(programme=voucher.programme, rule=terms.transfer)
@@ -400,11 +411,12 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
         voucher.programme,
         recipient,
         tx.amount,
-        expires_at_ms=voucher.expires_at_ms + holder.stopped_ms - voucher.stopped_ms,
+        expires_at_ms=voucher.expires_at_ms,
         terms_version=voucher.terms_version,
         minted_day=voucher.minted_day,
         year=voucher.year,
         time_ms=context.time_ms,
+        given_back_ms=given_back(voucher, holder, context.time_ms),
         parent=(voucher.id,),
     )
     posting = Posting(
@@ -438,6 +450,7 @@ def apply_extend(view: StateView, tx: Extend, context: Context) -> Outcome:
         expires_at_ms=until_ms,
         due_ms=until_ms,
         stopped_ms=stopped_so_far(holder, context.time_ms),
+        given_back_ms=0,
     )
     draft.put(VOUCHERS, extended, voucher.id)
     return Outcome(changes=draft.changes())

@@ -171,9 +171,7 @@ async def test_a_party_shows_its_recovery_only_while_one_is_open(lived: World) -
     assert item["recovery"]["status"] == "open"
     assert item["stopped_since_ms"] == item["recovery"]["opened_ms"]
     assert (await lived.get("/v1/parties/firm-a"))["item"]["recovery"] is None
-    life.accept(
-        lived.node, builders.decide_recovery("firm-b", accept=False, expires_at=later(lived))
-    )
+    life.accept(lived.node, builders.decide_keys("firm-b", accept=False, expires_at=later(lived)))
     assert (await lived.get("/v1/parties/firm-b"))["item"]["recovery"] is None
     closed = (await lived.get("/v1/recoveries/firm-b"))["item"]
     assert (closed["status"], closed["closed_ms"]) == ("rejected", lived.chain.now_ms)

@@ -57,6 +57,7 @@ async def test_a_record_shows_its_own_fields_and_optional_ones_as_null(busy: Wor
         "expires_at_ms": child["expires_at_ms"],
         "due_ms": child["expires_at_ms"],
         "stopped_ms": 0,
+        "given_back_ms": 0,
         "terms_version": 1,
         "year": builders.YEAR,
         "minted_day": calendar.day_of(NOON_MS),

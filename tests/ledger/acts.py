@@ -31,6 +31,7 @@ from tests.reference.twin_world import (
     AMOUNT_MAX,
     CAPS,
     DAY_MS,
+    FORTNIGHT_MS,
     HOUR_MS,
     Signer,
     Thing,
@@ -67,6 +68,8 @@ BAD_KEYS = (bytes(32), (1).to_bytes(32, "little"))
 EVER_MS = 2**45
 CASE = b"\x2c" * 32
 SIGNATURES_MAX = 16
+EVERYBODY = "everybody"
+"""Wanted instead of a role: all keys of a party."""
 
 Maker = Callable[[], list[Any]]
 
@@ -271,9 +274,10 @@ class Play:
             (4, self._attest),
             (1, self._revoke_attestation),
             (2, self._rotate),
+            (2, self._announce),
             (2, self._recover),
-            (1, self._object),
-            (7, self._decide_recovery),
+            (2, self._object),
+            (7, self._decide_keys),
             (3, self._publish),
             (4, self._appropriate),
             (2, self._accredit),
@@ -375,9 +379,14 @@ class Play:
                 # The end of its ten days, and the end that a quiet time puts off.
                 for over_ms in (payment["instructed"] + 10 * DAY_MS, twin.objection_over(payment)):
                     found.append((over_ms, name, (self._payment,)))
-        for name in self._stopped():
-            opened_ms = twin.recoveries[name]["opened"]
-            found.append((opened_ms + 72 * HOUR_MS, name, (self._decide_recovery,)))
+        for name, new in {**twin.recoveries, **twin.key_changes}.items():
+            if new["ended"] is None:
+                found.append((new["opened"] + 72 * HOUR_MS, name, (self._decide_keys,)))
+                end_ms = new["opened"] + FORTNIGHT_MS
+                found.append((end_ms, name, (self._decide_keys, self._object, self._transfer)))
+            end_ms = new["opened"] + FORTNIGHT_MS if new["ended"] is None else new["ended"]
+            if name in twin.recoveries and not new["accepted"]:
+                found.append((end_ms + FORTNIGHT_MS, name, (self._recover,)))
         for proposal in twin.proposals:
             if not proposal["adopted"]:
                 found.append((proposal["closes"], proposal["number"], (self._vote,)))
@@ -464,6 +473,8 @@ class Play:
         known = self.twin.parties.get(party)
         if known is None:
             return []
+        if role == EVERYBODY:
+            return self._alive(party)
         if known["kind"] != "treasury":
             keys = self._alive(party)
             return keys[: known["threshold"]]
@@ -733,11 +744,21 @@ class Play:
         if self._chance(0.03):
             party = "nobody"
         self._want(party, "registrar")
-        if party in (*CITIES, PROVINCE):
-            keys, threshold = self._officer_keys(party)
-        else:
-            keys, threshold = self._new_keys(party)
+        if self._chance(0.7):
+            # Everybody may change, with everybody's consent; else it is a plot of a few.
+            self._want(party, EVERYBODY)
+        keys, threshold = self._keys_for(party)
         return ["party.set_keys", ["rotate", party, keys, threshold]]
+
+    def _keys_for(self, party: str) -> tuple[list[Any], int]:
+        return (self._officer_keys if party in (*CITIES, PROVINCE) else self._new_keys)(party)
+
+    def _announce(self) -> list[Any]:
+        party = self._pick(self._members(), "shanghai")
+        if self._chance(0.05):
+            party = self.dice.choice((self._holder(), "nobody"))
+        self._want(party, "registrar")
+        return ["party.set_keys", ["announce", party, *self._keys_for(party)]]
 
     def _recover(self) -> list[Any]:
         party = self._holder()
@@ -745,39 +766,55 @@ class Play:
         known = self.twin.parties.get(party)
         if known is not None and known["enrolled_by"] and self._chance(0.85):
             city = known["enrolled_by"]
+        second: list[str] = []
+        last = self.twin.recoveries.get(party)
+        if (last is not None and not last["accepted"]) != self._chance(0.1):
+            second = [self._second()]
         self._want(city, "registrar")
         keys, threshold = self._new_keys(party, "heir")
-        return ["party.set_keys", ["recover", city, party, keys, threshold, CASE]]
+        return ["party.set_keys", ["recover", city, party, keys, threshold, CASE, second]]
 
-    def _stopped(self) -> list[str]:
-        return [name for name in self.twin.parties if self.twin.open_recovery(name) is not None]
+    def _second(self) -> str:
+        second = self.dice.choice((*CITIES, AUDITOR, PROVINCE))
+        self._want(second, "registrar")
+        return second
+
+    def _waiting(self) -> dict[str, Thing]:
+        """Return the recoveries and key changes that are open, by party."""
+        new = {**self.twin.recoveries, **self.twin.key_changes}
+        return {name: one for name, one in new.items() if self.twin.is_open(one)}
 
     def _object(self) -> list[Any]:
-        party = self._pick(self._stopped(), "firm-d")
+        party = self._pick(self._waiting(), "firm-d")
         if self._chance(0.05):
             party = "nobody"
-        self._want(party)
-        return ["party.set_keys", ["object", party]]
-
-    def _decide_recovery(self) -> list[Any]:
-        if not self._stopped() and self._chance(0.8):
-            return self._recover() if self._chance(0.2) else self._redeem()
-        party = self._pick(self._stopped(), self._holder())
-        known = self.twin.parties.get(party, {"enrolled_by": "shanghai"})
-        recovery = self.twin.recoveries.get(party, {"objected": False, "opened": self.time_ms})
-        city = known["enrolled_by"] or "shanghai"
+        by = party if self._chance(0.7) else AUDITOR
         if self._chance(0.05):
-            city = self._city()
+            by = self.dice.choice((*CITIES, self._holder()))
+        self._want(by, self.dice.choice(("registrar", "mint")))
+        return ["party.set_keys", ["object", party, by]]
+
+    def _decide_keys(self) -> list[Any]:
+        waiting = self._waiting()
+        if not waiting and self._chance(0.8):
+            maker = self.dice.choices((self._recover, self._announce, self._redeem), (1, 1, 4))[0]
+            return maker()
+        party = self._pick(waiting, self._holder())
+        new = waiting.get(party, {"objected": False, "opened": self.time_ms})
+        by = party
+        if party not in self.twin.key_changes and party in self.twin.parties:
+            by = self.twin.parties[party]["enrolled_by"] or party
+        if self._chance(0.05):
+            by = self._city()
         second: list[str] = []
-        if recovery["objected"] != self._chance(0.2):
-            second = [self.dice.choice((*CITIES, AUDITOR, PROVINCE))]
-            self._want(second[0], "registrar")
-        accept = self.time_ms >= recovery["opened"] + 72 * HOUR_MS or self._chance(0.2)
+        if new["objected"] != self._chance(0.2):
+            second = [self._second()]
+        accept = self.time_ms >= new["opened"] + 72 * HOUR_MS or self._chance(0.2)
         if self._chance(0.15):
             accept = not accept
-        if not (recovery["objected"] and not accept and self._chance(0.5)):
-            self._want(city, "registrar")
-        return ["party.set_keys", ["decide", city, party, accept, second]]
+        if not (new["objected"] and not accept and self._chance(0.5)):
+            self._want(by, "registrar")
+        return ["party.set_keys", ["decide", by, party, accept, second]]
 
     # Programmes and centres
 
@@ -1615,6 +1652,9 @@ class Play:
 
     def _propose(self) -> list[Any]:
         proposer = self._pick(self._voters(), "shanghai")
+        if self.twin.proposals and self._chance(0.4):
+            # One member asks again and again: it can have four open.
+            proposer = self.twin.proposals[-1]["proposer"]
         if self._chance(0.04):
             proposer = self.dice.choice((AUDITOR, self._holder(), "nowhere"))
         self._want(proposer, "registrar")
@@ -1664,11 +1704,7 @@ class Play:
             return ["validator", party, [keys]]
         if kind == "keys":
             party = self._pick(twin.parties, "shanghai")
-            if party in (*CITIES, PROVINCE):
-                keys_, threshold = self._officer_keys(party)
-            else:
-                keys_, threshold = self._new_keys(party)
-            return ["keys", party, keys_, threshold]
+            return ["keys", party, *self._keys_for(party)]
         if kind == "parameters":
             return ["parameters", self._parameters()]
         if kind == "rules_version":

@@ -57,9 +57,10 @@ def one_of_each_kind() -> dict[str, bytes]:
         },
         "governance.vote": builders.vote(300, approve=False),
         "party.set_keys/rotate": builders.rotate(),
-        "party.set_keys/recover": builders.recover(),
-        "party.set_keys/object": builders.object_to_recovery(),
-        "party.set_keys/decide": builders.decide_recovery(second=("guiyang",)),
+        "party.set_keys/announce": builders.announce(),
+        "party.set_keys/recover": builders.recover(second=("guiyang",)),
+        "party.set_keys/object": builders.object_to_keys(),
+        "party.set_keys/decide": builders.decide_keys(second=("guiyang",)),
         "attestation.revoke": builders.revoke_attestation(
             "firm-a", "unrelated_to", about=("guian-hub",)
         ),

@@ -35,16 +35,17 @@ from ledger.rules.invoices import Invoice, Usage
 from ledger.rules.parties import PARTIES, PartyKey
 from ledger.rules.payables import PAYABLES, payable_id
 from ledger.rules.recoveries import (
+    COOLING_MS,
     RECOVERY_WAIT_MS,
-    DecideRecovery,
-    ObjectToRecovery,
+    DecideKeys,
+    ObjectToKeys,
     Recover,
     Rotate,
     SetKeys,
 )
 from ledger.rules.redemptions import Redeem
 from ledger.rules.reserves import GRACE_MS, RESERVES, SetAside
-from ledger.rules.vouchers import VOUCHERS, Transfer
+from ledger.rules.vouchers import GIVEN_BACK_MAX_MS, VOUCHERS, Transfer
 from ledger.store.memory import MemoryStore
 from ledger.view import Table, must
 from tests import builders
@@ -56,6 +57,7 @@ C1 = "guian-hub.000000001"
 CASE = seed("case")
 HOUR_MS = 3_600_000
 DAY_MS = calendar.DAY_MS
+YEAR_MS = 365 * DAY_MS
 OWNER = ("firm-a", "owner")
 RECIPIENT = ("firm-b", "owner")
 THIEF = OWNER
@@ -142,16 +144,16 @@ def keys_of(person: str = "owner-2", party: str = "firm-a") -> tuple[PartyKey, .
 def opened(chain: Chain) -> int:
     """Open a recovery of firm-a's keys; return when."""
     operation = SetKeys(
-        act=Recover(city="shanghai", party="firm-a", keys=keys_of(), threshold=1, case=CASE)
+        act=Recover(
+            city="shanghai", party="firm-a", keys=keys_of(), threshold=1, case=CASE, second=()
+        )
     )
     assert do(chain, operation, *REGISTRARS) == "ok"
     return chain.now_ms
 
 
-def decide_recovery(accept: bool, *second: str) -> SetKeys:
-    return SetKeys(
-        act=DecideRecovery(city="shanghai", party="firm-a", accept=accept, second=second)
-    )
+def decide_keys(accept: bool, *second: str) -> SetKeys:
+    return SetKeys(act=DecideKeys(by="shanghai", party="firm-a", accept=accept, second=second))
 
 
 def transfer(amount: int = 100) -> Transfer:
@@ -172,12 +174,12 @@ def test_a_recovery_stops_the_old_key_at_once_and_the_thief_objects_and_still_lo
     rotate = SetKeys(act=Rotate(party="firm-a", keys=keys_of("thief"), threshold=1))
     assert do(chain, rotate, THIEF) == "recovery_open"
     # The thief objects: now it takes a second opinion, and 72 hours.
-    assert do(chain, SetKeys(act=ObjectToRecovery(party="firm-a")), THIEF) == "ok"
+    assert do(chain, SetKeys(act=ObjectToKeys(party="firm-a", by="firm-a")), THIEF) == "ok"
     late = opened_ms + RECOVERY_WAIT_MS
-    assert do(chain, decide_recovery(True), *REGISTRARS, at=late - 2) == "second_opinion_missing"
+    assert do(chain, decide_keys(True), *REGISTRARS, at=late - 2) == "second_opinion_missing"
     both = (*REGISTRARS, *officers("guiyang", "registrar"))
-    assert do(chain, decide_recovery(True, "guiyang"), *both, at=late - 1) == "recovery_too_early"
-    assert do(chain, decide_recovery(True, "guiyang"), *both, at=late) == "ok"
+    assert do(chain, decide_keys(True, "guiyang"), *both, at=late - 1) == "recovery_too_early"
+    assert do(chain, decide_keys(True, "guiyang"), *both, at=late) == "ok"
     # No value moved; the reserve stands; the stopped time is given back.
     assert stored(chain, VOUCHERS, V1) == before
     assert stored(chain, PARTIES, "firm-a").stopped_ms == RECOVERY_WAIT_MS
@@ -207,12 +209,12 @@ def test_reserves_are_paid_while_the_holders_keys_are_recovered() -> None:
 def test_a_false_recovery_is_stopped_by_an_objection_and_another_city() -> None:
     chain = started()
     opened(chain)
-    assert do(chain, SetKeys(act=ObjectToRecovery(party="firm-a")), OWNER) == "ok"
+    assert do(chain, SetKeys(act=ObjectToKeys(party="firm-a", by="firm-a")), OWNER) == "ok"
     later = chain.now_ms + RECOVERY_WAIT_MS
     # The city that opened it cannot finish it alone; another city stops it without that city.
-    assert do(chain, decide_recovery(True), *REGISTRARS, at=later) == "second_opinion_missing"
+    assert do(chain, decide_keys(True), *REGISTRARS, at=later) == "second_opinion_missing"
     alone = officers("guiyang", "registrar")
-    assert do(chain, decide_recovery(False, "guiyang"), *alone) == "ok"
+    assert do(chain, decide_keys(False, "guiyang"), *alone) == "ok"
     assert stored(chain, PARTIES, "firm-a").stopped_since_ms == ()
     assert do(chain, transfer(), OWNER, RECIPIENT) == "ok"
 
@@ -225,13 +227,60 @@ def test_a_stopped_holders_voucher_does_not_expire_and_gets_its_time_back() -> N
     chain.block(time_ms=expiry + 3 * DAY_MS)
     assert stored(chain, VOUCHERS, V1).available == 1_000, "stopped: it waits"
     closed_ms = expiry + 5 * DAY_MS
-    assert do(chain, decide_recovery(True), *REGISTRARS, at=closed_ms) == "ok"
+    assert do(chain, decide_keys(True), *REGISTRARS, at=closed_ms) == "ok"
     good_until = expiry + closed_ms - opened_ms
     assert do(chain, transfer(10), NEW_OWNER, RECIPIENT, at=good_until - 1) == "ok"
     chain.block(time_ms=good_until)
     assert stored(chain, VOUCHERS, V1).expired == 990
     child = stored(chain, VOUCHERS, "shanghai.compute.000000002")
     assert child.expired == 10, "a child expires with its parent"
+    check_all(chain)
+
+
+def test_twenty_rejections_and_reopenings_stop_a_holder_for_no_longer_than_one() -> None:
+    chain = started()
+    opened(chain)
+    assert do(chain, decide_keys(False), *REGISTRARS) == "ok"
+    again = SetKeys(
+        act=Recover(
+            city="shanghai",
+            party="firm-a",
+            keys=keys_of(),
+            threshold=1,
+            case=CASE,
+            second=("shanghai",),
+        )
+    )
+    for _ in range(20):
+        assert do(chain, again, *REGISTRARS, at=chain.now_ms + HOUR_MS) == "recovery_cooling"
+    alone = chain.now_ms + COOLING_MS
+    assert do(chain, again, *REGISTRARS, at=alone) == "second_opinion_missing"
+    assert do(chain, transfer(), OWNER) == "ok"
+    assert stored(chain, PARTIES, "firm-a").stopped_ms == 1_000
+
+
+def test_a_recovery_that_is_opened_for_years_keeps_no_voucher_alive() -> None:
+    chain = started(validity_days=30)
+    expiry = stored(chain, VOUCHERS, V1).expires_at_ms
+    # The city that enrolled the holder, and a friend, stop it whenever they may.
+    recover = SetKeys(
+        act=Recover(
+            city="shanghai",
+            party="firm-a",
+            keys=keys_of(),
+            threshold=1,
+            case=CASE,
+            second=("guiyang",),
+        )
+    )
+    both = (*REGISTRARS, *officers("guiyang", "registrar"))
+    openings, last_alive_ms = 0, 0
+    while chain.now_ms < expiry + 2 * YEAR_MS:
+        openings += do(chain, recover, *both, at=chain.now_ms + 7 * DAY_MS) == "ok"
+        if stored(chain, VOUCHERS, V1).available:
+            last_alive_ms = chain.now_ms
+    assert openings == 28, "a fortnight open, a fortnight of cooling"
+    assert last_alive_ms < expiry + GIVEN_BACK_MAX_MS + DAY_MS
     check_all(chain)
 
 

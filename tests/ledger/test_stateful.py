@@ -199,19 +199,27 @@ class LedgerMachine(RuleBasedStateMachine):
     def set_keys(self, data: Any) -> None:
         party = data.draw(some.sampled_from((*FIRMS, *HUBS)))
         keys = keys_of(party, f"person-{self.made}")
-        act = data.draw(some.sampled_from(("rotate", "recover", "object", "accept", "reject")))
+        act = data.draw(
+            some.sampled_from(("rotate", "announce", "recover", "object", "accept", "reject"))
+        )
         own, city = self.who(data, (party, "")), self.who(data, ("shanghai", "registrar"))
+        second = data.draw(some.sampled_from(((), ("guiyang",), ("audit-office",))))
+        others = tuple(who for one in second for who in builders.consent(one, "registrar"))
         if act == "rotate":
             self.send(builders.rotate, party, keys=keys, by=own)
+        elif act == "announce":
+            self.send(builders.announce, party, keys=keys, by=own)
         elif act == "recover":
-            self.send(builders.recover, party, keys=keys, by=city)
+            self.send(builders.recover, party, keys=keys, second=second, by=(*city, *others))
         elif act == "object":
-            self.send(builders.object_to_recovery, party, by=own)
+            self.send(builders.object_to_keys, party, by=own)
         else:
-            second = data.draw(some.sampled_from(((), ("guiyang",), ("audit-office",))))
-            by = (*city, *(who for one in second for who in builders.consent(one, "registrar")))
+            member = "shanghai" if party in FIRMS else party
+            by = (*(city if party in FIRMS else own), *others)
             accept = act == "accept"
-            self.send(builders.decide_recovery, party, accept=accept, second=second, by=by)
+            self.send(
+                builders.decide_keys, party, member=member, accept=accept, second=second, by=by
+            )
 
     @rule(data=some.data())
     def attest(self, data: Any) -> None:

@@ -21,6 +21,7 @@ from ledger.rules.parties import ANNOUNCED_KEYS, PARTIES
 from ledger.rules.payables import OPEN_CYCLE, PAYABLES
 from ledger.rules.payments import PAYMENTS
 from ledger.rules.programmes import PROGRAMMES, TOTALS
+from ledger.rules.recoveries import RECOVERIES
 from ledger.rules.redemptions import BAND_USED
 from ledger.rules.refusals import TransactionRefused
 from ledger.rules.reserves import RESERVES
@@ -80,7 +81,20 @@ def books_of_ledger(store: MemoryStore) -> Books:
             key: (one.party, one.person, sorted(one.roles), one.alive)
             for key, one in rows(store, KEYS).items()
         },
-        "announced-key": {key: one.party for key, one in rows(store, ANNOUNCED_KEYS).items()},
+        "announced-key": {
+            key: (one.party, one.until_ms) for key, one in rows(store, ANNOUNCED_KEYS).items()
+        },
+        "recovery": {
+            key: (
+                one.opened_ms,
+                [key.key for key in one.keys],
+                one.threshold,
+                bool(one.objected_ms),
+                one.status,
+                only(one.closed_ms),
+            )
+            for key, one in rows(store, RECOVERIES).items()
+        },
         "attestation": {
             key: (one.text, one.amount, one.issued_ms, one.valid_until_ms, bool(one.revoked_ms))
             for key, one in rows(store, ATTESTATIONS).items()
@@ -141,6 +155,7 @@ def books_of_ledger(store: MemoryStore) -> Books:
                 one.expires_at_ms,
                 one.due_ms,
                 one.stopped_ms,
+                one.given_back_ms,
                 one.terms_version,
                 one.year,
                 one.minted_day,
@@ -288,7 +303,11 @@ def books_of_twin(twin: Twin) -> Books:
             for key, one in twin.keys.items()
             if not one["validator"]
         },
-        "announced-key": {key.hex(): party for key, party in twin.announced.items()},
+        "announced-key": {key.hex(): one for key, one in twin.announced.items()},
+        "recovery": {
+            name: recovery_of_twin(one)
+            for name, one in {**twin.recoveries, **twin.key_changes}.items()
+        },
         "attestation": {
             "/".join((one["subject"], one["topic"], one["attester"], one["about"] or "")): (
                 one["text"],
@@ -454,10 +473,17 @@ def budgets_of_twin(twin: Twin) -> dict[str, tuple[int, int]]:
 
 def party_of_twin(twin: Twin, one: Thing) -> tuple[Any, ...]:
     """Return what is compared of a party."""
-    recovery = twin.open_recovery(one["id"])
+    recovery = twin.recoveries.get(one["id"])
     keys = [(key, twin.keys[key]["person"], sorted(twin.keys[key]["roles"])) for key in one["keys"]]
-    since = None if recovery is None else recovery["opened"]
+    since = None if recovery is None or recovery["ended"] is not None else recovery["opened"]
     return one["kind"], one["status"], one["threshold"], keys, one["stopped"], since
+
+
+def recovery_of_twin(one: Thing) -> tuple[Any, ...]:
+    """Return what is compared of a recovery or key change."""
+    status = "open" if one["ended"] is None else "accepted" if one["accepted"] else "rejected"
+    keys = [key for key, _, _ in one["keys"]]
+    return one["opened"], keys, one["threshold"], one["objected"], status, one["ended"]
 
 
 def totals_of_twin(twin: Twin, programme: str) -> tuple[int, ...]:
@@ -480,6 +506,7 @@ def voucher_of_twin(one: Thing) -> tuple[Any, ...]:
         one["expires_at"],
         one["due"],
         one["stopped"],
+        one["given_back"],
         one["version"],
         one["year"],
         one["minted"],

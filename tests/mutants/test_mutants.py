@@ -89,6 +89,7 @@ def test_a_mutant_is_what_everybody_runs_while_it_is_in_place(all_mutants: list[
         expires_at_ms=0,
         due_ms=0,
         stopped_ms=0,
+        given_back_ms=0,
         terms_version=1,
         year=2026,
         minted_day=0,

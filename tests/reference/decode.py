@@ -209,8 +209,9 @@ ACTION = named(
 KEYS_ACT = named(
     {
         "rotate": (SLUG_TEXT, KEYS, NATURAL),
-        "recover": (SLUG_TEXT, SLUG_TEXT, KEYS, NATURAL, HASH),
-        "object": (SLUG_TEXT,),
+        "announce": (SLUG_TEXT, KEYS, NATURAL),
+        "recover": (SLUG_TEXT, SLUG_TEXT, KEYS, NATURAL, HASH, optional(SLUG_TEXT)),
+        "object": (SLUG_TEXT, SLUG_TEXT),
         "decide": (SLUG_TEXT, SLUG_TEXT, boolean, optional(SLUG_TEXT)),
     }
 )

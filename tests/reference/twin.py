@@ -166,9 +166,9 @@ class Twin(World):
 
     def expire_voucher(self, voucher: Thing) -> None:
         """R8.2."""
-        if self.open_recovery(voucher["holder"]) is not None:
-            voucher["due"] = self.time + DAY_MS
-        elif self.expiry(voucher) > self.time:
+        if self.expiry(voucher) > self.time:
             voucher["due"] = self.expiry(voucher)
+            if self.open_recovery(voucher["holder"]) is not None:
+                voucher["due"] = max(voucher["due"], self.time + DAY_MS)
         else:
             self.move(voucher, "available", "expired", voucher["available"])

@@ -6,6 +6,7 @@ from tests.reference.twin_world import (
     AMOUNT_MAX,
     CAPS,
     DAY_MS,
+    FORTNIGHT_MS,
     HOUR_MS,
     MEMBER,
     PARAMETERS,
@@ -102,6 +103,7 @@ def set_keys(world: World, it: Thing) -> None:
     act, *fields = it["act"]
     acts: dict[str, Any] = {
         "rotate": rotate,
+        "announce": announce,
         "recover": recover,
         "object": object_,
         "decide": decide,
@@ -115,63 +117,106 @@ def rotate(world: World, name: str, keys: Any, threshold: int) -> None:
     world.consent(name, "registrar")
     world.free(name)
     world.keys_fit(name, party["kind"], keys, threshold)
+    if party["kind"] == "treasury":
+        for role in world.roles_changed(name, keys, threshold):
+            world.officers(name, role)
+    elif party["kind"] != "holder":
+        named_ = {world.keys[key]["person"] for key in party["keys"]}
+        signed = {person for whose, person, _ in world.signers if whose == name}
+        need(len(named_) < 2 or len(signed) >= 2, 106)
     world.give_keys(name, keys, threshold)
 
 
-def recover(world: World, city: str, name: str, keys: Any, threshold: int, case: bytes) -> None:
+def waiting(world: World, keys: Any, threshold: int) -> Thing:
+    """Return new keys that wait for their decision."""
+    return {
+        "ended": None,
+        "accepted": False,
+        "opened": world.time,
+        "objected": False,
+        "keys": keys,
+        "threshold": threshold,
+    }
+
+
+def announce(world: World, name: str, keys: Any, threshold: int) -> None:
+    """A member announces a key change."""
+    party = world.party(name, *MEMBERS)
+    world.consent(name, "registrar")
+    need(world.open_key_change(name) is None, 220)
+    world.keys_fit(name, party["kind"], keys, threshold)
+    world.announce([key for key, _, _ in keys], name)
+    world.key_changes[name] = waiting(world, keys, threshold)
+
+
+def recover(
+    world: World, city: str, name: str, keys: Any, threshold: int, _: bytes, second_: Any
+) -> None:
     """A city opens a recovery."""
     world.party(city, "city")
     party = world.party(name, "holder")
     need(party["enrolled_by"] == city, 216)
     world.officers(city, "registrar")
     world.free(name)
-    world.keys_fit(name, "holder", keys, threshold)
-    world.announce([key for key, _, _ in keys], name)
-    world.recoveries[name] = {
-        "open": True,
-        "opened": world.time,
-        "objected": False,
-        "keys": keys,
-        "threshold": threshold,
-        "case": case,
-    }
-
-
-def object_(world: World, name: str) -> None:
-    """A key of the party objects."""
-    world.party(name)
-    recovery = world.open_recovery(name)
-    need(recovery is not None, 213)
-    assert recovery is not None
-    need(name not in world.took_back, 107)
-    need(world.signatures(name) >= 1, 102)
-    recovery["objected"] = True
-
-
-def decide(world: World, city: str, name: str, accept: bool, second_: Any) -> None:
-    """A city, or two, end a recovery."""
-    second = only(second_)
-    world.party(city, "city")
-    party = world.party(name)
-    recovery = world.open_recovery(name)
-    need(recovery is not None, 213)
-    assert recovery is not None
-    need(party["enrolled_by"] == city, 216)
+    last, second = world.recoveries.get(name), only(second_)
+    if last is not None and not last["accepted"]:
+        by_itself = last["opened"] + FORTNIGHT_MS
+        end = by_itself if last["ended"] is None else last["ended"]
+        need(world.time >= end + FORTNIGHT_MS, 219)
+        need(second is not None, 215)
     if second is not None:
-        need(second != city, 215)
-        world.party(second, "city", "auditor")
-        world.active(second)
-        world.consent(second, "registrar")
-    if not (recovery["objected"] and not accept and second is not None):
-        world.officers(city, "registrar")
-    if accept and recovery["objected"]:
+        world.second_opinion(second, city)
+    world.keys_fit(name, "holder", keys, threshold)
+    party["stopped"] = world.stopped(name)
+    world.announce([key for key, _, _ in keys], name)
+    world.recoveries[name] = waiting(world, keys, threshold)
+
+
+def object_(world: World, name: str, by: str) -> None:
+    """A key of the party objects, or an auditor."""
+    world.party(name)
+    recovery, change = world.open_recovery(name), world.open_key_change(name)
+    need(recovery is not None or change is not None, 213)
+    if by == name:
+        need(name not in world.took_back, 107)
+        need(world.signatures(name) >= 1, 102)
+    else:
+        need(change is not None, 221)
+        world.party(by, "auditor")
+        world.active(by)
+        world.consent(by)
+    for one in (recovery, change):
+        if one is not None:
+            one["objected"] = True
+
+
+def decide(world: World, by: str, name: str, accept: bool, second_: Any) -> None:
+    """New keys come into force or are given up."""
+    second = only(second_)
+    party = world.party(name)
+    recovery, change = world.open_recovery(name), world.open_key_change(name)
+    new = recovery or change
+    need(new is not None, 213)
+    assert new is not None
+    if recovery is not None:
+        need(party["enrolled_by"] == by, 216)
+    else:
+        need(by == name, 221)
+    if second is not None:
+        world.second_opinion(second, by)
+    if not (new["objected"] and not accept and second is not None):
+        world.consent(by, "registrar")
+    if accept and new["objected"]:
         need(second is not None, 215)
     if accept:
-        need(world.time >= recovery["opened"] + 72 * HOUR_MS, 214)
-    recovery["open"] = False
-    party["stopped"] += world.time - recovery["opened"]
+        need(world.time >= new["opened"] + 72 * HOUR_MS, 214)
+        world.keys_fit(name, party["kind"], new["keys"], new["threshold"])
+    if recovery is not None:
+        party["stopped"] = world.stopped(name)
+    new["ended"] = world.time
+    new["accepted"] = accept
     if accept:
-        world.give_keys(name, recovery["keys"], recovery["threshold"])
+        world.give_keys(name, new["keys"], new["threshold"])
 
 
 # Programmes and centres
@@ -442,9 +487,12 @@ def propose(world: World, it: Thing) -> None:
     world.party(it["proposer"], "treasury", "data_centre")
     world.consent(it["proposer"], "registrar")
     world.active(it["proposer"])
+    mine = [one for one in world.proposals if one["proposer"] == it["proposer"]]
+    need(len([one for one in mine if is_open(world, one)]) < 4, 807)
     action_holds(world, *it["action"])
     proposal: Thing = {
         "number": len(world.proposals) + 1,
+        "proposer": it["proposer"],
         "action": it["action"],
         "closes": world.time + 14 * DAY_MS,
         "adopted": False,
@@ -464,7 +512,7 @@ def vote(world: World, it: Thing) -> None:
     found = [proposal for proposal in world.proposals if proposal["number"] == it["proposal"]]
     need(found != [], 801)
     proposal = found[0]
-    need(not proposal["adopted"] and world.time < proposal["closes"], 802)
+    need(is_open(world, proposal), 802)
     need(it["voter"] not in proposal["votes"], 803)
     with_it = {**proposal, "votes": {**proposal["votes"], it["voter"]: it["approve"]}}
     adopts = it["approve"] and is_adopted(world, with_it)
@@ -473,6 +521,11 @@ def vote(world: World, it: Thing) -> None:
     proposal["votes"][it["voter"]] = it["approve"]
     if adopts:
         adopt(world, proposal)
+
+
+def is_open(world: World, proposal: Thing) -> bool:
+    """Say whether members can vote on a proposal."""
+    return not proposal["adopted"] and bool(world.time < proposal["closes"])
 
 
 def is_adopted(world: World, proposal: Thing) -> bool:

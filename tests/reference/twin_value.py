@@ -101,14 +101,16 @@ def transfer(world: World, it: Thing) -> None:
     need(amount <= voucher["available"], 502)
     world.eligible(terms, recipient)
     world.caps_hold(programme, terms, voucher["year"], recipient, amount, [])
-    expires_at = voucher["expires_at"] + world.stopped(holder) - voucher["stopped"]
     voucher["face"] -= amount
     voucher["available"] -= amount
-    child = world.new_voucher(
-        programme, recipient, amount, expires_at, voucher["year"], voucher["version"]
+    name = world.new_voucher(
+        programme, recipient, amount, voucher["expires_at"], voucher["year"], voucher["version"]
     )
-    world.vouchers[child]["parent"] = voucher["id"]
-    world.vouchers[child]["minted"] = voucher["minted"]
+    child = world.vouchers[name]
+    child["parent"] = voucher["id"]
+    child["minted"] = voucher["minted"]
+    child["given_back"] = world.given_back(voucher)
+    child["due"] = child["expires_at"] + child["given_back"]
 
 
 def held_voucher(world: World, name: str, holder: str) -> Thing:
@@ -190,6 +192,7 @@ def extend(world: World, it: Thing) -> None:
     need(world.expiry(voucher) < end <= start_of(day_of(world.time) + 3_660 + 1), 516)
     voucher["expires_at"] = voucher["due"] = end
     voucher["stopped"] = world.stopped(voucher["holder"])
+    voucher["given_back"] = 0
 
 
 def revoke(world: World, it: Thing) -> None:

@@ -17,6 +17,7 @@ HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 OFFSET_MS = 28_800_000
 HOLD_GRACE_MS = 30 * DAY_MS
+FORTNIGHT_MS = 14 * DAY_MS
 ROLES = ("bank", "budget", "mint", "pay", "registrar", "review")
 
 PARAMETERS = (
@@ -180,9 +181,10 @@ class World:
 
         self.parties: dict[str, Thing] = {}
         self.keys: dict[bytes, Thing] = {}
-        self.announced: dict[bytes, str] = {}
+        self.announced: dict[bytes, tuple[str, int]] = {}
         self.validators: dict[str, Any] = {}
         self.recoveries: dict[str, Thing] = {}
+        self.key_changes: dict[str, Thing] = {}
         self.attestations: list[Thing] = []
         self.programmes: dict[str, Thing] = {}
         self.appropriated: dict[tuple[str, int, str], int] = {}
@@ -281,10 +283,21 @@ class World:
         """R10.2."""
         need(self.parties[name]["status"] == "active", 103)
 
+    def is_open(self, waiting: Thing | None) -> bool:
+        """Say whether a recovery or key change waits for its decision (T10)."""
+        if waiting is None or waiting["ended"] is not None:
+            return False
+        return self.time < int(waiting["opened"]) + FORTNIGHT_MS
+
     def open_recovery(self, name: str) -> Thing | None:
         """Return the recovery that stops a party."""
         recovery = self.recoveries.get(name)
-        return recovery if recovery is not None and recovery["open"] else None
+        return recovery if self.is_open(recovery) else None
+
+    def open_key_change(self, name: str) -> Thing | None:
+        """Return the keys that a member announced and did not decide on."""
+        change = self.key_changes.get(name)
+        return change if self.is_open(change) else None
 
     def free(self, name: str) -> None:
         """R10.3."""
@@ -293,8 +306,10 @@ class World:
     def stopped(self, name: str) -> int:
         """Return how long a party has been stopped so far (R10.3)."""
         so_far: int = self.parties[name]["stopped"]
-        recovery = self.open_recovery(name)
-        return so_far if recovery is None else so_far + self.time - int(recovery["opened"])
+        recovery = self.recoveries.get(name)
+        if recovery is None or recovery["ended"] is not None:
+            return so_far
+        return so_far + min(self.time - int(recovery["opened"]), FORTNIGHT_MS)
 
     # R3 Authority
 
@@ -370,12 +385,37 @@ class World:
 
     def not_announced(self, key: bytes, party: str) -> None:
         """Refuse a key that is set aside for another party (R3.5, R3.6)."""
-        need(self.announced.get(key, party) == party, 204)
+        whose, until = self.announced.get(key, (party, 0))
+        need(whose == party or self.time >= until, 204)
 
     def announce(self, keys: list[bytes], party: str) -> None:
-        """R3.6."""
+        """R3.6: votes, recoveries and key changes all have a fortnight."""
         for key in keys:
-            self.announced[key] = party
+            self.announced[key] = (party, self.time + FORTNIGHT_MS)
+
+    def roles_changed(self, name: str, keys: Any, threshold: int) -> list[str]:
+        """R3.7."""
+        party, changed = self.parties[name], []
+        for role in ROLES:
+            before, after = [], []
+            for key in party["keys"]:
+                if role in self.keys[key]["roles"]:
+                    before.append((key, self.keys[key]["person"]))
+            for key, person, roles in keys:
+                if role in roles:
+                    after.append((key, person))
+            held = before != [] or after != []
+            other = threshold != party["threshold"] and held
+            if other or any(pair not in after for pair in before) or len(before) != len(after):
+                changed.append(role)
+        return changed
+
+    def second_opinion(self, second: str, by: str) -> None:
+        """R3.8."""
+        need(second != by, 215)
+        self.party(second, "city", "auditor")
+        self.active(second)
+        self.consent(second, "registrar")
 
     # R4 Grants
 
@@ -564,10 +604,14 @@ class World:
         for scope, name in things:
             need(self.holds_on(scope, name) == 0, 906)
 
+    def given_back(self, voucher: Thing) -> int:
+        """Return how much stopped time a voucher got back (R11.1)."""
+        so_far = voucher["given_back"] + self.stopped(voucher["holder"]) - voucher["stopped"]
+        return min(int(so_far), 30 * DAY_MS)
+
     def expiry(self, voucher: Thing) -> int:
         """R11.1."""
-        at: int = voucher["expires_at"] + self.stopped(voucher["holder"]) - voucher["stopped"]
-        return self.put_off(at)
+        return self.put_off(int(voucher["expires_at"]) + self.given_back(voucher))
 
     def put_off(self, at: int) -> int:
         """R11.4: what would end in the quiet time ends with it."""
@@ -608,6 +652,7 @@ class World:
             "expires_at": expires_at,
             "due": expires_at,
             "stopped": self.stopped(holder),
+            "given_back": 0,
             "year": year,
             "minted": day_of(self.time),
             "version": version,

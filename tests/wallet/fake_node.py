@@ -382,8 +382,11 @@ class FakeNode:
             done = is_cleared(payable) and payable.cycle < (open_cycle(self.store).number,)
             item["open"] = 0 if done else open_of(payable)
         if table is PARTIES:
-            stopped = item["stopped_since_ms"] is not None
-            item["recovery"] = self._item(RECOVERIES, key) if stopped else None
+            found = self.store.read(RECOVERIES.key(key), RECOVERIES.record)
+            waits = found is not None and found.is_open(self.chain.now_ms)
+            item["recovery"] = self._item(RECOVERIES, key) if waits else None
+        if table is RECOVERIES:
+            item["over"] = False
         if table is CYCLES:
             keys = [one for one in self._keys(PAYABLES) if one.startswith(f"clearing.{key:0>9}-")]
             item["settlement"] = [self._item(PAYABLES, one) for one in keys]

@@ -116,12 +116,14 @@ def test_a_treasurys_keys_carry_roles(tally: Tally) -> None:
         for number, roles in enumerate(("registrar,review", "registrar,review", "mint", "pay"), 1)
         for word in ("--person", f"officer-{number}:{roles}")
     ]
-    tally.must("party", "keys", "wuhan", *persons, *_officers("wuhan"))
+    words = ("party", "keys", "wuhan", *persons, "--threshold", "2")
+    assert refused(tally, "four_eyes_missing", *words, *_officers("wuhan"))["role"] == "bank"
+    tally.must(*words, *_officers("wuhan"), *_officers("wuhan", 3, 4))
     assert tally.json("party", "show", "wuhan")["keys"][0]["roles"] == ["registrar", "review"]
 
 
-def _officers(party: str) -> Words:
-    return ("--key", f"{party}/officer-1", "--key", f"{party}/officer-2")
+def _officers(party: str, first: int = 1, second: int = 2) -> Words:
+    return ("--key", f"{party}/officer-{first}", "--key", f"{party}/officer-{second}")
 
 
 @pytest.mark.parametrize("person", ["owner=", "=ab", "owner:", "owner=zz"])
@@ -153,7 +155,25 @@ def test_a_recovery_is_opened_shown_objected_to_and_decided(funded: Tally, later
 def test_only_an_enrolled_party_is_recovered(tally: Tally) -> None:
     words = ("party", "recover", "open", "wuhan", "--person", f"one={NEW_KEY}", *CASE, *BUDGET)
     assert tally(*words) == 2
-    assert "by governance" in tally.err
+    assert "members announce keys or propose them" in tally.err
+
+
+def test_a_members_keys_are_announced_objected_to_and_given_up(tally: Tally, later: Later) -> None:
+    persons = [
+        word
+        for number, roles in enumerate(("registrar", "registrar", "mint", "pay"), 1)
+        for word in ("--person", f"officer-{number}:{roles}")
+    ]
+    registrars = _officers("wuhan")
+    tally.must("party", "announce", "wuhan", *persons, *registrars)
+    shown = tally.json("party", "show", "wuhan")["recovery"]
+    assert (shown["opened_by"], shown["status"], shown["objected"]) == ("wuhan", "open", None)
+    tally.must("party", "recover", "object", "wuhan", "--key", "wuhan/officer-3")
+    later(73 * 3_600_000)
+    decide = ("party", "recover", "decide", "wuhan")
+    refused(tally, "second_opinion_missing", *decide, "--accept", *registrars)
+    assert tally.json(*decide, "--reject", *registrars)["accepted"] is False
+    assert tally.json("party", "show", "wuhan")["recovery"] is None
 
 
 def test_a_statement_is_taken_back(funded: Tally) -> None:

@@ -301,6 +301,7 @@ RECOVER: dict[str, Any] = {
         "keys": [{"key": "ab" * 32, "person": "owner", "roles": []}],
         "threshold": 1,
         "case": "cd" * 32,
+        "second": None,
     },
 }
 
@@ -312,7 +313,7 @@ def test_an_act_within_a_kind_survives_a_description() -> None:
 @pytest.mark.parametrize(
     ("act", "complaint"),
     [
-        ({"kind": "explode"}, "one of rotate, recover, object, decide"),
+        ({"kind": "explode"}, "one of rotate, announce, recover, object, decide"),
         ("recover", "act: expected an object whose kind is one of"),
         (RECOVER["act"] | {"party": "Firm A"}, "^act: party: expected an id such as shanghai$"),
         (

@@ -38,7 +38,7 @@ from ledger.rules.payments import (
     WriteOff,
 )
 from ledger.rules.programmes import Publish, RateRow, Review, Terms
-from ledger.rules.recoveries import DecideRecovery, Recover, SetKeys
+from ledger.rules.recoveries import DecideKeys, Recover, SetKeys
 from ledger.rules.redemptions import GrantAfterUse, Redeem
 from ledger.rules.reserves import Release, SetAside
 from ledger.rules.vouchers import Extend, Mint, MintRow, Revoke, Transfer
@@ -557,7 +557,7 @@ def _dispute() -> list[Step]:
 
 
 def _decide_recovery(code: str = "ok") -> Step:
-    act = DecideRecovery(city="guiyang", party="firm-guiyang", accept=True, second=())
+    act = DecideKeys(by="guiyang", party="firm-guiyang", accept=True, second=())
     return _step(SetKeys(act=act), *first_officers("guiyang"), code=code)
 
 
@@ -568,6 +568,7 @@ def _lost_key() -> list[Step]:
         keys=_keys("firm-guiyang", "owner-2"),
         threshold=1,
         case=digest("case", "lost key"),
+        second=(),
     )
     transfer = Transfer(
         voucher=DOMESTIC_1, holder="firm-guiyang", recipient="firm-twin", amount=1_00

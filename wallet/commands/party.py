@@ -9,11 +9,12 @@ from desk.documents import Json
 from ledger.encoding import normal
 from ledger.rules.attestations import Attest, RevokeAttestation, Topic
 from ledger.rules.calendar import DAY_MS
-from ledger.rules.parties import Enrol, HolderClass, PartyKind
+from ledger.rules.parties import KEYS_WAIT_MAX_MS, Enrol, HolderClass, PartyKind
 from ledger.rules.recoveries import (
     RECOVERY_WAIT_MS,
-    DecideRecovery,
-    ObjectToRecovery,
+    Announce,
+    DecideKeys,
+    ObjectToKeys,
     Recover,
     Rotate,
     SetKeys,
@@ -26,7 +27,9 @@ from wallet.commands.typed import HASH, PARTY, PERSONS, THRESHOLD, Committed, co
 from wallet.tags import TAG_KEYS, normal_of, tag_of
 from words.dates import moment
 
-RECOVERIES = ("party", "opened_by", "status", "opened", "objected", "decidable_from", "closed")
+RECOVERIES = (
+    *("party", "opened_by", "status", "opened", "objected", "decidable_from", "ends", "closed"),
+)
 COLUMNS = ("id", "kind", "party_class", "name", "region", "enrolled_by", "status")
 
 
@@ -114,18 +117,39 @@ def _holders(session: Session) -> list[Json]:
 @THRESHOLD
 @writing
 def keys(party: str, *, persons: tuple[str, ...], threshold: int, desk: Desk) -> None:
-    """Replace a party's keys by these; keys left out are dead for ever.
+    """Replace a party's keys by these at once; keys left out are dead for ever.
 
-    Two registrars of a treasury sign, elsewhere as many of the old keys as its threshold.
+    Two registrars of a treasury sign, and two officers of each role that gets other keys; elsewhere
+    as many of the old keys as the threshold, of two persons if it is a member that names two. Who
+    can't gather them announces the keys: see `announce`.
     """
     new = party_keys(desk.profile, party, persons)
     operation = SetKeys(act=Rotate(party=party, keys=new, threshold=threshold))
     desk.carry_out(operation, party=party)
 
 
+@group.command()
+@click.argument("party", type=PARTY)
+@PERSONS
+@THRESHOLD
+@writing
+def announce(party: str, *, persons: tuple[str, ...], threshold: int, desk: Desk) -> None:
+    """Announce a member's new keys. Two registrars of a treasury sign, elsewhere the threshold.
+
+    Whoever has one of its keys, or an auditor, has 72 hours to object: `recover object`. Then
+    `recover decide` puts them in force.
+    """
+    new = party_keys(desk.profile, party, persons)
+    operation = SetKeys(act=Announce(party=party, keys=new, threshold=threshold))
+    desk.carry_out(operation, party=party)
+
+
 @group.group()
 def recover() -> None:
-    """Give a holder new keys when its own are lost: open, object, decide."""
+    """Give a holder new keys when its own are lost: open, object, decide.
+
+    A member's announced keys are objected to and decided on here too.
+    """
 
 
 @recover.command(name="open")
@@ -133,12 +157,14 @@ def recover() -> None:
 @click.option("--city", help="The city that enrolled it (default: as the ledger says).")
 @PERSONS
 @THRESHOLD
+@click.option("--second", help="Another city or an auditor that signs too.")
 @committing("case", "the case")
 @writing
 def open_(
     party: str,
     *,
     city: str | None,
+    second: str | None,
     persons: tuple[str, ...],
     threshold: int,
     case: Committed,
@@ -146,7 +172,8 @@ def open_(
 ) -> None:
     """Name the new keys; the holder stops at once. Two registrars of its city sign.
 
-    The holder of the old keys has 72 hours to object.
+    The holder of the old keys has 72 hours to object. A recovery that nobody decides ends after 14
+    days. After one that was not accepted the next opens 14 days later, and only with --second.
     """
     act = Recover(
         city=city or _enrolled_by(desk, party),
@@ -154,31 +181,33 @@ def open_(
         keys=party_keys(desk.profile, party, persons),
         threshold=threshold,
         case=case.hash,
+        second=() if second is None else (second,),
     )
     desk.carry_out(SetKeys(act=act), party=party, **case.salt)
 
 
 @recover.command(name="object")
 @click.argument("party", type=PARTY)
+@click.option("--by", help="The auditor that objects to a member's keys (default: the party).")
 @writing
-def object_(party: str, *, desk: Desk) -> None:
-    """Say no to a recovery with one of the old keys: then it needs a second opinion."""
-    desk.carry_out(SetKeys(act=ObjectToRecovery(party=party)), party=party)
+def object_(party: str, *, by: str | None, desk: Desk) -> None:
+    """Say no to new keys with one of the old ones: then they need a second opinion."""
+    desk.carry_out(SetKeys(act=ObjectToKeys(party=party, by=by or party)), party=party)
 
 
 @recover.command()
 @click.argument("party", type=PARTY)
 @click.option("--accept/--reject", required=True, default=None)
-@click.option("--city", help="The city that enrolled it (default: as the ledger says).")
+@click.option("--by", help="The city that enrolled a holder, or the member itself (default).")
 @click.option("--second", help="Another city or an auditor that signs too.")
 @writing
-def decide(party: str, *, accept: bool, city: str | None, second: str | None, desk: Desk) -> None:
-    """Put the new keys in force, or stop the recovery. Two registrars of the city sign.
+def decide(party: str, *, accept: bool, by: str | None, second: str | None, desk: Desk) -> None:
+    """Put the new keys in force, or give them up. Two registrars of the city or treasury sign.
 
     After an objection only with --second, whose registrars sign too.
     """
-    act = DecideRecovery(
-        city=city or _enrolled_by(desk, party),
+    act = DecideKeys(
+        by=by or desk.item(f"/v1/parties/{party}")["enrolled_by"] or party,
         party=party,
         accept=accept,
         second=() if second is None else (second,),
@@ -187,10 +216,10 @@ def decide(party: str, *, accept: bool, city: str | None, second: str | None, de
 
 
 @recover.command(name="list")
-@click.option("--status", type=click.Choice(["open", "accepted", "rejected"]))
+@click.option("--status", type=click.Choice(["open", "accepted", "rejected", "over"]))
 @reading
 def list_recoveries(*, status: str | None, session: Session) -> None:
-    """List the newest recovery of each party that had one."""
+    """List the newest recovery or key change of each party; over: it ended by itself."""
     items = session.nodes.items("/v1/recoveries", status=status)
     emit([_shown_recovery(item) for item in items], RECOVERIES)
 
@@ -198,7 +227,7 @@ def list_recoveries(*, status: str | None, session: Session) -> None:
 def _enrolled_by(session: Session, party: str) -> str:
     city = session.item(f"/v1/parties/{party}")["enrolled_by"]
     if city is None:
-        raise UsageError(f"{party} was enrolled by no city; members get new keys by governance")
+        raise UsageError(f"{party} was enrolled by no city; members announce keys or propose them")
     return str(city)
 
 
@@ -279,7 +308,7 @@ def list_(*, kind: str | None, session: Session) -> None:
 @click.argument("party", type=PARTY)
 @reading
 def show(party: str, *, session: Session) -> None:
-    """Show a party, an open recovery of its keys, and what is attested about it."""
+    """Show a party, an open recovery or change of its keys, and what is attested about it."""
     item = session.item(f"/v1/parties/{party}")
     attested = [
         shown_times(in_fen(attestation, "amount"), "valid_until", "revoked")
@@ -292,8 +321,10 @@ def show(party: str, *, session: Session) -> None:
 
 
 def _shown_recovery(recovery: Json) -> Json:
-    """Return a recovery with its times, and from when it can be decided."""
+    """Return a recovery with its times, from when it can be decided, and when it ends by itself."""
     return {
         **shown_times(recovery, "opened", "objected", "closed"),
+        "status": "over" if recovery["over"] else recovery["status"],
         "decidable_from": moment(recovery["opened_ms"] + RECOVERY_WAIT_MS),
+        "ends": moment(recovery["opened_ms"] + KEYS_WAIT_MAX_MS),
     }

@@ -6,11 +6,13 @@ import pytest
 from msgspec.structs import replace
 
 from ledger.rules.governance import (
+    OPEN_PROPOSALS,
     PROPOSALS,
     VOTING_MS,
     Admit,
     SetMemberKeys,
     SetStatus,
+    SetValidator,
     proposal_key,
 )
 from ledger.rules.parties import PartyStatus
@@ -19,11 +21,13 @@ from tests import builders
 from tests.builders import keys_of, validator_keys
 from tests.ledger.rules.case import (
     BAD_KEY,
+    EVER_MS,
     ONE_OFFICER,
     Case,
     Ready,
     Step,
     adopted,
+    enrol,
     no,
     ok,
     party_key,
@@ -51,6 +55,10 @@ XIAN = builders.city("xian", validates=False)
 HUB = builders.centre("xian-hub")
 OPENED = (propose(SOME_ACTION),)
 CLOSES_MS = second(1) + VOTING_MS
+FOUR_OPEN = tuple(
+    propose(parameters(block_transactions_max=number, expiry_ahead_max_ms=EVER_MS))
+    for number in range(1, 5)
+)
 
 
 def status(party: str, chosen: PartyStatus) -> Step:
@@ -116,6 +124,34 @@ CASES: list[Case] = [
         "party_not_active",
         propose(SOME_ACTION),
         before=suspended("shanghai"),
+    ),
+    no(
+        "a fifth open proposal",
+        "T23.4",
+        "proposals_too_many",
+        propose(SOME_ACTION),
+        before=(*FOUR_OPEN, CLOSES_MS - 1),
+        values={"party": "shanghai", "maximum": 4, "from_ms": CLOSES_MS},
+    ),
+    ok(
+        "a fifth proposal when the first has closed",
+        "T23.4",
+        propose(SOME_ACTION),
+        before=(*FOUR_OPEN, CLOSES_MS),
+        wrote=((OPEN_PROPOSALS, ("shanghai",), {"numbers": (2, 3, 4, 5)}),),
+    ),
+    ok(
+        "a fifth proposal when one of four was adopted",
+        "T23.4",
+        propose(parameters()),
+        before=(*FOUR_OPEN, vote(2), vote(2, voter="henan"), vote(2, voter="guian-hub")),
+        wrote=((OPEN_PROPOSALS, ("shanghai",), {"numbers": (1, 3, 4, 5)}),),
+    ),
+    ok(
+        "another's proposal beside four",
+        "T23.4",
+        propose(SOME_ACTION, proposer="guiyang"),
+        before=FOUR_OPEN,
     ),
     no("nobody votes", "T24.1", "party_unknown", vote(voter="nobody", by=SHANGHAI), before=OPENED),
     no(
@@ -393,6 +429,37 @@ CASES: list[Case] = [
         "key_taken",
         propose(Admit(member=replace(HUB, id="rival"))),
         before=(propose(Admit(member=HUB)),),
+    ),
+    *(
+        case
+        for claim, action, waiting in (
+            ("a member's key", Admit(member=HUB), HUB.keys[0]),
+            (
+                "a validator's key",
+                SetValidator(party="guian-hub", validator=(NEW_KEYS,)),
+                party_key("new", "log"),
+            ),
+            (
+                "a lost member's key",
+                SetMemberKeys(party="guian-hub", keys=keys_of("x", "y"), threshold=1),
+                keys_of("x", "y")[0],
+            ),
+        )
+        for case in (
+            no(
+                f"{claim} in a proposal that is open",
+                "R3.6",
+                "key_taken",
+                enrol("firm-c", keys=(waiting,)),
+                before=(propose(action), CLOSES_MS - 1),
+            ),
+            ok(
+                f"{claim} in a proposal that nobody voted for",
+                "R3.6",
+                enrol("firm-c", keys=(waiting,)),
+                before=(propose(action), CLOSES_MS),
+            ),
+        )
     ),
 ]
 
