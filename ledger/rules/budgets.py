@@ -36,7 +36,7 @@ class Budget(Record, frozen=True):
 
     appropriated: Fen
     committed: Fen
-    """Minted less what returned while the year was open."""
+    """Minted less what returned."""
 
 
 BUDGETS = Table("budget", Budget, running_sum=True)

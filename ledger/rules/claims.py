@@ -242,7 +242,6 @@ def _decide(view: StateView, act: Decide, context: Context) -> Outcome:
                     source="claimed",
                     target="redeemed",
                     amount=kept,
-                    time_ms=context.time_ms,
                 )
             )
         postings += _return_line(draft, terms, line, "claimed", line.amount - kept, context)
@@ -281,7 +280,6 @@ def _return_line(
         source=source,
         target=target,
         amount=amount,
-        time_ms=context.time_ms,
     )
     return (posting,)
 

@@ -193,7 +193,6 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
                 source=source,
                 target="redeemed" if automatic else "claimed",
                 amount=line.amount,
-                time_ms=context.time_ms,
             )
         )
     use = InvoiceUse(programme=programme_id, terms_version=asked.terms_version, claim=claim.id)

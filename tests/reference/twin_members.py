@@ -15,6 +15,7 @@ from tests.reference.twin_world import (
     named,
     need,
     only,
+    through_cycles,
 )
 
 MEMBERS = ("treasury", "data_centre", "auditor")
@@ -338,7 +339,7 @@ def touched_payables(world: World, scope: str, name: str) -> list[Thing]:
     found = []
     for payable in world.payables.values():
         mine = (scope, name) in (("payable", payable["id"]), ("claim", payable["claim"]))
-        if mine and payable["leg"] == "reimbursement":
+        if mine and through_cycles(payable):
             found.append(payable)
     return found
 

@@ -17,7 +17,8 @@ from tests.reference.twin_world import (
     rounded,
     split,
     start_of,
-    tagged_number,
+    tagged_hash,
+    through_cycles,
     year_of,
 )
 
@@ -489,7 +490,8 @@ def rules_decide(
     band, every = terms["review"]
     if every > 0:
         parts = [world.record_hash, world.transaction_id]
-        if tagged_number(b"tallystick/sample/v1", parts) % every == 0:
+        draw = tagged_hash(b"tallystick/sample/v1", parts)
+        if int.from_bytes(draw, "big") % every == 0:
             return False
     return bool(band_used(world, programme, holder, centre) + total <= band)
 
@@ -660,11 +662,11 @@ def new_payable(
         "reverse": reverse,
         "cancelled": 0,
         "reversed": 0,
-        "written_off": 0,
+        "written_off": amount if debtor == creditor else 0,
         "cycle": world.cycle if leg == "settlement" else None,
     }
     world.payables[payable["id"]] = payable
-    if leg == "reimbursement":
+    if through_cycles(payable):
         join_cycle(world, payable)
     return payable
 
@@ -726,7 +728,7 @@ def credit_leg(world: World, claim: Thing, leg: str, amount: int) -> None:
     assert left_over == 0
     due = due_of(world.time, terms["settlement"])
     for payable, part in zip(originals, parts, strict=True):
-        if payable["leg"] != "reimbursement":
+        if not through_cycles(payable):
             cancel = min(part, left_open(world, payable))
         elif payable["cycle"] is not None and payable["cycle"] != world.cycle:
             cancel = 0
@@ -801,7 +803,7 @@ def instructed(world: World, name: str, amount: int, end_to_end_id: str) -> None
     need(name in world.payables, 701)
     payable = world.payables[name]
     world.consent(payable["debtor"], "pay", amount)
-    need(payable["leg"] != "reimbursement", 702)
+    need(not through_cycles(payable), 702)
     world.not_held(("payable", name))
     if payable["claim"]:
         world.not_held(("claim", payable["claim"]))
@@ -846,7 +848,7 @@ def written_off(world: World, name: str, amount: int, reason: str) -> None:
     payable = world.payables[name]
     world.consent(payable["debtor"], "pay", amount)
     world.consent(payable["creditor"], "pay", amount)
-    need(payable["leg"] != "reimbursement", 702)
+    need(not through_cycles(payable), 702)
     need(amount <= left_open(world, payable), 703)
     payable["written_off"] += amount
     payable["reason"] = reason

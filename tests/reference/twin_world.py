@@ -9,6 +9,8 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
+import msgpack  # type: ignore[import-untyped]
+
 Thing = dict[str, Any]
 Signer = tuple[str, str, list[str]]
 
@@ -149,12 +151,23 @@ def split(amount: int, terms: Thing) -> list[tuple[str, int]]:
     return parts
 
 
-def tagged_number(tag: bytes, parts: list[bytes]) -> int:
-    """Return a tagged hash (W2.2) as an integer."""
+def through_cycles(payable: Thing) -> bool:
+    """Say whether a payable goes through cycles (R13.1)."""
+    return bool(payable["leg"] == "reimbursement" and payable["debtor"] != payable["creditor"])
+
+
+def packed(array: Any) -> bytes:
+    """Return the bytes of an array (W1)."""
+    data: bytes = msgpack.packb(array, use_bin_type=True)
+    return data
+
+
+def tagged_hash(tag: bytes, parts: list[bytes]) -> bytes:
+    """Return a tagged hash (W2.2)."""
     frame = bytes([len(tag)]) + tag
     for part in parts:
         frame += len(part).to_bytes(4, "big") + part
-    return int.from_bytes(hashlib.sha256(frame).digest(), "big")
+    return hashlib.sha256(frame).digest()
 
 
 class World:
@@ -606,10 +619,9 @@ class World:
         voucher[target] += amount
         assert voucher[source] >= 0
         lost = voucher["expired"] + voucher["revoked"]
-        if voucher["year"] == year_of(self.time):
-            for funder, bp in self.terms(voucher["programme"], voucher["version"])["funders"]:
-                back = lost * bp // 10_000 - lost_before * bp // 10_000
-                self.commitments.append((voucher["programme"], voucher["year"], funder, -back))
+        for funder, bp in self.terms(voucher["programme"], voucher["version"])["funders"]:
+            back = lost * bp // 10_000 - lost_before * bp // 10_000
+            self.commitments.append((voucher["programme"], voucher["year"], funder, -back))
 
     def give_back(self, voucher: Thing, source: str, amount: int) -> None:
         """R11.2."""

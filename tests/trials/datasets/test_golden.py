@@ -189,10 +189,10 @@ def test_henan_and_zhengzhou_share_to_the_fen() -> None:
 
 
 def test_henan_s_mint_commits_both_funders() -> None:
-    # 1,000.01 minted: province 500.00, zhengzhou 500.01. What expired in 2026 (800.00) does not
-    # return: 2025 is closed.
-    assert budget("zhengzhou.compute", 2025, "henan-province") == (5_000_00, 500_00)
-    assert budget("zhengzhou.compute", 2025, "zhengzhou") == (5_000_00, 500_01)
+    # 1,000.01 minted: province 500.00, zhengzhou 500.01. Of what expired in 2026 (800.00) each
+    # gets half back, though 2025 is closed.
+    assert budget("zhengzhou.compute", 2025, "henan-province") == (5_000_00, 100_00)
+    assert budget("zhengzhou.compute", 2025, "zhengzhou") == (5_000_00, 100_01)
     assert totals("zhengzhou.compute") == {
         "minted": 1_000_01,
         "redeemed": 200_01,
@@ -242,8 +242,8 @@ def test_hangzhou_s_books_at_the_end() -> None:
         "redeemed": 7_100_00,
         "expired": 43_200_00,
     }
-    # It expired in 2026: the closed year gets nothing back.
-    assert budget("hangzhou.compute", 2025, "hangzhou") == (100_000_00, 51_000_00)
+    # It expired in 2026 and is bound in 2025 no longer: 51,000.00 − 43,200.00
+    assert budget("hangzhou.compute", 2025, "hangzhou") == (100_000_00, 7_800_00)
 
 
 def test_a_disputed_claim_gives_the_rest_back_to_its_reserve() -> None:
@@ -300,8 +300,8 @@ def test_shenzhen_s_books_at_the_end() -> None:
         "redeemed": 10_001_400_00,
         "expired": 19_100_00,
     }
-    # 1,000.00 were carried over: 20,000,000.00 − 1,000.00
-    assert budget("shenzhen.compute", 2025, "shenzhen") == (19_999_000_00, 10_021_000_00)
+    # 1,000.00 were carried over: 20,000,000.00 − 1,000.00; committed 10,021,000.00 − 19,100.00
+    assert budget("shenzhen.compute", 2025, "shenzhen") == (19_999_000_00, 10_001_900_00)
     assert budget("shenzhen.compute", 2026, "shenzhen") == (1_000_00, 1_00)
 
 
