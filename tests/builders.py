@@ -29,10 +29,19 @@ from ledger.rules.payments import (
     Instruct,
     ObjectToPayment,
     RecordPayment,
+    Resolve,
     Return,
     WriteOff,
 )
-from ledger.rules.programmes import Caps, Publish, RateRow, Review, Terms
+from ledger.rules.programmes import (
+    Caps,
+    GiveConsent,
+    Publish,
+    RateRow,
+    Review,
+    Terms,
+    terms_hash,
+)
 from ledger.rules.recoveries import (
     Announce,
     DecideKeys,
@@ -255,6 +264,23 @@ def publish(**changes: Any) -> bytes:
     log_id = changes.pop("log_id", LOG_ID)
     tx = Publish(programme=programme, version=version, status=status, terms=terms(**changes))
     return signed(tx, *by, expires_at=expires_at, log_id=log_id)
+
+
+def agree(funder: str = "henan", **changes: Any) -> bytes:
+    """Return a funder's consent to a version of shanghai.compute with the terms named."""
+    programme = changes.pop("programme", "shanghai.compute")
+    version = changes.pop("version", 1)
+    by, extra = _apart(changes)
+    given = changes.pop("hash", None) or terms_hash(terms(**changes))
+    tx = GiveConsent(programme=programme, version=version, funder=funder, terms=given)
+    return signed(tx, *(by or officers(funder, "budget")), **extra)
+
+
+def agreements(**changes: Any) -> tuple[bytes, ...]:
+    """Return what brings a version into force: the consents of all funders but the issuer."""
+    issuer = changes.get("programme", "shanghai.compute").split(".")[0]
+    names = [share.funder for share in changes.get("funders", ())]
+    return tuple(agree(name, **changes) for name in names if name != issuer)
 
 
 def appropriate(delta: int = 100_000_000, **changes: Any) -> bytes:
@@ -571,18 +597,33 @@ def instruct(payable: str, amount: int, end_to_end_id: str = "E1", **changes: An
 
 
 def confirm(end_to_end_id: str = "E1", *, member: str = "guian-hub", **changes: Any) -> bytes:
-    """Return that money arrived, by default by the payee."""
+    """Return that money of Shanghai arrived, by default by the payee."""
     by, extra = _apart(changes)
-    act = Confirm(end_to_end_id=end_to_end_id, by=member, **changes)
+    debtor = changes.pop("debtor", "shanghai")
+    act = Confirm(debtor=debtor, end_to_end_id=end_to_end_id, by=member, **changes)
     return signed(RecordPayment(act=act), *(by or consent(member, "bank")), **extra)
 
 
-def return_payment(end_to_end_id: str = "E1", **changes: Any) -> bytes:
-    """Return that money came back to the debtor, by default Shanghai."""
+def return_payment(end_to_end_id: str = "E1", *, member: str = "shanghai", **changes: Any) -> bytes:
+    """Return that money came back to the debtor, by default Shanghai, and as it says."""
     debtor = changes.pop("debtor", "shanghai")
     by, extra = _apart(changes)
-    act = Return(end_to_end_id=end_to_end_id, reason="account closed", **changes)
-    return signed(RecordPayment(act=act), *(by or consent(debtor, "pay")), **extra)
+    act = Return(
+        debtor=debtor, end_to_end_id=end_to_end_id, by=member, reason="account closed", **changes
+    )
+    return signed(RecordPayment(act=act), *(by or consent(member, "bank")), **extra)
+
+
+def resolve_payment(
+    end_to_end_id: str = "E1", *, member: str = "audit-office", paid: bool = True, **changes: Any
+) -> bytes:
+    """Return that an objection against Shanghai's payment ends, by default by the auditor."""
+    debtor = changes.pop("debtor", "shanghai")
+    by, extra = _apart(changes)
+    act = Resolve(
+        debtor=debtor, end_to_end_id=end_to_end_id, by=member, paid=paid, case=CASE, **changes
+    )
+    return signed(RecordPayment(act=act), *(by or consent(member, "review")), **extra)
 
 
 def write_off(payable: str, amount: int, **changes: Any) -> bytes:
@@ -597,8 +638,11 @@ def write_off(payable: str, amount: int, **changes: Any) -> bytes:
 def object_to_payment(end_to_end_id: str = "E1", **changes: Any) -> bytes:
     """Return that nothing arrived, says the creditor, by default guian-hub."""
     creditor = changes.pop("creditor", "guian-hub")
+    debtor = changes.pop("debtor", "shanghai")
     by, extra = _apart(changes)
-    act = ObjectToPayment(end_to_end_id=end_to_end_id, reason="nothing arrived", **changes)
+    act = ObjectToPayment(
+        debtor=debtor, end_to_end_id=end_to_end_id, reason="nothing arrived", **changes
+    )
     return signed(RecordPayment(act=act), *(by or consent(creditor, "bank")), **extra)
 
 

@@ -251,7 +251,6 @@ def end_waiting(draft: Draft, claim: Claim, accepted: int, context: Context) -> 
                     source="claimed",
                     target="redeemed",
                     amount=kept,
-                    time_ms=context.time_ms,
                 )
             )
         postings += _return_line(draft, terms, line, "claimed", line.amount - kept, context)
@@ -305,7 +304,6 @@ def _return_line(
         source=source,
         target=target,
         amount=amount,
-        time_ms=context.time_ms,
     )
     return (posting,)
 

@@ -66,7 +66,6 @@ def _expire_voucher(draft: Draft, voucher_id: str, context: Context) -> tuple[Po
         source="available",
         target="expired",
         amount=voucher.available,
-        time_ms=context.time_ms,
     )
     return (posting,)
 

@@ -116,7 +116,7 @@ def new_payable(
         reversed=0,
         paid=0,
         pending=0,
-        written_off=0,
+        written_off=amount if debtor == creditor else 0,  # nobody owes itself (R7.1)
         attempt=1,
         due_ms=due_ms,
         cycle=cycle,
@@ -265,7 +265,7 @@ def _cancel(draft: Draft, payable: Payable, part: int) -> int:
 
 def is_cleared(payable: Payable) -> bool:
     """Return whether a payable goes through clearing cycles instead of being paid by itself."""
-    return payable.leg == "reimbursement"
+    return payable.leg == "reimbursement" and payable.debtor != payable.creditor
 
 
 def open_cycle(view: StateView) -> OpenCycle:

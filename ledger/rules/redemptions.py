@@ -34,6 +34,7 @@ from ledger.rules.programmes import (
     Terms,
     issuer_of,
     programme_of,
+    require_in_force,
     require_not_suspended,
     require_open,
     terms_of,
@@ -48,7 +49,6 @@ from ledger.rules.refusals import (
     RateExceeded,
     ReserveMismatch,
     SignatureMissing,
-    TermsVersionWrong,
     TransactionRefused,
 )
 from ledger.rules.reserves import OrderRef, change_left, require_good, require_left, reserve_of
@@ -213,7 +213,6 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
                 source=source,
                 target="redeemed" if automatic else "claimed",
                 amount=line.amount,
-                time_ms=context.time_ms,
             )
         )
     use = InvoiceUse(programme=programme_id, terms_version=asked.terms_version, claim=claim.id)
@@ -312,8 +311,7 @@ def _voucher_of_line(view: StateView, line: Line, tx: Redeem) -> Voucher:
 def _require_after_use(view: StateView, grant: GrantAfterUse) -> None:
     programme = programme_of(view, grant.programme)
     require_open(programme)
-    if grant.terms_version != programme.version:
-        raise TermsVersionWrong(current=programme.version, given=grant.terms_version)
+    require_in_force(view, programme, grant.terms_version)
     if terms_of(view, grant.programme, grant.terms_version).grant != "after_use":
         raise GrantNotAfterUse(programme=grant.programme)
 

@@ -415,6 +415,37 @@ class TermsDiffer(TransactionRefused):
     version: int
 
 
+@refusal
+class VersionNotProposed(TransactionRefused):
+    """A funder consents to the version that waits for consent, and to no other."""
+
+    number, code = 312, "version_not_proposed"
+    sentence = "version {version} of {programme} does not wait for consent"
+    programme: str
+    version: int
+
+
+@refusal
+class TermsHashWrong(TransactionRefused):
+    """A consent names the hash of other terms."""
+
+    number, code = 313, "terms_hash_wrong"
+    sentence = "version {version} of {programme} has other terms"
+    programme: str
+    version: int
+
+
+@refusal
+class FunderConsentMissing(TransactionRefused):
+    """A version is in force once all its funders consented to it."""
+
+    number, code = 314, "funder_consent_missing"
+    sentence = "version {version} of {programme} waits for the consent of {funder}"
+    programme: str
+    version: int
+    funder: str
+
+
 # 4xx: centres
 
 
@@ -634,10 +665,10 @@ class TransferToSelf(TransactionRefused):
 
 @refusal
 class TermsVersionWrong(TransactionRefused):
-    """A mint names terms that are not the current ones."""
+    """A mint names terms that are not those in force."""
 
     number, code = 510, "terms_version_wrong"
-    sentence = "current terms are version {current}, got {given}"
+    sentence = "version {current} is in force, got {given}"
     current: int
     given: int
 
@@ -1088,7 +1119,7 @@ class PaymentExceedsDue(TransactionRefused):
 
 @refusal
 class EndToEndIdUsed(TransactionRefused):
-    """A payment has this end-to-end id."""
+    """A payment of this debtor has this end-to-end id."""
 
     number, code = 704, "end_to_end_id_used"
     sentence = "{end_to_end_id} is used"
@@ -1100,7 +1131,8 @@ class PaymentUnknown(TransactionRefused):
     """No such payment."""
 
     number, code = 705, "payment_unknown"
-    sentence = "no payment {end_to_end_id}"
+    sentence = "no payment {end_to_end_id} of {debtor}"
+    debtor: str
     end_to_end_id: str
 
 
@@ -1116,7 +1148,7 @@ class PaymentStatusWrong(TransactionRefused):
 
 @refusal
 class ObjectionWindowOpen(TransactionRefused):
-    """The payee may still object, so the payer's bank cannot confirm yet."""
+    """The payee may still object, so the payer's bank cannot confirm or take back yet."""
 
     number, code = 707, "objection_window_open"
     sentence = "the payee may object until {until_ms}, block time is {time_ms}"
@@ -1169,6 +1201,16 @@ class NotPartOfPayment(TransactionRefused):
 
     number, code = 712, "not_part_of_payment"
     sentence = "{party} neither pays nor gets {end_to_end_id}"
+    party: str
+    end_to_end_id: str
+
+
+@refusal
+class PartyConcerned(TransactionRefused):
+    """Who resolves an objection is neither payer nor payee."""
+
+    number, code = 713, "party_concerned"
+    sentence = "{party} pays or gets {end_to_end_id} itself"
     party: str
     end_to_end_id: str
 

@@ -148,7 +148,6 @@ def apply_set_aside(view: StateView, tx: SetAside, context: Context) -> Outcome:
         source="available",
         target="reserved",
         amount=tx.amount,
-        time_ms=context.time_ms,
     )
     return Outcome(changes=draft.changes(), postings=(posting,))
 

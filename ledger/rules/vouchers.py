@@ -37,6 +37,7 @@ from ledger.rules.programmes import (
     Terms,
     issuer_of,
     programme_of,
+    require_in_force,
     require_open,
     terms_of,
 )
@@ -47,7 +48,6 @@ from ledger.rules.refusals import (
     GrantOutOfBounds,
     GroupCapExceeded,
     HolderCapExceeded,
-    TermsVersionWrong,
     TransferNotAllowed,
     TransferToSelf,
     VoucherExhausted,
@@ -259,8 +259,7 @@ def apply_mint(view: StateView, tx: Mint, context: Context) -> Outcome:
     context.signers.require_officers(city.id, "mint")
     require_active(city)
     require_open(programme)
-    if tx.terms_version != programme.version:
-        raise TermsVersionWrong(current=programme.version, given=tx.terms_version)
+    require_in_force(view, programme, tx.terms_version)
     terms = terms_of(view, tx.programme, programme.version)
     if terms.grant == "after_use":
         raise GrantIsAfterUse(programme=tx.programme)
@@ -471,7 +470,6 @@ def apply_revoke(view: StateView, tx: Revoke, context: Context) -> Outcome:
         source="available",
         target="revoked",
         amount=tx.amount,
-        time_ms=context.time_ms,
     )
     return Outcome(changes=draft.changes(), postings=(posting,))
 
@@ -486,12 +484,10 @@ def change_totals(draft: Draft, programme_id: str, **parts: int) -> None:
     draft.put(TOTALS, msgspec.structs.replace(totals, **changed), programme_id)
 
 
-def move_value(
-    draft: Draft, voucher: str, *, source: Part, target: Part, amount: int, time_ms: int
-) -> Posting:
+def move_value(draft: Draft, voucher: str, *, source: Part, target: Part, amount: int) -> Posting:
     """Move ``amount`` fen between two parts of a voucher and of its programme's totals.
 
-    What expires or is revoked returns to the funders while the year of its mint is open (R4.4).
+    What expires or is revoked returns to the funders' budget of the year of its mint (R4.4).
     Returns the posting: a burn if the value is redeemed, else a move.
     """
     before = must(draft, VOUCHERS, voucher)
@@ -501,7 +497,7 @@ def move_value(
     )
     draft.put(VOUCHERS, after, voucher)
     change_totals(draft, before.programme, **{source: -amount, target: amount})
-    if target in ("expired", "revoked") and calendar.year_of(time_ms) == before.year:
+    if target in ("expired", "revoked"):
         return_budget(
             draft,
             terms_of(draft, before.programme, before.terms_version),
@@ -536,6 +532,5 @@ def give_back(
         source=source,
         target="available" if good else "expired",
         amount=amount,
-        time_ms=context.time_ms,
     )
     return (posting,)

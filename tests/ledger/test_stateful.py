@@ -107,6 +107,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @initialize()
     def open_the_world(self) -> None:
         self.send(builders.publish, **TERMS)
+        self.send(builders.agree, **TERMS)
         self.send(builders.publish, programme=AFTER, **AFTER_TERMS)
         for firm in FIRMS[:3]:
             self.send(builders.enrol, firm, control_group=(builders.seed("group"),))
@@ -241,6 +242,13 @@ class LedgerMachine(RuleBasedStateMachine):
         version = current.version + data.draw(some.integers(0, 1))
         status = data.draw(some.sampled_from(("open", "open", "open", "suspended")))
         self.send(builders.publish, version=version, status=status, **TERMS)
+
+    @rule(data=some.data())
+    def consent(self, data: Any) -> None:
+        version = must(self.store, PROGRAMMES, PROGRAMME).version
+        version += data.draw(some.sampled_from((1, 1, 0, 2)))
+        by = self.who(data, ("henan", "budget"))
+        self.send(builders.agree, version=version, by=by, **TERMS)
 
     @rule(data=some.data())
     def appropriate(self, data: Any) -> None:
@@ -430,24 +438,28 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(data=some.data())
     def progress(self, data: Any) -> None:
-        payment = self.pick(data, PAYMENTS, "E0")
-        record = self.of(PAYMENTS, payment)
+        key = self.pick(data, PAYMENTS, "shanghai/E0")
+        record = self.of(PAYMENTS, key)
         payable = None if record is None else self.of(PAYABLES, record.payable)
         debtor, creditor = ("shanghai", "guian-hub")
         if payable is not None:
             debtor, creditor = payable.debtor, payable.creditor
-        act = data.draw(some.sampled_from(("arrives", "bank", "back", "objection")))
+        act = data.draw(some.sampled_from(("arrives", "bank", "back", "objection", "end")))
+        debtor, _, name = key.partition("/")
         step_ms = data.draw(some.sampled_from((1_000, 11 * DAY_MS)))
-        if act == "back":
-            by = self.who(data, (debtor, "pay"))
-            self.send(builders.return_payment, payment, by=by, step_ms=step_ms)
+        values = {"debtor": debtor, "step_ms": step_ms}
+        if act == "end":
+            member = data.draw(some.sampled_from(("audit-office", "shanghai", "guiyang")))
+            by, paid = self.who(data, (member, "review")), data.draw(some.booleans())
+            self.send(builders.resolve_payment, name, member=member, paid=paid, by=by, **values)
         elif act == "objection":
             by = self.who(data, (creditor, "bank"))
-            self.send(builders.object_to_payment, payment, by=by, step_ms=step_ms)
+            self.send(builders.object_to_payment, name, by=by, **values)
         else:
-            member = creditor if act == "arrives" else debtor
+            member = data.draw(some.sampled_from((creditor, debtor)))
             by = self.who(data, (member, "bank"))
-            self.send(builders.confirm, payment, member=member, by=by, step_ms=step_ms)
+            send = builders.return_payment if act == "back" else builders.confirm
+            self.send(send, name, member=member, by=by, **values)
 
     # Cases and governance
 

@@ -20,7 +20,7 @@ from ledger.rules.invoices import CONTRACT_BASE, CONTRACT_PAID, CONTRACTS, DEVIC
 from ledger.rules.parties import ANNOUNCED_KEYS, PARTIES
 from ledger.rules.payables import OPEN_CYCLE, PAYABLES
 from ledger.rules.payments import PAYMENTS
-from ledger.rules.programmes import PROGRAMMES, TOTALS
+from ledger.rules.programmes import CONSENTS, PROGRAMMES, TOTALS
 from ledger.rules.recoveries import RECOVERIES
 from ledger.rules.redemptions import BAND_USED
 from ledger.rules.refusals import TransactionRefused
@@ -111,8 +111,10 @@ def books_of_ledger(store: MemoryStore) -> Books:
             for key, one in rows(store, PARTIES).items()
         },
         "programme": {
-            key: (one.version, one.status) for key, one in rows(store, PROGRAMMES).items()
+            key: (one.version, only(one.proposed), one.status)
+            for key, one in rows(store, PROGRAMMES).items()
         },
+        "consent": {key: one.consented_ms for key, one in rows(store, CONSENTS).items()},
         "totals": {
             key: (
                 one.next_serial,
@@ -320,7 +322,13 @@ def books_of_twin(twin: Twin) -> Books:
         },
         "party": {name: party_of_twin(twin, one) for name, one in twin.parties.items()},
         "programme": {
-            name: (one["version"], one["status"]) for name, one in twin.programmes.items()
+            name: (one["version"], one["proposed"], one["status"])
+            for name, one in twin.programmes.items()
+        },
+        "consent": {
+            f"{name}/{version}/{funder}": when
+            for name, one in twin.programmes.items()
+            for (version, funder), when in one["consents"].items()
         },
         "totals": {name: totals_of_twin(twin, name) for name in twin.programmes},
         "budget": budgets_of_twin(twin),
@@ -423,8 +431,11 @@ def books_of_twin(twin: Twin) -> Books:
         },
         "payable": {name: payable_of_twin(twin, one) for name, one in twin.payables.items()},
         "payment": {
-            name: (one["payable"], one["attempt"], one["amount"], one["status"], one["instructed"])
-            for name, one in twin.payments.items()
+            f"{debtor}/{name}": (
+                *(one["payable"], one["attempt"], one["amount"], one["status"]),
+                one["instructed"],
+            )
+            for (debtor, name), one in twin.payments.items()
         },
         "cycle": {
             str(number): summed(list(net.items())) for number, net in twin.closed_nets.items()

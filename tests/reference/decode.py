@@ -224,10 +224,11 @@ CLAIM_ACT = named(
 PAYMENT_ACT = named(
     {
         "instructed": (PAYABLE_TEXT, POSITIVE, END_TO_END_TEXT),
-        "confirmed": (END_TO_END_TEXT, SLUG_TEXT),
-        "returned": (END_TO_END_TEXT, TEXT),
+        "confirmed": (SLUG_TEXT, END_TO_END_TEXT, SLUG_TEXT),
+        "returned": (SLUG_TEXT, END_TO_END_TEXT, SLUG_TEXT, TEXT),
         "written_off": (PAYABLE_TEXT, POSITIVE, TEXT),
-        "objected": (END_TO_END_TEXT, TEXT),
+        "objected": (SLUG_TEXT, END_TO_END_TEXT, TEXT),
+        "resolved": (SLUG_TEXT, END_TO_END_TEXT, SLUG_TEXT, boolean, HASH),
     }
 )
 KINDS: dict[str, tuple[Check, ...]] = {
@@ -267,6 +268,7 @@ KINDS: dict[str, tuple[Check, ...]] = {
         integer(1 - 2**53, 2**53 - 1),
         optional(NATURAL),
     ),
+    "programme.consent": (PROGRAMME_TEXT, NATURAL, SLUG_TEXT, HASH),
     "centre.accredit": (
         SLUG_TEXT,
         SLUG_TEXT,
@@ -339,7 +341,7 @@ KINDS: dict[str, tuple[Check, ...]] = {
     "governance.propose": (SLUG_TEXT, ACTION),
     "governance.vote": (SLUG_TEXT, NATURAL, boolean),
 }
-"""The fields of every kind after its name (T1 to T24)."""
+"""The fields of every kind after its name (T1 to T25)."""
 
 
 def strict(data: bytes) -> Any:

@@ -18,7 +18,7 @@ from tests.reference.twin_world import (
     rounded,
     split,
     start_of,
-    tagged_number,
+    through_cycles,
     year_of,
 )
 
@@ -55,8 +55,8 @@ def mint(world: World, it: Thing) -> None:
     world.officers(world.issuer(programme), "mint", total)
     world.active(world.issuer(programme))
     need(world.programmes[programme]["status"] == "open", 304)
-    version = world.programmes[programme]["version"]
-    need(it["terms_version"] == version, 510)
+    version = it["terms_version"]
+    world.in_force(programme, version)
     terms = world.terms(programme)
     need(terms["grant"] != "after_use", 504)
     before: list[tuple[str, int]] = []
@@ -243,7 +243,7 @@ def redeem(world: World, it: Thing) -> None:
         programme, version, total = grant
         need(programme in world.programmes, 301)
         need(world.programmes[programme]["status"] == "open", 304)
-        need(version == world.programmes[programme]["version"], 510)
+        world.in_force(programme, version)
         need(world.terms(programme)["grant"] == "after_use", 629)
     else:
         programme = world.vouchers[vouchers[0]]["programme"]
@@ -539,7 +539,8 @@ def draw(world: World, claim: Thing) -> None:
     programme, holder, amount = claim["programme"], claim["holder"], claim["amount"]
     terms = world.terms(programme, claim["version"])
     parts = [world.record_hash, claim["id"].encode()]
-    if tagged_number(b"tallystick/sample/v1", parts) % terms["review"][1] == 0:
+    draw = int.from_bytes(tagged_hash(b"tallystick/sample/v1", parts), "big")
+    if draw % terms["review"][1] == 0:
         return
     if not rules_accept(world, terms, programme, holder, claim["centre"], amount):
         return
@@ -720,11 +721,11 @@ def new_payable(
         "reverse": reverse,
         "cancelled": 0,
         "reversed": 0,
-        "written_off": 0,
+        "written_off": amount if debtor == creditor else 0,
         "cycle": world.cycle if leg == "settlement" else None,
     }
     world.payables[payable["id"]] = payable
-    if leg == "reimbursement":
+    if through_cycles(payable):
         join_cycle(world, payable)
     return payable
 
@@ -733,7 +734,8 @@ def paid(world: World, payable: Thing) -> int:
     """Return what confirmed payments paid."""
     total = 0
     for payment in world.payments.values():
-        if payment["payable"] == payable["id"] and payment["status"] == "confirmed":
+        arrived = payment["status"] in ("confirmed", "returning")
+        if payment["payable"] == payable["id"] and arrived:
             total += payment["amount"]
     return total
 
@@ -786,7 +788,7 @@ def credit_leg(world: World, claim: Thing, leg: str, amount: int) -> None:
     assert left_over == 0
     due = due_of(world.time, terms["settlement"])
     for payable, part in zip(originals, parts, strict=True):
-        if payable["leg"] != "reimbursement":
+        if not through_cycles(payable):
             cancel = min(part, left_open(world, payable))
         elif payable["cycle"] is not None and payable["cycle"] != world.cycle:
             cancel = 0
@@ -852,6 +854,7 @@ def record_payment(world: World, it: Thing) -> None:
         "returned": returned,
         "written_off": written_off,
         "objected": objected,
+        "resolved": resolved,
     }
     acts[act](world, *fields)
 
@@ -861,13 +864,14 @@ def instructed(world: World, name: str, amount: int, end_to_end_id: str) -> None
     need(name in world.payables, 701)
     payable = world.payables[name]
     world.consent(payable["debtor"], "pay", amount)
-    need(payable["leg"] != "reimbursement", 702)
+    need(not through_cycles(payable), 702)
     world.not_held(("payable", name))
     if payable["claim"]:
         world.not_held(("claim", payable["claim"]))
-    need(end_to_end_id not in world.payments, 704)
+    need((payable["debtor"], end_to_end_id) not in world.payments, 704)
     need(amount <= left_open(world, payable), 703)
-    world.payments[end_to_end_id] = {
+    world.payments[payable["debtor"], end_to_end_id] = {
+        "debtor": payable["debtor"],
         "payable": name,
         "amount": amount,
         "status": "instructed",
@@ -876,10 +880,10 @@ def instructed(world: World, name: str, amount: int, end_to_end_id: str) -> None
     }
 
 
-def confirmed(world: World, name: str, by: str) -> None:
+def confirmed(world: World, debtor: str, name: str, by: str) -> None:
     """A bank says that money arrived."""
-    need(name in world.payments, 705)
-    payment = world.payments[name]
+    need((debtor, name) in world.payments, 705)
+    payment = world.payments[debtor, name]
     payable = world.payables[payment["payable"]]
     need(by in (payable["creditor"], payable["debtor"]), 712)
     world.consent(by, "bank")
@@ -890,14 +894,22 @@ def confirmed(world: World, name: str, by: str) -> None:
     payment["status"] = "confirmed"
 
 
-def returned(world: World, name: str, reason: str) -> None:
+def returned(world: World, debtor: str, name: str, by: str, reason: str) -> None:
     """The money came back."""
-    need(name in world.payments, 705)
-    payment = world.payments[name]
-    world.consent(world.payables[payment["payable"]]["debtor"], "pay")
+    need((debtor, name) in world.payments, 705)
+    payment = world.payments[debtor, name]
+    payable = world.payables[payment["payable"]]
+    need(by in (payable["creditor"], debtor), 712)
+    world.consent(by, "bank")
     need(payment["status"] != "returned", 706)
-    payment["status"] = "returned"
+    if by == debtor and payment["status"] == "returning":
+        need(world.time >= world.objection_over(payment), 707)
     payment["reason"] = reason
+    if by == debtor and payment["status"] == "confirmed":
+        payment["status"] = "returning"
+        payment["returning_since"] = world.time
+    else:
+        payment["status"] = "returned"
 
 
 def written_off(world: World, name: str, amount: int, reason: str) -> None:
@@ -906,18 +918,31 @@ def written_off(world: World, name: str, amount: int, reason: str) -> None:
     payable = world.payables[name]
     world.consent(payable["debtor"], "pay", amount)
     world.consent(payable["creditor"], "pay", amount)
-    need(payable["leg"] != "reimbursement", 702)
+    need(not through_cycles(payable), 702)
     need(amount <= left_open(world, payable), 703)
     payable["written_off"] += amount
     payable["reason"] = reason
 
 
-def objected(world: World, name: str, reason: str) -> None:
-    """The creditor says that nothing arrived."""
-    need(name in world.payments, 705)
-    payment = world.payments[name]
+def objected(world: World, debtor: str, name: str, reason: str) -> None:
+    """The creditor says that nothing arrived, or that nothing went back."""
+    need((debtor, name) in world.payments, 705)
+    payment = world.payments[debtor, name]
     world.consent(world.payables[payment["payable"]]["creditor"], "bank")
-    need(payment["status"] == "instructed", 706)
+    need(payment["status"] in ("instructed", "returning"), 706)
     need(world.time < world.objection_over(payment), 708)
-    payment["status"] = "objected"
+    payment["status"] = "objected" if payment["status"] == "instructed" else "confirmed"
     payment["reason"] = reason
+
+
+def resolved(world: World, debtor: str, name: str, by: str, paid_: bool, case: bytes) -> None:
+    """Somebody else ends an objection."""
+    need((debtor, name) in world.payments, 705)
+    payment = world.payments[debtor, name]
+    world.party(by, "city", "auditor")
+    need(by not in (debtor, world.payables[payment["payable"]]["creditor"]), 713)
+    world.consent(by, "review")
+    world.active(by)
+    need(payment["status"] == "objected", 706)
+    payment["status"] = "confirmed" if paid_ else "returned"
+    payment["case"] = case

@@ -9,6 +9,8 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
+import msgpack  # type: ignore[import-untyped]
+
 Thing = dict[str, Any]
 Signer = tuple[str, str, list[str]]
 
@@ -151,12 +153,23 @@ def split(amount: int, terms: Thing) -> list[tuple[str, int]]:
     return parts
 
 
-def tagged_number(tag: bytes, parts: list[bytes]) -> int:
-    """Return a tagged hash (W2.2) as an integer."""
+def through_cycles(payable: Thing) -> bool:
+    """Say whether a payable goes through cycles (R13.1)."""
+    return bool(payable["leg"] == "reimbursement" and payable["debtor"] != payable["creditor"])
+
+
+def packed(array: Any) -> bytes:
+    """Return the bytes of an array (W1)."""
+    data: bytes = msgpack.packb(array, use_bin_type=True)
+    return data
+
+
+def tagged_hash(tag: bytes, parts: list[bytes]) -> bytes:
+    """Return a tagged hash (W2.2)."""
     frame = bytes([len(tag)]) + tag
     for part in parts:
         frame += len(part).to_bytes(4, "big") + part
-    return int.from_bytes(hashlib.sha256(frame).digest(), "big")
+    return hashlib.sha256(frame).digest()
 
 
 class World:
@@ -199,7 +212,7 @@ class World:
         self.invoices: dict[bytes, Thing] = {}
         self.contracts: dict[bytes, Thing] = {}
         self.payables: dict[str, Thing] = {}
-        self.payments: dict[str, Thing] = {}
+        self.payments: dict[tuple[str, str], Thing] = {}
         self.cycle = 1
         self.first_joins: dict[int, int] = {}
         self.closed_nets: dict[int, dict[str, int]] = {}
@@ -525,11 +538,41 @@ class World:
     # Programmes and centres
 
     def terms(self, programme: str, version: int = 0) -> Thing:
-        """Return the terms of a version, the current ones if none is named."""
+        """Return the terms of a version, those in force if none is named."""
         found: Thing = self.programmes[programme]["terms"][
             version or self.programmes[programme]["version"]
         ]
         return found
+
+    def consents_missing(self, programme: str, version: int) -> list[str]:
+        """Return the funders whose consent a version has not got (R4.6)."""
+        known = self.programmes[programme]
+        terms = known["terms"][version]
+        found = []
+        for funder, bp in terms["funders"]:
+            pays = bp > 0 or funder == terms["residual_funder"]
+            given = funder == self.issuer(programme) or (version, funder) in known["consents"]
+            if pays and not given:
+                found.append(funder)
+        return found
+
+    def comes_into_force(self, programme: str) -> None:
+        """Let the proposed version be in force if nobody's consent is missing (R4.6)."""
+        known = self.programmes[programme]
+        if known["proposed"] and not self.consents_missing(programme, known["proposed"]):
+            known["version"], known["proposed"] = known["proposed"], None
+
+    def in_force(self, programme: str, version: int) -> None:
+        """T7.5."""
+        known = self.programmes[programme]
+        need(known["version"] > 0 and version != known["proposed"], 314)
+        need(version == known["version"], 510)
+
+    def funders(self, programme: str) -> list[str]:
+        """Return who funds a programme by the terms in force."""
+        if self.programmes[programme]["version"] == 0:
+            return []
+        return [funder for funder, _ in self.terms(programme)["funders"]]
 
     def issuer(self, programme: str) -> str:
         """Return the part of the id before the dot."""
@@ -627,7 +670,8 @@ class World:
 
     def objection_over(self, payment: Thing) -> int:
         """Return when a payment's objection window ends (R11.5)."""
-        return self.put_off(int(payment["instructed"]) + 10 * DAY_MS)
+        began = payment["returning_since"] if payment["status"] == "returning" else None
+        return self.put_off(int(began or payment["instructed"]) + 10 * DAY_MS)
 
     def new_voucher(
         self, programme: str, holder: str, amount: int, expires_at: int, year: int, version: int
@@ -673,10 +717,9 @@ class World:
         voucher[target] += amount
         assert voucher[source] >= 0
         lost = voucher["expired"] + voucher["revoked"]
-        if voucher["year"] == year_of(self.time):
-            for funder, bp in self.terms(voucher["programme"], voucher["version"])["funders"]:
-                back = lost * bp // 10_000 - lost_before * bp // 10_000
-                self.commitments.append((voucher["programme"], voucher["year"], funder, -back))
+        for funder, bp in self.terms(voucher["programme"], voucher["version"])["funders"]:
+            back = lost * bp // 10_000 - lost_before * bp // 10_000
+            self.commitments.append((voucher["programme"], voucher["year"], funder, -back))
 
     def give_back(self, voucher: Thing, source: str, amount: int) -> None:
         """R11.2."""

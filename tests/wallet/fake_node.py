@@ -37,7 +37,7 @@ from ledger.rules.holds import HOLDS
 from ledger.rules.parties import MEMBERS, PARTIES, PartyKey
 from ledger.rules.payables import PAYABLES, is_cleared, open_cycle, open_of
 from ledger.rules.payments import PAYMENTS
-from ledger.rules.programmes import PROGRAMMES, TERMS, TOTALS
+from ledger.rules.programmes import PROGRAMMES, TERMS, TOTALS, missing_consents, terms_hash
 from ledger.rules.recoveries import RECOVERIES
 from ledger.rules.refusals import TransactionRefused
 from ledger.rules.reserves import RESERVES
@@ -233,6 +233,9 @@ class FakeNode:
                 keys = self._keys(ATTESTATIONS)
                 items = [self._item(ATTESTATIONS, key) for key in keys if key.startswith(party)]
                 return self._listed(items, query)
+            case "GET", ["payments", debtor, name]:
+                key = f"{debtor}/{name}"
+                return self._single(PAYMENTS, key, lambda key: self._item(PAYMENTS, key))
             case "GET", [table] if table in LISTS:
                 items = [self._item(LISTS[table], key) for key in self._keys(LISTS[table])]
                 return self._listed(items, query)
@@ -400,9 +403,21 @@ class FakeNode:
         item = self._item(PROGRAMMES, programme)
         return {
             **item,
-            "terms": self._item(TERMS, f"{programme}/{item['version']}"),
+            "terms": self._item(TERMS, f"{programme}/{item['version'] or item['proposed']}"),
+            "proposed_terms": self._proposed_terms(programme, item["proposed"]),
             "totals": self._item(TOTALS, programme),
             "budgets": self._budgets(programme),
+        }
+
+    def _proposed_terms(self, programme: str, version: int | None) -> Json | None:
+        if version is None:
+            return None
+        terms = must(self.store, TERMS, programme, str(version))
+        missing = list(missing_consents(self.store, programme, version))
+        return {
+            "hash": terms_hash(terms).hex(),
+            "consents_missing": missing,
+            "terms": describe(terms),
         }
 
     def _budgets(self, programme: str) -> list[Json]:

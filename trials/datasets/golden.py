@@ -1,7 +1,7 @@
 """The golden ledger: a small story whose every sum can be checked with pencil and paper.
 
 Six cities, a province, three data centres, an auditor and six firms run published programmes from
-June 2025 to June 2026. All 24 kinds occur, and the refusals that protect the money stand beside
+June 2025 to June 2026. All 25 kinds occur, and the refusals that protect the money stand beside
 what just still holds. docs/golden.md tells the story with its arithmetic; the tests hold every sum
 as a literal, and the record hash at the end is a vector for other implementations.
 """
@@ -54,6 +54,7 @@ from trials.datasets.world import (
     Attempted,
     InProcess,
     Who,
+    consent,
     first_officers,
     genesis,
     public_key,
@@ -235,7 +236,8 @@ def _publish(programme: str, version: int, terms: Terms) -> Step:
 def _programmes() -> list[Step]:
     cities = ("nanning", "zhengzhou", "hangzhou", "shenzhen", "qingyang")
     steps = [_publish(f"{city}.compute", 1, published(city)) for city in cities]
-    return [*steps, _publish(DOMESTIC, 1, _domestic_terms())]
+    agreed = consent("zhengzhou.compute", 1, published("zhengzhou"), PROVINCE)
+    return [*steps, _publish(DOMESTIC, 1, _domestic_terms()), Step(act=agreed)]
 
 
 def _appropriate(
@@ -599,11 +601,15 @@ def _payments() -> list[Step]:
         return _step(RecordPayment(act=act), *payers, code=code)
 
     def confirm(name: str) -> Step:
-        act = Confirm(end_to_end_id=name, by="guian-hub")
+        act = Confirm(debtor="hangzhou", end_to_end_id=name, by="guian-hub")
         return _step(RecordPayment(act=act), desk)
 
-    came_back = Return(end_to_end_id="HZ-2", reason="account closed")
-    nothing_came = ObjectToPayment(end_to_end_id="HZ-3", reason="nothing arrived yet")
+    came_back = Return(
+        debtor="hangzhou", end_to_end_id="HZ-2", by="hangzhou", reason="account closed"
+    )
+    nothing_came = ObjectToPayment(
+        debtor="hangzhou", end_to_end_id="HZ-3", reason="nothing arrived yet"
+    )
     write_off = WriteOff(payable=f"{second}-000", amount=50, reason="rounding of the bank")
     return [
         credit(first, 500_00),
@@ -662,7 +668,7 @@ def _cases() -> list[Step]:
 
 def _clearing() -> list[Step]:
     pay = Instruct(payable="clearing.000000001-000", amount=100_00, end_to_end_id="GY-1")
-    confirm = Confirm(end_to_end_id="GY-1", by="shenzhen")
+    confirm = Confirm(debtor="guiyang", end_to_end_id="GY-1", by="shenzhen")
     return [
         _step(Close(by="hangzhou", cycle=1), *second_officers("hangzhou")),
         _step(Close(by="hangzhou", cycle=2), *second_officers("hangzhou"), code="cycle_empty"),

@@ -3,12 +3,16 @@
 import pytest
 
 from ledger.encoding.codec import FEN_MAX
+from ledger.rules import money
 from ledger.rules.budgets import BUDGETS
+from ledger.rules.money import FunderShare
+from ledger.rules.payables import PAYABLES
 from ledger.rules.programmes import TOTALS
 from ledger.rules.vouchers import VOUCHERS
 from tests import builders
 from tests.builders import NOON_MS, funded_chain
 from tests.ledger.rules.case import (
+    DAY_MS,
     FOR_LONG,
     GRANTED,
     ONE_OFFICER,
@@ -27,10 +31,10 @@ from tests.ledger.rules.case import (
     suspended,
 )
 from tests.ledger.rules.chains import HENAN_1_TO_1, chain_with, code, stored, voucher
-from tests.ledger.rules.situations import APPROPRIATED, BOTH_FUND, HALVES, YEAR
+from tests.ledger.rules.situations import APPROPRIATED, SHARED, YEAR
 
 FORMER = (
-    publish(version=2, funders=HALVES, by=BOTH_FUND),
+    *SHARED,
     appropriate(5, funder="henan"),
     publish(version=3, funders=shares(("shanghai", 10_000))),
 )
@@ -154,12 +158,26 @@ CASES: list[Case] = [
         wrote=((BUDGETS, (PROGRAMME, YEAR, "shanghai"), {"committed": 9_900}),),
     ),
     ok(
-        "what expires in the next year does not return",
+        "what expires in the next year returns to the year of its mint",
         "R4.4",
         anchor(),
         before=(GRANTED, FOR_LONG),
-        wrote=((VOUCHERS, (V1,), {"expired": 10_000}),),
-        untouched=(BUDGETS,),
+        wrote=(
+            (VOUCHERS, (V1,), {"expired": 10_000}),
+            (BUDGETS, (PROGRAMME, YEAR, "shanghai"), {"committed": 0}),
+        ),
+    ),
+    ok(
+        "what expired after its year is carried over, and not bound for ever",
+        "R4.4",
+        appropriate(APPROPRIATED, year=2027, carried_from=(2026,)),
+        before=(GRANTED, FOR_LONG, anchor()),
+    ),
+    ok(
+        "what expired after its year is taken back, and not bound for ever",
+        "R4.4",
+        appropriate(-APPROPRIATED),
+        before=(GRANTED, FOR_LONG, anchor()),
     ),
     ok(
         "what is redeemed does not return",
@@ -185,12 +203,29 @@ def test_an_appropriation_adds_up_and_may_be_taken_back_to_nothing() -> None:
     assert code(chain.attempt(builders.mint(("firm-a", 1)))) == "appropriation_exceeded"
 
 
-def test_nothing_returns_once_its_year_is_over() -> None:
-    chain = chain_with(validity_days=365)
+def test_what_returns_to_a_year_that_is_over_is_minted_no_more() -> None:
+    chain = chain_with(("shanghai", 100), validity_days=365)
     chain.accept(builders.mint(("firm-a", 100)))
     chain.block(time_ms=voucher(chain).expires_at_ms)
     assert voucher(chain).expired == 100
-    assert stored(chain, BUDGETS, PROGRAMME, "2026", "shanghai").committed == 100
+    assert stored(chain, BUDGETS, PROGRAMME, "2026", "shanghai").committed == 0
+    mint = builders.mint(("firm-a", 1), expires_at=chain.now_ms + DAY_MS)
+    assert code(chain.attempt(mint)) == "appropriation_exceeded"
+
+
+def test_the_residual_funder_owes_up_to_a_fen_less_than_there_are_funders_beyond_its_share() -> (
+    None
+):
+    sixteen = tuple(FunderShare(funder=f"city-{n}", basis_points=625) for n in range(16))
+    assert money.split(15, sixteen, "city-7") == (*[0] * 7, 15, *[0] * 8)
+    # A voucher of 10 fen commits 5 of each; ten claims of a fen each owe nothing of Henan's.
+    chain = chain_with(("shanghai", 5), ("henan", 5), funders=HENAN_1_TO_1)
+    chain.accept(builders.mint(("firm-a", 10)))
+    for number in range(10):
+        chain.accept(builders.redeem((V1, 1), invoice=f"invoice {number}", net=4))
+    owed = [stored(chain, PAYABLES, f"guian-hub.{claim:09d}-000") for claim in range(1, 11)]
+    assert [(one.debtor, one.amount) for one in owed] == [("shanghai", 1)] * 10
+    assert stored(chain, BUDGETS, PROGRAMME, "2026", "shanghai").committed == 5
 
 
 def test_funders_never_get_back_more_than_they_committed_however_a_voucher_is_split() -> None:

@@ -7,7 +7,7 @@ import pytest
 from ledger.encoding.codec import FEN_MAX
 from ledger.rules.centres import RECOGNITION_PERIODS, RECOGNITIONS
 from ledger.rules.claims import CLAIMS
-from ledger.rules.payables import OPEN_CYCLE, PAYABLES, payable_id
+from ledger.rules.payables import OPEN_CYCLE, PAYABLES, Position, payable_id
 from ledger.view import get
 from tests import builders
 from tests.ledger.rules.case import (
@@ -22,9 +22,11 @@ from tests.ledger.rules.case import (
     Ready,
     accredit,
     appropriate,
+    clear_hold,
     close_cycle,
     credit,
     decide,
+    instruct,
     mint,
     missing,
     no,
@@ -51,6 +53,10 @@ from tests.ledger.rules.situations import (
 
 TWO: dict[str, Any] = {"funders": shares(("shanghai", 5_000), ("henan", 5_000))}
 FUNDED = appropriate(5_000, funder="henan")
+HOST_FUNDS: dict[str, Any] = {"funders": shares(("shanghai", 5_000), ("guiyang", 5_000))}
+HOST_REIMBURSED = (appropriate(5_000, funder="guiyang"), *REIMBURSED)
+"""Guiyang pays its centre 100, of which Shanghai owes it 50, and it would owe itself as much."""
+ITS_OWN = f"{CLAIM}-002"
 
 CASES: list[Case] = [
     ok(
@@ -154,6 +160,68 @@ CASES: list[Case] = [
             redeem((f"{SECOND}.000000001", 1), net=1, invoice="second"),
         ),
         values={"total": FEN_MAX + 1, "maximum": FEN_MAX},
+    ),
+    ok(
+        "a host that funds too owes itself nothing: its part is written off, and in no cycle",
+        "R7.1",
+        redeem((V1, 100)),
+        terms=HOST_FUNDS,
+        before=HOST_REIMBURSED[:-1],
+        wrote=(
+            (PAYABLES, (PAYABLE,), {"debtor": "guiyang", "amount": 100, "written_off": 0}),
+            (PAYABLES, (REIMBURSEMENT,), {"debtor": "shanghai", "amount": 50, "cycle": (1,)}),
+            (
+                PAYABLES,
+                (ITS_OWN,),
+                {"debtor": "guiyang", "creditor": "guiyang", "written_off": 50, "cycle": ()},
+            ),
+            (
+                OPEN_CYCLE,
+                ("all",),
+                {
+                    "positions": (
+                        Position(party="guiyang", net=50),
+                        Position(party="shanghai", net=-50),
+                    )
+                },
+            ),
+        ),
+    ),
+    ok(
+        "a credit takes what a host would owe itself off what was written off",
+        "R7.2",
+        credit(CLAIM, 40),
+        terms=HOST_FUNDS,
+        before=HOST_REIMBURSED,
+        wrote=((PAYABLES, (ITS_OWN,), {"cancelled": 20, "written_off": 30, "reversed": 0}),),
+    ),
+    ok(
+        "a credit after the cycle leaves nothing that a host owes itself the other way",
+        "R7.2",
+        credit(CLAIM, 100),
+        terms=HOST_FUNDS,
+        before=(*HOST_REIMBURSED, CYCLE_RIPE_MS + 1_000, close_cycle()),
+        wrote=(
+            (PAYABLES, (REIMBURSEMENT,), {"cancelled": 0, "reversed": 50}),
+            (PAYABLES, (ITS_OWN,), {"cancelled": 50, "written_off": 0, "reversed": 0}),
+        ),
+    ),
+    ok(
+        "what a host would owe itself joins no cycle when the claim's hold ends",
+        "R13.1",
+        clear_hold(),
+        terms=HOST_FUNDS,
+        before=(*HOST_REIMBURSED, set_hold("claim", CLAIM)),
+        wrote=((PAYABLES, (REIMBURSEMENT,), {"cycle": (1,)}),),
+    ),
+    no(
+        "a host pays itself",
+        "T19.instructed.6",
+        "payment_exceeds_due",
+        instruct(ITS_OWN, 1, debtor="guiyang"),
+        terms=HOST_FUNDS,
+        before=HOST_REIMBURSED,
+        values={"asked": 1, "available": 0},
     ),
     ok(
         "what was written off is not paid back",

@@ -28,7 +28,7 @@ from node.port import PortClient
 from tests.trials.datasets import small
 from trials.datasets.golden import moment
 from trials.datasets.sums import Sums, add_up, disagreements
-from trials.datasets.world import Act, InProcess, Who, second_officers
+from trials.datasets.world import Act, InProcess, Who, consent, second_officers
 from trials.replay import replay
 
 CITIES = ("chengdu", "guiyang", "hangzhou")
@@ -125,6 +125,14 @@ def month(tmp_path: Path) -> Iterator[Month]:
         *(small.publish(f"{city}.compute", terms_of(city)) for city in CITIES),
         *(small.accredit(centre, host) for centre, host in CENTRES.items()),
         *(small.enrol(firm, city) for city, firm in firms),
+    )
+    result.do(
+        *(
+            consent(f"{city}.compute", 1, terms_of(city), funder)
+            for city in CITIES
+            for funder, _ in SHARES[city]
+            if funder != city
+        )
     )
     result.do(
         *(
@@ -225,7 +233,11 @@ def test_the_cycle_nets_to_zero_and_its_settlement_payables_pay_it(month: Month)
         settled[payable.debtor] -= payable.amount
     assert settled == {city: net for city, net in nets.items() if net}
     assert sum(payable.amount for payable in settlements) == cycle.amount
-    assert all(payable.cycle == (1,) for payable in month.payables("reimbursement"))
+    own = [one for one in month.payables("reimbursement") if one.debtor == one.creditor]
+    assert own, "Guiyang funds Chengdu's programme, and hosts"
+    assert {(one.cycle, one.amount - one.written_off) for one in own} == {((), 0)}
+    others = [one for one in month.payables("reimbursement") if one.debtor != one.creditor]
+    assert all(payable.cycle == (1,) for payable in others)
     assert must(month.store, OPEN_CYCLE, "all").positions == ()
     month.sums()
 
@@ -260,7 +272,7 @@ def instruct(payable: Payable, fen: int, name: str) -> Act:
 
 
 def confirm(payable: Payable, name: str) -> Act:
-    act = Confirm(end_to_end_id=name, by=payable.creditor)
+    act = Confirm(debtor=payable.debtor, end_to_end_id=name, by=payable.creditor)
     return Act(operation=RecordPayment(act=act), signers=officers_or_desk(payable.creditor))
 
 
@@ -270,7 +282,9 @@ def test_a_returned_payment_is_paid_again_and_one_in_two_parts_and_all_is_paid_t
     cycle = close(month)
     first, second = month.payables("settlement")
     month.do(instruct(first, first.amount, "ST-1"), instruct(second, 100_01, "ST-2a"))
-    came_back = Return(end_to_end_id="ST-1", reason="account closed")
+    came_back = Return(
+        debtor=first.debtor, end_to_end_id="ST-1", by=first.debtor, reason="account closed"
+    )
     month.do(
         Act(operation=RecordPayment(act=came_back), signers=officers_or_desk(first.debtor)),
         confirm(second, "ST-2a"),

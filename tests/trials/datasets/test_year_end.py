@@ -1,4 +1,4 @@
-"""The end of a year at +08:00: what expires returns to an open pool, not to a closed one."""
+"""The end of a year at +08:00: what expires returns to the pool of its mint, open or closed."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from ledger.store.memory import MemoryStore
 from ledger.view import must
 from tests.trials.datasets import small
 from trials.datasets.golden import moment
-from trials.datasets.world import Act, InProcess, first_officers
+from trials.datasets.world import Act, InProcess, consent, first_officers
 
 PROGRAMME = "hangzhou.compute"
 POOL = 10_000_00
@@ -55,14 +55,15 @@ def world(**terms: Any) -> World:
     ledger = small.begin(store, cities, {"hangzhou-dc": "hangzhou"}, start_ms)
     made = World(ledger, store)
     values = {"validity_days": VALIDITY_DAYS, **terms}
-    publish = small.publish(PROGRAMME, small.own_terms("hangzhou", **values))
+    terms_ = small.own_terms("hangzhou", **values)
+    funders = [share.funder for share in terms_.funders]
     codes = made.at(
         "2026-12-01 10:00",
-        publish,
+        small.publish(PROGRAMME, terms_),
+        *(consent(PROGRAMME, 1, terms_, funder) for funder in funders if funder != "hangzhou"),
         small.enrol("firm-a", "hangzhou"),
         small.accredit("hangzhou-dc", "hangzhou"),
     )
-    funders = [share.funder for share in values.get("funders", ())] or ["hangzhou"]
     codes += made.at(
         "2026-12-01 11:00",
         *(small.appropriate(PROGRAMME, funder, POOL, year=2026) for funder in funders),
@@ -87,14 +88,18 @@ def test_what_expires_in_its_year_returns_to_the_fen_and_can_be_granted_again() 
     assert codes == ["appropriation_exceeded", "ok", "appropriation_exceeded"]
 
 
-def test_the_last_block_of_the_year_takes_nothing_and_the_first_one_returns_nothing() -> None:
+def test_the_last_block_of_the_year_takes_nothing_and_the_first_one_returns_all() -> None:
     it = world()
     # Granted on 2026-12-21 and good for ten days: through the last moment of 2026-12-31.
     assert it.at("2026-12-21 09:00", mint(POOL)) == ["ok"]
     it.at(NEW_YEAR_MS - 1)
     assert (it.part("expired"), it.part("available"), it.committed(2026)) == (0, POOL, POOL)
     it.at(NEW_YEAR_MS)
-    assert (it.part("expired"), it.part("available"), it.committed(2026)) == (POOL, 0, POOL)
+    assert (it.part("expired"), it.part("available"), it.committed(2026)) == (POOL, 0, 0)
+    # It is granted no more: a mint commits money of its own year. It is carried over.
+    carried = small.appropriate(PROGRAMME, "hangzhou", POOL, year=2027, carried_from=(2026,))
+    codes = it.at("2027-01-02 09:00", mint(1), carried, mint(POOL))
+    assert codes == ["appropriation_exceeded", "ok", "ok"]
 
 
 def test_the_year_ends_at_midnight_in_china_not_in_greenwich() -> None:
@@ -107,18 +112,18 @@ def test_the_year_ends_at_midnight_in_china_not_in_greenwich() -> None:
     act = Act(operation=revoke, signers=first_officers("hangzhou"))
     assert it.at(NEW_YEAR_MS - 1, act) == ["ok"]
     assert it.committed(2026) == 3_000_00
-    # In Greenwich it is 16:00 of the old year; the old pool is closed.
+    # In Greenwich it is 16:00 of the old year; grants are of the new one.
     assert (NEW_YEAR_MS + 8 * hour_ms) % calendar.DAY_MS == 0
-    assert it.at(NEW_YEAR_MS, act) == ["ok"]
-    assert (it.part("revoked"), it.committed(2026)) == (2_000_00, 3_000_00)
+    assert it.at(NEW_YEAR_MS, act, mint(1)) == ["ok", "appropriation_exceeded"]
+    assert (it.part("revoked"), it.committed(2026)) == (2_000_00, 2_000_00)
 
 
-def test_a_silence_over_new_year_brings_nothing_back() -> None:
+def test_a_silence_over_new_year_binds_nothing() -> None:
     it = world()
     assert it.at("2026-12-05 09:00", mint(POOL)) == ["ok"]
     # It was over on 2026-12-16, but the first block to see it is one of 2027.
     it.at("2027-01-03 09:00")
-    assert (it.part("expired"), it.committed(2026)) == (POOL, POOL)
+    assert (it.part("expired"), it.committed(2026)) == (POOL, 0)
 
 
 def test_the_new_pool_is_its_own_and_what_is_unused_is_carried_over_by_the_funder() -> None:
@@ -137,14 +142,14 @@ def test_the_new_pool_is_its_own_and_what_is_unused_is_carried_over_by_the_funde
         "appropriation_exceeded",
     ]
     assert (it.committed(2026), it.committed(2027)) == (6_000_00, 4_000_00)
-    # The voucher of 2026 expires on 2027-01-10: neither pool gets it.
+    # The voucher of 2026 expires on 2027-01-10: its own pool gets it.
     it.at("2027-01-10 00:00")
     assert it.part("expired") == 6_000_00
-    assert (it.committed(2026), it.committed(2027)) == (6_000_00, 4_000_00)
+    assert (it.committed(2026), it.committed(2027)) == (0, 4_000_00)
     # The voucher of 2027 expires in its own year.
     it.at("2027-01-13 00:00")
     assert it.part("expired") == POOL
-    assert (it.committed(2026), it.committed(2027)) == (6_000_00, 0)
+    assert (it.committed(2026), it.committed(2027)) == (0, 0)
     assert must(it.store, BUDGETS, PROGRAMME, "2026", "hangzhou").appropriated == 6_000_00
 
 
@@ -162,13 +167,8 @@ def test_two_funders_get_back_no_more_than_each_committed() -> None:
     assert (it.committed(2026), it.committed(2026, "guiyang")) == (1, 0)
 
 
-@pytest.mark.parametrize(
-    ("decided", "left"),
-    [("2026-12-31 23:59", 0), ("2027-01-01 00:00", 1_000_00)],
-)
-def test_claimed_value_waits_for_its_decision_and_returns_only_to_an_open_year(
-    decided: str, left: int
-) -> None:
+@pytest.mark.parametrize("decided", ["2026-12-31 23:59", "2027-01-01 00:00"])
+def test_claimed_value_waits_for_its_decision_and_returns_whatever_the_date(decided: str) -> None:
     it = world(review=Review(automatic_band=0, sample_every=0))
     assert it.at("2026-12-10 09:00", mint(1_000_00)) == ["ok"]
     claim = small.redeem(
@@ -189,4 +189,4 @@ def test_claimed_value_waits_for_its_decision_and_returns_only_to_an_open_year(
     act = Act(operation=DecideClaim(act=reject), signers=first_officers("hangzhou"))
     assert it.at(decided, act) == ["ok"]
     assert (it.part("claimed"), it.part("expired")) == (0, 1_000_00)
-    assert it.committed(2026) == left
+    assert it.committed(2026) == 0
