@@ -18,6 +18,7 @@ from tests.reference.twin_world import (
     rounded,
     split,
     start_of,
+    tagged_hash,
     through_cycles,
     year_of,
 )
