@@ -107,6 +107,7 @@ def _make_exceptions(node: FakeNode) -> None:
         builders.set_hold("party", "firm-b"),
         builders.anchor(1),
         builders.revoke_attestation("firm-a"),
+        builders.withdraw(builders.seed("an offer that nobody took")),
     )
     last_day = calendar.day_of(builders.NOON_MS) + 400
     accept(node, builders.clear_hold(), builders.extend(SECOND, last_day))

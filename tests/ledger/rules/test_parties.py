@@ -131,9 +131,8 @@ def test_a_threshold_of_two_needs_two_keys() -> None:
     )
     chain.accept(builders.enrol("firm-c", keys=keys, threshold=2))
     chain.accept(builders.mint(("firm-c", 100)))
-    one, two = ("firm-c", "one"), ("firm-c", "two")
-    alone = builders.transfer(V1, 5, holder="firm-c", by=(one,))
-    taker = ("firm-b", "owner")
+    one, two, taker = ("firm-c", "one"), ("firm-c", "two"), ("firm-b", "owner")
+    alone = builders.transfer(V1, 5, holder="firm-c", by=(one, taker))
     together = builders.transfer(V1, 6, holder="firm-c", by=(one, two, taker))
     assert code(chain.attempt(alone)) == "signature_missing"
     assert code(chain.attempt(together)) == "ok"
