@@ -108,7 +108,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.send(builders.publish, **TERMS)
         self.send(builders.publish, programme=AFTER, **AFTER_TERMS)
         for firm in FIRMS[:3]:
-            self.send(builders.enrol, firm, control_group=(seed("group"),))
+            self.send(builders.enrol, firm, control_group=(builders.seed("group"),))
         self.send(builders.accredit)
         self.send(builders.appropriate, 5_000)
         self.send(builders.appropriate, 5_000, funder="henan")
