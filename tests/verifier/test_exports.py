@@ -66,7 +66,7 @@ def adoption(living: Living, number: int, action: Action) -> Sequence[bytes]:
     return proposal, *votes
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_world_of_all_kinds_is_accepted(seed: int, tmp_path: Path) -> None:
     export = played(seed)
     report = accepted(export, tmp_path)
