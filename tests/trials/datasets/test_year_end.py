@@ -72,8 +72,8 @@ def world(**terms: Any) -> World:
     return made
 
 
-def mint(fen: int) -> Act:
-    return small.mint(PROGRAMME, ("firm-a", fen))
+def mint(fen: int, batch: int = 0) -> Act:
+    return small.mint(PROGRAMME, ("firm-a", fen), batch=batch)
 
 
 def test_what_expires_in_its_year_returns_to_the_fen_and_can_be_granted_again() -> None:
@@ -84,7 +84,7 @@ def test_what_expires_in_its_year_returns_to_the_fen_and_can_be_granted_again() 
     assert it.at(before, mint(1)) == ["appropriation_exceeded"]
     assert it.at("2026-12-16 00:00") == []
     assert (it.part("expired"), it.committed(2026)) == (POOL, 0)
-    codes = it.at("2026-12-16 09:00", mint(POOL + 1), mint(POOL), mint(1))
+    codes = it.at("2026-12-16 09:00", mint(POOL + 1), mint(POOL, 2), mint(1))
     assert codes == ["appropriation_exceeded", "ok", "appropriation_exceeded"]
 
 

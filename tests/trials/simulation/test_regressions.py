@@ -93,7 +93,7 @@ REGRESSIONS = (
         fails_as="Violation: not live",
     ),
     Regression(
-        seed=5,
+        seed=52,
         validators=4,
         faults=(
             '{"lasts_ms": 2000, "delay_mean_ms": 1.0, "crash_every_ms": 5000, "long_pause": true,'
