@@ -1562,6 +1562,14 @@ class Play:
         names = [name for name, one in self.twin.payments.items() if one["status"] in live]
         if not names and self._chance(0.8):
             return self._instruct()
+        if self._chance(0.6):
+            # What is on its way back, and what can still be objected to.
+            paid = self.twin.payments
+            if act == "returned":
+                apt = [name for name in names if paid[name]["status"] == "returning"]
+            else:
+                apt = [n for n in names if self.time_ms < self.twin.objection_over(paid[n])]
+            names = apt or names
         name = self._pick(names, none)
         if self._chance(0.05):
             name = self._pick([*self.twin.payments, none], none)
@@ -1578,7 +1586,7 @@ class Play:
         if act == "objected":
             self._want(payable["creditor"], "bank")
             return ["payment.record", [act, *name, "account closed"]]
-        by = payable["creditor"] if self._chance(0.6) else payable["debtor"]
+        by = payable["creditor"] if self._chance(0.5) else payable["debtor"]
         if self._chance(0.03):
             by = AUDITOR
         self._want(by, "bank")
