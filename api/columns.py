@@ -179,6 +179,7 @@ TABLES: Mapping[str, Columns] = {
         "sequence": Column("integer"),
     },
     "payments": {
+        "debtor": Column("name"),
         "id": Column("text"),
         "payable": Column("text"),
         "attempt": Column("integer"),

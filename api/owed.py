@@ -31,6 +31,7 @@ Change = Literal[
     "instructed",
     "confirmed",
     "objected",
+    "returning",
     "returned",
 ]
 """What happens to a payable, then what happens to a payment of it."""
@@ -96,15 +97,11 @@ def _of_payable(moment: Moment, payable: Payable) -> Iterator[Movement]:
 def _of_payments(moment: Moment, payable: Payable) -> Iterator[Movement]:
     prefix = PAYMENTS.prefix
     for key in moment.snapshot.keys_of_party(payable.id, prefix, prefix, UINT64_MAX):
-        confirmed = False
+        paid = 0
         for sequence, payment in moment.versions(PAYMENTS, key[len(prefix) :].decode("ascii")):
-            amount = 0
-            if payment.status == "confirmed":
-                amount = -payment.amount
-            elif payment.status == "returned" and confirmed:
-                amount = payment.amount
-            confirmed = payment.status == "confirmed"
-            yield Movement(sequence, payment.status, amount, payment.id, payment.amount)
+            now_paid = payment.amount if payment.status in ("confirmed", "returning") else 0
+            yield Movement(sequence, payment.status, paid - now_paid, payment.id, payment.amount)
+            paid = now_paid
 
 
 def owed_between(debtor: str | None, creditor: str | None) -> Selection[Payable]:

@@ -163,7 +163,7 @@ def _invoice_bookings(key: bytes, invoice: InvoiceRecord) -> Iterable[Booking]:
 def _payment_bookings(_: bytes, payment: Payment) -> Iterable[Booking]:
     if payment.status == "returned":
         return ()
-    side = "paid" if payment.status == "confirmed" else "pending"
+    side = "paid" if payment.status in ("confirmed", "returning") else "pending"
     return ((("I5", side, payment.payable), -payment.amount),)
 
 

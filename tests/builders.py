@@ -28,6 +28,7 @@ from ledger.rules.payments import (
     Instruct,
     ObjectToPayment,
     RecordPayment,
+    Resolve,
     Return,
     WriteOff,
 )
@@ -528,18 +529,33 @@ def instruct(payable: str, amount: int, end_to_end_id: str = "E1", **changes: An
 
 
 def confirm(end_to_end_id: str = "E1", *, member: str = "guian-hub", **changes: Any) -> bytes:
-    """Return that money arrived, by default by the payee."""
+    """Return that money of Shanghai arrived, by default by the payee."""
     by, extra = _apart(changes)
-    act = Confirm(end_to_end_id=end_to_end_id, by=member, **changes)
+    debtor = changes.pop("debtor", "shanghai")
+    act = Confirm(debtor=debtor, end_to_end_id=end_to_end_id, by=member, **changes)
     return signed(RecordPayment(act=act), *(by or consent(member, "bank")), **extra)
 
 
-def return_payment(end_to_end_id: str = "E1", **changes: Any) -> bytes:
-    """Return that money came back to the debtor, by default Shanghai."""
+def return_payment(end_to_end_id: str = "E1", *, member: str = "shanghai", **changes: Any) -> bytes:
+    """Return that money came back to the debtor, by default Shanghai, and as it says."""
     debtor = changes.pop("debtor", "shanghai")
     by, extra = _apart(changes)
-    act = Return(end_to_end_id=end_to_end_id, reason="account closed", **changes)
-    return signed(RecordPayment(act=act), *(by or consent(debtor, "pay")), **extra)
+    act = Return(
+        debtor=debtor, end_to_end_id=end_to_end_id, by=member, reason="account closed", **changes
+    )
+    return signed(RecordPayment(act=act), *(by or consent(member, "bank")), **extra)
+
+
+def resolve_payment(
+    end_to_end_id: str = "E1", *, member: str = "audit-office", paid: bool = True, **changes: Any
+) -> bytes:
+    """Return that an objection against Shanghai's payment ends, by default by the auditor."""
+    debtor = changes.pop("debtor", "shanghai")
+    by, extra = _apart(changes)
+    act = Resolve(
+        debtor=debtor, end_to_end_id=end_to_end_id, by=member, paid=paid, case=CASE, **changes
+    )
+    return signed(RecordPayment(act=act), *(by or consent(member, "review")), **extra)
 
 
 def write_off(payable: str, amount: int, **changes: Any) -> bytes:
@@ -554,8 +570,11 @@ def write_off(payable: str, amount: int, **changes: Any) -> bytes:
 def object_to_payment(end_to_end_id: str = "E1", **changes: Any) -> bytes:
     """Return that nothing arrived, says the creditor, by default guian-hub."""
     creditor = changes.pop("creditor", "guian-hub")
+    debtor = changes.pop("debtor", "shanghai")
     by, extra = _apart(changes)
-    act = ObjectToPayment(end_to_end_id=end_to_end_id, reason="nothing arrived", **changes)
+    act = ObjectToPayment(
+        debtor=debtor, end_to_end_id=end_to_end_id, reason="nothing arrived", **changes
+    )
     return signed(RecordPayment(act=act), *(by or consent(creditor, "bank")), **extra)
 
 

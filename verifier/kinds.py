@@ -170,10 +170,13 @@ _DECIDE = named(
 _PAYMENT = named(
     {
         "instructed": fields(payable=PAYABLE_ID, amount=positive, end_to_end_id=END_TO_END_ID),
-        "confirmed": fields(end_to_end_id=END_TO_END_ID, by=slug),
-        "returned": fields(end_to_end_id=END_TO_END_ID, reason=text),
+        "confirmed": fields(debtor=slug, end_to_end_id=END_TO_END_ID, by=slug),
+        "returned": fields(debtor=slug, end_to_end_id=END_TO_END_ID, by=slug, reason=text),
         "written_off": fields(payable=PAYABLE_ID, amount=positive, reason=text),
-        "objected": fields(end_to_end_id=END_TO_END_ID, reason=text),
+        "objected": fields(debtor=slug, end_to_end_id=END_TO_END_ID, reason=text),
+        "resolved": fields(
+            debtor=slug, end_to_end_id=END_TO_END_ID, by=slug, paid=boolean, case=hash32
+        ),
     }
 )
 

@@ -192,15 +192,22 @@ def _to_payer(
     if result.status in FAILED:
         if payment["status"] == "returned":
             return Nothing("recorded already")
-        return RecordPayment(act=Return(end_to_end_id=result.end_to_end_id, reason=result.reason))
+        until_ms = (payment["changed_ms"] or 0) + OBJECTION_WINDOW_MS
+        if payment["status"] == "returning" and now_ms < until_ms:
+            return Nothing(f"recorded already; once more after {moment(until_ms)}")
+        return RecordPayment(
+            act=Return(debtor=by, end_to_end_id=result.end_to_end_id, by=by, reason=result.reason)
+        )
     if result.status in ON_THE_WAY or payment["status"] == "confirmed":
         return Nothing("recorded already")
+    if payment["status"] == "returning":
+        return Nothing("it is on its way back")
     if payment["status"] == "objected":
-        return Nothing("the payee objected: only the payee can confirm it")
+        return Nothing("the payee objected: only the payee can confirm it, or who resolves it")
     until_ms = payment["instructed_ms"] + OBJECTION_WINDOW_MS
     if now_ms < until_ms:
         return Nothing(f"the payee confirms it, or you after {moment(until_ms)}")
-    return RecordPayment(act=Confirm(end_to_end_id=result.end_to_end_id, by=by))
+    return RecordPayment(act=Confirm(debtor=by, end_to_end_id=result.end_to_end_id, by=by))
 
 
 def _to_payee(result: Result, by: str, payment: Json | None) -> RecordPayment | Nothing:
@@ -210,7 +217,11 @@ def _to_payee(result: Result, by: str, payment: Json | None) -> RecordPayment | 
         return Nothing("nothing has arrived; the payer records what failed")
     if payment["status"] == "confirmed":
         return Nothing("recorded already")
-    return RecordPayment(act=Confirm(end_to_end_id=result.end_to_end_id, by=by))
+    if payment["status"] == "returning":
+        return Nothing("the payer says that it came back: return it, or object")
+    return RecordPayment(
+        act=Confirm(debtor=payment["debtor"], end_to_end_id=result.end_to_end_id, by=by)
+    )
 
 
 def beyond_open(

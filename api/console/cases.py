@@ -128,7 +128,7 @@ class Exceptions:
     holds: tuple[Hold, ...]
     recoveries: tuple[RecoveryRow, ...]
     payments: tuple[PaymentRow, ...]
-    """Objected to, or returned and not yet paid again."""
+    """Objected to, on the way back, or returned and not yet paid again."""
     is_part: bool
 
 
@@ -177,4 +177,4 @@ def _is_open(_: Moment, hold: Hold) -> bool:
 def _is_in_trouble(moment: Moment, payment: Payment) -> bool:
     if payment.status == "returned":
         return open_amount(moment, must(moment.snapshot, PAYABLES, payment.payable)) > 0
-    return payment.status == "objected"
+    return payment.status in ("objected", "returning")

@@ -68,11 +68,13 @@ async def payable(request: Request, payable: schemas.PayablePath) -> Response:
 
 @router.get("/payments", responses=schemas.LISTED)
 async def payments(request: Request, wanted: WantedPayments, paging: Paging) -> Response:
-    """List payments by end-to-end id."""
+    """List payments by debtor and end-to-end id."""
     return listed(request, wanted, paging)
 
 
-@router.get("/payments/{end_to_end_id}", responses=schemas.SINGLE)
-async def payment(request: Request, end_to_end_id: schemas.EndToEndPath) -> Response:
-    """Return a payment."""
-    return single(request, PAYMENT, end_to_end_id)
+@router.get("/payments/{debtor}/{end_to_end_id}", responses=schemas.SINGLE)
+async def payment(
+    request: Request, debtor: schemas.SlugPath, end_to_end_id: schemas.EndToEndPath
+) -> Response:
+    """Return a payment: each debtor counts its end-to-end ids for itself."""
+    return single(request, PAYMENT, debtor, end_to_end_id)

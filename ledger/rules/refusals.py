@@ -953,7 +953,7 @@ class PaymentExceedsDue(TransactionRefused):
 
 @refusal
 class EndToEndIdUsed(TransactionRefused):
-    """A payment has this end-to-end id."""
+    """A payment of this debtor has this end-to-end id."""
 
     number, code = 704, "end_to_end_id_used"
     sentence = "{end_to_end_id} is used"
@@ -965,7 +965,8 @@ class PaymentUnknown(TransactionRefused):
     """No such payment."""
 
     number, code = 705, "payment_unknown"
-    sentence = "no payment {end_to_end_id}"
+    sentence = "no payment {end_to_end_id} of {debtor}"
+    debtor: str
     end_to_end_id: str
 
 
@@ -981,7 +982,7 @@ class PaymentStatusWrong(TransactionRefused):
 
 @refusal
 class ObjectionWindowOpen(TransactionRefused):
-    """The payee may still object, so the payer's bank cannot confirm yet."""
+    """The payee may still object, so the payer's bank cannot confirm or take back yet."""
 
     number, code = 707, "objection_window_open"
     sentence = "the payee may object until {until_ms}, block time is {time_ms}"
@@ -1034,6 +1035,16 @@ class NotPartOfPayment(TransactionRefused):
 
     number, code = 712, "not_part_of_payment"
     sentence = "{party} neither pays nor gets {end_to_end_id}"
+    party: str
+    end_to_end_id: str
+
+
+@refusal
+class PartyConcerned(TransactionRefused):
+    """Who resolves an objection is neither payer nor payee."""
+
+    number, code = 713, "party_concerned"
+    sentence = "{party} pays or gets {end_to_end_id} itself"
     party: str
     end_to_end_id: str
 

@@ -94,7 +94,7 @@ def _pay(node: FakeNode) -> None:
         builders.object_to_payment("E3"),
         builders.return_payment("E4"),
     )
-    accept(node, builders.return_payment("E2"))
+    accept(node, builders.return_payment("E2", member="guian-hub"))
 
 
 def _make_exceptions(node: FakeNode) -> None:

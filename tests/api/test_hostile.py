@@ -28,7 +28,8 @@ PATHS = (
     *(
         "/v1/payables?claim={}",
         "/v1/payables?open={}",
-        "/v1/payments/{}",
+        "/v1/payments/{}/E1",
+        "/v1/payments/shanghai/{}",
         "/v1/payments?payable={}",
     ),
     *("/v1/cycles/{}", "/v1/cycles?cursor={}", "/v1/holds/{}", "/v1/holds?thing={}"),

@@ -27,7 +27,14 @@ async def test_every_state_answer_names_its_height_and_record_hash(lived: World)
     head = lived.chain.ledger.last()
     for path in (
         *("reserves", f"reserves/{life.RESERVE}", "payables", f"payables/{PAYABLE}", "payments"),
-        *("payments/E1", "settlement", "cycles", "cycles/1", "holds", "holds/shanghai.000000001"),
+        *(
+            "payments/shanghai/E1",
+            "settlement",
+            "cycles",
+            "cycles/1",
+            "holds",
+            "holds/shanghai.000000001",
+        ),
         *("anchors", "anchors/shanghai.000000001", "recoveries", "recoveries/firm-b"),
         *("governance/proposals", "governance/proposals/1", "governance/parameters"),
         *("governance/control", "governance/members", "parties/firm-b/attestations"),
@@ -115,11 +122,11 @@ async def test_what_a_closed_cycle_settled_is_not_open_any_more(lived: World) ->
 
 
 async def test_a_payment_shows_its_progress(lived: World) -> None:
-    item = (await lived.get("/v1/payments/E2"))["item"]
+    item = (await lived.get("/v1/payments/shanghai/E2"))["item"]
     assert (item["status"], item["reason"], item["confirmed_by"]) == (
         *("returned", "account closed", "guian-hub"),
     )
-    assert (await lived.get("/v1/payments/E3"))["item"]["status"] == "objected"
+    assert (await lived.get("/v1/payments/shanghai/E3"))["item"]["status"] == "objected"
 
 
 async def test_the_open_cycle_is_there_before_anything_joined_it(world: World) -> None:
@@ -223,7 +230,11 @@ async def test_attestations_have_their_address_under_the_party_too(lived: World)
 @pytest.mark.parametrize(
     "path",
     [
-        *("reserves/guian-hub.000000009", "payables/guian-hub.000000001-009", "payments/E9"),
+        *(
+            "reserves/guian-hub.000000009",
+            "payables/guian-hub.000000001-009",
+            "payments/shanghai/E9",
+        ),
         *("cycles/2", "holds/shanghai.000000009", "anchors/shanghai.000000009"),
         *("recoveries/firm-a", "governance/proposals/9", "claims/guian-hub.000000009"),
     ],
@@ -236,7 +247,11 @@ async def test_what_is_not_there_is_not_found(lived: World, path: str) -> None:
     "path",
     [
         *("claims?status=paid", "payables?open=perhaps", "holds?scope=city", "cycles/0"),
-        *("payables/guian-hub.000000001", "payments/E%20", "governance/proposals?status=won"),
+        *(
+            "payables/guian-hub.000000001",
+            "payments/shanghai/E%20",
+            "governance/proposals?status=won",
+        ),
         *("exports/vouchers?format=xml", "exports/statement", "reserves?voucher=shanghai"),
         "exports/statement?debtor=shanghai&from_ms=2&until_ms=1",
     ],

@@ -358,11 +358,11 @@ class Play:
             elif claim["status"] == "under_review":
                 over_ms = twin.dispute_over(claim)
                 found.append((over_ms, claim["id"], (self._decide, self._dispute)))
-        for name, payment in twin.payments.items():
-            if payment["status"] == "instructed":
+        for paid_by, payment in twin.payments.items():
+            if payment["status"] in ("instructed", "returning"):
                 # The end of its ten days, and the end that a quiet time puts off.
                 for over_ms in (payment["instructed"] + 10 * DAY_MS, twin.objection_over(payment)):
-                    found.append((over_ms, name, (self._payment,)))
+                    found.append((over_ms, paid_by, (self._payment,)))
         for name in self._stopped():
             opened_ms = twin.recoveries[name]["opened"]
             found.append((opened_ms + 72 * HOUR_MS, name, (self._decide_recovery,)))
@@ -1435,41 +1435,56 @@ class Play:
             return ["payment.record", ["instructed", f"{CENTRES[0]}.000099999-000", 1, "E0"]]
         self._want(payable["debtor"], "pay")
         name = f"E2E.{self.made}"
-        if self._chance(0.03):
-            name = self._pick(self.twin.payments, name)
+        if self._chance(0.05):
+            # Another's id is free: each debtor counts its own.
+            _, name = self._pick(self.twin.payments, ("", name))
         amount = self._amount(left_open(self.twin, payable))
         return ["payment.record", ["instructed", payable["id"], amount, name]]
 
     def _payment(self) -> list[Any]:
-        act = self.dice.choice(("confirmed", "confirmed", "returned", "objected"))
+        act = self.dice.choice(("confirmed", "confirmed", "returned", "objected", "resolved"))
         if self.time_ms < self.twin.quiet_until and self._chance(0.5):
             act = "objected"
         live = {
             "confirmed": ("instructed", "objected"),
-            "returned": ("instructed", "confirmed", "objected"),
-            "objected": ("instructed",),
+            "returned": ("instructed", "confirmed", "objected", "returning"),
+            "objected": ("instructed", "returning"),
+            "resolved": ("objected",),
         }[act]
+        none = ("shanghai", "E2E.none")
         names = [name for name, one in self.twin.payments.items() if one["status"] in live]
-        name = self._pick(names, "E2E.none")
+        if not names and self._chance(0.8):
+            return self._instruct()
+        if self._chance(0.6):
+            # What is on its way back, and what can still be objected to.
+            paid = self.twin.payments
+            if act == "returned":
+                apt = [name for name in names if paid[name]["status"] == "returning"]
+            else:
+                apt = [n for n in names if self.time_ms < self.twin.objection_over(paid[n])]
+            names = apt or names
+        name = self._pick(names, none)
         if self._chance(0.05):
-            name = self._pick([*self.twin.payments, "E2E.none"], "E2E.none")
+            name = self._pick([*self.twin.payments, none], none)
         payment = self.twin.payments.get(name)
         payable = (
             {"debtor": "shanghai", "creditor": CENTRES[0]}
             if payment is None
             else self.twin.payables[payment["payable"]]
         )
-        if act == "confirmed":
-            by = payable["creditor"] if self._chance(0.75) else payable["debtor"]
-            if self._chance(0.03):
-                by = AUDITOR
-            self._want(by, "bank")
-            return ["payment.record", [act, name, by]]
-        if act == "returned":
-            self._want(payable["debtor"], "pay")
-        else:
+        if act == "resolved":
+            by = self.dice.choice((*CITIES, AUDITOR, AUDITOR, PROVINCE))
+            self._want(by, "review")
+            return ["payment.record", [act, *name, by, self._chance(0.5), CASE]]
+        if act == "objected":
             self._want(payable["creditor"], "bank")
-        return ["payment.record", [act, name, "account closed"]]
+            return ["payment.record", [act, *name, "account closed"]]
+        by = payable["creditor"] if self._chance(0.5) else payable["debtor"]
+        if self._chance(0.03):
+            by = AUDITOR
+        self._want(by, "bank")
+        said = ["account closed"] if act == "returned" else []
+        return ["payment.record", [act, *name, by, *said]]
 
     def _write_off(self) -> list[Any]:
         payable = self._payable()

@@ -63,7 +63,7 @@ BUSY = (
     alone(50, invoice="waits"),
     redeem((V1, 70), invoice="contract", contract=(CONTRACT,)),
     instruct(PAYABLE, 60, debtor="guiyang"),
-    confirm(),
+    confirm(debtor="guiyang"),
     instruct(PAYABLE, 30, "E2", debtor="guiyang"),
     credit(CLAIM, 5),
     revoke(V1, 10),
@@ -224,8 +224,10 @@ STATES: tuple[Corruption, ...] = (
     corrupt("I5: a payment forgotten", "I5 pending", PAYABLES, PAYABLE, pending=-1),
     corrupt("I5: more paid than is due", "paid above due", PAYABLES, PAYABLE, written_off=9),
     corrupt("I5: more credited than is due", "credited above due", PAYABLES, PAYABLE, reversed=100),
-    corrupt("I5: a payment of another sum", "I5 paid", PAYMENTS, "E1", amount=1),
-    corrupt("I5: a payment that came back", "I5 pending", PAYMENTS, "E2", status="returned"),
+    corrupt("I5: a payment of another sum", "I5 paid", PAYMENTS, "guiyang/E1", amount=1),
+    corrupt(
+        "I5: a payment that came back", "I5 pending", PAYMENTS, "guiyang/E2", status="returned"
+    ),
     corrupt(
         "I5: nets of the open cycle that do not add up",
         "cycle 2",

@@ -83,6 +83,7 @@ def one_of_each_kind() -> dict[str, bytes]:
         "payment.record/returned": builders.return_payment(),
         "payment.record/written_off": builders.write_off(PAYABLE, 300),
         "payment.record/objected": builders.object_to_payment(),
+        "payment.record/resolved": builders.resolve_payment(),
         "hold.set": builders.set_hold("claim", CLAIM),
         "hold.clear": builders.clear_hold(),
         "record.anchor": builders.anchor(300, note="books"),

@@ -420,24 +420,28 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(data=some.data())
     def progress(self, data: Any) -> None:
-        payment = self.pick(data, PAYMENTS, "E0")
-        record = self.of(PAYMENTS, payment)
+        key = self.pick(data, PAYMENTS, "shanghai/E0")
+        record = self.of(PAYMENTS, key)
         payable = None if record is None else self.of(PAYABLES, record.payable)
         debtor, creditor = ("shanghai", "guian-hub")
         if payable is not None:
             debtor, creditor = payable.debtor, payable.creditor
-        act = data.draw(some.sampled_from(("arrives", "bank", "back", "objection")))
+        act = data.draw(some.sampled_from(("arrives", "bank", "back", "objection", "end")))
+        debtor, _, name = key.partition("/")
         step_ms = data.draw(some.sampled_from((1_000, 11 * DAY_MS)))
-        if act == "back":
-            by = self.who(data, (debtor, "pay"))
-            self.send(builders.return_payment, payment, by=by, step_ms=step_ms)
+        values = {"debtor": debtor, "step_ms": step_ms}
+        if act == "end":
+            member = data.draw(some.sampled_from(("audit-office", "shanghai", "guiyang")))
+            by, paid = self.who(data, (member, "review")), data.draw(some.booleans())
+            self.send(builders.resolve_payment, name, member=member, paid=paid, by=by, **values)
         elif act == "objection":
             by = self.who(data, (creditor, "bank"))
-            self.send(builders.object_to_payment, payment, by=by, step_ms=step_ms)
+            self.send(builders.object_to_payment, name, by=by, **values)
         else:
-            member = creditor if act == "arrives" else debtor
+            member = data.draw(some.sampled_from((creditor, debtor)))
             by = self.who(data, (member, "bank"))
-            self.send(builders.confirm, payment, member=member, by=by, step_ms=step_ms)
+            send = builders.return_payment if act == "back" else builders.confirm
+            self.send(send, name, member=member, by=by, **values)
 
     # Cases and governance
 

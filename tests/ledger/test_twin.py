@@ -378,8 +378,11 @@ def books_of_twin(twin: Twin) -> Books:
         ),
         "payable": {name: payable_of_twin(twin, one) for name, one in twin.payables.items()},
         "payment": {
-            name: (one["payable"], one["attempt"], one["amount"], one["status"], one["instructed"])
-            for name, one in twin.payments.items()
+            f"{debtor}/{name}": (
+                *(one["payable"], one["attempt"], one["amount"], one["status"]),
+                one["instructed"],
+            )
+            for (debtor, name), one in twin.payments.items()
         },
         "cycle": {
             str(number): summed(list(net.items())) for number, net in twin.closed_nets.items()

@@ -183,10 +183,11 @@ CLAIM_ACT = named(
 PAYMENT_ACT = named(
     {
         "instructed": (PAYABLE_TEXT, POSITIVE, END_TO_END_TEXT),
-        "confirmed": (END_TO_END_TEXT, SLUG_TEXT),
-        "returned": (END_TO_END_TEXT, TEXT),
+        "confirmed": (SLUG_TEXT, END_TO_END_TEXT, SLUG_TEXT),
+        "returned": (SLUG_TEXT, END_TO_END_TEXT, SLUG_TEXT, TEXT),
         "written_off": (PAYABLE_TEXT, POSITIVE, TEXT),
-        "objected": (END_TO_END_TEXT, TEXT),
+        "objected": (SLUG_TEXT, END_TO_END_TEXT, TEXT),
+        "resolved": (SLUG_TEXT, END_TO_END_TEXT, SLUG_TEXT, boolean, HASH),
     }
 )
 KINDS: dict[str, tuple[Check, ...]] = {

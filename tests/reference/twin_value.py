@@ -675,7 +675,8 @@ def paid(world: World, payable: Thing) -> int:
     """Return what confirmed payments paid."""
     total = 0
     for payment in world.payments.values():
-        if payment["payable"] == payable["id"] and payment["status"] == "confirmed":
+        arrived = payment["status"] in ("confirmed", "returning")
+        if payment["payable"] == payable["id"] and arrived:
             total += payment["amount"]
     return total
 
@@ -794,6 +795,7 @@ def record_payment(world: World, it: Thing) -> None:
         "returned": returned,
         "written_off": written_off,
         "objected": objected,
+        "resolved": resolved,
     }
     acts[act](world, *fields)
 
@@ -807,9 +809,10 @@ def instructed(world: World, name: str, amount: int, end_to_end_id: str) -> None
     world.not_held(("payable", name))
     if payable["claim"]:
         world.not_held(("claim", payable["claim"]))
-    need(end_to_end_id not in world.payments, 704)
+    need((payable["debtor"], end_to_end_id) not in world.payments, 704)
     need(amount <= left_open(world, payable), 703)
-    world.payments[end_to_end_id] = {
+    world.payments[payable["debtor"], end_to_end_id] = {
+        "debtor": payable["debtor"],
         "payable": name,
         "amount": amount,
         "status": "instructed",
@@ -818,10 +821,10 @@ def instructed(world: World, name: str, amount: int, end_to_end_id: str) -> None
     }
 
 
-def confirmed(world: World, name: str, by: str) -> None:
+def confirmed(world: World, debtor: str, name: str, by: str) -> None:
     """A bank says that money arrived."""
-    need(name in world.payments, 705)
-    payment = world.payments[name]
+    need((debtor, name) in world.payments, 705)
+    payment = world.payments[debtor, name]
     payable = world.payables[payment["payable"]]
     need(by in (payable["creditor"], payable["debtor"]), 712)
     world.consent(by, "bank")
@@ -832,14 +835,22 @@ def confirmed(world: World, name: str, by: str) -> None:
     payment["status"] = "confirmed"
 
 
-def returned(world: World, name: str, reason: str) -> None:
+def returned(world: World, debtor: str, name: str, by: str, reason: str) -> None:
     """The money came back."""
-    need(name in world.payments, 705)
-    payment = world.payments[name]
-    world.consent(world.payables[payment["payable"]]["debtor"], "pay")
+    need((debtor, name) in world.payments, 705)
+    payment = world.payments[debtor, name]
+    payable = world.payables[payment["payable"]]
+    need(by in (payable["creditor"], debtor), 712)
+    world.consent(by, "bank")
     need(payment["status"] != "returned", 706)
-    payment["status"] = "returned"
+    if by == debtor and payment["status"] == "returning":
+        need(world.time >= world.objection_over(payment), 707)
     payment["reason"] = reason
+    if by == debtor and payment["status"] == "confirmed":
+        payment["status"] = "returning"
+        payment["returning_since"] = world.time
+    else:
+        payment["status"] = "returned"
 
 
 def written_off(world: World, name: str, amount: int, reason: str) -> None:
@@ -854,12 +865,25 @@ def written_off(world: World, name: str, amount: int, reason: str) -> None:
     payable["reason"] = reason
 
 
-def objected(world: World, name: str, reason: str) -> None:
-    """The creditor says that nothing arrived."""
-    need(name in world.payments, 705)
-    payment = world.payments[name]
+def objected(world: World, debtor: str, name: str, reason: str) -> None:
+    """The creditor says that nothing arrived, or that nothing went back."""
+    need((debtor, name) in world.payments, 705)
+    payment = world.payments[debtor, name]
     world.consent(world.payables[payment["payable"]]["creditor"], "bank")
-    need(payment["status"] == "instructed", 706)
+    need(payment["status"] in ("instructed", "returning"), 706)
     need(world.time < world.objection_over(payment), 708)
-    payment["status"] = "objected"
+    payment["status"] = "objected" if payment["status"] == "instructed" else "confirmed"
     payment["reason"] = reason
+
+
+def resolved(world: World, debtor: str, name: str, by: str, paid_: bool, case: bytes) -> None:
+    """Somebody else ends an objection."""
+    need((debtor, name) in world.payments, 705)
+    payment = world.payments[debtor, name]
+    world.party(by, "city", "auditor")
+    need(by not in (debtor, world.payables[payment["payable"]]["creditor"]), 713)
+    world.consent(by, "review")
+    world.active(by)
+    need(payment["status"] == "objected", 706)
+    payment["status"] = "confirmed" if paid_ else "returned"
+    payment["case"] = case

@@ -205,7 +205,7 @@ class World:
         self.invoices: dict[bytes, Thing] = {}
         self.contracts: dict[bytes, Thing] = {}
         self.payables: dict[str, Thing] = {}
-        self.payments: dict[str, Thing] = {}
+        self.payments: dict[tuple[str, str], Thing] = {}
         self.cycle = 1
         self.first_joins: dict[int, int] = {}
         self.closed_nets: dict[int, dict[str, int]] = {}
@@ -575,7 +575,8 @@ class World:
 
     def objection_over(self, payment: Thing) -> int:
         """Return when a payment's objection window ends (R11.5)."""
-        return self.put_off(int(payment["instructed"]) + 10 * DAY_MS)
+        began = payment["returning_since"] if payment["status"] == "returning" else None
+        return self.put_off(int(began or payment["instructed"]) + 10 * DAY_MS)
 
     def new_voucher(
         self, programme: str, holder: str, amount: int, expires_at: int, year: int, version: int

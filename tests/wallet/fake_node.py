@@ -222,6 +222,9 @@ class FakeNode:
                 keys = self._keys(ATTESTATIONS)
                 items = [self._item(ATTESTATIONS, key) for key in keys if key.startswith(party)]
                 return self._listed(items, query)
+            case "GET", ["payments", debtor, name]:
+                key = f"{debtor}/{name}"
+                return self._single(PAYMENTS, key, lambda key: self._item(PAYMENTS, key))
             case "GET", [table] if table in LISTS:
                 items = [self._item(LISTS[table], key) for key in self._keys(LISTS[table])]
                 return self._listed(items, query)

@@ -53,11 +53,13 @@ def line(status: str, **changes: Any) -> Result:
 def known(status: str) -> dict[str, Any]:
     """Return payment pay-1 as the ledger has it."""
     return {
+        "debtor": PAYER,
         "id": "pay-1",
         "payable": PAYABLE["id"],
         "amount": 10_000,
         "status": status,
         "instructed_ms": NOON_MS,
+        "changed_ms": None if status == "instructed" else NOON_MS,
     }
 
 
@@ -87,11 +89,14 @@ def meaning(by: str, status: str, before: str | None, now_ms: int) -> str:
         (PAYER, "RTND", "confirmed", "returned", "returned"),
         (PAYER, "CANC", "objected", "returned", "returned"),
         (PAYER, "BLCK", "returned", "-", "-"),
+        (PAYER, "RTND", "returning", "-", "returned"),
+        (PAYER, "ACSC", "returning", "-", "-"),
         (PAYEE, "ACCC", None, "bad", "bad"),
         (PAYEE, "ACCC", "instructed", "confirmed", "confirmed"),
         (PAYEE, "ACSC", "objected", "confirmed", "confirmed"),
         (PAYEE, "ACSC", "confirmed", "-", "-"),
         (PAYEE, "ACSC", "returned", "bad", "bad"),
+        (PAYEE, "ACSC", "returning", "-", "-"),
         (PAYEE, "ACSP", "instructed", "-", "-"),
         (PAYEE, "RJCT", "instructed", "-", "-"),
         ("wuhan", "ACSC", "instructed", "bad", "bad"),

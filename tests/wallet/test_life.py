@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ledger.rules import calendar
+from ledger.rules.payments import OBJECTION_WINDOW_MS
 from tests.builders import NOON_MS, key
 from tests.wallet.fake_node import FakeNode
 from tests.wallet.terminal import (
@@ -32,6 +33,7 @@ GUIYANG = ("--key", "guiyang/officer-1", "--key", "guiyang/officer-2")
 CASE = ("--case", "c5" * 32)
 CLAIM = "guian-hub.000000001"
 PAYABLE = f"{CLAIM}-000"
+DEBTOR = ("--debtor", "shanghai")
 NEW_KEY = key("firm-a", "new").hex()
 TOMORROW = calendar.date_of(calendar.day_of(NOON_MS) + 1).isoformat()
 
@@ -356,7 +358,7 @@ def test_a_payment_is_instructed_and_confirmed(owed: Tally) -> None:
     refused(owed, "payment_exceeds_due", *instruct, "301", *PAY)
     paid = owed.json(*instruct, *PAY)
     assert (paid["amount_fen"], paid["end_to_end_id"][:2]) == (30_000, "ts")
-    confirm = ("settlement", "pay", "confirmed", paid["end_to_end_id"], "--by")
+    confirm = ("settlement", "pay", "confirmed", paid["end_to_end_id"], *DEBTOR, "--by")
     refused(owed, "objection_window_open", *confirm, "shanghai", *PAY)
     owed.must(*confirm, "guian-hub", *CENTRE)
     shown = owed.json("settlement", "payable", "show", PAYABLE)
@@ -369,14 +371,14 @@ def test_a_payment_is_instructed_and_confirmed(owed: Tally) -> None:
     ("words", "signers", "wrong", "code", "status"),
     [
         (
-            ("returned", "pay-1", "--reason", "closed account"),
+            ("returned", "pay-1", *DEBTOR, "--reason", "closed account"),
             PAY,
             CENTRE,
             "four_eyes_missing",
             "returned",
         ),
         (
-            ("objected", "pay-1", "--reason", "nothing here"),
+            ("objected", "pay-1", *DEBTOR, "--reason", "nothing here"),
             CENTRE,
             PAY,
             "signature_missing",
@@ -392,7 +394,18 @@ def test_what_went_wrong_with_a_payment_is_recorded(
     instructed.must("settlement", "pay", *words, *signers)
     (row,) = instructed.json("settlement", "payment", "list", "--payable", PAYABLE)
     assert (row["status"], row["reason"]) == (status, words[-1])
-    assert instructed.json("settlement", "payment", "show", "pay-1")["status"] == status
+    shown = instructed.json("settlement", "payment", "show", "shanghai", "pay-1")
+    assert shown["status"] == status
+
+
+def test_an_objection_is_ended_by_another_city(instructed: Tally) -> None:
+    objected = ("settlement", "pay", "objected", "pay-1", *DEBTOR, "--reason", "nothing here")
+    instructed.must(*objected, *CENTRE)
+    words = ("settlement", "pay", "resolved", "pay-1", *DEBTOR, "--not-paid", *CASE, "--by")
+    refused(instructed, "party_concerned", *words, "shanghai", *REVIEW)
+    instructed.must(*words, "guiyang", *GUIYANG)
+    (row,) = instructed.json("settlement", "payment", "list", "--payable", PAYABLE)
+    assert row["status"] == "returned"
 
 
 def test_a_part_is_written_off_by_both(owed: Tally) -> None:
@@ -426,7 +439,8 @@ def test_an_export_for_an_unknown_party_exits_3_and_writes_no_file(
 def test_a_statement_shows_everything_that_leads_from_the_amount_to_what_is_open(
     instructed: Tally, more: Words
 ) -> None:
-    instructed.must("settlement", "pay", "returned", "pay-1", "--reason", "closed account", *PAY)
+    back = ("settlement", "pay", "returned", "pay-1", *DEBTOR, "--reason", "closed account")
+    instructed.must(*back, *PAY)
     instructed.must("claim", "credit", CLAIM, "100", "--note", "0e" * 32, *CENTRE, *REVIEW)
     write_off = ("settlement", "pay", "written-off", PAYABLE, "20", "--reason", "rounding")
     instructed.must(*write_off, *PAY, *CENTRE)
@@ -483,7 +497,11 @@ def test_what_is_to_be_paid_is_written_and_its_results_are_recorded_once(
     assert [row["recorded"] for row in owed.json(*payee)] == ["confirmed", None]
     results(tmp_path / "results.csv", line(first, "RTND"), line(second, "RJCT"))
     assert [row["recorded"] for row in owed.json(*payer)] == ["returned"] * 2
-    assert [row["because"] for row in owed.json(*payer)] == ["recorded already"] * 2
+    first_of, second_of = owed.json(*payer)
+    assert first_of["because"].startswith("recorded already; once more after")
+    assert second_of["because"] == "recorded already"
+    later(OBJECTION_WINDOW_MS)  # the payee had confirmed the first, and does not object
+    assert [row["recorded"] for row in owed.json(*payer)] == ["returned", None]
     (row, _) = owed.json("settlement", "payable", "list")
     assert (row["paid_fen"], row["attempt"]) == (0, 2)
     out.unlink()

@@ -582,11 +582,15 @@ def _payments() -> list[Step]:
         return _step(RecordPayment(act=act), *payers, code=code)
 
     def confirm(name: str) -> Step:
-        act = Confirm(end_to_end_id=name, by="guian-hub")
+        act = Confirm(debtor="hangzhou", end_to_end_id=name, by="guian-hub")
         return _step(RecordPayment(act=act), desk)
 
-    came_back = Return(end_to_end_id="HZ-2", reason="account closed")
-    nothing_came = ObjectToPayment(end_to_end_id="HZ-3", reason="nothing arrived yet")
+    came_back = Return(
+        debtor="hangzhou", end_to_end_id="HZ-2", by="hangzhou", reason="account closed"
+    )
+    nothing_came = ObjectToPayment(
+        debtor="hangzhou", end_to_end_id="HZ-3", reason="nothing arrived yet"
+    )
     write_off = WriteOff(payable=f"{second}-000", amount=50, reason="rounding of the bank")
     return [
         credit(first, 500_00),
@@ -645,7 +649,7 @@ def _cases() -> list[Step]:
 
 def _clearing() -> list[Step]:
     pay = Instruct(payable="clearing.000000001-000", amount=100_00, end_to_end_id="GY-1")
-    confirm = Confirm(end_to_end_id="GY-1", by="shenzhen")
+    confirm = Confirm(debtor="guiyang", end_to_end_id="GY-1", by="shenzhen")
     return [
         _step(Close(by="hangzhou", cycle=1), *second_officers("hangzhou")),
         _step(Close(by="hangzhou", cycle=2), *second_officers("hangzhou"), code="cycle_empty"),

@@ -14,6 +14,7 @@ from ledger.rules.payments import (
     Instruct,
     ObjectToPayment,
     RecordPayment,
+    Resolve,
     Return,
     WriteOff,
 )
@@ -32,7 +33,15 @@ from wallet.commands.session import (
     shown_times,
     writing,
 )
-from wallet.commands.typed import CLAIM, DAY, PARTY, PAYABLE, read_text
+from wallet.commands.typed import (
+    CLAIM,
+    DAY,
+    PARTY,
+    PAYABLE,
+    Committed,
+    committing,
+    read_text,
+)
 
 PARTS = ("amount", "cancelled", "reversed", "paid", "pending", "written_off", "open")
 LISTED = (
@@ -42,7 +51,7 @@ LISTED = (
 SUMS = ("amount", "cancelled", "paid", "pending", "written_off", "open")
 SUMMED = ("debtor", "creditor", "leg", "payables", *(f"{name}_fen" for name in SUMS))
 MOVEMENTS = ("time", "movement", "payable", "end_to_end_id", "amount_fen", "balance_fen")
-PAYMENTS = ("id", "payable", "amount_fen", "status", "instructed", "changed", "reason")
+PAYMENTS = ("debtor", "id", "payable", "amount_fen", "status", "instructed", "changed", "reason")
 CYCLES = ("number", "closed", "closed_by", "payables", "amount_fen")
 IMPORTED = ("line", "end_to_end_id", "status", "amount_fen", "recorded", "because", "transaction")
 FILE_BYTES_MAX = 16 * 1024 * 1024
@@ -170,7 +179,7 @@ def show_payable(payable: str, *, session: Session) -> None:
 
 @group.group()
 def payment() -> None:
-    """What banks did. Named by its end-to-end id."""
+    """What banks did. Named by the payer and its end-to-end id."""
 
 
 @payment.command(name="list")
@@ -183,11 +192,12 @@ def list_payments(*, payable: str | None, session: Session) -> None:
 
 
 @payment.command(name="show")
+@click.argument("debtor", type=PARTY)
 @click.argument("end_to_end_id")
 @reading
-def show_payment(end_to_end_id: str, *, session: Session) -> None:
+def show_payment(debtor: str, end_to_end_id: str, *, session: Session) -> None:
     """Show a payment."""
-    emit(_payment(session.item(f"/v1/payments/{end_to_end_id}")))
+    emit(_payment(session.item(f"/v1/payments/{debtor}/{end_to_end_id}")))
 
 
 def _payment(item: Json) -> Json:
@@ -255,6 +265,7 @@ def pay() -> None:
     """Record what became of a payment, one at a time; `settlement import` takes a file."""
 
 
+DEBTOR = click.option("--debtor", required=True, help="Who pays: each counts its own ids.")
 REASON = click.option("--reason", required=True, help="In a few words, for everybody to read.")
 
 
@@ -277,22 +288,29 @@ def instructed(payable: str, amount: int | None, *, end_to_end_id: str | None, d
 
 @pay.command()
 @click.argument("end_to_end_id")
+@DEBTOR
 @click.option("--by", required=True, help="The payee; the payer too, ten days later.")
 @writing
-def confirmed(end_to_end_id: str, *, by: str, desk: Desk) -> None:
+def confirmed(end_to_end_id: str, *, debtor: str, by: str, desk: Desk) -> None:
     """The money arrived. Bank officers of the payee sign, or of the payer after ten days."""
-    operation = RecordPayment(act=Confirm(end_to_end_id=end_to_end_id, by=by))
-    desk.carry_out(operation, end_to_end_id=end_to_end_id)
+    operation = RecordPayment(act=Confirm(debtor=debtor, end_to_end_id=end_to_end_id, by=by))
+    desk.carry_out(operation, debtor=debtor, end_to_end_id=end_to_end_id)
 
 
 @pay.command()
 @click.argument("end_to_end_id")
+@DEBTOR
+@click.option("--by", help="The payer (the default) or the payee.")
 @REASON
 @writing
-def returned(end_to_end_id: str, *, reason: str, desk: Desk) -> None:
-    """The money came back: the payable is open again. The payer's pay officers sign."""
-    operation = RecordPayment(act=Return(end_to_end_id=end_to_end_id, reason=reason))
-    desk.carry_out(operation, end_to_end_id=end_to_end_id)
+def returned(end_to_end_id: str, *, debtor: str, by: str | None, reason: str, desk: Desk) -> None:
+    """The money came back: the payable is open again. Bank officers of payer or payee sign.
+
+    What was confirmed only the payee gives back at once. The payer says so, and again ten days
+    later, if the payee has not objected.
+    """
+    act = Return(debtor=debtor, end_to_end_id=end_to_end_id, by=by or debtor, reason=reason)
+    desk.carry_out(RecordPayment(act=act), debtor=debtor, end_to_end_id=end_to_end_id)
 
 
 @pay.command(name="written-off")
@@ -308,12 +326,32 @@ def written_off(payable: str, amount: int, *, reason: str, desk: Desk) -> None:
 
 @pay.command()
 @click.argument("end_to_end_id")
+@DEBTOR
 @REASON
 @writing
-def objected(end_to_end_id: str, *, reason: str, desk: Desk) -> None:
-    """Nothing arrived, says the payee within ten days. Its bank officers sign."""
-    operation = RecordPayment(act=ObjectToPayment(end_to_end_id=end_to_end_id, reason=reason))
-    desk.carry_out(operation, end_to_end_id=end_to_end_id)
+def objected(end_to_end_id: str, *, debtor: str, reason: str, desk: Desk) -> None:
+    """Nothing arrived, or nothing goes back, says the payee within ten days.
+
+    Its bank officers sign.
+    """
+    act = ObjectToPayment(debtor=debtor, end_to_end_id=end_to_end_id, reason=reason)
+    desk.carry_out(RecordPayment(act=act), debtor=debtor, end_to_end_id=end_to_end_id)
+
+
+@pay.command()
+@click.argument("end_to_end_id")
+@DEBTOR
+@click.option("--by", required=True, help="An auditor, or a city that neither pays nor gets it.")
+@click.option("--paid/--not-paid", required=True, help="Whether the money arrived.")
+@committing("case", "the case that ends it")
+@writing
+def resolved(
+    end_to_end_id: str, *, debtor: str, by: str, paid: bool, case: Committed, desk: Desk
+) -> None:
+    """An objection ends. Two review officers of another city sign, or an auditor."""
+    act = Resolve(debtor=debtor, end_to_end_id=end_to_end_id, by=by, paid=paid, case=case.hash)
+    more = {"debtor": debtor, "end_to_end_id": end_to_end_id, **case.salt}
+    desk.carry_out(RecordPayment(act=act), **more)
 
 
 # Files
@@ -427,16 +465,24 @@ def _meaning(
     """Return what a line means; raise Unfit. Payables that were read are kept."""
     if not set(result.end_to_end_id) <= END_TO_END_CHARACTERS:
         raise Unfit(f"EndToEndId {result.end_to_end_id!r} has characters that no payment has")
-    payment = item_or_none(session, f"/v1/payments/{result.end_to_end_id}")
+    named = _known(session, result.payable, payables)
+    debtor = by if named is None else named["debtor"]
+    payment = item_or_none(session, f"/v1/payments/{debtor}/{result.end_to_end_id}")
     name = result.payable if payment is None else payment["payable"]
     if not PAYABLE.fits(name):
         raise Unfit(f"RmtInf {name!r} names no payable")
-    if name not in payables:
-        item = item_or_none(session, f"/v1/payables/{name}")
-        if item is None:
-            raise Unfit(f"there is no payable {name}")
-        payables[name] = item
+    if _known(session, name, payables) is None:
+        raise Unfit(f"there is no payable {name}")
     return bankfiles.what_to_record(result, by, payables[name], payment, signing.now_ms())
+
+
+def _known(session: Session, payable: str, payables: dict[str, Json]) -> Json | None:
+    """Return a payable, which is kept, or None if there is none of the name."""
+    if payable not in payables and PAYABLE.fits(payable):
+        item = item_or_none(session, f"/v1/payables/{payable}")
+        if item is not None:
+            payables[payable] = item
+    return payables.get(payable)
 
 
 def _bad_lines(file: Path, bad: dict[int, str]) -> Refused:

@@ -264,7 +264,7 @@ def instruct(payable: Payable, fen: int, name: str) -> Act:
 
 
 def confirm(payable: Payable, name: str) -> Act:
-    act = Confirm(end_to_end_id=name, by=payable.creditor)
+    act = Confirm(debtor=payable.debtor, end_to_end_id=name, by=payable.creditor)
     return Act(operation=RecordPayment(act=act), signers=officers_or_desk(payable.creditor))
 
 
@@ -274,7 +274,9 @@ def test_a_returned_payment_is_paid_again_and_one_in_two_parts_and_all_is_paid_t
     cycle = close(month)
     first, second = month.payables("settlement")
     month.do(instruct(first, first.amount, "ST-1"), instruct(second, 100_01, "ST-2a"))
-    came_back = Return(end_to_end_id="ST-1", reason="account closed")
+    came_back = Return(
+        debtor=first.debtor, end_to_end_id="ST-1", by=first.debtor, reason="account closed"
+    )
     month.do(
         Act(operation=RecordPayment(act=came_back), signers=officers_or_desk(first.debtor)),
         confirm(second, "ST-2a"),
