@@ -28,7 +28,7 @@ from ledger.rules.centres import Recognise
 from ledger.rules.claims import Decide, DecideClaim, Line
 from ledger.rules.invoices import HOUR_MS, Contract, Invoice, Usage
 from ledger.rules.parties import Enrol, PartyKey
-from ledger.rules.programmes import Publish, Terms
+from ledger.rules.programmes import GiveConsent, Publish, Terms, terms_hash
 from ledger.rules.redemptions import GrantAfterUse, Redeem
 from ledger.rules.reserves import SetAside
 from ledger.rules.sums import serial_id
@@ -166,6 +166,24 @@ def publish(flow: Flow, city: str) -> Signed:
         programme=programme_of(city), version=1, status="open", terms=flow.terms[city]
     )
     return flow.sign(operation, *flow.by(city, 1))
+
+
+def consents(flow: Flow, city: str) -> list[Signed]:
+    """Return the consent of every funder but the city to its terms."""
+    terms = flow.terms[city]
+    return [
+        flow.sign(
+            GiveConsent(
+                programme=programme_of(city),
+                version=1,
+                funder=share.funder,
+                terms=terms_hash(terms),
+            ),
+            *flow.by(share.funder, 1),
+        )
+        for share in terms.funders
+        if share.funder != city
+    ]
 
 
 def appropriations(flow: Flow, city: str) -> list[Signed]:
@@ -350,6 +368,7 @@ def programmes_and_centres(flow: Flow) -> None:
         [publish(flow, city) for city in others]
         + [accredit(flow, centre) for centre in centres(flow)]
     )
+    flow.must([signed for city in others for signed in consents(flow, city)])
     funding = [signed for city in others for signed in appropriations(flow, city)]
     flow.must(funding)
     hosts = tuple(dict.fromkeys(flow.facts.centre(centre)["city"] for centre in centres(flow)))

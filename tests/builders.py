@@ -32,7 +32,15 @@ from ledger.rules.payments import (
     Return,
     WriteOff,
 )
-from ledger.rules.programmes import Caps, Publish, RateRow, Review, Terms
+from ledger.rules.programmes import (
+    Caps,
+    GiveConsent,
+    Publish,
+    RateRow,
+    Review,
+    Terms,
+    terms_hash,
+)
 from ledger.rules.recoveries import DecideRecovery, ObjectToRecovery, Recover, Rotate, SetKeys
 from ledger.rules.redemptions import Redeem
 from ledger.rules.reserves import Release, SetAside
@@ -242,6 +250,23 @@ def publish(**changes: Any) -> bytes:
     log_id = changes.pop("log_id", LOG_ID)
     tx = Publish(programme=programme, version=version, status=status, terms=terms(**changes))
     return signed(tx, *by, expires_at=expires_at, log_id=log_id)
+
+
+def agree(funder: str = "henan", **changes: Any) -> bytes:
+    """Return a funder's consent to a version of shanghai.compute with the terms named."""
+    programme = changes.pop("programme", "shanghai.compute")
+    version = changes.pop("version", 1)
+    by, extra = _apart(changes)
+    given = changes.pop("hash", None) or terms_hash(terms(**changes))
+    tx = GiveConsent(programme=programme, version=version, funder=funder, terms=given)
+    return signed(tx, *(by or officers(funder, "budget")), **extra)
+
+
+def agreements(**changes: Any) -> tuple[bytes, ...]:
+    """Return what brings a version into force: the consents of all funders but the issuer."""
+    issuer = changes.get("programme", "shanghai.compute").split(".")[0]
+    names = [share.funder for share in changes.get("funders", ())]
+    return tuple(agree(name, **changes) for name in names if name != issuer)
 
 
 def appropriate(delta: int = 100_000_000, **changes: Any) -> bytes:

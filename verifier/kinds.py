@@ -37,8 +37,8 @@ EXPIRIES_MAX = 256
 
 CODES = frozenset(
     (
-        *(0, *range(101, 106), *range(201, 218), *range(301, 312), *range(401, 405)),
-        *(*range(406, 411), *range(501, 517), 518, *range(603, 632), *range(701, 713)),
+        *(0, *range(101, 106), *range(201, 218), *range(301, 315), *range(401, 405)),
+        *(*range(406, 411), *range(501, 517), 518, *range(603, 632), *range(701, 714)),
         *(*range(801, 804), 805, 806, *range(901, 909)),
     )
 )
@@ -215,6 +215,9 @@ KINDS: dict[str, Shape] = {
         year=integer(2000, 9999),
         delta=delta,
         carried_from=optional(natural),
+    ),
+    "programme.consent": fields(  # T25
+        programme=programme_id, version=natural, funder=slug, terms=hash32
     ),
     "centre.accredit": fields(  # T5
         host=slug,

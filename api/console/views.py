@@ -13,7 +13,7 @@ from ledger.encoding import codec
 from ledger.encoding.codec import Record
 from ledger.entries import TransactionEntry
 from ledger.execute import Head
-from ledger.rules.programmes import PROGRAMMES, TERMS, TOTALS, Programme
+from ledger.rules.programmes import PROGRAMMES, TERMS, TOTALS, Programme, standing_version
 from ledger.rules.validators import VALIDATORS, validators_at
 from ledger.store.lmdb_store import Snapshot
 from ledger.transactions import parse
@@ -117,7 +117,7 @@ def programmes(snapshot: Snapshot) -> Programmes:
 
 
 def _programme_row(snapshot: Snapshot, programme: Programme) -> ProgrammeRow:
-    terms, _ = single(snapshot, TERMS, programme.id, str(programme.version))
+    terms, _ = single(snapshot, TERMS, programme.id, str(standing_version(programme)))
     totals, _ = single(snapshot, TOTALS, programme.id)
     budgets = budgets_of(snapshot, programme.id)
     return ProgrammeRow(

@@ -20,7 +20,7 @@ from ledger.rules import money
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.money import WHOLE_BASIS_POINTS
 from ledger.rules.parties import party_of, require_active
-from ledger.rules.programmes import Terms, programme_of, terms_of
+from ledger.rules.programmes import Terms, funders_in_force, programme_of
 from ledger.rules.refusals import (
     AmountOverflow,
     AppropriationBelowCommitted,
@@ -56,10 +56,10 @@ class Appropriate(Record, frozen=True, tag="programme.appropriate"):
 def apply_appropriate(view: StateView, tx: Appropriate, context: Context) -> Outcome:
     """Return the write that changes an appropriation. Checks run in the order of T4."""
     programme = programme_of(view, tx.programme)
-    terms = terms_of(view, programme.id, programme.version)
-    is_funder = tx.funder in [share.funder for share in terms.funders]
     takes_back = tx.delta < 0 and not tx.carried_from
-    if not is_funder and not takes_back:  # a former funder may take back what is left
+    if (
+        tx.funder not in funders_in_force(view, programme) and not takes_back
+    ):  # a former funder may take back what is left
         raise NotAFunder(party=tx.funder, programme=tx.programme)
     context.signers.require_officers(tx.funder, "budget")
     require_active(party_of(view, tx.funder))

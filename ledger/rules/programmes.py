@@ -1,13 +1,17 @@
-"""Programmes, their versions and terms (spec T3, R9)."""
+"""Programmes, their versions and terms, and what funders consent to (spec T3, T25, R4.6, R9)."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
+from ledger.encoding import codec
 from ledger.encoding.codec import (
     AtMostOne,
     BasisPoints,
     Fen,
+    Hash,
     Natural,
     ProgrammeId,
     Record,
@@ -15,16 +19,22 @@ from ledger.encoding.codec import (
     Text,
     only,
 )
+from ledger.encoding.crypto import tagged_hash
 from ledger.rules.attestations import CRITERIA_MAX, Criterion
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.money import WHOLE_BASIS_POINTS, FunderShare, Rounding
 from ledger.rules.parties import HolderClass, party_of, require_active, require_city, require_kind
 from ledger.rules.refusals import (
+    FunderConsentMissing,
+    NotAFunder,
     ProgrammeNotOpen,
     ProgrammeUnknown,
     ProgrammeVersionWrong,
     TermsDiffer,
+    TermsHashWrong,
     TermsInconsistent,
+    TermsVersionWrong,
+    VersionNotProposed,
 )
 from ledger.view import Draft, StateView, Table, get, must
 
@@ -108,11 +118,24 @@ class Terms(Record, frozen=True):
 
 
 class Programme(Record, frozen=True):
-    """A programme's current version and status."""
+    """A programme's version in force and its status."""
 
     id: ProgrammeId
     version: Natural
+    """In force; 0 before the first is."""
+    proposed: AtMostOne[Natural]
+    """The version, above the one in force, that waits for its funders' consent."""
     status: Status
+
+
+class Consent(Record, frozen=True):
+    """A funder's word that its money may be spent under the terms of a version."""
+
+    programme: ProgrammeId
+    version: Natural
+    funder: Slug
+    terms: Hash
+    consented_ms: Natural
 
 
 class Totals(Record, frozen=True):
@@ -131,6 +154,8 @@ class Totals(Record, frozen=True):
 PROGRAMMES = Table("programme", Programme)
 TERMS = Table("terms", Terms)
 """By programme and version."""
+CONSENTS = Table("consent", Consent)
+"""By programme, version and funder."""
 TOTALS = Table("totals", Totals, running_sum=True)
 """By programme."""
 
@@ -142,6 +167,16 @@ class Publish(Record, frozen=True, tag="programme.publish"):
     version: Natural
     status: Status
     terms: Terms
+
+
+class GiveConsent(Record, frozen=True, tag="programme.consent"):
+    """A funder agrees to a version by name (T25)."""
+
+    programme: ProgrammeId
+    version: Natural
+    funder: Slug
+    terms: Hash
+    """The hash of what the funder read."""
 
 
 def issuer_of(programme_id: str) -> str:
@@ -160,6 +195,45 @@ def programme_of(view: StateView, programme_id: str) -> Programme:
 def terms_of(view: StateView, programme_id: str, version: int) -> Terms:
     """Return the terms of a version that is known to exist."""
     return must(view, TERMS, programme_id, str(version))
+
+
+def terms_hash(terms: Terms) -> bytes:
+    """Return what a consent names terms by (T25)."""
+    return tagged_hash("tallystick/terms/v1", codec.encode(terms))
+
+
+def standing_version(programme: Programme) -> int:
+    """Return the version in force, or the proposed one while none is (T3.5)."""
+    return programme.version or programme.proposed[0]
+
+
+def missing_consents(view: StateView, programme_id: str, version: int) -> Iterator[str]:
+    """Yield the funders whose consent a version needs and has not got, in order (R4.6)."""
+    terms = terms_of(view, programme_id, version)
+    for share in terms.funders:
+        if share.funder == issuer_of(programme_id):
+            continue
+        pays = share.basis_points > 0 or share.funder == terms.residual_funder
+        if pays and get(view, CONSENTS, programme_id, str(version), share.funder) is None:
+            yield share.funder
+
+
+def funders_in_force(view: StateView, programme: Programme) -> tuple[str, ...]:
+    """Return who funds a programme by the terms in force; nobody while none are."""
+    if not programme.version:
+        return ()
+    terms = terms_of(view, programme.id, programme.version)
+    return tuple(share.funder for share in terms.funders)
+
+
+def require_in_force(view: StateView, programme: Programme, version: int) -> None:
+    """Raise FunderConsentMissing or TermsVersionWrong unless a version is in force (T7.5)."""
+    if not programme.version or programme.proposed == (version,):
+        (proposed,) = programme.proposed
+        funder = next(missing_consents(view, programme.id, proposed))
+        raise FunderConsentMissing(programme=programme.id, version=proposed, funder=funder)
+    if version != programme.version:
+        raise TermsVersionWrong(current=programme.version, given=version)
 
 
 def require_open(programme: Programme) -> None:
@@ -209,28 +283,21 @@ def apply_publish(view: StateView, tx: Publish, context: Context) -> Outcome:
     current = get(view, PROGRAMMES, tx.programme)
     if current is not None and current.status == "closed":
         raise ProgrammeNotOpen(programme=current.id, status=current.status)
-    version = 0 if current is None else current.version
-    if tx.version != version + 1 and (current is None or tx.version != version):
-        raise ProgrammeVersionWrong(expected=version + 1, given=tx.version)
-    if tx.version == version and tx.terms != terms_of(view, tx.programme, version):
-        raise TermsDiffer(version=version)
+    before = current or Programme(id=tx.programme, version=0, proposed=(), status=tx.status)
+    last = only(before.proposed) or before.version
+    is_new = tx.version == last + 1
+    if not is_new and (current is None or tx.version != standing_version(current)):
+        raise ProgrammeVersionWrong(expected=last + 1, given=tx.version)
+    if not is_new and tx.terms != terms_of(view, tx.programme, tx.version):
+        raise TermsDiffer(version=tx.version)
     check_terms(tx.terms)
-    shares: dict[str, int] = {}
-    if current is not None:
-        before = terms_of(view, tx.programme, current.version)
-        shares = {share.funder: share.basis_points for share in before.funders}
     for share in tx.terms.funders:
         require_kind(party_of(view, share.funder), "treasury")
-        grows = current is not None and share.basis_points > shares.get(share.funder, 0)
-        if grows:  # what it set aside would pay more than it agreed to
-            context.signers.require_officers(share.funder, "budget")
     draft = Draft(view)
-    draft.put(
-        PROGRAMMES,
-        Programme(id=tx.programme, version=tx.version, status=tx.status),
-        tx.programme,
-    )
     draft.put(TERMS, tx.terms, tx.programme, str(tx.version))
+    proposed = (tx.version,) if is_new else before.proposed
+    changed = msgspec.structs.replace(before, proposed=proposed, status=tx.status)
+    _put_programme(draft, changed)
     if current is None:
         draft.put(
             TOTALS,
@@ -250,3 +317,39 @@ def apply_publish(view: StateView, tx: Publish, context: Context) -> Outcome:
 
 
 PUBLISH = Kind(record=Publish, apply=apply_publish)
+
+
+def _put_programme(draft: Draft, programme: Programme) -> None:
+    """Write a programme; the proposed version is in force if all consented to it (R4.6)."""
+    proposed = only(programme.proposed)
+    if proposed is not None and not any(missing_consents(draft, programme.id, proposed)):
+        programme = msgspec.structs.replace(programme, version=proposed, proposed=())
+    draft.put(PROGRAMMES, programme, programme.id)
+
+
+def apply_give_consent(view: StateView, tx: GiveConsent, context: Context) -> Outcome:
+    """Return the writes of a consent. Checks run in the order of T25."""
+    programme = programme_of(view, tx.programme)
+    if programme.proposed != (tx.version,):
+        raise VersionNotProposed(programme=tx.programme, version=tx.version)
+    terms = terms_of(view, tx.programme, tx.version)
+    if tx.funder not in [share.funder for share in terms.funders]:
+        raise NotAFunder(party=tx.funder, programme=tx.programme)
+    context.signers.require_officers(tx.funder, "budget")
+    require_active(party_of(view, tx.funder))
+    if tx.terms != terms_hash(terms):
+        raise TermsHashWrong(programme=tx.programme, version=tx.version)
+    draft = Draft(view)
+    consent = Consent(
+        programme=tx.programme,
+        version=tx.version,
+        funder=tx.funder,
+        terms=tx.terms,
+        consented_ms=context.time_ms,
+    )
+    draft.put(CONSENTS, consent, tx.programme, str(tx.version), tx.funder)
+    _put_programme(draft, programme)
+    return Outcome(changes=draft.changes())
+
+
+GIVE_CONSENT = Kind(record=GiveConsent, apply=apply_give_consent)

@@ -23,6 +23,7 @@ from ledger.rules.programmes import (
     Terms,
     issuer_of,
     programme_of,
+    require_in_force,
     require_not_suspended,
     require_open,
     terms_of,
@@ -35,7 +36,6 @@ from ledger.rules.refusals import (
     LinesOrGrant,
     RateExceeded,
     ReserveMismatch,
-    TermsVersionWrong,
 )
 from ledger.rules.reserves import OrderRef, change_left, require_good, require_left, reserve_of
 from ledger.rules.sums import Amount, amount_at, change_amount, next_serial
@@ -276,8 +276,7 @@ def _voucher_of_line(view: StateView, line: Line, tx: Redeem) -> Voucher:
 def _require_after_use(view: StateView, grant: GrantAfterUse) -> None:
     programme = programme_of(view, grant.programme)
     require_open(programme)
-    if grant.terms_version != programme.version:
-        raise TermsVersionWrong(current=programme.version, given=grant.terms_version)
+    require_in_force(view, programme, grant.terms_version)
     if terms_of(view, grant.programme, grant.terms_version).grant != "after_use":
         raise GrantNotAfterUse(programme=grant.programme)
 

@@ -356,6 +356,37 @@ class TermsDiffer(TransactionRefused):
     version: int
 
 
+@refusal
+class VersionNotProposed(TransactionRefused):
+    """A funder consents to the version that waits for consent, and to no other."""
+
+    number, code = 312, "version_not_proposed"
+    sentence = "version {version} of {programme} does not wait for consent"
+    programme: str
+    version: int
+
+
+@refusal
+class TermsHashWrong(TransactionRefused):
+    """A consent names the hash of other terms."""
+
+    number, code = 313, "terms_hash_wrong"
+    sentence = "version {version} of {programme} has other terms"
+    programme: str
+    version: int
+
+
+@refusal
+class FunderConsentMissing(TransactionRefused):
+    """A version is in force once all its funders consented to it."""
+
+    number, code = 314, "funder_consent_missing"
+    sentence = "version {version} of {programme} waits for the consent of {funder}"
+    programme: str
+    version: int
+    funder: str
+
+
 # 4xx: centres
 
 
@@ -552,10 +583,10 @@ class TransferToSelf(TransactionRefused):
 
 @refusal
 class TermsVersionWrong(TransactionRefused):
-    """A mint names terms that are not the current ones."""
+    """A mint names terms that are not those in force."""
 
     number, code = 510, "terms_version_wrong"
-    sentence = "current terms are version {current}, got {given}"
+    sentence = "version {current} is in force, got {given}"
     current: int
     given: int
 

@@ -38,6 +38,7 @@ from ledger.rules.programmes import (
     Terms,
     issuer_of,
     programme_of,
+    require_in_force,
     require_open,
     terms_of,
 )
@@ -47,7 +48,6 @@ from ledger.rules.refusals import (
     GrantOutOfBounds,
     GroupCapExceeded,
     HolderCapExceeded,
-    TermsVersionWrong,
     TransferNotAllowed,
     TransferToSelf,
     VoucherExhausted,
@@ -243,8 +243,7 @@ def apply_mint(view: StateView, tx: Mint, context: Context) -> Outcome:
     context.signers.require_officers(city.id, "mint")
     require_active(city)
     require_open(programme)
-    if tx.terms_version != programme.version:
-        raise TermsVersionWrong(current=programme.version, given=tx.terms_version)
+    require_in_force(view, programme, tx.terms_version)
     terms = terms_of(view, tx.programme, programme.version)
     if terms.grant == "after_use":
         raise GrantIsAfterUse(programme=tx.programme)

@@ -1,9 +1,12 @@
 """The whole life of some vouchers: a chain that every kind of transaction has touched."""
 
+from typing import Any
+
 from ledger.rules import calendar
 from ledger.rules.claims import Line
 from ledger.rules.control import PARAMETERS
 from ledger.rules.governance import SetParameters
+from ledger.rules.money import FunderShare
 from ledger.view import must
 from tests import builders
 from tests.api.world import FakeNode, store_of
@@ -125,4 +128,19 @@ def _clear(node: FakeNode) -> None:
     """Close the cycle a day later; a credit note then runs the other way, in the next cycle."""
     expires_at = NEXT_DAY_MS + builders.MINUTE_MS
     accept(node, builders.close_cycle(expires_at=expires_at), time_ms=NEXT_DAY_MS)
-    accept(node, builders.credit(CLEARED, 100_000, expires_at=expires_at))
+    shared: dict[str, Any] = {
+        "programme": "shanghai.shared",
+        "version": 2,
+        "title": "Shared vouchers",
+        "funders": (
+            FunderShare(funder="shanghai", basis_points=5_000),
+            FunderShare(funder="guiyang", basis_points=5_000),
+        ),
+        "expires_at": expires_at,
+    }
+    accept(
+        node,
+        builders.credit(CLEARED, 100_000, expires_at=expires_at),
+        builders.publish(**shared),
+        *builders.agreements(**shared),
+    )

@@ -112,7 +112,7 @@ async def test_every_kind_of_transaction_is_told_as_a_summary(
     assert {kind_of(row.operation) for row in rows} == set(KINDS)
     assert all(row.is_final for row in rows)
     names = [said(row.operation, load("en")).name for row in rows]
-    assert names[:3] == ["Credit note", "Clearing", "Vote"]
+    assert names[:5] == ["Consent to terms", "Publication", "Credit note", "Clearing", "Vote"]
     console = pages.Console()
     for code, words in (("en", "Credit note"), ("zh", "红字冲销")):
         text = console.render(

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -37,15 +38,14 @@ def prepare(node: FakeNode) -> None:
         FunderShare(funder="guiyang", basis_points=5_000),
         FunderShare(funder="henan", basis_points=5_000),
     )
-    node.commit(
-        builders.publish(
-            programme="guiyang.compute",
-            title="Guiyang compute vouchers 2026",
-            assumed=("rounding", "review_band_yuan"),
-            funders=halves,
-            residual_funder="guiyang",
-        )
-    )
+    terms: dict[str, Any] = {
+        "programme": "guiyang.compute",
+        "title": "Guiyang compute vouchers 2026",
+        "assumed": ("rounding", "review_band_yuan"),
+        "funders": halves,
+        "residual_funder": "guiyang",
+    }
+    node.commit(builders.publish(**terms), *builders.agreements(**terms))
     node.commit(
         builders.appropriate(50_000_000, programme="guiyang.compute", funder="guiyang"),
         builders.appropriate(50_000_000, programme="guiyang.compute", funder="henan"),

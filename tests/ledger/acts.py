@@ -266,6 +266,7 @@ class Play:
             (1, self._object),
             (7, self._decide_recovery),
             (3, self._publish),
+            (3, self._consent),
             (4, self._appropriate),
             (2, self._accredit),
             (3, self._recognise),
@@ -521,6 +522,10 @@ class Play:
     def _opening(self) -> list[Maker]:
         made: list[Maker] = [partial(self._enrolment, firm) for firm in FIRMS]
         made += [partial(self._publication, programme) for programme in PROGRAMMES]
+        for programme in PROGRAMMES:
+            for funder, _ in terms(programme)["funders"]:
+                if not programme.startswith(funder):
+                    made.append(partial(self._agreement, programme, 1, funder))
         made += [partial(self._accreditation, centre) for centre in CENTRES]
         for programme in PROGRAMMES:
             for funder, _ in terms(programme)["funders"]:
@@ -561,6 +566,11 @@ class Play:
     def _publication(self, name: str) -> list[Any]:
         self._want(name.split(".", maxsplit=1)[0], "budget")
         return ["programme.publish", name, 1, "open", list(terms(name).values())]
+
+    def _agreement(self, name: str, version: int, funder: str) -> list[Any]:
+        self._want(funder, "budget")
+        known = self.twin.programmes.get(name, {"hashes": {}})
+        return ["programme.consent", name, version, funder, known["hashes"].get(version, CASE)]
 
     def _accreditation(self, centre: str) -> list[Any]:
         host = HOSTS[centre]
@@ -785,7 +795,7 @@ class Play:
                 status,
                 list(new.values()),
             ]
-        version = known["version"]
+        version = known["version"] or known["proposed"]
         if self._chance(0.6):
             former = dict(known["terms"][version])
             former["caps"] = list(former["caps"].values())
@@ -793,16 +803,31 @@ class Play:
                 former["title"] = "Other"
             return ["programme.publish", name, version, status, list(former.values())]
         self._mutate(new)
-        self._want_funders(known["terms"][version]["funders"], new["funders"])
-        version = self.dice.choices((version + 1, version + 2, max(1, version - 1)), (20, 1, 1))[0]
+        last = max(known["terms"])
+        version = self.dice.choices((last + 1, last + 2, last, max(1, last - 1)), (20, 1, 1, 1))[0]
         return ["programme.publish", name, version, "open", list(new.values())]
 
-    def _want_funders(self, before: list[Any], after: list[Any]) -> None:
-        """Want the officers of funders whose share grows (T3.8)."""
-        shares = dict(before)
-        for funder, bp in after:
-            if bp > shares.get(funder, 0) and self._chance(0.85):
-                self._want(funder, "budget")
+    def _consent(self) -> list[Any]:
+        """Let a funder consent to what waits for it, now and then to something else."""
+        twin = self.twin
+        waiting = [
+            (name, known["proposed"], funder)
+            for name, known in twin.programmes.items()
+            if known["proposed"]
+            for funder in twin.consents_missing(name, known["proposed"])
+        ]
+        if not waiting and self._chance(0.7):
+            return self._publish()
+        name, version, funder = self._pick(waiting, (self._programme(), 1, PROVINCE))
+        wrong = self.dice.randrange(14)
+        if wrong == 0:
+            version = self.dice.choice((max(0, version - 1), version + 1))
+        elif wrong == 1:
+            funder = self.dice.choice((*CITIES, AUDITOR))
+        operation = self._agreement(name, version, funder)
+        if wrong == 2:
+            operation[4] = CASE
+        return operation
 
     def _share(self, new: dict[str, Any]) -> None:
         """Let other funders share a programme, or the same ones otherwise."""
@@ -855,15 +880,14 @@ class Play:
     def _appropriate(self) -> list[Any]:
         programme = self._programme()
         known = self.twin.programmes.get(programme)
-        funders = [] if known is None else self.twin.terms(programme)["funders"]
-        funder = self._pick([name for name, _ in funders], "shanghai")
+        funder = self._pick([] if known is None else self.twin.funders(programme), "shanghai")
         if self._chance(0.05):
             funder = self.dice.choice((AUDITOR, "ningbo"))
         year = year_of(self.time_ms)
         former = [
             key
             for key, money in self.twin.appropriated.items()
-            if money and key[2] not in [name for name, _ in self.twin.terms(key[0])["funders"]]
+            if money and key[2] not in self.twin.funders(key[0])
         ]
         if former and self._chance(0.45):
             # A former funder, who may take back and no more.
@@ -943,8 +967,8 @@ class Play:
             programme = "shanghai.compute"
         known = self.twin.programmes.get(programme)
         version = 1 if known is None else known["version"]
-        if self._chance(0.03):
-            version = version + 1
+        if self._chance(0.06):
+            version = (known or {}).get("proposed") or version + 1
         self._want(programme.split(".")[0], "mint")
         rows: list[Any] = []
         for _ in range(self.dice.choice((1, 1, 2, 3))):
@@ -956,7 +980,7 @@ class Play:
                 rest = AMOUNT_MAX - self.twin.totals(programme)["face"] - sum(r[1] for r in rows)
                 amount = self.dice.choice((2**52, 2**51, AMOUNT_MAX, rest, rest + 1))
                 amount = max(1, min(amount, AMOUNT_MAX))
-            if known is not None and self._chance(0.08):
+            if known is not None and known["version"] and self._chance(0.08):
                 amount = self.dice.choice(self._mint_edges(programme, holder))
                 amount = max(1, amount + self.dice.choice((-1, 0, 0, 1)))
             rows.append([holder, amount, []])

@@ -111,6 +111,7 @@ def one_of_each_kind() -> dict[str, bytes]:
             base_period=((20_000, 20_365),),
             stackable=("guiyang.compute",),
         ),
+        "programme.consent": builders.agree(version=300),
         "programme.appropriate": builders.appropriate(-5, carried_from=(2025,)),
         "centre.accredit": builders.accredit(),
         "recognition.set": builders.recognise(limit=(300,)),

@@ -106,6 +106,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @initialize()
     def open_the_world(self) -> None:
         self.send(builders.publish, **TERMS)
+        self.send(builders.agree, **TERMS)
         self.send(builders.publish, programme=AFTER, **AFTER_TERMS)
         for firm in FIRMS[:3]:
             self.send(builders.enrol, firm, control_group="group")
@@ -232,6 +233,13 @@ class LedgerMachine(RuleBasedStateMachine):
         version = current.version + data.draw(some.integers(0, 1))
         status = data.draw(some.sampled_from(("open", "open", "open", "suspended")))
         self.send(builders.publish, version=version, status=status, **TERMS)
+
+    @rule(data=some.data())
+    def consent(self, data: Any) -> None:
+        version = must(self.store, PROGRAMMES, PROGRAMME).version
+        version += data.draw(some.sampled_from((1, 1, 0, 2)))
+        by = self.who(data, ("henan", "budget"))
+        self.send(builders.agree, version=version, by=by, **TERMS)
 
     @rule(data=some.data())
     def appropriate(self, data: Any) -> None:

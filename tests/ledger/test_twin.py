@@ -21,7 +21,7 @@ from ledger.rules.invoices import CONTRACT_BASE, CONTRACT_PAID, CONTRACTS, DEVIC
 from ledger.rules.parties import ANNOUNCED_KEYS, PARTIES
 from ledger.rules.payables import OPEN_CYCLE, PAYABLES
 from ledger.rules.payments import PAYMENTS
-from ledger.rules.programmes import PROGRAMMES, TOTALS
+from ledger.rules.programmes import CONSENTS, PROGRAMMES, TOTALS
 from ledger.rules.redemptions import BAND_USED
 from ledger.rules.refusals import TransactionRefused
 from ledger.rules.reserves import RESERVES
@@ -97,8 +97,10 @@ def books_of_ledger(store: MemoryStore) -> Books:
             for key, one in rows(store, PARTIES).items()
         },
         "programme": {
-            key: (one.version, one.status) for key, one in rows(store, PROGRAMMES).items()
+            key: (one.version, only(one.proposed), one.status)
+            for key, one in rows(store, PROGRAMMES).items()
         },
+        "consent": {key: one.consented_ms for key, one in rows(store, CONSENTS).items()},
         "totals": {
             key: (
                 one.next_serial,
@@ -294,7 +296,13 @@ def books_of_twin(twin: Twin) -> Books:
         },
         "party": {name: party_of_twin(twin, one) for name, one in twin.parties.items()},
         "programme": {
-            name: (one["version"], one["status"]) for name, one in twin.programmes.items()
+            name: (one["version"], one["proposed"], one["status"])
+            for name, one in twin.programmes.items()
+        },
+        "consent": {
+            f"{name}/{version}/{funder}": when
+            for name, one in twin.programmes.items()
+            for (version, funder), when in one["consents"].items()
         },
         "totals": {name: totals_of_twin(twin, name) for name in twin.programmes},
         "budget": budgets_of_twin(twin),

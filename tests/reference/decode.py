@@ -226,6 +226,7 @@ KINDS: dict[str, tuple[Check, ...]] = {
         integer(1 - 2**53, 2**53 - 1),
         optional(NATURAL),
     ),
+    "programme.consent": (PROGRAMME_TEXT, NATURAL, SLUG_TEXT, HASH),
     "centre.accredit": (
         SLUG_TEXT,
         SLUG_TEXT,
@@ -296,7 +297,7 @@ KINDS: dict[str, tuple[Check, ...]] = {
     "governance.propose": (SLUG_TEXT, ACTION),
     "governance.vote": (SLUG_TEXT, NATURAL, boolean),
 }
-"""The fields of every kind after its name (T1 to T24)."""
+"""The fields of every kind after its name (T1 to T25)."""
 
 
 def strict(data: bytes) -> Any:

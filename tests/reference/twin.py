@@ -38,6 +38,7 @@ KINDS: dict[str, tuple[Rule, tuple[str, ...]]] = {
         members.appropriate,
         ("programme", "funder", "year", "delta", "carried_from"),
     ),
+    "programme.consent": (members.consent_to_terms, ("programme", "version", "funder", "terms")),
     "centre.accredit": (
         members.accredit,
         ("host", "centre", "devices", "pue_milli", "ownership", "ended"),

@@ -15,6 +15,8 @@ from tests.reference.twin_world import (
     named,
     need,
     only,
+    packed,
+    tagged_hash,
     through_cycles,
 )
 
@@ -214,21 +216,36 @@ def publish(world: World, it: Thing) -> None:
     if known is None:
         need(it["version"] == 1, 302)
     else:
-        need(it["version"] in (known["version"], known["version"] + 1), 302)
-        if it["version"] == known["version"]:
-            need(terms == known["terms"][known["version"]], 311)
+        last = max(known["terms"])
+        if it["version"] != last + 1:
+            need(it["version"] == (known["version"] or known["proposed"]), 302)
+            need(terms == known["terms"][it["version"]], 311)
     need(consistent(terms), 303)
-    # What was in force before: a change of status alone lets no share grow.
-    before = {} if known is None else dict(known["terms"][known["version"]]["funders"])
-    for funder, bp in terms["funders"]:
+    for funder, _ in terms["funders"]:
         world.party(funder, "treasury")
-        if it["version"] > 1 and bp > before.get(funder, 0):
-            world.officers(funder, "budget")
     if known is None:
-        known = world.programmes[it["programme"]] = {"terms": {}}
-    known["version"] = it["version"]
+        known = {"terms": {}, "hashes": {}, "consents": {}, "version": 0, "proposed": None}
+        world.programmes[it["programme"]] = known
     known["status"] = it["status"]
-    known["terms"][it["version"]] = terms
+    if it["version"] not in known["terms"]:
+        known["terms"][it["version"]] = terms
+        known["hashes"][it["version"]] = tagged_hash(b"tallystick/terms/v1", [packed(it["terms"])])
+        known["proposed"] = it["version"]
+        world.comes_into_force(it["programme"])
+
+
+def consent_to_terms(world: World, it: Thing) -> None:
+    """T25."""
+    programme, version, funder = it["programme"], it["version"], it["funder"]
+    need(programme in world.programmes, 301)
+    known = world.programmes[programme]
+    need(version == known["proposed"], 312)
+    need(funder in [name for name, _ in known["terms"][version]["funders"]], 305)
+    world.officers(funder, "budget")
+    world.active(funder)
+    need(it["terms"] == known["hashes"][version], 313)
+    known["consents"][version, funder] = world.time
+    world.comes_into_force(programme)
 
 
 def appropriate(world: World, it: Thing) -> None:
@@ -236,7 +253,7 @@ def appropriate(world: World, it: Thing) -> None:
     programme, year, funder, delta = it["programme"], it["year"], it["funder"], it["delta"]
     need(programme in world.programmes, 301)
     takes_back = delta < 0 and not it["carried_from"]
-    need(takes_back or funder in [name for name, _ in world.terms(programme)["funders"]], 305)
+    need(takes_back or funder in world.funders(programme), 305)
     world.officers(funder, "budget", abs(delta))
     world.active(funder)
     budgets = world.appropriated

@@ -54,8 +54,8 @@ def mint(world: World, it: Thing) -> None:
     world.officers(world.issuer(programme), "mint", total)
     world.active(world.issuer(programme))
     need(world.programmes[programme]["status"] == "open", 304)
-    version = world.programmes[programme]["version"]
-    need(it["terms_version"] == version, 510)
+    version = it["terms_version"]
+    world.in_force(programme, version)
     terms = world.terms(programme)
     need(terms["grant"] != "after_use", 504)
     before: list[tuple[str, int]] = []
@@ -218,7 +218,7 @@ def redeem(world: World, it: Thing) -> None:
         programme, version, total = grant
         need(programme in world.programmes, 301)
         need(world.programmes[programme]["status"] == "open", 304)
-        need(version == world.programmes[programme]["version"], 510)
+        world.in_force(programme, version)
         need(world.terms(programme)["grant"] == "after_use", 629)
     else:
         programme = world.vouchers[vouchers[0]]["programme"]

@@ -483,11 +483,41 @@ class World:
     # Programmes and centres
 
     def terms(self, programme: str, version: int = 0) -> Thing:
-        """Return the terms of a version, the current ones if none is named."""
+        """Return the terms of a version, those in force if none is named."""
         found: Thing = self.programmes[programme]["terms"][
             version or self.programmes[programme]["version"]
         ]
         return found
+
+    def consents_missing(self, programme: str, version: int) -> list[str]:
+        """Return the funders whose consent a version has not got (R4.6)."""
+        known = self.programmes[programme]
+        terms = known["terms"][version]
+        found = []
+        for funder, bp in terms["funders"]:
+            pays = bp > 0 or funder == terms["residual_funder"]
+            given = funder == self.issuer(programme) or (version, funder) in known["consents"]
+            if pays and not given:
+                found.append(funder)
+        return found
+
+    def comes_into_force(self, programme: str) -> None:
+        """Let the proposed version be in force if nobody's consent is missing (R4.6)."""
+        known = self.programmes[programme]
+        if known["proposed"] and not self.consents_missing(programme, known["proposed"]):
+            known["version"], known["proposed"] = known["proposed"], None
+
+    def in_force(self, programme: str, version: int) -> None:
+        """T7.5."""
+        known = self.programmes[programme]
+        need(known["version"] > 0 and version != known["proposed"], 314)
+        need(version == known["version"], 510)
+
+    def funders(self, programme: str) -> list[str]:
+        """Return who funds a programme by the terms in force."""
+        if self.programmes[programme]["version"] == 0:
+            return []
+        return [funder for funder, _ in self.terms(programme)["funders"]]
 
     def issuer(self, programme: str) -> str:
         """Return the part of the id before the dot."""

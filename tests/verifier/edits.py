@@ -346,7 +346,9 @@ def state_root(change: Callable[[list[Any]], list[Any]]) -> Edit:
     """Return an edit of when a state root stands in a record."""
 
     def edit(dice: Random, export: Export) -> Edited:
-        rooted = [at for at in closings(export) if export.entry(at)[1][STATE_ROOT]]
+        # A block with nothing but its root would be one of nothing without it.
+        filled = [at for at in closings(export) if export.entry(at - 1)[0] != "block"]
+        rooted = [at for at in filled if export.entry(at)[1][STATE_ROOT]]
         sequence = dice.choice(rooted)
         entry = export.entry(sequence)
         entry[1][STATE_ROOT] = change(entry[1][STATE_ROOT])

@@ -36,7 +36,7 @@ from ledger.rules.holds import HOLDS
 from ledger.rules.parties import MEMBERS, PARTIES, PartyKey
 from ledger.rules.payables import PAYABLES, is_cleared, open_cycle, open_of
 from ledger.rules.payments import PAYMENTS
-from ledger.rules.programmes import PROGRAMMES, TERMS, TOTALS
+from ledger.rules.programmes import PROGRAMMES, TERMS, TOTALS, missing_consents, terms_hash
 from ledger.rules.recoveries import RECOVERIES
 from ledger.rules.refusals import TransactionRefused
 from ledger.rules.reserves import RESERVES
@@ -392,9 +392,21 @@ class FakeNode:
         item = self._item(PROGRAMMES, programme)
         return {
             **item,
-            "terms": self._item(TERMS, f"{programme}/{item['version']}"),
+            "terms": self._item(TERMS, f"{programme}/{item['version'] or item['proposed']}"),
+            "proposed_terms": self._proposed_terms(programme, item["proposed"]),
             "totals": self._item(TOTALS, programme),
             "budgets": self._budgets(programme),
+        }
+
+    def _proposed_terms(self, programme: str, version: int | None) -> Json | None:
+        if version is None:
+            return None
+        terms = must(self.store, TERMS, programme, str(version))
+        missing = list(missing_consents(self.store, programme, version))
+        return {
+            "hash": terms_hash(terms).hex(),
+            "consents_missing": missing,
+            "terms": describe(terms),
         }
 
     def _budgets(self, programme: str) -> list[Json]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,34 @@ def test_a_programmes_status_changes_under_its_version(minted: Tally, later: Lat
     later(1)
     minted.must("programme", "status", PROGRAMME, "open", *BUDGET)
     assert minted.json("programme", "show", PROGRAMME)["status"] == "open"
+
+
+def test_a_version_comes_into_force_once_its_funders_consented(
+    funded: Tally, tmp_path: Path
+) -> None:
+    consent = ("programme", "consent", PROGRAMME, "--funder", "guiyang")
+    assert funded.json(*consent, *GUIYANG, exits=3)["error"]["message"] == (
+        f"no version of {PROGRAMME} waits for consent"
+    )
+    terms = funded.json("programme", "show", PROGRAMME)["terms"]
+    halves = [{"funder": name, "basis_points": 5_000} for name in ("shanghai", "guiyang")]
+    other, proposed = tmp_path / "other.json", tmp_path / "proposed.json"
+    other.write_text(json.dumps(terms))
+    proposed.write_text(json.dumps(terms | {"funders": halves}))
+    funded.must("programme", "publish", PROGRAMME, "--terms", str(proposed), *BUDGET)
+    shown = funded.json("programme", "show", PROGRAMME)
+    assert (shown["version"], shown["proposed"]) == (1, 2)
+    assert shown["proposed_terms"]["consents_missing"] == ["guiyang"]
+    assert shown["proposed_terms"]["terms"]["funders"] == halves
+    funded.must("programme", "show", PROGRAMME)
+    assert re.search(r"consents missing +guiyang", funded.out)
+    refused(funded, "terms_hash_wrong", *consent, "--terms", str(other), *GUIYANG)
+    refused(funded, "four_eyes_missing", *consent, *BUDGET)
+    given = funded.json(*consent, "--terms", str(proposed), *GUIYANG)
+    assert (given["version"], given["funder"]) == (2, "guiyang")
+    shown = funded.json("programme", "show", PROGRAMME)
+    assert (shown["version"], shown["proposed_terms"]) == (2, None)
+    assert shown["terms"]["funders"] == halves
 
 
 def test_money_is_carried_over_to_another_year(funded: Tally) -> None:

@@ -1,7 +1,7 @@
 """The golden ledger: a small story whose every sum can be checked with pencil and paper.
 
 Six cities, a province, three data centres, an auditor and six firms run published programmes from
-June 2025 to June 2026. All 24 kinds occur, and the refusals that protect the money stand beside
+June 2025 to June 2026. All 25 kinds occur, and the refusals that protect the money stand beside
 what just still holds. docs/golden.md tells the story with its arithmetic; the tests hold every sum
 as a literal, and the record hash at the end is a vector for other implementations.
 """
@@ -53,6 +53,7 @@ from trials.datasets.world import (
     Act,
     InProcess,
     Who,
+    consent,
     first_officers,
     genesis,
     public_key,
@@ -231,7 +232,8 @@ def _publish(programme: str, version: int, terms: Terms) -> Step:
 def _programmes() -> list[Step]:
     cities = ("nanning", "zhengzhou", "hangzhou", "shenzhen", "qingyang")
     steps = [_publish(f"{city}.compute", 1, published(city)) for city in cities]
-    return [*steps, _publish(DOMESTIC, 1, _domestic_terms())]
+    agreed = consent("zhengzhou.compute", 1, published("zhengzhou"), PROVINCE)
+    return [*steps, _publish(DOMESTIC, 1, _domestic_terms()), Step(act=agreed)]
 
 
 def _appropriate(

@@ -9,6 +9,7 @@ from ledger.encoding.codec import Record
 from ledger.execute import Execution
 from ledger.genesis import Genesis
 from ledger.ledger import Ledger, Storage
+from ledger.rules.programmes import GiveConsent, Terms, terms_hash
 from ledger.transactions import Body, seal, signing_bytes
 from localnet.network import Plan, make_member, officer_seed, plain_parameters
 
@@ -39,6 +40,14 @@ def first_officers(treasury: str) -> tuple[Who, Who]:
 def second_officers(treasury: str) -> tuple[Who, Who]:
     """Return the two who hold bank, mint and pay."""
     return (treasury, "officer-3"), (treasury, "officer-4")
+
+
+def consent(programme: str, version: int, terms: Terms, funder: str) -> Act:
+    """Return a funder's consent to a version."""
+    operation = GiveConsent(
+        programme=programme, version=version, funder=funder, terms=terms_hash(terms)
+    )
+    return Act(operation=operation, signers=first_officers(funder))
 
 
 class Signer:

@@ -37,7 +37,7 @@ from ledger.rules.sums import serial_id
 from ledger.rules.vouchers import Mint, MintRow, Transfer, voucher_id
 from localnet.facts import load_facts, member_plans
 from localnet.network import Plan
-from trials.datasets.world import YUAN, Act, Who, first_officers, second_officers
+from trials.datasets.world import YUAN, Act, Who, consent, first_officers, second_officers
 from wallet.terms import terms_from_facts
 
 FIRMS = 1_200
@@ -272,6 +272,8 @@ class Year:
         yield from self._free(0, (self._publish(city) for city in cities))
         yield from self._free(0, (self._accredit(centre) for centre in self._centres))
         self._phase += 1
+        yield from self._free(0, (act for city in cities for act in self._consent(city)))
+        self._phase += 1
         yield from self._free(0, (act for city in cities for act in self._appropriate(city)))
         yield from self._free(0, (act for city in cities for act in self._recognise(city)))
         yield from self._free(
@@ -310,6 +312,11 @@ class Year:
     def _publish(self, city: City) -> Act:
         operation = Publish(programme=city.programme, version=1, status="open", terms=city.terms)
         return Act(operation=operation, signers=first_officers(city.city))
+
+    def _consent(self, city: City) -> Iterator[Act]:
+        for share in city.terms.funders:
+            if share.funder != city.city:
+                yield consent(city.programme, 1, city.terms, share.funder)
 
     def _accredit(self, centre: Centre) -> Act:
         operation = Accredit(

@@ -9,7 +9,7 @@ from desk.description import record_from
 from desk.documents import Json
 from ledger.rules import calendar
 from ledger.rules.budgets import Appropriate
-from ledger.rules.programmes import Publish, Status, Terms
+from ledger.rules.programmes import GiveConsent, Publish, Status, Terms, terms_hash
 from tally.exits import NotFound, UsageError
 from tally.output import YUAN, Mode, current_mode, emit
 from wallet import signing
@@ -62,7 +62,8 @@ def publish(
 ) -> None:
     """Publish a programme or a new version of it. Two budget officers sign.
 
-    Without --facts or --terms the terms stay as they are.
+    Without --facts or --terms the terms stay as they are. With other funders than the city it is
+    proposed, and comes into force once they have consented (`programme consent`).
     """
     chosen = named or programme
     if chosen is None or (named and programme and named != programme):
@@ -79,7 +80,7 @@ def publish(
         terms = record_from(Terms, current["terms"])
     else:
         raise UsageError(f"{chosen} is new: say its terms with --facts or --terms")
-    version = 1 if current is None else current["version"] + 1
+    version = 1 if current is None else (current["proposed"] or current["version"]) + 1
     operation = Publish(programme=chosen, version=version, status=status, terms=terms)
     desk.carry_out(operation, programme=chosen, version=version, assumed=list(terms.assumed))
 
@@ -96,12 +97,41 @@ def status(programme: str, status: Status, *, desk: Desk) -> None:
     current = programme_of(desk, programme)
     operation = Publish(
         programme=programme,
-        version=current["version"],
+        version=current["version"] or current["proposed"],
         status=status,
         terms=record_from(Terms, current["terms"]),
     )
     more = {"programme": programme, "version": operation.version, "programme_status": status}
     desk.carry_out(operation, **more)
+
+
+@group.command()
+@click.argument("programme")
+@click.option("--funder", required=True, help="Whose money it is.")
+@click.option(
+    "--terms",
+    "terms_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file with the terms that were read (default: what the node shows as proposed).",
+)
+@writing
+def consent(programme: str, *, funder: str, terms_file: Path | None, desk: Desk) -> None:
+    """Consent to the proposed version, as a funder. Two of its budget officers sign.
+
+    Read it first: `programme show -o json` has it under `proposed_terms`. What is signed names its
+    hash, so that no other terms spend the funder's money.
+    """
+    current = programme_of(desk, programme)
+    if current["proposed"] is None:
+        raise NotFound(f"no version of {programme} waits for consent")
+    read = read_object(terms_file) if terms_file else current["proposed_terms"]["terms"]
+    operation = GiveConsent(
+        programme=programme,
+        version=current["proposed"],
+        funder=funder,
+        terms=terms_hash(record_from(Terms, read)),
+    )
+    desk.carry_out(operation, programme=programme, version=operation.version, funder=funder)
 
 
 def _from_facts(path: Path, city: str, slug: str) -> Terms:
@@ -171,14 +201,17 @@ def _summary(item: Json) -> Json:
 @click.argument("programme")
 @reading
 def show(programme: str, *, session: Session) -> None:
-    """Show a programme's terms, totals and budgets."""
+    """Show a programme's terms, those that wait for consent, totals and budgets."""
     item = programme_of(session, programme)
     if current_mode() in (Mode.JSON, Mode.NDJSON):
         emit(item)
         return
     totals = in_fen(item["totals"], *TOTALS)
-    columns = ("id", "version", "status", *item["terms"], *totals, "as_of_height")
-    emit({**item, **_terms_in_fen(item["terms"]), **totals}, columns)
+    waiting = (item["proposed_terms"] or {}).get("consents_missing", [])
+    about = ("id", "version", "proposed", "consents_missing", "status")
+    columns = (*about, *item["terms"], *totals, "as_of_height")
+    shown = {**item, **_terms_in_fen(item["terms"]), **totals, "consents_missing": waiting}
+    emit(shown, columns)
 
 
 def _terms_in_fen(terms: Json) -> Json:

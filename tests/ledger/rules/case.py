@@ -116,6 +116,7 @@ attest = step(builders.attest)
 revoke_attestation = step(builders.revoke_attestation)
 publish = step(builders.publish)
 appropriate = step(builders.appropriate)
+agree = step(builders.agree)
 accredit = step(builders.accredit)
 recognise = step(builders.recognise)
 mint = step(builders.mint)
@@ -264,7 +265,8 @@ def setting(case: Case) -> Chain:
     store = MemoryStore()
     chain = Chain(ledger=Ledger(store), genesis=GENESIS)
     firms = [enrol(firm)() for firm in ("firm-a", "firm-b")]
-    chain.accept(publish(**case.terms)(), *firms, accredit()())
+    consents = builders.agreements(**case.terms, log_id=LOG_ID, expires_at=EVER_MS)
+    chain.accept(publish(**case.terms)(), *consents, *firms, accredit()())
     chain.accept(appropriate()(), recognise()())
     at_ms: int | None = None
     for one in case.before:

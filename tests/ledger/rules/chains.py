@@ -42,7 +42,8 @@ def chain_with(*funds: tuple[str, int], **terms: Any) -> Chain:
     """Return a chain whose programme has these terms and appropriations."""
     chain = Chain()
     enrolments = [builders.enrol(name) for name in ("firm-a", "firm-b")]
-    chain.accept(builders.publish(**terms), *enrolments, builders.accredit())
+    consents = builders.agreements(**terms)
+    chain.accept(builders.publish(**terms), *consents, *enrolments, builders.accredit())
     for funder, amount in funds or (("shanghai", 100_000_000),):
         chain.accept(builders.appropriate(amount, funder=funder))
     chain.accept(builders.recognise())

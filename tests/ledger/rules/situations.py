@@ -45,6 +45,7 @@ from tests.ledger.rules.case import (
     Doctor,
     Step,
     adopted,
+    agree,
     appropriate,
     mint,
     no,
@@ -152,7 +153,8 @@ def clean(**changes: Any) -> dict[str, Any]:
 
 MINT = mint(("firm-a", 1_000))
 HALVES = shares(("shanghai", 5_000), ("henan", 5_000))
-BOTH_FUND = (*BUDGET, *officers("henan", "budget"))
+SHARED = (publish(version=2, funders=HALVES), agree(version=2, funders=HALVES))
+"""Henan pays half from version 2 on."""
 CLOSED = publish(status="closed")
 APPROPRIATED = 100_000_000
 """What every case's setting appropriates for 2026."""

@@ -31,10 +31,10 @@ from tests.ledger.rules.case import (
     suspended,
 )
 from tests.ledger.rules.chains import HENAN_1_TO_1, chain_with, code, stored, voucher
-from tests.ledger.rules.situations import APPROPRIATED, BOTH_FUND, HALVES, YEAR
+from tests.ledger.rules.situations import APPROPRIATED, SHARED, YEAR
 
 FORMER = (
-    publish(version=2, funders=HALVES, by=BOTH_FUND),
+    *SHARED,
     appropriate(5, funder="henan"),
     publish(version=3, funders=shares(("shanghai", 10_000))),
 )

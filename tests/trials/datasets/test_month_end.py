@@ -28,7 +28,7 @@ from node.port import PortClient
 from tests.trials.datasets import small
 from trials.datasets.golden import moment
 from trials.datasets.sums import Sums, add_up, disagreements
-from trials.datasets.world import Act, InProcess, Who, second_officers
+from trials.datasets.world import Act, InProcess, Who, consent, second_officers
 from trials.replay import replay
 
 CITIES = ("chengdu", "guiyang", "hangzhou")
@@ -125,6 +125,14 @@ def month(tmp_path: Path) -> Iterator[Month]:
         *(small.publish(f"{city}.compute", terms_of(city)) for city in CITIES),
         *(small.accredit(centre, host) for centre, host in CENTRES.items()),
         *(small.enrol(firm, city) for city, firm in firms),
+    )
+    result.do(
+        *(
+            consent(f"{city}.compute", 1, terms_of(city), funder)
+            for city in CITIES
+            for funder, _ in SHARES[city]
+            if funder != city
+        )
     )
     result.do(
         *(

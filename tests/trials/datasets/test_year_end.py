@@ -16,7 +16,7 @@ from ledger.store.memory import MemoryStore
 from ledger.view import must
 from tests.trials.datasets import small
 from trials.datasets.golden import moment
-from trials.datasets.world import Act, InProcess, first_officers
+from trials.datasets.world import Act, InProcess, consent, first_officers
 
 PROGRAMME = "hangzhou.compute"
 POOL = 10_000_00
@@ -57,14 +57,15 @@ def world(**terms: Any) -> World:
     ledger = small.begin(store, cities, {"hangzhou-dc": "hangzhou"}, start_ms)
     made = World(ledger, store)
     values = {"validity_days": VALIDITY_DAYS, **terms}
-    publish = small.publish(PROGRAMME, small.own_terms("hangzhou", **values))
+    terms_ = small.own_terms("hangzhou", **values)
+    funders = [share.funder for share in terms_.funders]
     codes = made.at(
         "2026-12-01 10:00",
-        publish,
+        small.publish(PROGRAMME, terms_),
+        *(consent(PROGRAMME, 1, terms_, funder) for funder in funders if funder != "hangzhou"),
         small.enrol("firm-a", "hangzhou"),
         small.accredit("hangzhou-dc", "hangzhou"),
     )
-    funders = [share.funder for share in values.get("funders", ())] or ["hangzhou"]
     codes += made.at(
         "2026-12-01 11:00",
         *(small.appropriate(PROGRAMME, funder, POOL, year=2026) for funder in funders),
