@@ -237,6 +237,7 @@ def apply_transaction(
     rule = rule_of(transaction, known_version(control, height))
     require_not_paused(control, catalogue.KINDS[transaction.kind])
     context = Context(
+        log_id=transaction.body.log_id,  # B3.2: it is this ledger's
         time_ms=time_ms,
         height=height,
         sequence=sequence,
@@ -317,6 +318,7 @@ class BlockBuilder:
     def _unsigned(self, quiet: tuple[int, int]) -> Context:
         """Return the context of what a block does without anybody's signature."""
         return Context(
+            log_id=self._head.log_id,
             time_ms=self._time_ms,
             height=self._height,
             sequence=self._sequence,

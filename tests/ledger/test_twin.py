@@ -626,5 +626,5 @@ def test_a_refusal_changes_nothing_in_the_twin() -> None:
 
 def records_of(twin: Twin) -> bytes:
     """Return all records of a twin, as bytes."""
-    passing = ("registrable", "apply", "kind", "signers", "record_hash", "transaction_id")
+    passing = ("registrable", "proves", "apply", "kind", "signers", "record_hash", "transaction_id")
     return pickle.dumps({name: one for name, one in vars(twin).items() if name not in passing})

@@ -14,6 +14,7 @@ from consensus.validators import Validator, ValidatorSet
 from ledger.encoding import codec
 from ledger.encoding.codec import Record
 from ledger.genesis import Genesis, log_id_of
+from ledger.proofs import proven
 from ledger.rules import calendar
 from ledger.rules.budgets import Appropriate
 from ledger.rules.centres import Accredit, Devices
@@ -29,7 +30,7 @@ from ledger.rules.validators import ValidatorKeys
 from ledger.rules.vouchers import Mint, MintRow, Transfer
 from ledger.transactions import Body, seal, signing_bytes, transaction_id
 from trials.samples import plain_terms
-from trials.simulation.signatures import Signatures, public_key, seed_of
+from trials.simulation.signatures import Signatures, prove, public_key, seed_of
 from trials.simulation.tally import Purse
 from trials.simulation.world import MIDNIGHT_MS
 
@@ -142,6 +143,7 @@ class Clients:
         self, operation: Record, signers: Iterable[tuple[str, str]], expires_at: int
     ) -> tuple[bytes, bytes]:
         """Return id and envelope."""
+        operation = proven(operation, self._log_id, prove)
         body = codec.encode(
             Body(version=1, log_id=self._log_id, expires_at=expires_at, operation=operation)
         )
@@ -247,6 +249,7 @@ def _enrolment(firm: str) -> Enrol:
         tag_epoch=1,
         keys=(PartyKey(key=public_key(seed_of(firm, "owner")), person="owner", roles=()),),
         threshold=1,
+        proofs=(),
     )
 
 
