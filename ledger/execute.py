@@ -252,6 +252,7 @@ def apply_transaction(
             officers_needed=lambda party: officers_needed(view, rows, amount, party, month),
         )
     context = Context(
+        log_id=transaction.body.log_id,  # B3.2: it is this ledger's
         time_ms=time_ms,
         height=height,
         sequence=sequence,
@@ -333,6 +334,7 @@ class BlockBuilder:
     def _unsigned(self, quiet: tuple[int, int]) -> Context:
         """Return the context of what a block does without anybody's signature."""
         return Context(
+            log_id=self._head.log_id,
             time_ms=self._time_ms,
             height=self._height,
             sequence=self._sequence,

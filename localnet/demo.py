@@ -232,6 +232,7 @@ def enrol(flow: Flow, firm: Firm) -> Signed:
         tag_epoch=1,
         keys=(PartyKey(key=key, person="owner", roles=()),),
         threshold=1,
+        proofs=(),
     )
     return flow.sign(operation, *flow.by(firm.city, 1))
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from ledger.encoding import codec, crypto
 from ledger.encoding.codec import Record
+from ledger.proofs import proven
 from ledger.transactions import Body, kind_of, seal, signing_bytes, transaction_id
-from localnet.network import LocalNetwork, officer_seed
+from localnet.network import LocalNetwork, dev_proof, officer_seed
 
 LIFE_MS = 600_000
 
@@ -29,7 +30,9 @@ class DevSigner:
         self._seeds: dict[tuple[str, str], tuple[bytes, bytes]] = {}
 
     def sign(self, operation: Record, *signers: tuple[str, str], life_ms: int = LIFE_MS) -> Signed:
-        """Return an operation signed by (party, person) pairs."""
+        """Return an operation signed by (party, person) pairs; keys that it names are proven."""
+        prove = dev_proof(self._network.name, self._master)
+        operation = proven(operation, self._network.log_id, prove)
         body = codec.encode(
             Body(
                 version=1,

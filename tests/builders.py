@@ -11,6 +11,7 @@ from ledger.encoding.codec import FEN_MAX, Record
 from ledger.execute import Execution
 from ledger.genesis import Genesis, log_id_of
 from ledger.ledger import Ledger
+from ledger.proofs import NamedKey, proven
 from ledger.rules import calendar
 from ledger.rules.attestations import Attest, Criterion, RevokeAttestation
 from ledger.rules.base import Posting
@@ -82,9 +83,19 @@ def seed(*names: str) -> bytes:
     return crypto.tagged_hash("tallystick/test-seed/v1", *(name.encode() for name in names))
 
 
+_SEEDS: dict[bytes, bytes] = {}
+
+
 def key(*names: str) -> bytes:
     """Return the public key of a derived seed."""
-    return crypto.public_key(seed(*names))
+    made = crypto.public_key(seed(*names))
+    _SEEDS[made] = seed(*names)
+    return made
+
+
+def prove(named: NamedKey, message: bytes) -> bytes:
+    """Return a key's signature; nothing that holds of a key that no names make."""
+    return crypto.sign(_SEEDS[named.key], message) if named.key in _SEEDS else bytes(64)
 
 
 TAG_KEY = seed("tag-key")
@@ -191,7 +202,8 @@ def signed(
     log_id: bytes = LOG_ID,
     expires_at: int = NOON_MS + 60 * MINUTE_MS,
 ) -> bytes:
-    """Return an envelope signed by (party, person) pairs."""
+    """Return an envelope signed by (party, person) pairs; keys that it names are proven."""
+    operation = proven(operation, log_id, prove)
     body = codec.encode(Body(version=1, log_id=log_id, expires_at=expires_at, operation=operation))
     message = signing_bytes(body)
     return seal(body, {key(*who): crypto.sign(seed(*who), message) for who in signers})
@@ -309,6 +321,7 @@ def enrol(party: str, **changes: Any) -> bytes:
         "tag_epoch": 1,
         "keys": (PartyKey(key=key(party, "owner"), person="owner", roles=()),),
         "threshold": 1,
+        "proofs": (),
     }
     by, extra = _apart(changes)
     values.update(changes)
@@ -457,7 +470,11 @@ def keys_of(party: str, *persons: str) -> tuple[PartyKey, ...]:
 
 def rotate(party: str = "firm-a", **changes: Any) -> bytes:
     """Return new keys for a party, by its old ones."""
-    values: dict[str, Any] = {"keys": keys_of(party, "owner", "second"), "threshold": 1}
+    values: dict[str, Any] = {
+        "keys": keys_of(party, "owner", "second"),
+        "threshold": 1,
+        "proofs": (),
+    }
     by, extra = _apart(changes)
     tx = SetKeys(act=Rotate(party=party, **(values | changes)))
     return signed(tx, *(by or consent(party, "registrar")), **extra)
@@ -465,7 +482,7 @@ def rotate(party: str = "firm-a", **changes: Any) -> bytes:
 
 def announce(party: str = "guian-hub", **changes: Any) -> bytes:
     """Return that a member announces new keys."""
-    values: dict[str, Any] = {"keys": keys_of(party, "heir"), "threshold": 1}
+    values: dict[str, Any] = {"keys": keys_of(party, "heir"), "threshold": 1, "proofs": ()}
     by, extra = _apart(changes)
     tx = SetKeys(act=Announce(party=party, **(values | changes)))
     return signed(tx, *(by or consent(party, "registrar")), **extra)
@@ -477,6 +494,7 @@ def recover(party: str = "firm-a", **changes: Any) -> bytes:
         "city": "shanghai",
         "keys": keys_of(party, "heir"),
         "threshold": 1,
+        "proofs": (),
         "case": CASE,
         "second": (),
     }

@@ -66,4 +66,5 @@ def enrolment(firm: str, key: bytes) -> Enrol:
         tag_epoch=1,
         keys=(PartyKey(key=key, person="owner", roles=()),),
         threshold=1,
+        proofs=(),
     )

@@ -23,6 +23,7 @@ from verifier.wire import (
     positive,
     programme_id,
     serial_id,
+    signature,
     slug,
     text,
     word,
@@ -64,6 +65,7 @@ THING = matching("id of a thing", r"[a-z0-9][a-z0-9.-]{0,95}")
 VALIDATOR = fields(
     consensus=hash32, log=hash32, cosigner=hash32, link=hash32, power=integer(1, POWER_MAX)
 )
+PROOFS = many(signature, 0, 68)
 MEMBER = fields(
     id=slug,
     # What no member can be has a form all the same: a refused proposal may name it (G1).
@@ -88,10 +90,10 @@ PARAMETERS = fields(
 )
 ACTION = named(
     {
-        "admit": fields(member=MEMBER),
+        "admit": fields(member=MEMBER, proofs=PROOFS),
         "status": fields(party=slug, status=word("active", "suspended", "removed")),
-        "validator": fields(party=slug, validator=optional(VALIDATOR)),
-        "keys": fields(party=slug, keys=PARTY_KEYS, threshold=natural),
+        "validator": fields(party=slug, validator=optional(VALIDATOR), proofs=PROOFS),
+        "keys": fields(party=slug, keys=PARTY_KEYS, threshold=natural, proofs=PROOFS),
         "parameters": fields(parameters=PARAMETERS),
         "rules_version": fields(version=natural, from_height=natural),
         "engine.switch": fields(engine=word("builtin", "comet"), at_height=natural),
@@ -148,13 +150,14 @@ TERMS = fields(
 
 _SET_KEYS = named(
     {
-        "rotate": fields(party=slug, keys=PARTY_KEYS, threshold=natural),
-        "announce": fields(party=slug, keys=PARTY_KEYS, threshold=natural),
+        "rotate": fields(party=slug, keys=PARTY_KEYS, threshold=natural, proofs=PROOFS),
+        "announce": fields(party=slug, keys=PARTY_KEYS, threshold=natural, proofs=PROOFS),
         "recover": fields(
             city=slug,
             party=slug,
             keys=PARTY_KEYS,
             threshold=natural,
+            proofs=PROOFS,
             case=hash32,
             second=optional(slug),
         ),
@@ -195,6 +198,7 @@ KINDS: dict[str, Shape] = {
         tag_epoch=natural,
         keys=PARTY_KEYS,
         threshold=natural,
+        proofs=PROOFS,
     ),
     "attestation.issue": fields(  # T2
         attester=slug,
@@ -303,6 +307,18 @@ KINDS: dict[str, Shape] = {
 OPERATION = named(KINDS)
 
 
+def _keys_of_action(action: tuple[Any, ...]) -> int:
+    """Return how many keys an action names."""
+    match action:
+        case ("admit", member, _):
+            return len(member[6]) + 4 * len(member[8])
+        case ("validator", _, validator, _):
+            return 4 * len(validator)
+        case ("keys", _, keys, *_):
+            return len(keys)
+    return 0
+
+
 def rows_of(operation: tuple[Any, ...]) -> int:
     """Return how many rows an operation counts in a block (B3.3)."""
     kind, *parts = operation
@@ -315,4 +331,9 @@ def rows_of(operation: tuple[Any, ...]) -> int:
             return len(parts[8])
         case "voucher.redeem":
             return len(parts[3]) + len(parts[8])
+        case "party.set_keys":
+            place = {"rotate": 2, "announce": 2, "recover": 3}.get(parts[0][0])
+            return 1 if place is None else len(parts[0][place])
+        case "governance.propose":
+            return max(1, _keys_of_action(parts[1]))
     return 1

@@ -134,7 +134,7 @@ class Members:
     def _do(self, action: tuple[Any, ...], height: int) -> None:
         """Do what an adopted action does to members, validators and parameters (R14.2)."""
         match action:
-            case "admit", member:
+            case "admit", member, _:
                 self._members[member[0]] = Member(kind=member[1], party_class=member[2])
                 if member[8]:
                     self._schedule(height, _with(self._sets[-1][1], member[0], member[8]))
@@ -143,7 +143,7 @@ class Members:
                     self._members[party] = replace(self._members[party], status=status)
                 if status != "active":
                     self._schedule(height, _without(self._sets[-1][1], party))
-            case "validator", party, validator:
+            case "validator", party, validator, _:
                 self._schedule(height, _with(self._sets[-1][1], party, validator))
             case "parameters", parameters:
                 self.parameters = parameters

@@ -113,6 +113,12 @@ def is_registrable_key(public_key: bytes) -> bool:
     )
 
 
+@functools.lru_cache(maxsize=KEYS_REMEMBERED)
+def proves_key(public_key: bytes, message: bytes, proof: bytes) -> bool:
+    """Return whether a key signed a message that says whose it is."""
+    return verify(public_key, message, proof)
+
+
 def public_key(seed: bytes) -> bytes:
     """Return the Ed25519 public key of a 32-byte seed."""
     key, _ = nacl.bindings.crypto_sign_seed_keypair(seed)

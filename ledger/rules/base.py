@@ -37,6 +37,8 @@ class Posting(Record, frozen=True):
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """What a rule may know besides state: all of it comes from signed or logged bytes."""
 
+    log_id: bytes
+    """Of the ledger (G2)."""
     time_ms: int
     """Block time."""
     height: int

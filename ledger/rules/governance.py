@@ -31,6 +31,7 @@ from ledger.rules.parties import (
     PartyClass,
     PartyKind,
     PartyStatus,
+    Proofs,
     announce_keys,
     announced_for_other,
     is_city,
@@ -40,6 +41,7 @@ from ledger.rules.parties import (
     require_consent,
     require_keys_fit,
     require_kind,
+    require_proven,
     role_conflict,
 )
 from ledger.rules.recoveries import replace_keys
@@ -88,6 +90,7 @@ class Admit(Record, frozen=True, tag="admit"):
     """A new member."""
 
     member: Member
+    proofs: Proofs
 
 
 class SetStatus(Record, frozen=True, tag="status"):
@@ -102,6 +105,7 @@ class SetValidator(Record, frozen=True, tag="validator"):
 
     party: Slug
     validator: AtMostOne[ValidatorKeys]
+    proofs: Proofs
 
 
 class SetMemberKeys(Record, frozen=True, tag="keys"):
@@ -110,6 +114,7 @@ class SetMemberKeys(Record, frozen=True, tag="keys"):
     party: Slug
     keys: KeySet
     threshold: Natural
+    proofs: Proofs
 
 
 class SetParameters(Record, frozen=True, tag="parameters"):
@@ -220,7 +225,8 @@ def apply_propose(view: StateView, tx: Propose, context: Context) -> Outcome:
     check_action(view, tx.action, context)
     draft = Draft(view)
     closes_ms = context.time_ms + VOTING_MS
-    _announce_keys(draft, tx.action, closes_ms)
+    party, keys = keys_of_action(tx.action)
+    announce_keys(draft, party, keys, closes_ms)
     counted = get(view, PROPOSAL_COUNT, "all")
     number = 1 if counted is None else counted.count + 1
     draft.put(PROPOSAL_COUNT, ProposalCount(count=number), "all")
@@ -240,7 +246,12 @@ def apply_propose(view: StateView, tx: Propose, context: Context) -> Outcome:
     return Outcome(changes=draft.changes())
 
 
-PROPOSE = Kind(record=Propose, apply=apply_propose, allowed_while_paused=True)
+PROPOSE = Kind(
+    record=Propose,
+    apply=apply_propose,
+    allowed_while_paused=True,
+    rows=lambda tx: max(1, len(keys_of_action(tx.action)[1])),
+)
 
 
 def apply_vote(view: StateView, tx: Vote, context: Context) -> Outcome:
@@ -279,16 +290,16 @@ def _open_proposals(view: StateView, proposer: str, time_ms: int) -> list[Propos
     return [proposal for proposal in proposals if _is_open(proposal, time_ms)]
 
 
-def _announce_keys(draft: Draft, action: Action, until_ms: int) -> None:
-    """Set the keys that a proposal names aside while it waits (R3.6)."""
+def keys_of_action(action: Action) -> tuple[str, list[bytes]]:
+    """Return for whom an action names keys, and which (R3.6)."""
     match action:
         case Admit(member=member):
-            announce_keys(draft, member.id, member_keys(member), until_ms)
+            return member.id, member_keys(member)
         case SetValidator(party=party, validator=validators):
-            for validator in validators:
-                announce_keys(draft, party, validator_keys(validator), until_ms)
+            return party, [key for validator in validators for key in validator_keys(validator)]
         case SetMemberKeys(party=party, keys=keys):
-            announce_keys(draft, party, (key.key for key in keys), until_ms)
+            return party, [key.key for key in keys]
+    return "", []
 
 
 def _require_voter(view: StateView, party_id: str, context: Context) -> None:
@@ -325,16 +336,16 @@ def check_action(view: StateView, action: Action, context: Context) -> None:
     """Raise unless an action could be done now (R14.2)."""
     control = must(view, CONTROL, "all")
     match action:
-        case Admit(member=member):
-            _check_admission(view, member, context)
+        case Admit():
+            _check_admission(view, action, context)
         case SetStatus():
             _check_status(view, action, context)
         case SetValidator():
             _check_validator(view, action, context)
-        case SetMemberKeys(party=party_id, keys=keys, threshold=threshold):
+        case SetMemberKeys(party=party_id):
             party = party_of(view, party_id)
             require_kind(party, "treasury", "data_centre", "auditor")
-            require_keys_fit(view, party.id, party.kind, keys, threshold, context.time_ms)
+            require_keys_fit(view, party.id, party.kind, action, context)
         case SetParameters(parameters=parameters):
             check_parameters(view, parameters)
         case SetRulesVersion(version=version, from_height=from_height):
@@ -386,19 +397,22 @@ def member_keys(member: Member) -> list[bytes]:
     return keys
 
 
-def _check_admission(view: StateView, member: Member, context: Context) -> None:
+def _check_admission(view: StateView, action: Admit, context: Context) -> None:
+    member = action.member
     if member.id == RESERVED_ID or get(view, PARTIES, member.id) is not None:
         raise PartyExists(party=member.id)
     problem = member_problem(member)
     if problem is not None:
         raise ActionInvalid(reason=problem)
-    _require_new_keys(view, member_keys(member), context, owner=member.id)
+    _require_new_keys(view, member_keys(member), action.proofs, context, owner=member.id)
     if member.validator:
         require_room(next_set(view, context, member.id, member.validator))
 
 
-def _require_new_keys(view: StateView, keys: list[bytes], context: Context, *, owner: str) -> None:
-    """Raise unless each key is nobody's, or ``owner``'s as a validator, and registrable."""
+def _require_new_keys(
+    view: StateView, keys: list[bytes], proofs: tuple[bytes, ...], context: Context, *, owner: str
+) -> None:
+    """Raise unless each key is nobody's, or ``owner``'s as a validator, registrable and proven."""
     named: dict[bytes, None] = {}
     for key in keys:
         held = get(view, VALIDATOR_KEYS, key.hex())
@@ -408,6 +422,7 @@ def _require_new_keys(view: StateView, keys: list[bytes], context: Context, *, o
         named[key] = None
         if not is_registrable_key(key):
             raise KeyInvalid(key=key.hex())
+    require_proven(owner, keys, proofs, context)
 
 
 def _check_status(view: StateView, action: SetStatus, context: Context) -> None:
@@ -430,8 +445,7 @@ def _check_validator(view: StateView, action: SetValidator, context: Context) ->
             expected="city or data_centre",
         )
     require_active(party)
-    if (validator := only(action.validator)) is not None:
-        _require_new_keys(view, validator_keys(validator), context, owner=party.id)
+    _require_new_keys(view, keys_of_action(action)[1], action.proofs, context, owner=party.id)
     require_room(next_set(view, context, party.id, action.validator))
 
 

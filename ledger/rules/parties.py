@@ -1,18 +1,30 @@
 """Parties, their keys and their status; enrolment (spec T1, R3, R10)."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from itertools import zip_longest
+from typing import Annotated, Literal, Protocol
 
 from msgspec import Meta
 
-from ledger.encoding.codec import AtMostOne, Hash, Natural, PublicKey, Record, Slug, Text, only
-from ledger.encoding.crypto import is_registrable_key
+from ledger.encoding.codec import (
+    AtMostOne,
+    Hash,
+    Natural,
+    PublicKey,
+    Record,
+    Signature,
+    Slug,
+    Text,
+    only,
+)
+from ledger.encoding.crypto import frame, is_registrable_key, proves_key
 from ledger.rules import calendar
 from ledger.rules.authority import CONFLICTING_ROLES, KEYS, TREASURY_ROLES, RegisteredKey
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.control import require_tag_epoch
 from ledger.rules.refusals import (
     KeyInvalid,
+    KeyProofWrong,
     KeysUnfit,
     KeyTaken,
     PartyExists,
@@ -59,6 +71,8 @@ class PartyKey(Record, frozen=True):
 
 
 KeySet = Annotated[tuple[PartyKey, ...], Meta(min_length=1, max_length=KEYS_PER_PARTY_MAX)]
+Proofs = Annotated[tuple[Signature, ...], Meta(max_length=KEYS_PER_PARTY_MAX + 4)]
+"""Signatures by the keys that an operation names, in their order (R3.9)."""
 
 
 class Party(Record, frozen=True):
@@ -141,6 +155,23 @@ class Enrol(Record, frozen=True, tag="party.enrol"):
     tag_epoch: Natural
     keys: KeySet
     threshold: Natural
+    proofs: Proofs
+
+
+class NewKeys(Protocol):
+    """Whatever names new keys of a party."""
+
+    @property
+    def keys(self) -> KeySet:
+        """Return the keys."""
+
+    @property
+    def threshold(self) -> int:
+        """Return how many of them sign."""
+
+    @property
+    def proofs(self) -> tuple[bytes, ...]:
+        """Return what shows that they are the party's."""
 
 
 def party_of(view: StateView, party_id: str) -> Party:
@@ -231,11 +262,12 @@ def role_conflict(keys: KeySet) -> str | None:
 
 
 def require_keys_fit(
-    view: StateView, party_id: str, kind: PartyKind, keys: KeySet, threshold: int, time_ms: int
+    view: StateView, party_id: str, kind: PartyKind, new: NewKeys, context: Context
 ) -> None:
     """Raise unless a party could sign with these keys (R3.5)."""
-    if not 1 <= threshold <= len(keys):
-        raise ThresholdInvalid(threshold=threshold, keys=len(keys))
+    keys = new.keys
+    if not 1 <= new.threshold <= len(keys):
+        raise ThresholdInvalid(threshold=new.threshold, keys=len(keys))
     if kind == "treasury":
         reason = role_conflict(keys)
         if reason is not None:
@@ -244,11 +276,26 @@ def require_keys_fit(
     for key in keys:
         if key.roles and kind != "treasury":
             raise RolesNotForHolders(person=key.person, roles=" ".join(key.roles))
-        if key.key in named or not may_use(view, party_id, key, time_ms):
+        if key.key in named or not may_use(view, party_id, key, context.time_ms):
             raise KeyTaken(key=key.key.hex())
         named[key.key] = None
         if not is_registrable_key(key.key):
             raise KeyInvalid(key=key.key.hex())
+    require_proven(party_id, [key.key for key in keys], new.proofs, context)
+
+
+def proof_message(log_id: bytes, party_id: str, key: bytes) -> bytes:
+    """Return what a key signs to show that it is a party's (R3.9)."""
+    return frame("tallystick/key/v1", log_id, party_id.encode(), key)
+
+
+def require_proven(
+    party_id: str, keys: list[bytes], proofs: tuple[bytes, ...], context: Context
+) -> None:
+    """Raise KeyProofWrong unless each key signed that it is the party's (R3.9)."""
+    for key, proof in zip_longest(keys, proofs, fillvalue=b""):
+        if not proves_key(key, proof_message(context.log_id, party_id, key), proof):
+            raise KeyProofWrong(key=key.hex())
 
 
 def may_use(view: StateView, party_id: str, key: PartyKey, time_ms: int) -> bool:
@@ -296,7 +343,7 @@ def apply_enrol(view: StateView, tx: Enrol, context: Context) -> Outcome:
     owner = get(view, REGISTRATION_TAGS, tx.registration_tag.hex())
     if owner is not None:
         raise RegistrationTagTaken(party=owner.party)
-    require_keys_fit(view, tx.party, "holder", tx.keys, tx.threshold, context.time_ms)
+    require_keys_fit(view, tx.party, "holder", tx, context)
     draft = Draft(view)
     put_keys(draft, tx.party, (), tx.keys)
     party = Party(

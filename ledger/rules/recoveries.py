@@ -13,6 +13,7 @@ from ledger.rules.parties import (
     PARTIES,
     KeySet,
     Party,
+    Proofs,
     announce_keys,
     may_use,
     party_of,
@@ -84,6 +85,7 @@ class Rotate(Record, frozen=True, tag="rotate"):
     party: Slug
     keys: KeySet
     threshold: Natural
+    proofs: Proofs
 
 
 class Announce(Record, frozen=True, tag="announce"):
@@ -92,6 +94,7 @@ class Announce(Record, frozen=True, tag="announce"):
     party: Slug
     keys: KeySet
     threshold: Natural
+    proofs: Proofs
 
 
 class Recover(Record, frozen=True, tag="recover"):
@@ -101,6 +104,7 @@ class Recover(Record, frozen=True, tag="recover"):
     party: Slug
     keys: KeySet
     threshold: Natural
+    proofs: Proofs
     case: Hash
     second: AtMostOne[Slug]
     """Another city or an auditor, who must agree if the last recovery was not accepted."""
@@ -144,14 +148,27 @@ def apply_set_keys(view: StateView, tx: SetKeys, context: Context) -> Outcome:
             return _decide(view, act, context)
 
 
-SET_KEYS = Kind(record=SetKeys, apply=apply_set_keys, allowed_while_paused=True)
+def _rows(tx: SetKeys) -> int:
+    """Return how many keys are named, each of which proves itself."""
+    match tx.act:
+        case Rotate(keys=keys) | Announce(keys=keys) | Recover(keys=keys):
+            return len(keys)
+    return 1
+
+
+SET_KEYS = Kind(
+    record=SetKeys,
+    apply=apply_set_keys,
+    allowed_while_paused=True,
+    rows=_rows,
+)
 
 
 def _rotate(view: StateView, act: Rotate, context: Context) -> Outcome:
     party = party_of(view, act.party)
     require_consent(context, party, "registrar")
     require_free(party, context.time_ms)
-    require_keys_fit(view, party.id, party.kind, act.keys, act.threshold, context.time_ms)
+    require_keys_fit(view, party.id, party.kind, act, context)
     if party.kind == "treasury":
         for role in _roles_changed(party, act):
             context.signers.require_officers(party.id, role)
@@ -188,7 +205,7 @@ def _announce(view: StateView, act: Announce, context: Context) -> Outcome:
     change = get(view, RECOVERIES, party.id)
     if change is not None and change.is_open(context.time_ms):
         raise KeyChangeOpen(party=party.id, opened_ms=change.opened_ms)
-    require_keys_fit(view, party.id, party.kind, act.keys, act.threshold, context.time_ms)
+    require_keys_fit(view, party.id, party.kind, act, context)
     draft = Draft(view)
     _open(draft, act, context, opened_by=party.id, case=())
     return Outcome(changes=draft.changes())
@@ -233,7 +250,7 @@ def _recover(view: StateView, act: Recover, context: Context) -> Outcome:
         if not act.second:
             raise SecondOpinionMissing(party=party.id, by=act.city)
     _require_second(view, act.party, act.city, act.second, context)
-    require_keys_fit(view, party.id, party.kind, act.keys, act.threshold, context.time_ms)
+    require_keys_fit(view, party.id, party.kind, act, context)
     draft = Draft(view)
     _open(draft, act, context, opened_by=act.city, case=(act.case,))
     stopped = msgspec.structs.replace(

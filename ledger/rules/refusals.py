@@ -263,6 +263,15 @@ class RelatedParties(TransactionRefused):
 
 
 @refusal
+class KeyProofWrong(TransactionRefused):
+    """A key did not sign that it is this party's on this ledger."""
+
+    number, code = 218, "key_proof_wrong"
+    sentence = "key {key} has no proof that holds"
+    key: str
+
+
+@refusal
 class RecoveryCooling(TransactionRefused):
     """After a recovery that was not accepted the next one has to wait."""
 

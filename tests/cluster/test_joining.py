@@ -250,7 +250,7 @@ def test_a_newcomer_joins_validates_and_leaves_and_a_compromised_key_is_replaced
 ) -> None:
     with consortium(tmp_path, members=DEMO_VALIDATORS) as cluster:
         cluster.add(NEWCOMER)
-        joined = cluster.decide(Admit(member=cluster.member(NEWCOMER)))
+        joined = cluster.decide(Admit(member=cluster.member(NEWCOMER), proofs=()))
         newcomer = cluster.consensus_key(NEWCOMER)
         first = cluster.wait_signed(newcomer, after=joined)
         assert first >= joined + ACTS_AFTER
@@ -260,7 +260,7 @@ def test_a_newcomer_joins_validates_and_leaves_and_a_compromised_key_is_replaced
         stolen, heir = replace_keys(cluster, "chengdu-aicc")
         _assert_shut_out(cluster, "chengdu-aicc", stolen)
 
-        left = cluster.decide(SetValidator(party=NEWCOMER, validator=()))
+        left = cluster.decide(SetValidator(party=NEWCOMER, validator=(), proofs=()))
         last = cluster.wait_signed(heir, after=left + ACTS_AFTER)
         cluster.until(lambda: cluster.status(NEWCOMER)["height"] >= last)
         assert not cluster.status(NEWCOMER)["validating"], "it goes on as an observer"
@@ -280,7 +280,8 @@ def replace_keys(cluster: Consortium, party: str) -> tuple[bytes, bytes]:
     made = cluster.run_tally(party, "keys", "new")
     cluster.restart(party)  # so that it announces them
     keys = ValidatorKeys(power=1, **{name: bytes.fromhex(key) for name, key in made.items()})
-    adopted = cluster.decide(SetValidator(party=party, validator=(keys,)))
+    proofs = tuple(map(bytes.fromhex, cluster.run_tally(party, "keys", "prove")["proofs"]))
+    adopted = cluster.decide(SetValidator(party=party, validator=(keys,), proofs=proofs))
     cluster.until(lambda: party not in cluster.linked("shanghai"))  # it runs on, cut off
     cluster.stop(party)
     cluster.run_tally(party, "keys", "use", "--yes")
@@ -340,12 +341,12 @@ def test_four_validators_become_seven_and_ten_and_four_again(tmp_path: Path) -> 
             for party in everybody[size - 3 : size]:
                 cluster.add(party)
                 joined = cluster.decide(
-                    SetValidator(party=party, validator=cluster.member(party).validator)
+                    SetValidator(party=party, validator=cluster.member(party).validator, proofs=())
                 )
                 joins.append(cluster.wait_signed(cluster.consensus_key(party), after=joined))
             cluster.until(lambda size=size: len(cluster.validators()) == size)  # type: ignore[misc]
         for party in everybody[4:]:
-            leaves.append(cluster.decide(SetValidator(party=party, validator=())))
+            leaves.append(cluster.decide(SetValidator(party=party, validator=(), proofs=())))
         cluster.until(lambda: cluster.validators() == list(DEMO_VALIDATORS))
         last = cluster.wait_signed(cluster.consensus_key("shanghai"), after=leaves[-1] + ACTS_AFTER)
         cluster.stop_load()

@@ -92,7 +92,7 @@ def test_a_receipt_outlives_keys_validators_and_a_disk(
         assert away.policy != policy.parse(trusted.read_bytes())
 
         cluster.add(NEWCOMER)
-        joined = cluster.decide(Admit(member=cluster.member(NEWCOMER)))
+        joined = cluster.decide(Admit(member=cluster.member(NEWCOMER), proofs=()))
         cluster.wait_signed(cluster.consensus_key(NEWCOMER), after=joined)
         cluster.members.append(NEWCOMER)
         proven.append(verified_offline(old, trusted))

@@ -20,6 +20,7 @@ from ledger.encoding.crypto import sha256
 from ledger.execute import Execution
 from ledger.inadmissible import Inadmissible
 from ledger.ledger import Ledger
+from ledger.proofs import proven
 from ledger.rules.parties import Enrol, PartyKey
 from ledger.store.memory import MemoryStore
 from ledger.transactions import Body, Transaction, parse, seal, signing_bytes
@@ -43,7 +44,7 @@ from tests.engines.peers import (
     vote,
 )
 from trials.simulation.member import TIMEOUTS
-from trials.simulation.signatures import STAND_IN, public_key, seed_of
+from trials.simulation.signatures import STAND_IN, prove, public_key, seed_of
 from trials.simulation.society import centre_name, consensus_key
 
 REGISTRARS = ("officer-1", "officer-2")
@@ -53,6 +54,7 @@ A_BLOCK = BlockId(b"\1" * 32)
 
 def envelope(operation: Record, *people: str, expires_at: int = START_MS + MINUTE_MS) -> bytes:
     """Return an operation signed by officers of the city."""
+    operation = proven(operation, FOUNDATION.log_id, prove)
     body = codec.encode(
         Body(version=1, log_id=FOUNDATION.log_id, expires_at=expires_at, operation=operation)
     )
@@ -74,6 +76,7 @@ def enrolment(firm: str) -> Enrol:
         tag_epoch=1,
         keys=(PartyKey(key=public_key(seed_of(firm, "owner")), person="owner", roles=()),),
         threshold=1,
+        proofs=(),
     )
 
 

@@ -17,6 +17,7 @@ from ledger.transactions import seal, signing_bytes, transaction_id
 from tests import builders
 from tests.builders import GENESIS_MS
 from tests.reference.twin import KINDS, Twin
+from tests.reference.twin_members import keys_named
 from tests.reference.twin_value import (
     OPEN_CLAIM,
     band_used,
@@ -257,7 +258,7 @@ class Play:
         world, values = members(), parameters()
         self.genesis = codec.encode([1, "dev-acts", start_ms, world, values])
         self.log_id = log_id_of(self.genesis)
-        self.twin = Twin(world, values, lambda key: key not in BAD_KEYS)
+        self.twin = Twin(world, values, lambda key: key not in BAD_KEYS, self._proves)
         self.time_ms = start_ms
         self.height = 0
         self.record_hash = b""
@@ -438,6 +439,31 @@ class Play:
 
     # Signatures
 
+    def _proves(self, key: bytes, party: str, proof: bytes) -> bool:
+        return proof == self._proof(key, party)
+
+    def _proof(self, key: bytes, party: str) -> bytes:
+        """Return what R3.9 asks of a key; nothing holds of one without a seed."""
+        message = crypto.frame("tallystick/key/v1", self.log_id, party.encode(), key)
+        return crypto.sign(_SEEDS[key], message) if key in _SEEDS else bytes(64)
+
+    def _proofs(self, party: str, keys: list[bytes]) -> list[bytes]:
+        """Return the proofs of keys, now and then wrong ones."""
+        proofs = [self._proof(key, party) for key in keys]
+        luck = self.dice.random()
+        if luck < 0.01:
+            proofs.append(bytes(64))
+        elif luck < 0.02 and proofs:
+            proofs.pop()
+        elif luck < 0.04 and proofs:
+            place = self.dice.randrange(len(proofs))
+            proofs[place] = self._proof(keys[place], self.dice.choice(("firm-a", "shanghai")))
+        return proofs
+
+    def _proven(self, party: str, keys: list[Any], threshold: int) -> list[Any]:
+        """Return keys, threshold and proofs."""
+        return [keys, threshold, self._proofs(party, [key for key, _, _ in keys])]
+
     def _want(self, party: str, role: str = "", keys_max: int = SIGNATURES_MAX) -> None:
         self.wanted.append((party, role, keys_max))
 
@@ -582,8 +608,7 @@ class Play:
             group,
             tag,
             1,
-            keys,
-            threshold,
+            *self._proven(firm, keys, threshold),
         ]
 
     def _publication(self, name: str) -> list[Any]:
@@ -708,8 +733,7 @@ class Play:
             group,
             tag,
             epoch_of(tag),
-            keys,
-            threshold,
+            *self._proven(party, keys, threshold),
         ]
 
     def _attest(self) -> list[Any]:
@@ -757,11 +781,13 @@ class Play:
         if self._chance(0.7):
             # Everybody may change, with everybody's consent; else it is a plot of a few.
             self._want(party, EVERYBODY)
-        keys, threshold = self._keys_for(party)
-        return ["party.set_keys", ["rotate", party, keys, threshold]]
+        return ["party.set_keys", ["rotate", party, *self._keys_for(party)]]
 
-    def _keys_for(self, party: str) -> tuple[list[Any], int]:
-        return (self._officer_keys if party in (*CITIES, PROVINCE) else self._new_keys)(party)
+    def _keys_for(self, party: str) -> list[Any]:
+        """Return keys, threshold and proofs for a party."""
+        is_treasury = party in (*CITIES, PROVINCE)
+        keys, threshold = (self._officer_keys if is_treasury else self._new_keys)(party)
+        return self._proven(party, keys, threshold)
 
     def _announce(self) -> list[Any]:
         party = self._pick(self._members(), "shanghai")
@@ -781,8 +807,8 @@ class Play:
         if (last is not None and not last["accepted"]) != self._chance(0.1):
             second = [self._second()]
         self._want(city, "registrar")
-        keys, threshold = self._new_keys(party, "heir")
-        return ["party.set_keys", ["recover", city, party, keys, threshold, CASE, second]]
+        new = self._proven(party, *self._new_keys(party, "heir"))
+        return ["party.set_keys", ["recover", city, party, *new, CASE, second]]
 
     def _second(self) -> str:
         second = self.dice.choice((*CITIES, AUDITOR, PROVINCE))
@@ -1721,7 +1747,8 @@ class Play:
             (4, 4, 4, 3, 4, 2, 2, 5, 0.5),
         )[0]
         if kind == "admit":
-            return ["admit", self._newcomer()]
+            member = self._newcomer()
+            return ["admit", member, self._proofs(member[0], keys_named("admit", member)[0])]
         if kind == "status":
             party = self._pick(self._members(), "shanghai")
             status = self.dice.choice(("suspended", "suspended", "active"))
@@ -1733,14 +1760,14 @@ class Play:
         if kind == "validator":
             party = self.dice.choice((*CITIES, *CENTRES, PROVINCE, AUDITOR, FIRMS[0]))
             if self._chance(0.3):
-                return ["validator", party, []]
+                return ["validator", party, [], []]
             keys = validators(party + str(self.dice.choice(("", self.made))), True)[0]
             if party in twin.validators and self._chance(0.3):
                 keys = list(twin.validators[party])
             if self._chance(0.15):
                 taken = (*BAD_KEYS, *sorted(twin.keys), *twin.announced)
                 keys[self.dice.randrange(4)] = self.dice.choice(taken)
-            return ["validator", party, [keys]]
+            return ["validator", party, [keys], self._proofs(party, keys[:4])]
         if kind == "keys":
             party = self._pick(twin.parties, "shanghai")
             return ["keys", party, *self._keys_for(party)]

@@ -31,12 +31,12 @@ def actions() -> dict[str, Action]:
     keys = builders.keys_of("guian-hub", "officer-1", "heir")
     officers = (OfficersRule(kind="voucher.mint", from_fen=70_000, persons=3),)
     return {
-        "admit": Admit(member=builders.city("xian")),
+        "admit": Admit(member=builders.city("xian"), proofs=()),
         "status": SetStatus(party="henan", status="suspended"),
         "validator": SetValidator(
-            party="guian-hub", validator=(builders.validator_keys("guian-hub", 300),)
+            party="guian-hub", validator=(builders.validator_keys("guian-hub", 300),), proofs=()
         ),
-        "keys": SetMemberKeys(party="guian-hub", keys=keys, threshold=2),
+        "keys": SetMemberKeys(party="guian-hub", keys=keys, threshold=2, proofs=()),
         "parameters": SetParameters(parameters=builders.parameters(officers=officers)),
         "rules_version": SetRulesVersion(version=2, from_height=70_000),
         "engine.switch": SwitchEngine(engine="comet", at_height=70_000),

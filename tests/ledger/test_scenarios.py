@@ -145,7 +145,13 @@ def opened(chain: Chain) -> int:
     """Open a recovery of firm-a's keys; return when."""
     operation = SetKeys(
         act=Recover(
-            city="shanghai", party="firm-a", keys=keys_of(), threshold=1, case=CASE, second=()
+            city="shanghai",
+            party="firm-a",
+            keys=keys_of(),
+            threshold=1,
+            case=CASE,
+            second=(),
+            proofs=(),
         )
     )
     assert do(chain, operation, *REGISTRARS) == "ok"
@@ -171,7 +177,7 @@ def test_a_recovery_stops_the_old_key_at_once_and_the_thief_objects_and_still_lo
     # At once: nothing that the old key signs moves value, nor can it change keys itself.
     assert do(chain, transfer(), THIEF) == "recovery_open"
     assert do(chain, set_aside(100), THIEF) == "recovery_open"
-    rotate = SetKeys(act=Rotate(party="firm-a", keys=keys_of("thief"), threshold=1))
+    rotate = SetKeys(act=Rotate(party="firm-a", keys=keys_of("thief"), threshold=1, proofs=()))
     assert do(chain, rotate, THIEF) == "recovery_open"
     # The thief objects: now it takes a second opinion, and 72 hours.
     assert do(chain, SetKeys(act=ObjectToKeys(party="firm-a", by="firm-a")), THIEF) == "ok"
@@ -249,6 +255,7 @@ def test_twenty_rejections_and_reopenings_stop_a_holder_for_no_longer_than_one()
             threshold=1,
             case=CASE,
             second=("shanghai",),
+            proofs=(),
         )
     )
     for _ in range(20):
@@ -271,6 +278,7 @@ def test_a_recovery_that_is_opened_for_years_keeps_no_voucher_alive() -> None:
             threshold=1,
             case=CASE,
             second=("guiyang",),
+            proofs=(),
         )
     )
     both = (*REGISTRARS, *officers("guiyang", "registrar"))
@@ -476,17 +484,17 @@ def newcomer(name: str = "ningbo", **changes: Any) -> Member:
 
 def test_a_new_city_validates_two_heights_on_and_trusts_and_votes_at_once() -> None:
     chain = Chain()
-    assert adopt(chain, Admit(member=newcomer())) == "ok"
+    assert adopt(chain, Admit(member=newcomer(), proofs=())) == "ok"
     height = chain.ledger.last().height
     names = [one.party for one in chain.ledger.validators(height + 1).validators]
     assert "ningbo" not in names
     assert [one.party for one in chain.ledger.validators(height + 2).validators][-1] == "ningbo"
     assert propose(chain, Pause(), "ningbo") == "ok"
-    assert adopt(chain, Admit(member=newcomer())) == "party_exists"
+    assert adopt(chain, Admit(member=newcomer(), proofs=())) == "party_exists"
     clash = newcomer("wuxi", keys=city("ningbo").keys)
-    assert adopt(chain, Admit(member=clash)) == "key_taken"
+    assert adopt(chain, Admit(member=clash, proofs=())) == "key_taken"
     unfit = newcomer("wuxi", threshold=9)
-    assert adopt(chain, Admit(member=unfit)) == "action_invalid"
+    assert adopt(chain, Admit(member=unfit, proofs=())) == "action_invalid"
 
 
 def test_a_removed_member_leaves_the_validators_and_never_comes_back() -> None:
@@ -502,23 +510,27 @@ def test_a_removed_member_leaves_the_validators_and_never_comes_back() -> None:
 def test_validator_keys_and_power_change_in_place_and_the_last_one_stays() -> None:
     chain = Chain()
     fresh = builders.validator_keys("guiyang-new", power=3)
-    assert adopt(chain, SetValidator(party="guiyang", validator=(fresh,))) == "ok"
+    assert adopt(chain, SetValidator(party="guiyang", validator=(fresh,), proofs=())) == "ok"
     later = chain.ledger.last().height + 2
     sets = chain.ledger.validators(later).validators
     assert [one.party for one in sets] == ["shanghai", "guiyang", "guian-hub", "chengdu-aicc"]
     assert sets[1].keys == fresh
     theirs = builders.validator_keys("shanghai")
-    assert adopt(chain, SetValidator(party="guiyang", validator=(theirs,))) == "key_taken"
+    assert (
+        adopt(chain, SetValidator(party="guiyang", validator=(theirs,), proofs=())) == "key_taken"
+    )
     one = Chain(genesis=builders.genesis(city("shanghai")))
     log_id = one.ledger.last().log_id
-    tx = Propose(proposer="shanghai", action=SetValidator(party="shanghai", validator=()))
+    tx = Propose(
+        proposer="shanghai", action=SetValidator(party="shanghai", validator=(), proofs=())
+    )
     raw = builders.signed(tx, *REGISTRARS, log_id=log_id)
     assert [attempt.code for attempt in one.attempt(raw)] == ["action_invalid"]
 
 
 def test_keys_of_a_member_that_lost_its_own_are_set_by_the_others() -> None:
     chain = Chain()
-    new = SetMemberKeys(party="guian-hub", keys=keys_of("new", "guian-hub"), threshold=1)
+    new = SetMemberKeys(party="guian-hub", keys=keys_of("new", "guian-hub"), threshold=1, proofs=())
     assert adopt(chain, new) == "ok"
     assert stored(chain, PARTIES, "guian-hub").keys == keys_of("new", "guian-hub")
     assert do(chain, Propose(proposer="guian-hub", action=Pause()), ("guian-hub", "new")) == "ok"
@@ -572,7 +584,7 @@ def test_an_auditor_watches_and_does_not_vote() -> None:
         validator=(),
     )
     chain = Chain()
-    assert adopt(chain, Admit(member=auditor)) == "ok"
+    assert adopt(chain, Admit(member=auditor, proofs=())) == "ok"
     mine = Propose(proposer="auditor", action=Pause())
     assert do(chain, mine, ("auditor", "desk")) == "party_wrong_kind"
     hold = SetHold(by="auditor", scope="party", id="guian-hub", case=CASE, reason="")
@@ -584,8 +596,8 @@ def test_executions_of_governance_are_the_same_twice() -> None:
 
     def run() -> Execution:
         chain = Chain()
-        assert adopt(chain, Admit(member=newcomer())) == "ok"
-        assert adopt(chain, Admit(member=centre("wuxi-nscc"))) == "ok"
+        assert adopt(chain, Admit(member=newcomer(), proofs=())) == "ok"
+        assert adopt(chain, Admit(member=centre("wuxi-nscc"), proofs=())) == "ok"
         return chain.block(builders.enrol("firm-a"))
 
     assert run().head.record_hash == run().head.record_hash

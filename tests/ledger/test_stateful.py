@@ -499,10 +499,12 @@ class LedgerMachine(RuleBasedStateMachine):
             Pause(),
             SetStatus(party="chengdu-aicc", status="suspended"),
             SetStatus(party="chengdu-aicc", status="active"),
-            SetValidator(party="guian-hub", validator=()),
-            SetValidator(party="guian-hub", validator=(builders.validator_keys("guian-hub", 2),)),
+            SetValidator(party="guian-hub", validator=(), proofs=()),
+            SetValidator(
+                party="guian-hub", validator=(builders.validator_keys("guian-hub", 2),), proofs=()
+            ),
             SetParameters(parameters=builders.parameters(expiry_ahead_max_ms=EVER_MS)),
-            Admit(member=builders.auditor(f"auditor-{self.made}")),
+            Admit(member=builders.auditor(f"auditor-{self.made}"), proofs=()),
         ]
         self.send(builders.propose, data.draw(some.sampled_from(actions)))
 

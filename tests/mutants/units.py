@@ -64,6 +64,7 @@ def sets(*heights: int) -> ValidatorSchedule:
 def context(*, height: int = 7, quiet: tuple[int, int] = (0, 0)) -> Context:
     """Return what rules know of a block."""
     return Context(
+        log_id=bytes(32),
         time_ms=1,
         height=height,
         sequence=1,

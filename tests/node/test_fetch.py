@@ -61,7 +61,7 @@ Rows = dict[str, dict[bytes, bytes]]
 
 def leave() -> tuple[bytes, ...]:
     """Return the transactions by which all members agree that a centre no longer validates."""
-    proposal = builders.propose(SetValidator(party="guian-hub", validator=()))
+    proposal = builders.propose(SetValidator(party="guian-hub", validator=(), proofs=()))
     votes = (builders.vote(voter=voter) for voter in ("guiyang", "guian-hub", "chengdu-aicc"))
     return (proposal, *votes)
 

@@ -130,7 +130,7 @@ NATURAL = integer(0, 2**53 - 1)
 POSITIVE = integer(1, 2**53 - 1)
 RATE = integer(0, 10_000)
 SLUG_TEXT, PROGRAMME_TEXT, SERIAL_TEXT = matching(SLUG), matching(PROGRAMME), matching(SERIAL)
-HASH, TEXT = binary(32, 32), text(256)
+HASH, TEXT, SIGNATURE = binary(32, 32), text(256), binary(64, 64)
 PAYABLE_TEXT, END_TO_END_TEXT, THING_TEXT = map(matching, (PAYABLE, END_TO_END, THING))
 HOLDER_CLASSES = ("start_up", "enterprise", "institute", "university", "maker")
 HOLDER_CLASS = one_of(*HOLDER_CLASSES)
@@ -142,6 +142,7 @@ TOPIC = one_of(
 )
 PARTY_KEY = row(HASH, SLUG_TEXT, many(SLUG_TEXT, 0, 8))
 KEYS = many(PARTY_KEY, 1, 64)
+PROOFS = many(SIGNATURE, 0, 68)
 DEVICES = row(SLUG_TEXT, ORIGIN, integer(0, 10_000_000), POSITIVE, integer(1, 100_000))
 CRITERION = row(TOPIC, TEXT, NATURAL, many(SLUG_TEXT, 0, 64), NATURAL)
 RATE_ROW = row(
@@ -195,10 +196,10 @@ PARAMETERS = row(
 STATUS = one_of("active", "suspended", "removed")
 ACTION = named(
     {
-        "admit": (MEMBER,),
+        "admit": (MEMBER, PROOFS),
         "status": (SLUG_TEXT, STATUS),
-        "validator": (SLUG_TEXT, optional(VALIDATOR)),
-        "keys": (SLUG_TEXT, KEYS, NATURAL),
+        "validator": (SLUG_TEXT, optional(VALIDATOR), PROOFS),
+        "keys": (SLUG_TEXT, KEYS, NATURAL, PROOFS),
         "parameters": (PARAMETERS,),
         "rules_version": (NATURAL, NATURAL),
         "engine.switch": (one_of("builtin", "comet"), NATURAL),
@@ -208,9 +209,9 @@ ACTION = named(
 )
 KEYS_ACT = named(
     {
-        "rotate": (SLUG_TEXT, KEYS, NATURAL),
-        "announce": (SLUG_TEXT, KEYS, NATURAL),
-        "recover": (SLUG_TEXT, SLUG_TEXT, KEYS, NATURAL, HASH, optional(SLUG_TEXT)),
+        "rotate": (SLUG_TEXT, KEYS, NATURAL, PROOFS),
+        "announce": (SLUG_TEXT, KEYS, NATURAL, PROOFS),
+        "recover": (SLUG_TEXT, SLUG_TEXT, KEYS, NATURAL, PROOFS, HASH, optional(SLUG_TEXT)),
         "object": (SLUG_TEXT, SLUG_TEXT),
         "decide": (SLUG_TEXT, SLUG_TEXT, boolean, optional(SLUG_TEXT)),
     }
@@ -242,6 +243,7 @@ KINDS: dict[str, tuple[Check, ...]] = {
         NATURAL,
         KEYS,
         NATURAL,
+        PROOFS,
     ),
     "party.set_keys": (KEYS_ACT,),
     "attestation.revoke": (SLUG_TEXT, SLUG_TEXT, TOPIC, optional(SLUG_TEXT)),

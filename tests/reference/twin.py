@@ -27,6 +27,7 @@ KINDS: dict[str, tuple[Rule, tuple[str, ...]]] = {
             "tag_epoch",
             "keys",
             "threshold",
+            "proofs",
         ),
     ),
     "attestation.issue": (

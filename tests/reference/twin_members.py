@@ -34,7 +34,7 @@ def enrol(world: World, it: Thing) -> None:
     world.tag_epoch(it["tag_epoch"])
     for party in world.parties.values():
         need(party["tag"] != it["registration_tag"], 206)
-    world.keys_fit(it["party"], "holder", it["keys"], it["threshold"])
+    world.keys_fit(it["party"], "holder", it["keys"], it["threshold"], it["proofs"])
     world.parties[it["party"]] = {
         "id": it["party"],
         "kind": "holder",
@@ -114,12 +114,12 @@ def set_keys(world: World, it: Thing) -> None:
     acts[act](world, *fields)
 
 
-def rotate(world: World, name: str, keys: Any, threshold: int) -> None:
+def rotate(world: World, name: str, keys: Any, threshold: int, proofs: Any) -> None:
     """A party changes its own keys."""
     party = world.party(name)
     world.consent(name, "registrar")
     world.free(name)
-    world.keys_fit(name, party["kind"], keys, threshold)
+    world.keys_fit(name, party["kind"], keys, threshold, proofs)
     if party["kind"] == "treasury":
         for role in world.roles_changed(name, keys, threshold):
             world.officers(name, role)
@@ -142,18 +142,18 @@ def waiting(world: World, keys: Any, threshold: int) -> Thing:
     }
 
 
-def announce(world: World, name: str, keys: Any, threshold: int) -> None:
+def announce(world: World, name: str, keys: Any, threshold: int, proofs: Any) -> None:
     """A member announces a key change."""
     party = world.party(name, *MEMBERS)
     world.consent(name, "registrar")
     need(world.open_key_change(name) is None, 220)
-    world.keys_fit(name, party["kind"], keys, threshold)
+    world.keys_fit(name, party["kind"], keys, threshold, proofs)
     world.announce([key for key, _, _ in keys], name)
     world.key_changes[name] = waiting(world, keys, threshold)
 
 
 def recover(
-    world: World, city: str, name: str, keys: Any, threshold: int, _: bytes, second_: Any
+    world: World, city: str, name: str, keys: Any, threshold: int, proofs: Any, _: Any, second_: Any
 ) -> None:
     """A city opens a recovery."""
     world.party(city, "city")
@@ -169,7 +169,7 @@ def recover(
         need(second is not None, 215)
     if second is not None:
         world.second_opinion(second, city)
-    world.keys_fit(name, "holder", keys, threshold)
+    world.keys_fit(name, "holder", keys, threshold, proofs)
     party["stopped"] = world.stopped(name)
     world.announce([key for key, _, _ in keys], name)
     world.recoveries[name] = waiting(world, keys, threshold)
@@ -213,7 +213,7 @@ def decide(world: World, by: str, name: str, accept: bool, second_: Any) -> None
         need(second is not None, 215)
     if accept:
         need(world.time >= new["opened"] + 72 * HOUR_MS, 214)
-        world.keys_fit(name, party["kind"], new["keys"], new["threshold"])
+        world.keys_still_fit(name, party["kind"], new["keys"], new["threshold"])
     if recovery is not None:
         party["stopped"] = world.stopped(name)
     new["ended"] = world.time
@@ -576,8 +576,8 @@ def keys_named(action: str, *fields: Any) -> tuple[list[bytes], str]:
     return [], ""
 
 
-def nobodys(world: World, keys: list[bytes], party: str) -> None:
-    """Refuse keys that are taken (204) or are not registrable (205), key by key.
+def nobodys(world: World, keys: list[bytes], party: str, proofs: Any) -> None:
+    """Refuse keys that are taken (204), not registrable (205) or, after that, not proven (218).
 
     Not taken are those of the party as a validator, and those announced for it.
     """
@@ -588,6 +588,7 @@ def nobodys(world: World, keys: list[bytes], party: str) -> None:
             need(owner["validator"] and owner["party"] == party, 204)
         world.not_announced(key, party)
         need(world.registrable(key), 205)
+    world.proven(party, keys, proofs)
 
 
 def member_fits(world: World, member: Thing) -> bool:
@@ -610,7 +611,7 @@ def action_holds(world: World, action: str, *fields: Any) -> None:
         member = named(MEMBER, fields[0])
         need(member["id"] not in world.parties and member["id"] != "clearing", 202)
         need(member_fits(world, member), 805)
-        nobodys(world, *keys_named(action, *fields))
+        nobodys(world, *keys_named(action, *fields), fields[1])
         need(len(world.validators) + len(member["validator"]) <= 128, 805)
     elif action == "status":
         name, status = fields
@@ -619,16 +620,16 @@ def action_holds(world: World, action: str, *fields: Any) -> None:
         if status != "active":
             need([other for other in world.validators if other != name] != [], 805)
     elif action == "validator":
-        name, validator_ = fields
+        name, validator_, proofs = fields
         world.party(name, "city", "data_centre")
         world.active(name)
         others = len([other for other in world.validators if other != name])
-        nobodys(world, *keys_named(action, *fields))
+        nobodys(world, *keys_named(action, *fields), proofs)
         need(1 <= others + len(validator_) <= 128, 805)
     elif action == "keys":
-        name, keys, threshold = fields
+        name, keys, threshold, proofs = fields
         party = world.party(name, *MEMBERS)
-        world.keys_fit(name, party["kind"], keys, threshold)
+        world.keys_fit(name, party["kind"], keys, threshold, proofs)
     elif action == "parameters":
         new = named(PARAMETERS, fields[0])
         need(new["block_bytes_max"] >= 65_536, 805)
@@ -671,12 +672,12 @@ def adopt(world: World, proposal: Thing) -> None:
         if status != "active":
             world.validators.pop(name, None)
     elif action == "validator":
-        name, validator_ = fields
+        name, validator_, _ = fields
         world.validators.pop(name, None)
         if validator_:
             world.give_validator(name, validator_[0])
     elif action == "keys":
-        world.give_keys(*fields)
+        world.give_keys(*fields[:3])
     elif action == "parameters":
         world.next_parameters = named(PARAMETERS, fields[0])
     elif action == "rules_version":

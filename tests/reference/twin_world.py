@@ -176,10 +176,18 @@ class World:
     """All records, and what can be asked of them."""
 
     def __init__(
-        self, members: list[Any], parameters: Any, registrable: Callable[[bytes], bool]
+        self,
+        members: list[Any],
+        parameters: Any,
+        registrable: Callable[[bytes], bool],
+        proves: Callable[[bytes, str, bytes], bool],
     ) -> None:
-        """Begin with the members and parameters of a genesis (G1)."""
+        """Begin with the members and parameters of a genesis (G1).
+
+        ``proves`` says of a key, a party and a signature whether R3.9 holds.
+        """
         self.registrable = registrable
+        self.proves = proves
         self.parameters = named(PARAMETERS, parameters)
         self.next_parameters = self.parameters
         self.time = 0
@@ -378,8 +386,19 @@ class World:
                 return False
         return len(held) >= 4
 
-    def keys_fit(self, name: str, kind: str, keys: Any, threshold: int) -> None:
+    def keys_fit(self, name: str, kind: str, keys: Any, threshold: int, proofs: Any) -> None:
         """R3.5."""
+        self.keys_still_fit(name, kind, keys, threshold)
+        self.proven(name, [key for key, _, _ in keys], proofs)
+
+    def proven(self, name: str, keys: list[bytes], proofs: Any) -> None:
+        """R3.9."""
+        need(len(proofs) == len(keys), 218)
+        for key, proof in zip(keys, proofs, strict=True):
+            need(self.proves(key, name, proof), 218)
+
+    def keys_still_fit(self, name: str, kind: str, keys: Any, threshold: int) -> None:
+        """R3.5, but for the proofs."""
         need(1 <= threshold <= len(keys), 207)
         if kind == "treasury":
             need(self.roles_fit(keys), 212)

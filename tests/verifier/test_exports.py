@@ -115,8 +115,8 @@ def test_validators_that_come_go_change_and_break_the_protocol_are_followed(
 ) -> None:
     living = voting()
     other = builders.validator_keys("city-1-new", power=3)
-    living.block(*adoption(living, 1, SetValidator(party="city-1", validator=(other,))))
-    living.block(*adoption(living, 2, SetValidator(party="city-2", validator=())))
+    living.block(*adoption(living, 1, SetValidator(party="city-1", validator=(other,), proofs=())))
+    living.block(*adoption(living, 2, SetValidator(party="city-2", validator=(), proofs=())))
     liars = [builders.key("city-3", "consensus"), builders.key("city-4", "consensus")]
     living.block(
         evidence=[
@@ -126,7 +126,7 @@ def test_validators_that_come_go_change_and_break_the_protocol_are_followed(
     )
     living.block(evidence=[living.contradiction(builders.key("city-5", "consensus"), "proposal")])
     back = builders.validator_keys("city-2-new")
-    living.block(*adoption(living, 3, SetValidator(party="city-2", validator=(back,))))
+    living.block(*adoption(living, 3, SetValidator(party="city-2", validator=(back,), proofs=())))
     for _ in range(3):
         living.block()
     export = living.export()

@@ -23,8 +23,8 @@ def example(type_: inspect.Type, numbers: Iterator[int]) -> Any:
             return [example(one, numbers) for one in item_types]
         case inspect.LiteralType(values=values):
             return values[next(numbers) % len(values)]
-        case inspect.BytesType():
-            return f"{next(numbers):064x}"
+        case inspect.BytesType(min_length=size):
+            return f"{next(numbers):0{2 * (size or 32)}x}"
         case inspect.BoolType():
             return True
         case inspect.IntType(ge=least, le=most):

@@ -192,7 +192,7 @@ def _step(operation: Record, *signers: Who, code: str = "ok") -> Step:
 def _admission() -> list[Step]:
     plan = Plan(party=AUDITOR, kind="auditor", party_class="", name="Audit office", region="100000")
     member = make_member(NETWORK, MASTER, plan, validates=False)
-    proposal = Propose(proposer="nanning", action=Admit(member=member))
+    proposal = Propose(proposer="nanning", action=Admit(member=member, proofs=()))
     steps = [_step(proposal, *first_officers("nanning"))]
     for voter in ("zhengzhou", "hangzhou", "shenzhen", "qingyang", "guiyang", PROVINCE):
         vote = Vote(voter=voter, proposal=1, approve=True)
@@ -329,6 +329,7 @@ def _enrol(firm: str, city: str, holder_class: HolderClass) -> Step:
         tag_epoch=1,
         keys=_keys(firm, "owner"),
         threshold=1,
+        proofs=(),
     )
     return _step(operation, *first_officers(city))
 
@@ -571,6 +572,7 @@ def _lost_key() -> list[Step]:
         threshold=1,
         case=digest("case", "lost key"),
         second=(),
+        proofs=(),
     )
     transfer = Transfer(
         voucher=DOMESTIC_1, holder="firm-guiyang", recipient="firm-twin", amount=1_00

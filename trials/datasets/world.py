@@ -10,10 +10,11 @@ from ledger.encoding.codec import Record
 from ledger.execute import Execution
 from ledger.genesis import Genesis
 from ledger.ledger import Ledger, Storage
+from ledger.proofs import proven
 from ledger.rules.programmes import GiveConsent, Terms, terms_hash
 from ledger.rules.refusals import TransactionRefused
 from ledger.transactions import Body, parse, seal, signing_bytes
-from localnet.network import Plan, make_member, officer_seed, plain_parameters
+from localnet.network import Plan, dev_proof, make_member, officer_seed, plain_parameters
 
 NETWORK = "dev-datasets"
 MASTER = crypto.tagged_hash("tallystick/dataset-master/v1")
@@ -59,16 +60,17 @@ class Signer:
         self._network = network
         self._master = master
         self._log_id = log_id
+        self._prove = dev_proof(network, master)
         self._keys: dict[Who, tuple[bytes, bytes]] = {}
 
     def sign(self, act: Act, *, expires_at: int) -> bytes:
-        """Return the envelope of an act."""
+        """Return the envelope of an act; keys that it names are proven."""
         body = codec.encode(
             Body(
                 version=1,
                 log_id=self._log_id,
                 expires_at=expires_at,
-                operation=act.operation,
+                operation=proven(act.operation, self._log_id, self._prove),
             )
         )
         message = signing_bytes(body)

@@ -381,6 +381,7 @@ class Year:
             tag_epoch=1,
             keys=(PartyKey(key=self._keys(firm, "owner"), person="owner", roles=()),),
             threshold=1,
+            proofs=(),
         )
         return Act(operation=operation, signers=first_officers(city.city))
 

@@ -490,7 +490,7 @@ class Simulation:
         if leaves and len(acting) <= VALIDATORS_MIN:
             return
         keys = () if leaves else (validator_of(name, dice.randint(1, POWER_MAX)),)
-        action = SetValidator(party=name, validator=keys)
+        action = SetValidator(party=name, validator=keys, proofs=())
         transaction_id, raw = self._clients.proposal(self.world.now_ms, action)
         self._hand_in(dice.choice(self.members), transaction_id, raw)
         self._vote_when_asked(transaction_id)

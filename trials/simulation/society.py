@@ -15,6 +15,7 @@ from ledger.encoding import codec
 from ledger.encoding.codec import FEN_MAX, Record
 from ledger.encoding.normal import tag_key_check
 from ledger.genesis import Genesis, log_id_of
+from ledger.proofs import proven
 from ledger.rules import calendar
 from ledger.rules.budgets import Appropriate
 from ledger.rules.centres import Accredit, Devices
@@ -30,7 +31,7 @@ from ledger.rules.validators import ValidatorKeys
 from ledger.rules.vouchers import Mint, MintRow, Transfer
 from ledger.transactions import Body, seal, signing_bytes, transaction_id
 from trials.samples import plain_terms
-from trials.simulation.signatures import Signatures, public_key, seed_of
+from trials.simulation.signatures import Signatures, prove, public_key, seed_of
 from trials.simulation.tally import Purse
 from trials.simulation.world import MIDNIGHT_MS
 
@@ -145,6 +146,7 @@ class Clients:
         self, operation: Record, signers: Iterable[tuple[str, str]], expires_at: int
     ) -> tuple[bytes, bytes]:
         """Return id and envelope."""
+        operation = proven(operation, self._log_id, prove)
         body = codec.encode(
             Body(version=1, log_id=self._log_id, expires_at=expires_at, operation=operation)
         )
@@ -257,6 +259,7 @@ def _enrolment(firm: str) -> Enrol:
         tag_epoch=1,
         keys=(PartyKey(key=public_key(seed_of(firm, "owner")), person="owner", roles=()),),
         threshold=1,
+        proofs=(),
     )
 
 

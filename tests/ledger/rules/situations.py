@@ -7,7 +7,9 @@ import msgspec
 from msgspec.structs import replace
 
 from ledger.encoding.codec import FEN_MAX
+from ledger.encoding.crypto import public_key
 from ledger.genesis import parse_genesis
+from ledger.proofs import NamedKey
 from ledger.rules.claims import Line
 from ledger.rules.clearing import CYCLE_OPEN_MIN_MS
 from ledger.rules.control import (
@@ -21,6 +23,7 @@ from ledger.rules.control import (
 )
 from ledger.rules.governance import Action, Pause, Resume, SetParameters, SetStatus
 from ledger.rules.invoices import Contract
+from ledger.rules.parties import proof_message
 from ledger.rules.programmes import Review
 from ledger.rules.redemptions import GrantAfterUse
 from ledger.rules.reserves import GRACE_MS
@@ -32,7 +35,16 @@ from ledger.rules.validators import (
     ValidatorSetRecord,
 )
 from tests import builders
-from tests.builders import NOON_MS, criterion, keys_of, no_caps, officers, seed, validator_keys
+from tests.builders import (
+    NOON_MS,
+    criterion,
+    keys_of,
+    no_caps,
+    officers,
+    prove,
+    seed,
+    validator_keys,
+)
 from tests.ledger.rules.case import (
     BAD_KEY,
     CLAIM,
@@ -41,6 +53,7 @@ from tests.ledger.rules.case import (
     GENESIS,
     GRANTED,
     HOST_PAYS,
+    LOG_ID,
     PROGRAMME,
     RESERVE,
     TODAY,
@@ -77,6 +90,14 @@ BUDGET = officers("shanghai", "budget")
 SHANGHAI = officers("shanghai", "registrar")
 
 # Keys that do not fit
+
+NOBODYS_KEY = public_key(bytes(32))
+"""A key whose seed the builders do not know, so that it proves nothing."""
+
+
+def proof(party: str, named: bytes, log_id: bytes = LOG_ID) -> bytes:
+    """Return a key's proof that it is a party's."""
+    return prove(NamedKey(party, "", named), proof_message(log_id, party, named))
 
 
 def unfit_keys(clause: str, make: Callable[..., Step], **rest: Any) -> list[Case]:
@@ -124,6 +145,22 @@ def unfit_keys(clause: str, make: Callable[..., Step], **rest: Any) -> list[Case
             "key_invalid",
             make(keys=(BAD_KEY,)),
             values={"key": "00" * 32},
+            **rest,
+        ),
+        no(
+            "a key proven for another party",
+            clause,
+            "key_proof_wrong",
+            make(keys=two[:1], proofs=(proof("other", two[0].key),)),
+            values={"key": two[0].key.hex()},
+            **rest,
+        ),
+        no(
+            "a key that nobody has",
+            clause,
+            "key_proof_wrong",
+            make(keys=(replace(two[0], key=NOBODYS_KEY),)),
+            values={"key": NOBODYS_KEY.hex()},
             **rest,
         ),
     ]

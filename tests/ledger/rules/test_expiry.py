@@ -10,9 +10,8 @@ from ledger.rules.base import Posting
 from ledger.rules.budgets import BUDGETS
 from ledger.rules.programmes import TOTALS, Review
 from ledger.rules.vouchers import VOUCHERS
-from ledger.transactions import parse
 from tests import builders
-from tests.builders import Chain, key
+from tests.builders import Chain
 from tests.ledger.rules.case import PROGRAMME, TODAY, V1, V2, Case, Ready, anchor, ok
 from tests.ledger.rules.chains import chain_with, stored, voucher
 from tests.ledger.rules.situations import AFTER_A_PAUSE, QUIET_UNTIL_MS, RESUMED_MS
@@ -45,15 +44,6 @@ CASES: list[Case] = [
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_it_is_refused_and_changes_nothing_or_just_holds(case: Case) -> None:
     Ready(case).check()
-
-
-def re_signed(raw: bytes, genesis: bytes) -> bytes:
-    """Return an officers' operation, signed again for another log."""
-    transaction = parse(raw)
-    names = {key("shanghai", person): person for person in builders.OFFICERS}
-    signers = [("shanghai", names[public]) for public, _ in transaction.signatures]
-    log_id = log_id_of(genesis)
-    return builders.signed(transaction.body.operation, *signers, log_id=log_id)
 
 
 def expiries(execution: Execution) -> tuple[Posting, ...]:
@@ -92,13 +82,12 @@ def test_claimed_value_waits_for_its_decision_and_does_not_expire() -> None:
 def test_expiries_are_at_most_the_parameter_a_block_in_order_of_expiry_and_id() -> None:
     genesis = builders.genesis(block_expiries_max=2)
     chain = Chain(genesis=genesis)
-
+    log_id = log_id_of(genesis)
     chain.accept(
-        re_signed(builders.publish(validity_days=3), genesis),
-        re_signed(builders.enrol("firm-a"), genesis),
+        builders.publish(validity_days=3, log_id=log_id), builders.enrol("firm-a", log_id=log_id)
     )
-    chain.accept(re_signed(builders.appropriate(), genesis))
-    chain.accept(re_signed(builders.mint(*[("firm-a", 5)] * 5), genesis))
+    chain.accept(builders.appropriate(log_id=log_id))
+    chain.accept(builders.mint(*[("firm-a", 5)] * 5, log_id=log_id))
     due = voucher(chain).expires_at_ms
     serials = []
     for step in range(4):

@@ -40,6 +40,7 @@ from tests.ledger.rules.case import (
 from tests.ledger.rules.situations import (
     FOUR,
     NEW_KEYS,
+    NOBODYS_KEY,
     SHANGHAI,
     SOME_ACTION,
     TAKEN_KEY,
@@ -70,7 +71,7 @@ def unfit(claim: str, member: Any, reason: str) -> Case:
         claim,
         "R14.2.admit",
         "action_invalid",
-        propose(Admit(member=member)),
+        propose(Admit(member=member, proofs=())),
         values={"reason": reason},
     )
 
@@ -90,12 +91,13 @@ THREE = (
 def member_keys(**changes: Any) -> Step:
     """Return a proposal of keys for a centre that lost its own."""
     values: dict[str, Any] = {"keys": keys_of("guian-hub", "heir"), "threshold": 1}
-    return propose(SetMemberKeys(party="guian-hub", **(values | changes)))
+    return propose(SetMemberKeys(party="guian-hub", **({"proofs": ()} | values | changes)))
 
 
 def shanghai_keys(**changes: Any) -> Step:
     """Return a proposal of keys for Shanghai."""
-    return propose(SetMemberKeys(party="shanghai", threshold=2, **changes))
+    values: dict[str, Any] = {"threshold": 2, "proofs": (), **changes}
+    return propose(SetMemberKeys(party="shanghai", **values))
 
 
 CASES: list[Case] = [
@@ -256,24 +258,24 @@ CASES: list[Case] = [
         before=(*THREE, propose(parameters()), vote(3)),
         wrote=outcome(3, "adopted"),
     ),
-    valid("a city", "admit", Admit(member=XIAN)),
-    valid("an auditor", "admit", Admit(member=builders.auditor("xian-audit"))),
+    valid("a city", "admit", Admit(member=XIAN, proofs=())),
+    valid("an auditor", "admit", Admit(member=builders.auditor("xian-audit"), proofs=())),
     valid(
         "a city that validates",
         "admit",
-        Admit(member=replace(XIAN, validator=(NEW_KEYS,))),
+        Admit(member=replace(XIAN, validator=(NEW_KEYS,)), proofs=()),
     ),
     no(
         "an id that is taken",
         "R14.2.admit",
         "party_exists",
-        propose(Admit(member=replace(XIAN, id="firm-a"))),
+        propose(Admit(member=replace(XIAN, id="firm-a"), proofs=())),
     ),
     no(
         "the id of the clearing",
         "R14.2.admit",
         "party_exists",
-        propose(Admit(member=replace(XIAN, id="clearing"))),
+        propose(Admit(member=replace(XIAN, id="clearing"), proofs=())),
     ),
     no(
         "a member who came in meanwhile",
@@ -281,10 +283,10 @@ CASES: list[Case] = [
         "party_exists",
         vote(1, voter="chengdu-aicc"),
         before=(
-            propose(Admit(member=XIAN)),
+            propose(Admit(member=XIAN, proofs=())),
             vote(),
             vote(voter="henan"),
-            *adopted(Admit(member=replace(HUB, id="xian", validator=())), 2),
+            *adopted(Admit(member=replace(HUB, id="xian", validator=()), proofs=()), 2),
             vote(1, voter="guian-hub"),
         ),
     ),
@@ -316,8 +318,8 @@ CASES: list[Case] = [
     ),
     unfit("a threshold of zero", replace(XIAN, threshold=0), "xian: threshold 0 of 4 keys"),
     unfit("a threshold above the keys", replace(XIAN, threshold=5), "xian: threshold 5 of 4 keys"),
-    valid("the least threshold", "admit", Admit(member=replace(XIAN, threshold=1))),
-    valid("the largest threshold", "admit", Admit(member=replace(XIAN, threshold=4))),
+    valid("the least threshold", "admit", Admit(member=replace(XIAN, threshold=1), proofs=())),
+    valid("the largest threshold", "admit", Admit(member=replace(XIAN, threshold=4), proofs=())),
     unfit(
         "a province that validates",
         replace(XIAN, party_class="province", validator=(NEW_KEYS,)),
@@ -333,7 +335,7 @@ CASES: list[Case] = [
             f"{claim} of another",
             "R14.2.admit",
             "key_taken",
-            propose(Admit(member=member)),
+            propose(Admit(member=member, proofs=())),
         )
         for claim, member in {
             "a key": replace(HUB, keys=(TAKEN_KEY,)),
@@ -350,28 +352,54 @@ CASES: list[Case] = [
         "a key for two uses",
         "R14.2.admit",
         "key_taken",
-        propose(Admit(member=replace(HUB, validator=(replace(NEW_KEYS, log=NEW_KEYS.link),)))),
+        propose(
+            Admit(member=replace(HUB, validator=(replace(NEW_KEYS, log=NEW_KEYS.link),)), proofs=())
+        ),
     ),
     no(
         "a key of small order",
         "R14.2.admit",
         "key_invalid",
-        propose(Admit(member=replace(HUB, keys=(BAD_KEY,)))),
+        propose(Admit(member=replace(HUB, keys=(BAD_KEY,)), proofs=())),
     ),
     no(
         "a validator key of small order",
         "R14.2.admit",
         "key_invalid",
-        propose(Admit(member=replace(HUB, validator=(replace(NEW_KEYS, log=BAD_KEY.key),)))),
+        propose(
+            Admit(member=replace(HUB, validator=(replace(NEW_KEYS, log=BAD_KEY.key),)), proofs=())
+        ),
+    ),
+    no(
+        "a key that nobody has",
+        "R14.2.admit",
+        "key_proof_wrong",
+        propose(
+            Admit(member=replace(HUB, keys=(replace(HUB.keys[0], key=NOBODYS_KEY),)), proofs=())
+        ),
+    ),
+    no(
+        "a validator key that nobody has",
+        "R14.2.admit",
+        "key_proof_wrong",
+        propose(
+            Admit(member=replace(HUB, validator=(replace(NEW_KEYS, link=NOBODYS_KEY),)), proofs=())
+        ),
+        values={"key": NOBODYS_KEY.hex()},
     ),
     invalid(
         "a 129th validator",
         "admit",
-        Admit(member=HUB),
+        Admit(member=HUB, proofs=()),
         doctor=validating(VALIDATORS_MAX),
         values={"reason": "129 validators would remain, expected 1 to 128"},
     ),
-    valid("a 128th validator", "admit", Admit(member=HUB), doctor=validating(VALIDATORS_MAX - 1)),
+    valid(
+        "a 128th validator",
+        "admit",
+        Admit(member=HUB, proofs=()),
+        doctor=validating(VALIDATORS_MAX - 1),
+    ),
     no("nobody's status", "R14.2.status", "party_unknown", status("nobody", "suspended")),
     no("a holder's status", "R14.2.status", "party_wrong_kind", status("firm-a", "suspended")),
     no(
@@ -413,13 +441,13 @@ CASES: list[Case] = [
         "nobody's keys",
         "R14.2.keys",
         "party_unknown",
-        propose(SetMemberKeys(party="nobody", keys=keys_of("x", "y"), threshold=1)),
+        propose(SetMemberKeys(party="nobody", keys=keys_of("x", "y"), threshold=1, proofs=())),
     ),
     no(
         "a holder's keys",
         "R14.2.keys",
         "party_wrong_kind",
-        propose(SetMemberKeys(party="firm-a", keys=keys_of("x", "y"), threshold=1)),
+        propose(SetMemberKeys(party="firm-a", keys=keys_of("x", "y"), threshold=1, proofs=())),
     ),
     *unfit_keys("R14.2.keys", member_keys),
     *keys_of_a_treasury("R14.2.keys", shanghai_keys),
@@ -427,21 +455,21 @@ CASES: list[Case] = [
         "another admits with a key that waits in a proposal",
         "R3.6",
         "key_taken",
-        propose(Admit(member=replace(HUB, id="rival"))),
-        before=(propose(Admit(member=HUB)),),
+        propose(Admit(member=replace(HUB, id="rival"), proofs=())),
+        before=(propose(Admit(member=HUB, proofs=())),),
     ),
     *(
         case
         for claim, action, waiting in (
-            ("a member's key", Admit(member=HUB), HUB.keys[0]),
+            ("a member's key", Admit(member=HUB, proofs=()), HUB.keys[0]),
             (
                 "a validator's key",
-                SetValidator(party="guian-hub", validator=(NEW_KEYS,)),
+                SetValidator(party="guian-hub", validator=(NEW_KEYS,), proofs=()),
                 party_key("new", "log"),
             ),
             (
                 "a lost member's key",
-                SetMemberKeys(party="guian-hub", keys=keys_of("x", "y"), threshold=1),
+                SetMemberKeys(party="guian-hub", keys=keys_of("x", "y"), threshold=1, proofs=()),
                 keys_of("x", "y")[0],
             ),
         )

@@ -2,17 +2,20 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
+from ledger.encoding import codec
 from ledger.genesis import log_id_of
 from ledger.rules.authority import KEYS
+from ledger.rules.governance import Admit, SetMemberKeys, SetStatus, SetValidator
 from ledger.rules.money import FunderShare
 from ledger.rules.parties import PARTIES, REGISTRATION_TAGS, PartyKey
 from ledger.rules.programmes import Publish
 from ledger.transactions import parse
 from tests import builders
-from tests.builders import Chain, funded_chain, key, officers, seed
+from tests.builders import Chain, funded_chain, key, keys_of, officers, seed
 from tests.ledger.rules.case import (
     ONE_OFFICER,
     V1,
@@ -26,12 +29,17 @@ from tests.ledger.rules.case import (
     suspended,
 )
 from tests.ledger.rules.chains import code, stored
-from tests.ledger.rules.situations import SHANGHAI, tag_keys, unfit_keys
+from tests.ledger.rules.situations import SHANGHAI, proof, tag_keys, unfit_keys
+from verifier.kinds import rows_of
 
 
 def enrol_firm_c(**changes: Any) -> Step:
     return enrol("firm-c", **changes)
 
+
+TWO = keys_of("firm-c", "one", "two")
+PROOFS = tuple(proof("firm-c", one.key) for one in TWO)
+ELSEWHERE = proof("firm-c", TWO[1].key, bytes(32))
 
 CASES: list[Case] = [
     # T1
@@ -102,6 +110,22 @@ CASES: list[Case] = [
         before=adopted(tag_keys(1, 2)),
     ),
     *unfit_keys("T1.6", enrol_firm_c),
+    *(
+        no(
+            claim,
+            "T1.6",
+            "key_proof_wrong",
+            enrol_firm_c(keys=TWO, threshold=1, proofs=proofs),
+            values={"key": wrong},
+        )
+        for claim, proofs, wrong in (
+            ("a proof of another ledger", (PROOFS[0], ELSEWHERE), TWO[1].key.hex()),
+            ("proofs in another order", PROOFS[::-1], TWO[0].key.hex()),
+            ("a proof is missing", PROOFS[:1], TWO[1].key.hex()),
+            ("a proof too many", (*PROOFS, PROOFS[0]), ""),
+        )
+    ),
+    ok("every key is proven", "T1.6", enrol_firm_c(keys=TWO, threshold=1, proofs=PROOFS)),
 ]
 
 
@@ -164,3 +188,30 @@ def test_the_keys_of_an_enrolment_count_as_rows() -> None:
         PartyKey(key=key("firm-a", person), person=person, roles=()) for person in ("p", "q", "r")
     )
     assert parse(builders.enrol("firm-a", keys=keys)).rows == 3
+
+
+@pytest.mark.parametrize(
+    ("raw", "rows"),
+    [
+        (builders.rotate(), 2),
+        (builders.announce(), 1),
+        (builders.recover(keys=TWO), 2),
+        (builders.object_to_keys(), 1),
+        (builders.decide_keys(), 1),
+        (builders.propose(Admit(member=builders.city("xian"), proofs=())), 8),
+        (builders.propose(Admit(member=builders.auditor("xian"), proofs=())), 2),
+        (builders.propose(SetMemberKeys(party="x", keys=TWO, threshold=1, proofs=())), 2),
+        (builders.propose(SetValidator(party="x", validator=(), proofs=())), 1),
+        (builders.propose(SetStatus(party="x", status="active")), 1),
+    ],
+)
+def test_whatever_names_new_keys_counts_them_as_rows(raw: bytes, rows: int) -> None:
+    transaction = parse(raw)
+    assert transaction.rows == rows
+    operation = msgspec.msgpack.decode(codec.encode(transaction.body.operation))
+    assert rows_of(_tuples(operation)) == rows, "for a verifier too"
+
+
+def _tuples(value: Any) -> Any:
+    """Return decoded arrays as the verifier has them."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -7,7 +7,15 @@ from ledger.rules.governance import SetValidator
 from ledger.rules.validators import VALIDATORS_MAX
 from tests.builders import validator_keys
 from tests.ledger.rules.case import BAD_KEY, Case, Ready, no, propose
-from tests.ledger.rules.situations import FOUR, NEW_KEYS, TAKEN_KEY, invalid, valid, validating
+from tests.ledger.rules.situations import (
+    FOUR,
+    NEW_KEYS,
+    NOBODYS_KEY,
+    TAKEN_KEY,
+    invalid,
+    valid,
+    validating,
+)
 
 CASES: list[Case] = [
     *(
@@ -15,7 +23,7 @@ CASES: list[Case] = [
             f"{claim} validates",
             "R14.2.validator",
             code,
-            propose(SetValidator(party=party, validator=(keys,))),
+            propose(SetValidator(party=party, validator=(keys,), proofs=())),
             before=before,
         )
         for claim, code, party, keys, before in (
@@ -37,6 +45,13 @@ CASES: list[Case] = [
                 (),
             ),
             (
+                "with a key that nobody has who",
+                "key_proof_wrong",
+                "shanghai",
+                replace(NEW_KEYS, log=NOBODYS_KEY),
+                (),
+            ),
+            (
                 "with a key of small order who",
                 "key_invalid",
                 "shanghai",
@@ -50,7 +65,7 @@ CASES: list[Case] = [
             f"{party} is a {kind} and validates",
             "R14.2.validator",
             "party_wrong_kind",
-            propose(SetValidator(party=party, validator=(NEW_KEYS,))),
+            propose(SetValidator(party=party, validator=(NEW_KEYS,), proofs=())),
             values={"kind": kind, "expected": "city or data_centre"},
         )
         for party, kind in (("henan", "province"), ("audit-office", "auditor"))
@@ -58,30 +73,30 @@ CASES: list[Case] = [
     valid(
         "its own keys with another power",
         "validator",
-        SetValidator(party="shanghai", validator=(validator_keys("shanghai", 7),)),
+        SetValidator(party="shanghai", validator=(validator_keys("shanghai", 7),), proofs=()),
     ),
     invalid(
         "the last validator stops",
         "validator",
-        SetValidator(party="shanghai", validator=()),
+        SetValidator(party="shanghai", validator=(), proofs=()),
         doctor=validating(1),
     ),
     valid(
         "the last validator but one stops",
         "validator",
-        SetValidator(party="shanghai", validator=()),
+        SetValidator(party="shanghai", validator=(), proofs=()),
         doctor=validating(2),
     ),
     invalid(
         "a 129th validator",
         "validator",
-        SetValidator(party="guiyang", validator=(NEW_KEYS,)),
+        SetValidator(party="guiyang", validator=(NEW_KEYS,), proofs=()),
         doctor=validating(VALIDATORS_MAX),
     ),
     valid(
         "a 128th validator",
         "validator",
-        SetValidator(party="guiyang", validator=(NEW_KEYS,)),
+        SetValidator(party="guiyang", validator=(NEW_KEYS,), proofs=()),
         doctor=validating(VALIDATORS_MAX - 1),
     ),
 ]

@@ -81,6 +81,7 @@ def enrol(firm: str, city: str) -> Act:
         tag_epoch=1,
         keys=(PartyKey(key=public_key(firm, "owner"), person="owner", roles=()),),
         threshold=1,
+        proofs=(),
     )
     return Act(operation=operation, signers=first_officers(city))
 

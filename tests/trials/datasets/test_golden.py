@@ -117,7 +117,7 @@ def test_the_naive_twin_keeps_the_same_books() -> None:
     genesis = golden.golden_genesis()
     array = msgspec.msgpack.decode(genesis)
     assert len(array) == len(Genesis.__struct_fields__)
-    twin = Twin(array[3], array[4], lambda key: True)
+    twin = Twin(array[3], array[4], lambda key: True, lambda key, party, proof: True)
     store = MemoryStore()
     ledger, blocks = golden.play(store)
     record_hash = bytes.fromhex(VECTOR["log_id"])
