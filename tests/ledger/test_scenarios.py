@@ -262,7 +262,7 @@ def test_twenty_rejections_and_reopenings_stop_a_holder_for_no_longer_than_one()
         assert do(chain, again, *REGISTRARS, at=chain.now_ms + HOUR_MS) == "recovery_cooling"
     alone = chain.now_ms + COOLING_MS
     assert do(chain, again, *REGISTRARS, at=alone) == "second_opinion_missing"
-    assert do(chain, transfer(), OWNER) == "ok"
+    assert do(chain, transfer(), OWNER, RECIPIENT) == "ok"
     assert stored(chain, PARTIES, "firm-a").stopped_ms == 1_000
 
 
