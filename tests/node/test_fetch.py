@@ -42,7 +42,7 @@ from tests.builders import Chain
 from tests.decided import DecidedChain
 from trials.replay import check_export, replay
 
-SEED = 20262
+SEED = 20264
 CHANGES = 120
 MAP_BYTES = 2**27
 TABLES = (
