@@ -14,6 +14,7 @@ from desk import drafts, files
 from desk.drafts import Draft
 from ledger.devkeys import derive
 from ledger.encoding import crypto
+from ledger.rules.parties import proof_message
 from ledger.transactions import Operation
 from tally.exits import KeyTrouble, NotFound, UsageError
 from wallet.keystore import Keystore, key_path, read_key, read_passphrase
@@ -106,6 +107,16 @@ def public_key_of(profile: Profile, name: str) -> bytes:
     if seed is None:
         raise _no_key(profile, name, path)
     return crypto.public_key(seed)
+
+
+def proof_by(profile: Profile, signer: Signer, party: str) -> bytes:
+    """Return a key's proof that it is a party's on the profile's ledger (R3.9)."""
+    return signer.sign(proof_message(profile.log_id_bytes, party, signer.public_key))
+
+
+def enrolment_line(public_key: bytes, proof: bytes) -> str:
+    """Return what a holder of a key sends to whoever names it: the key and its proof."""
+    return f"{public_key.hex()}.{proof.hex()}"
 
 
 def _no_key(profile: Profile, name: str, path: Path) -> KeyTrouble:

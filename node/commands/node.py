@@ -16,6 +16,7 @@ import click
 from engines.builtin.signer import create_signer
 from ledger.encoding import crypto
 from ledger.genesis import log_id_of
+from ledger.rules.parties import proof_message
 from ledger.store.durable import sync_folder
 from ledger.store.lmdb_store import StoreFull
 from node.build import KEY_NAMES, LOG_KEY_NAMES, load_genesis, load_keys, validators_of
@@ -113,6 +114,24 @@ def new_keys(folder: Path) -> None:
     create_signer(config.next_signer, seeds["consensus"]).close()
     _write_keys(config.next_keys, seeds)
     _emit_public(seeds)
+
+
+@keys.command()
+@FOLDER
+def prove(folder: Path) -> None:
+    """Show the next keys, or else those in force, with their proofs that they are its member's.
+
+    With a power it is what `tally governance propose validator --file` takes.
+    """
+    config = _config(folder)
+    seeds = _keys(config.next_keys if config.next_keys.exists() else config.keys)
+    log_id = log_id_of(load_genesis(config.genesis)[0])
+    public_keys = {name: crypto.public_key(seeds[name]) for name in KEY_NAMES}
+    proofs = [
+        crypto.sign(seeds[name], proof_message(log_id, config.party, key)).hex()
+        for name, key in public_keys.items()
+    ]
+    emit({**{name: key.hex() for name, key in public_keys.items()}, "proofs": proofs})
 
 
 @keys.command(name="use")

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engines.builtin.signer import SignerDamaged, SignRequest
-from ledger.encoding.crypto import public_key, tagged_hash
-from ledger.genesis import parse_genesis
+from ledger.encoding.crypto import public_key, sign, tagged_hash
+from ledger.genesis import log_id_of, parse_genesis
+from ledger.rules.parties import proof_message
 from localnet.facts import load_facts, member_plans
 from localnet.network import LocalNetwork
 from node.build import LOG_KEY_NAMES, load_keys, load_signer, start_node, validators_of
@@ -129,6 +130,12 @@ def test_new_keys_come_with_their_record_and_take_over_when_they_are_used(folder
     assert not new.items() & old.items()
     assert config.next_keys.stat().st_mode & 0o777 == 0o600
     assert isinstance(tried(folder, "keys", "new").exception, UsageError), "they are waited for"
+    shown = tried(folder, "keys", "prove").output
+    log_id = log_id_of(config.genesis.read_bytes())
+    for seed in new.values():
+        key = public_key(seed)
+        assert key.hex() in shown
+        assert sign(seed, proof_message(log_id, config.party, key)).hex() in shown
     assert isinstance(tried(folder, "keys", "use").exception, UsageError), "nobody to ask"
     used = tried(folder, "keys", "use", "--yes")
     assert "[[observers]] or [[peers]], must list the new one" in used.output

@@ -42,7 +42,7 @@ from tests.builders import Chain
 from tests.decided import DecidedChain
 from trials.replay import check_export, replay
 
-SEED = 20262
+SEED = 20264
 CHANGES = 120
 MAP_BYTES = 2**27
 TABLES = (
@@ -61,7 +61,7 @@ Rows = dict[str, dict[bytes, bytes]]
 
 def leave() -> tuple[bytes, ...]:
     """Return the transactions by which all members agree that a centre no longer validates."""
-    proposal = builders.propose(SetValidator(party="guian-hub", validator=()))
+    proposal = builders.propose(SetValidator(party="guian-hub", validator=(), proofs=()))
     votes = (builders.vote(voter=voter) for voter in ("guiyang", "guian-hub", "chengdu-aicc"))
     return (proposal, *votes)
 

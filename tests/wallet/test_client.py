@@ -24,6 +24,7 @@ WAIT_COMMAND = "tally tx wait"
 
 def enrolment(profile: Profile, party: str = "firm-a") -> Draft:
     """Return the enrolment of a firm, signed by two registrars of Shanghai."""
+    (owner,) = open_signers(profile, (f"{party}/owner",))
     description = {
         "kind": "party.enrol",
         "city": "shanghai",
@@ -36,12 +37,13 @@ def enrolment(profile: Profile, party: str = "firm-a") -> Draft:
         "tag_epoch": 1,
         "keys": [
             {
-                "key": signing.public_key_of(profile, f"{party}/owner").hex(),
+                "key": owner.public_key.hex(),
                 "person": "owner",
                 "roles": [],
             }
         ],
         "threshold": 1,
+        "proofs": [signing.proof_by(profile, owner, party).hex()],
     }
     unsigned = drafted(operation_from(description), profile, life_ms=LIFE_MS)
     return signed(unsigned, open_signers(profile, ("shanghai/officer-1", "shanghai/officer-2")))

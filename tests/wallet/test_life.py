@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from ledger.genesis import log_id_of
+from ledger.proofs import NamedKey
 from ledger.rules import calendar
-from tests.builders import NOON_MS, key
-from tests.wallet.fake_node import FakeNode
+from ledger.rules.parties import proof_message
+from tests.builders import NOON_MS, key, prove
+from tests.wallet.fake_node import FakeNode, make_genesis
 from tests.wallet.terminal import (
     BUDGET,
     DAY,
@@ -32,8 +35,20 @@ GUIYANG = ("--key", "guiyang/officer-1", "--key", "guiyang/officer-2")
 CASE = ("--case", "c5" * 32)
 CLAIM = "guian-hub.000000001"
 PAYABLE = f"{CLAIM}-000"
+LOG_ID = log_id_of(make_genesis())
 NEW_KEY = key("firm-a", "new").hex()
 TOMORROW = calendar.date_of(calendar.day_of(NOON_MS) + 1).isoformat()
+
+
+def proof(party: str, named: bytes) -> str:
+    """Return the proof that a key of the builders is a party's on the fake node's ledger."""
+    return prove(NamedKey(party, "", named), proof_message(LOG_ID, party, named)).hex()
+
+
+def line(party: str, public_key: str = NEW_KEY) -> str:
+    """Return what `tally wallet prove` shows of a key."""
+    return f"{public_key}.{proof(party, bytes.fromhex(public_key))}"
+
 
 Words = tuple[str, ...]
 Later = Callable[[int], None]
@@ -103,11 +118,22 @@ def instructed(owed: Tally) -> Tally:
 
 
 def test_a_party_rotates_its_keys(funded: Tally) -> None:
-    words = ("party", "keys", "firm-a", "--person", f"owner={NEW_KEY}")
+    words = ("party", "keys", "firm-a", "--person", f"owner={line('firm-a')}")
     assert refused(funded, "signature_missing", *words, *CENTRE)["needed"] == 1
     assert funded.json(*words, *OWNER)["party"] == "firm-a"
     (held,) = funded.json("party", "show", "firm-a")["keys"]
     assert (held["key"], held["person"]) == (NEW_KEY, "owner")
+
+
+def test_a_line_of_a_key_enrols_it_for_the_party_that_it_names(funded: Tally) -> None:
+    shown = funded.json("wallet", "prove", "firm-a/owner")
+    assert (shown["party"], shown["log_id"]) == ("firm-a", LOG_ID.hex())
+    theirs = funded.json("wallet", "prove", "firm-a/owner", "--party", "firm-b")["line"]
+    words = ("party", "keys", "firm-a", *OWNER, "--person")
+    public_key = shown["line"].partition(".")[0]
+    assert refused(funded, "key_proof_wrong", *words, f"owner={theirs}")["key"] == public_key
+    funded.must(*words, f"owner={shown['line']}")
+    assert funded("wallet", "prove", "nobodys") == 2
 
 
 def test_a_treasurys_keys_carry_roles(tally: Tally) -> None:
@@ -126,13 +152,13 @@ def _officers(party: str, first: int = 1, second: int = 2) -> Words:
     return ("--key", f"{party}/officer-{first}", "--key", f"{party}/officer-{second}")
 
 
-@pytest.mark.parametrize("person", ["owner=", "=ab", "owner:", "owner=zz"])
+@pytest.mark.parametrize("person", ["owner=", "=ab", "owner:", "owner=zz", f"owner={NEW_KEY}"])
 def test_a_wrong_person_exits_2(tally: Tally, person: str) -> None:
     assert tally("party", "keys", "firm-a", "--person", person, *OWNER) == 2
 
 
 def test_a_recovery_is_opened_shown_objected_to_and_decided(funded: Tally, later: Later) -> None:
-    recover = ("party", "recover", "open", "firm-a", "--person", f"owner={NEW_KEY}", *CASE)
+    recover = ("party", "recover", "open", "firm-a", "--person", f"owner={line('firm-a')}", *CASE)
     refused(funded, "four_eyes_missing", *recover, "--key", "shanghai/officer-1")
     funded.must(*recover, *BUDGET)
     shown = funded.json("party", "show", "firm-a")["recovery"]
@@ -153,7 +179,16 @@ def test_a_recovery_is_opened_shown_objected_to_and_decided(funded: Tally, later
 
 
 def test_only_an_enrolled_party_is_recovered(tally: Tally) -> None:
-    words = ("party", "recover", "open", "wuhan", "--person", f"one={NEW_KEY}", *CASE, *BUDGET)
+    words = (
+        "party",
+        "recover",
+        "open",
+        "wuhan",
+        "--person",
+        f"one={line('wuhan')}",
+        *CASE,
+        *BUDGET,
+    )
     assert tally(*words) == 2
     assert "members announce keys or propose them" in tally.err
 
@@ -677,10 +712,13 @@ MEMBER = {
     "threshold": 1,
     "keys": [{"key": key("auditor-x").hex(), "person": "one", "roles": []}],
 }
+MEMBER_FILE = {**MEMBER, "proofs": [proof("auditor-x", key("auditor-x"))]}
 VALIDATOR = {
     name: key("wuhan", name).hex() for name in ("consensus", "log", "cosigner", "link")
 } | {"power": 2}
-TOML = "".join(f"{name} = {value!r}\n" for name, value in VALIDATOR.items())
+PROOFS = [proof("wuhan", key("wuhan", name)) for name in ("consensus", "log", "cosigner", "link")]
+VALIDATOR_FILE = {**VALIDATOR, "proofs": PROOFS}
+TOML = "".join(f"{name} = {value!r}\n" for name, value in VALIDATOR_FILE.items())
 
 
 @pytest.mark.parametrize(
@@ -690,7 +728,7 @@ TOML = "".join(f"{name} = {value!r}\n" for name, value in VALIDATOR.items())
         (("status", "wuhan", "suspended"), "status", {"status": "suspended"}),
         (("validator", "wuhan", "--file", "keys.toml"), "validator", {"validator": VALIDATOR}),
         (("validator", "guian-hub", "--none"), "validator", {"validator": None}),
-        (("keys", "guian-hub", "--person", f"a={NEW_KEY}"), "keys", {"threshold": 1}),
+        (("keys", "guian-hub", "--person", f"a={line('guian-hub')}"), "keys", {"threshold": 1}),
         (("parameters", "--set", "heartbeat_ms=5000"), "parameters", {}),
         (("parameters", "--officers", "voucher.mint=10,000:3"), "parameters", {}),
         (("rules-version", "2", "--from-height", "900"), "rules_version", {"version": 2}),
@@ -702,7 +740,7 @@ TOML = "".join(f"{name} = {value!r}\n" for name, value in VALIDATOR.items())
 def test_every_action_is_proposed(
     tally: Tally, tmp_path: Path, words: Words, kind: str, held: dict[str, Any]
 ) -> None:
-    (tmp_path / "member.json").write_text(json.dumps(MEMBER))
+    (tmp_path / "member.json").write_text(json.dumps(MEMBER_FILE))
     (tmp_path / "keys.toml").write_text(TOML)
     words = tuple(
         str(tmp_path / word) if word.endswith((".json", ".toml")) else word for word in words

@@ -309,6 +309,7 @@ RECOVER: dict[str, Any] = {
         "party": "firm-a",
         "keys": [{"key": "ab" * 32, "person": "owner", "roles": []}],
         "threshold": 1,
+        "proofs": ["ef" * 64],
         "case": "cd" * 32,
         "second": None,
     },
@@ -349,5 +350,6 @@ def test_text_is_composed_before_it_is_signed() -> None:
         "tag_epoch": 1,
         "keys": [{"key": "00" * 32, "person": "owner", "roles": []}],
         "threshold": 1,
+        "proofs": [],
     }
     assert describe(operation_from(enrol))["name"] == "Caf\N{LATIN SMALL LETTER E WITH ACUTE}"

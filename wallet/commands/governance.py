@@ -71,9 +71,24 @@ def proposing(function: Callable[..., Action]) -> Command:
 @FILE
 @proposing
 def admit(*, file: Path, desk: Desk) -> Admit:
-    """Admit the member in a JSON or TOML file, with its fields as in genesis."""
-    stated = {"control_group": "", "party_class": "", "validator": None, **read_object(file)}
-    return Admit(member=record_from(Member, stated))
+    """Admit the member in a JSON or TOML file, with its fields as in genesis and `proofs`.
+
+    Proofs are those of its keys (the part after the dot of `tally wallet prove`), then those of its
+    node's keys (`tally node keys prove`).
+    """
+    stated = read_object(file)
+    proofs = _proofs(stated)
+    empty = {"control_group": "", "party_class": "", "validator": None}
+    return Admit(member=record_from(Member, {**empty, **stated}), proofs=proofs)
+
+
+def _proofs(stated: Json) -> tuple[bytes, ...]:
+    """Take the proofs out of what a file states; raise UsageError."""
+    texts = stated.pop("proofs", [])
+    try:
+        return tuple(bytes.fromhex(text) for text in texts)
+    except (TypeError, ValueError):
+        raise UsageError("proofs: expected a list of signatures in hex") from None
 
 
 @propose.command()
@@ -90,7 +105,7 @@ def status(*, party: str, status: PartyStatus, desk: Desk) -> SetStatus:
 @click.option(
     "--file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="JSON or TOML with the keys consensus, log, cosigner, link, and the power.",
+    help="JSON or TOML with what `tally node keys prove` shows, and the power.",
 )
 @click.option("--none", "stops", is_flag=True, help="It validates no longer.")
 @proposing
@@ -98,8 +113,11 @@ def validator(*, party: str, file: Path | None, stops: bool, desk: Desk) -> SetV
     """Give a member's node new keys or power, or end its part."""
     if (file is None) != stops:
         raise UsageError("give either --file or --none")
-    keys = () if file is None else (record_from(ValidatorKeys, read_object(file)),)
-    return SetValidator(party=party, validator=keys)
+    if file is None:
+        return SetValidator(party=party, validator=(), proofs=())
+    stated = read_object(file)
+    proofs = _proofs(stated)
+    return SetValidator(party=party, validator=(record_from(ValidatorKeys, stated),), proofs=proofs)
 
 
 @propose.command()
@@ -109,8 +127,8 @@ def validator(*, party: str, file: Path | None, stops: bool, desk: Desk) -> SetV
 @proposing
 def keys(*, party: str, persons: tuple[str, ...], threshold: int, desk: Desk) -> SetMemberKeys:
     """Give a member that lost its keys new ones."""
-    new = party_keys(desk.profile, party, persons)
-    return SetMemberKeys(party=party, keys=new, threshold=threshold)
+    new = party_keys(desk.profile, party, persons, desk.passphrase_fd)
+    return SetMemberKeys(party=party, keys=new.keys, threshold=threshold, proofs=new.proofs)
 
 
 @propose.command()

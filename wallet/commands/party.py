@@ -73,6 +73,7 @@ def enrol(
         key = signing.tag_key(desk.profile, tag_key)
         registration_tag = signing.keyed_tag(key, registration)
     assert registration_tag is not None, "one of the two was given"
+    new = party_keys(desk.profile, party, persons, desk.passphrase_fd)
     operation = Enrol(
         city=city,
         party=party,
@@ -82,8 +83,9 @@ def enrol(
         control_group=control_group,
         registration_tag=registration_tag,
         tag_epoch=tag_epoch,
-        keys=party_keys(desk.profile, party, persons),
+        keys=new.keys,
         threshold=threshold,
+        proofs=new.proofs,
     )
     desk.carry_out(operation, party=party)
 
@@ -100,9 +102,9 @@ def keys(party: str, *, persons: tuple[str, ...], threshold: int, desk: Desk) ->
     as many of the old keys as the threshold, of two persons if it is a member that names two. Who
     can't gather them announces the keys: see `announce`.
     """
-    new = party_keys(desk.profile, party, persons)
-    operation = SetKeys(act=Rotate(party=party, keys=new, threshold=threshold))
-    desk.carry_out(operation, party=party)
+    new = party_keys(desk.profile, party, persons, desk.passphrase_fd)
+    act = Rotate(party=party, keys=new.keys, threshold=threshold, proofs=new.proofs)
+    desk.carry_out(SetKeys(act=act), party=party)
 
 
 @group.command()
@@ -116,9 +118,9 @@ def announce(party: str, *, persons: tuple[str, ...], threshold: int, desk: Desk
     Whoever has one of its keys, or an auditor, has 72 hours to object: `recover object`. Then
     `recover decide` puts them in force.
     """
-    new = party_keys(desk.profile, party, persons)
-    operation = SetKeys(act=Announce(party=party, keys=new, threshold=threshold))
-    desk.carry_out(operation, party=party)
+    new = party_keys(desk.profile, party, persons, desk.passphrase_fd)
+    act = Announce(party=party, keys=new.keys, threshold=threshold, proofs=new.proofs)
+    desk.carry_out(SetKeys(act=act), party=party)
 
 
 @group.group()
@@ -152,13 +154,15 @@ def open_(
     The holder of the old keys has 72 hours to object. A recovery that nobody decides ends after 14
     days. After one that was not accepted the next opens 14 days later, and only with --second.
     """
+    new = party_keys(desk.profile, party, persons, desk.passphrase_fd)
     act = Recover(
         city=city or _enrolled_by(desk, party),
         party=party,
-        keys=party_keys(desk.profile, party, persons),
+        keys=new.keys,
         threshold=threshold,
         case=case.hash,
         second=() if second is None else (second,),
+        proofs=new.proofs,
     )
     desk.carry_out(SetKeys(act=act), party=party, **case.salt)
 

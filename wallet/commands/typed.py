@@ -117,7 +117,8 @@ PERSONS = click.option(
     "persons",
     multiple=True,
     required=True,
-    help="person[=key in hex][:role,role]; without a key, of the person whose key lies here.",
+    help="person[=line][:role,role]; the line is the holder's, by `tally wallet prove`; "
+    "without one the key lies here.",
 )
 THRESHOLD = click.option(
     "--threshold",
@@ -173,22 +174,50 @@ def committing(
     return decorate
 
 
-def party_keys(profile: Profile, party: str, texts: Sequence[str]) -> tuple[PartyKey, ...]:
-    """Return the keys that ``person[=hex][:role,role]`` name; raise UsageError or KeyTrouble."""
-    return tuple(_party_key(profile, party, text) for text in texts)
+@dataclass(frozen=True, slots=True)
+class NamedKeys:
+    """Keys of a party as they were typed, and their proofs in the same order."""
+
+    keys: tuple[PartyKey, ...]
+    proofs: tuple[bytes, ...]
 
 
-def _party_key(profile: Profile, party: str, text: str) -> PartyKey:
+def party_keys(
+    profile: Profile, party: str, texts: Sequence[str], passphrase_fd: int | None
+) -> NamedKeys:
+    """Return the keys that ``person[=line][:role,role]`` name; raise UsageError or KeyTrouble.
+
+    A line is what `tally wallet prove` shows; without one the key lies here, is opened and proven.
+    """
+    named = [_party_key(profile, party, text, passphrase_fd) for text in texts]
+    return NamedKeys(tuple(key for key, _ in named), tuple(proof for _, proof in named))
+
+
+def _party_key(
+    profile: Profile, party: str, text: str, passphrase_fd: int | None
+) -> tuple[PartyKey, bytes]:
     named, colon, roles = text.partition(":")
-    person, equals, key = named.partition("=")
-    if not person or (colon and not roles) or (equals and not key):
-        raise UsageError(f"{text!r}: write person[=key in hex][:role,role]")
-    public = (
-        HASH.convert(key, None, None)
-        if key
-        else signing.public_key_of(profile, f"{party}/{person}")
-    )
-    return PartyKey(key=public, person=person, roles=tuple(roles.split(",")) if roles else ())
+    person, equals, line = named.partition("=")
+    if not person or (colon and not roles) or (equals and not line):
+        raise UsageError(f"{text!r}: write person[=line of tally wallet prove][:role,role]")
+    if line:
+        key, proof = _key_and_proof(line)
+    else:
+        (signer,) = signing.open_signers(
+            profile, [f"{party}/{person}"], passphrase_fd=passphrase_fd
+        )
+        key, proof = signer.public_key, signing.proof_by(profile, signer, party)
+    holds = tuple(roles.split(",")) if roles else ()
+    return PartyKey(key=key, person=person, roles=holds), proof
+
+
+def _key_and_proof(line: str) -> tuple[bytes, bytes]:
+    match = re.fullmatch(r"([0-9a-fA-F]{64})\.([0-9a-fA-F]{128})", line)
+    if match is None:
+        raise UsageError(
+            f"{line!r} is no key with its proof; its holder shows both by `tally wallet prove`"
+        )
+    return bytes.fromhex(match[1]), bytes.fromhex(match[2])
 
 
 def split_pair(text: str, form: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from tally.output import confirm, emit, say
 from wallet.commands.typed import PASSPHRASE_FD, PROFILE
 from wallet.keystore import Keystore, key_files, read_key, read_passphrase
 from wallet.profile import keys_folder, load_profile
-from wallet.signing import key_file
+from wallet.signing import enrolment_line, key_file, open_signers, proof_by
 
 PHRASE_FD = click.option(
     "--phrase-fd", type=click.IntRange(0), help="Read the recovery phrase from it."
@@ -130,13 +130,34 @@ def _listed(name: str, path: Path, network: str) -> dict[str, object]:
 @NETWORK
 @PROFILE
 def show(name: str, *, network: str | None, profile_name: str | None) -> None:
-    """Show a key's public half: what a city needs to enrol its holder."""
+    """Show a key's public half. To be enrolled with it, see `prove`."""
     chosen = _network(network, profile_name)
     path = key_file(chosen, name)
     if not path.is_file():
         raise KeyTrouble(f"there is no key {name} of network {chosen} (looked at {path})")
     key = read_key(path)
     emit(_shown(name, path, key.public_key, key.network))
+
+
+@group.command()
+@click.argument("name")
+@click.option("--party", help="Whose key it is to be (default: the party of PARTY/PERSON).")
+@PROFILE
+@PASSPHRASE_FD
+def prove(
+    name: str, *, party: str | None, profile_name: str | None, passphrase_fd: int | None
+) -> None:
+    """Show the line that enrols a key: the key, and its proof that it is the party's.
+
+    Whoever names the key for the party, such as its city, pastes the line: --person owner=LINE.
+    """
+    profile = load_profile(profile_name)
+    owner = party or name.rpartition("/")[0]
+    if not owner:
+        raise UsageError("whose key is it to be? give --party")
+    (signer,) = open_signers(profile, [name], passphrase_fd=passphrase_fd)
+    line = enrolment_line(signer.public_key, proof_by(profile, signer, owner))
+    emit({"key": name, "party": owner, "log_id": profile.log_id, "line": line})
 
 
 @group.command()
