@@ -42,7 +42,7 @@ from tests.builders import Chain
 from tests.decided import DecidedChain
 from trials.replay import check_export, replay
 
-SEED = 20264
+SEED = 20262
 CHANGES = 120
 MAP_BYTES = 2**27
 TABLES = (
@@ -50,7 +50,7 @@ TABLES = (
     "meta",
 )
 PLACE = re.compile(r"entry \d+|height \d+|version \d+|byte \d+")
-V1 = "shanghai.compute.000000001"
+V1, V2 = "shanghai.compute.000000001", "shanghai.compute.000000002"
 READERS: dict[str, Callable[[BinaryIO], Iterator[object]]] = {
     LOG: read_entries,
     COMMITS: read_commits,
@@ -258,7 +258,7 @@ def test_a_made_store_is_whole_and_goes_on_as_the_other_does(sound: Path, tmp_pa
         ledger = Ledger(store)
         head = ledger.last()
         for number, after_ms in enumerate((700, ROOT_EVERY_MS, ROOT_EVERY_MS), start=1):
-            raws = (builders.transfer(V1.replace("001", "002"), number),)
+            raws = (builders.transfer(V2, number, holder="firm-b", recipient="firm-a"),)
             block = BlockInput(
                 height=head.height + number,
                 time_ms=ledger.last().time_ms + after_ms,
@@ -319,7 +319,8 @@ def test_what_is_not_what_was_written_is_refused_with_its_place_and_leaves_no_st
 ) -> None:
     dice, places = Random(f"{SEED}/{name}/{change.__name__}"), list[str]()
     expected = without_inner(sound)
-    for number in range(CHANGES // 18 + 4):
+    # Two thirds of a history are versions that the same block overwrote: no hash holds them.
+    for number in range((CHANGES // 18 + 4) * (3 if name == HISTORY else 1)):
         mirror = Mirror.of(sound)
         mirror.files[name] = change(name, mirror.files[name], dice)
         folder = tmp_path / str(number)

@@ -117,7 +117,10 @@ def test_a_flipped_bit_is_found_wherever_it_is(name: str, sound: Path, tmp_path:
 
 @pytest.mark.parametrize("name", HASHED)
 def test_a_lost_row_is_found(name: str, sound: Path, tmp_path: Path) -> None:
-    rows, dice = rows_of(sound)[name], Random(f"{SEED}/lost/{name}")
+    stored, dice = rows_of(sound), Random(f"{SEED}/lost/{name}")
+    rows = list(stored[name])
+    if name == "history":  # a version that its own block overwrote is under no hash
+        rows = [key + b"\x00" + value[:8] for key, value in stored["state"].items()]
     key = dice.choice(sorted(rows))
     copy = tmp_path / "copy"
     copy.mkdir()

@@ -97,7 +97,7 @@ class _Visit:
         transactions = simulation.opening()[:2]
         for place, (transaction_id, raw) in enumerate(transactions):
             simulation.checks.submitted[transaction_id] = raw
-            world.after(place * SECOND_BLOCK_US, partial(self._helper.submit, raw))
+            world.after(place * SECOND_BLOCK_US, partial(self._hand_in, transaction_id, raw))
         world.after(JOIN_US, self._join)
         while not self._is_done([transaction_id for transaction_id, _ in transactions]):
             if world.now_us > END_US_MAX:
@@ -111,6 +111,13 @@ class _Visit:
         simulation.checks.all_may_vote()
         simulation.checks.same_everywhere(member.store for member in simulation.members)
         return tuple(self._lives)
+
+    def _hand_in(self, transaction_id: bytes, raw: bytes) -> None:
+        """Hand a transaction in until it is final: it is refused while what it rests on is not."""
+        if transaction_id not in self._simulation.checks.tally.logged:
+            self._helper.submit(raw)
+            again = partial(self._hand_in, transaction_id, raw)
+            self._simulation.world.after(SECOND_BLOCK_US, again)
 
     def _start(self) -> None:
         plan = self._victim.plan

@@ -98,7 +98,7 @@ def test_the_last_block_of_the_year_takes_nothing_and_the_first_one_returns_all(
     assert (it.part("expired"), it.part("available"), it.committed(2026)) == (POOL, 0, 0)
     # It is granted no more: a mint commits money of its own year. It is carried over.
     carried = small.appropriate(PROGRAMME, "hangzhou", POOL, year=2027, carried_from=(2026,))
-    codes = it.at("2027-01-02 09:00", mint(1), carried, mint(POOL))
+    codes = it.at("2027-01-02 09:00", mint(1, 1), carried, mint(POOL, 2))
     assert codes == ["appropriation_exceeded", "ok", "ok"]
 
 
