@@ -94,7 +94,11 @@ PARAMETERS = fields(
 ACTION = named(
     {
         "admit": fields(member=MEMBER),
-        "status": fields(party=slug, status=word("active", "suspended", "removed")),
+        "status": fields(
+            party=slug,
+            status=word("active", "suspended", "removed"),
+            successor=optional(slug),
+        ),
         "validator": fields(party=slug, validator=optional(VALIDATOR)),
         "keys": fields(party=slug, keys=PARTY_KEYS, threshold=natural),
         "parameters": fields(parameters=PARAMETERS),

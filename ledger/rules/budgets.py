@@ -28,6 +28,7 @@ from ledger.rules.refusals import (
     CarryOverInvalid,
     NotAFunder,
 )
+from ledger.rules.successors import acting_for
 from ledger.view import Draft, StateView, Table, get
 
 
@@ -61,8 +62,11 @@ def apply_appropriate(view: StateView, tx: Appropriate, context: Context) -> Out
     takes_back = tx.delta < 0 and not tx.carried_from
     if not is_funder and not takes_back:  # a former funder may take back what is left
         raise NotAFunder(party=tx.funder, programme=tx.programme)
-    context.signers.require_officers(tx.funder, "budget")
-    require_active(party_of(view, tx.funder))
+    funder = party_of(view, tx.funder)
+    if takes_back:  # whoever would pay for it may stop it
+        funder = acting_for(view, tx.funder)
+    context.signers.require_officers(funder.id, "budget")
+    require_active(funder)
     draft = Draft(view)
     if (from_year := only(tx.carried_from)) is not None:
         if from_year >= tx.year or tx.delta <= 0:

@@ -8,7 +8,7 @@ from msgspec import Meta
 from ledger.encoding.codec import AtMostOne, Fen, Natural, ProgrammeId, Record, Slug, only
 from ledger.rules import money
 from ledger.rules.base import Context, Kind, Outcome
-from ledger.rules.parties import party_of, require_active, require_city, require_kind
+from ledger.rules.parties import PARTIES, party_of, require_active, require_city, require_kind
 from ledger.rules.programmes import (
     ChipOrigin,
     Ownership,
@@ -111,6 +111,8 @@ def apply_accredit(view: StateView, tx: Accredit, context: Context) -> Outcome:
     if moves and not context.signers.has_threshold(centre.id, centre.threshold):
         assert before is not None
         raise HostMismatch(centre=tx.centre, host=before.host)
+    if moves:
+        require_active(centre)
     require_distinct([devices.chip for devices in tx.devices])
     accreditation = Accreditation(
         centre=tx.centre,
@@ -138,9 +140,10 @@ def apply_recognise(view: StateView, tx: Recognise, context: Context) -> Outcome
     require_distinct(tx.programmes)
     require_distinct(tx.hosts)
     for host in tx.hosts:
-        require_city(view, host)
+        city = require_city(view, host)
         if tx.mode == "host_pays":  # it will owe its centres, so it agrees
             context.signers.require_officers(host, "registrar")
+            require_active(city)
     draft = Draft(view)
     for programme_id in tx.programmes:
         if issuer_of(programme_id) != tx.issuer:
@@ -179,9 +182,11 @@ def require_distinct(values: list[str] | tuple[str, ...]) -> None:
 
 
 def accreditation_of(view: StateView, centre: str) -> Accreditation:
-    """Return a centre's accreditation in force; raise CentreNotAccredited."""
+    """Return a centre's accreditation in force; raise CentreNotAccredited (R5.3)."""
     accreditation = get(view, ACCREDITATIONS, centre)
     if accreditation is None or accreditation.ended:
+        raise CentreNotAccredited(centre=centre)
+    if must(view, PARTIES, accreditation.host).status == "removed":
         raise CentreNotAccredited(centre=centre)
     return accreditation
 

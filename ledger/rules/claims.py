@@ -37,6 +37,7 @@ from ledger.rules.refusals import (
     TagNotChecked,
 )
 from ledger.rules.reserves import RESERVES, OrderRef, change_left, reserve_expiry_of
+from ledger.rules.successors import acting_for, settling_for
 from ledger.rules.sums import Amount, amount_at, change_amount
 from ledger.rules.vouchers import VOUCHERS, Part, PositiveFen, give_back, move_value, uncount_issued
 from ledger.view import Draft, StateView, Table, get, must
@@ -211,7 +212,7 @@ DECIDE_CLAIM = Kind(
 def _decide(view: StateView, act: Decide, context: Context) -> Outcome:
     claim = claim_of(view, act.claim)
     require_status(claim, "under_review", "disputed")
-    issuer = issuer_of(claim.programme)
+    issuer = acting_for(view, issuer_of(claim.programme)).id
     for person in context.signers.require_officers(issuer, "review"):
         if f"{issuer}/{person}" in claim.submitted_by:
             raise PersonSubmitted(party=issuer, person=person, claim=claim.id)
@@ -329,9 +330,9 @@ def apply_credit(view: StateView, tx: Credit, context: Context) -> Outcome:
     """Return the writes of a credit note. Checks run in the order of T15."""
     claim = claim_of(view, tx.claim)
     require_status(claim, "accepted")
-    centre = party_of(view, claim.centre)
+    centre = settling_for(view, claim.centre)
     context.signers.require_threshold(centre.id, centre.threshold)
-    context.signers.require_officers(issuer_of(claim.programme), "review")
+    context.signers.require_officers(acting_for(view, issuer_of(claim.programme)).id, "review")
     before = claim.accepted - claim.credited
     if tx.amount > before:
         raise CreditExceedsAccepted(asked=tx.amount, available=before)

@@ -9,7 +9,7 @@ from ledger.encoding.codec import AtMostOne, Fen, Natural, Record, Slug, Text
 from ledger.rules import calendar
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.holds import require_not_held
-from ledger.rules.parties import PARTIES, require_consent
+from ledger.rules.parties import require_consent
 from ledger.rules.payables import PAYABLES, Payable, PayableId, is_cleared, open_of, payable_of
 from ledger.rules.refusals import (
     EndToEndIdUsed,
@@ -21,6 +21,7 @@ from ledger.rules.refusals import (
     PaymentStatusWrong,
     PaymentUnknown,
 )
+from ledger.rules.successors import acting_for, settling_for
 from ledger.rules.vouchers import PositiveFen
 from ledger.view import Draft, StateView, Table, get, must
 
@@ -119,7 +120,7 @@ RECORD_PAYMENT = Kind(
 
 def _instruct(view: StateView, act: Instruct, context: Context) -> Outcome:
     payable = payable_of(view, act.payable)
-    _require_consent_of(view, payable.debtor, "pay", context)
+    require_consent(context, settling_for(view, payable.debtor), "pay")
     _require_paid_by_itself(payable)
     require_not_held(view, ("payable", payable.id), ("claim", payable.cause))
     if get(view, PAYMENTS, act.end_to_end_id) is not None:
@@ -147,7 +148,7 @@ def _confirm(view: StateView, act: Confirm, context: Context) -> Outcome:
     payment, payable = _payment_of(view, act.end_to_end_id)
     if act.by not in (payable.creditor, payable.debtor):
         raise NotPartOfPayment(party=act.by, end_to_end_id=payment.id)
-    _require_consent_of(view, act.by, "bank", context)
+    require_consent(context, settling_for(view, act.by), "bank")
     by_payee = act.by == payable.creditor
     if payment.status != "instructed" and not (by_payee and payment.status == "objected"):
         raise PaymentStatusWrong(end_to_end_id=payment.id, status=payment.status)
@@ -170,7 +171,7 @@ def _confirm(view: StateView, act: Confirm, context: Context) -> Outcome:
 
 def _return(view: StateView, act: Return, context: Context) -> Outcome:
     payment, payable = _payment_of(view, act.end_to_end_id)
-    _require_consent_of(view, payable.debtor, "pay", context)
+    require_consent(context, settling_for(view, payable.debtor), "pay")
     if payment.status == "returned":
         raise PaymentStatusWrong(end_to_end_id=payment.id, status=payment.status)
     draft = Draft(view)
@@ -190,8 +191,8 @@ def _return(view: StateView, act: Return, context: Context) -> Outcome:
 
 def _write_off(view: StateView, act: WriteOff, context: Context) -> Outcome:
     payable = payable_of(view, act.payable)
-    _require_consent_of(view, payable.debtor, "pay", context)
-    _require_consent_of(view, payable.creditor, "pay", context)
+    require_consent(context, acting_for(view, payable.debtor), "pay")
+    require_consent(context, acting_for(view, payable.creditor), "pay")
     _require_paid_by_itself(payable)
     _require_open(payable, act.amount)
     draft = Draft(view)
@@ -202,7 +203,7 @@ def _write_off(view: StateView, act: WriteOff, context: Context) -> Outcome:
 
 def _object(view: StateView, act: ObjectToPayment, context: Context) -> Outcome:
     payment, payable = _payment_of(view, act.end_to_end_id)
-    _require_consent_of(view, payable.creditor, "bank", context)
+    require_consent(context, settling_for(view, payable.creditor), "bank")
     if payment.status != "instructed":
         raise PaymentStatusWrong(end_to_end_id=payment.id, status=payment.status)
     until_ms = context.put_off(payment.instructed_ms + OBJECTION_WINDOW_MS)
@@ -221,10 +222,6 @@ def _payment_of(view: StateView, end_to_end_id: str) -> tuple[Payment, Payable]:
     if payment is None:
         raise PaymentUnknown(end_to_end_id=end_to_end_id)
     return payment, must(view, PAYABLES, payment.payable)
-
-
-def _require_consent_of(view: StateView, party: str, role: str, context: Context) -> None:
-    require_consent(context, must(view, PARTIES, party), role)
 
 
 def _require_paid_by_itself(payable: Payable) -> None:

@@ -220,10 +220,12 @@ def apply_publish(view: StateView, tx: Publish, context: Context) -> Outcome:
         before = terms_of(view, tx.programme, current.version)
         shares = {share.funder: share.basis_points for share in before.funders}
     for share in tx.terms.funders:
-        require_kind(party_of(view, share.funder), "treasury")
+        funder = party_of(view, share.funder)
+        require_kind(funder, "treasury")
         grows = current is not None and share.basis_points > shares.get(share.funder, 0)
         if grows:  # what it set aside would pay more than it agreed to
             context.signers.require_officers(share.funder, "budget")
+            require_active(funder)
     draft = Draft(view)
     draft.put(
         PROGRAMMES,

@@ -27,6 +27,7 @@ from ledger.rules.refusals import (
     RecoveryUnknown,
     SecondOpinionMissing,
 )
+from ledger.rules.successors import acting_for, actor_of
 from ledger.view import Draft, StateView, Table, must
 
 RECOVERY_WAIT_MS = 72 * 3_600_000
@@ -110,6 +111,7 @@ SET_KEYS = Kind(record=SetKeys, apply=apply_set_keys, allowed_while_paused=True)
 def _rotate(view: StateView, act: Rotate, context: Context) -> Outcome:
     party = party_of(view, act.party)
     require_consent(context, party, "registrar")
+    require_active(party)
     require_free(party)
     require_keys_fit(view, party.id, party.kind, act.keys, act.threshold)
     draft = Draft(view)
@@ -128,7 +130,7 @@ def _recover(view: StateView, act: Recover, context: Context) -> Outcome:
     party = party_of(view, act.party)
     require_kind(party, "holder")
     _require_enrolled_by(party, act.city)
-    context.signers.require_officers(act.city, "registrar")
+    context.signers.require_officers(acting_for(view, act.city).id, "registrar")
     require_free(party)
     require_keys_fit(view, party.id, party.kind, act.keys, act.threshold)
     recovery = Recovery(
@@ -180,7 +182,7 @@ def _decide(view: StateView, act: DecideRecovery, context: Context) -> Outcome:
         _require_second(view, act, second, context)
     # A case is stopped by the second opinion alone: else a city could keep a holder frozen.
     if not (recovery.objected_ms and act.second and not act.accept):
-        context.signers.require_officers(act.city, "registrar")
+        context.signers.require_officers(acting_for(view, act.city).id, "registrar")
     if act.accept:
         if recovery.objected_ms and not act.second:
             raise SecondOpinionMissing(party=party.id, city=act.city)
@@ -191,7 +193,8 @@ def _decide(view: StateView, act: DecideRecovery, context: Context) -> Outcome:
 
 
 def _require_second(view: StateView, act: DecideRecovery, second: str, context: Context) -> None:
-    if second == act.city:
+    actor = actor_of(view, act.city)
+    if actor is not None and second == actor.id:
         raise SecondOpinionMissing(party=act.party, city=act.city)
     second_party = party_of(view, second)
     require_city_or_auditor(second_party)

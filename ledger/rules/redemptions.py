@@ -38,6 +38,7 @@ from ledger.rules.refusals import (
     TermsVersionWrong,
 )
 from ledger.rules.reserves import OrderRef, change_left, require_good, require_left, reserve_of
+from ledger.rules.successors import settling_for
 from ledger.rules.sums import Amount, amount_at, change_amount, next_serial
 from ledger.rules.vouchers import (
     Part,
@@ -224,8 +225,9 @@ def _asked(view: StateView, tx: Redeem, context: Context) -> Asked:
     if bool(tx.lines) == bool(tx.grant):
         raise LinesOrGrant(lines=len(tx.lines), grants=len(tx.grant))
     require_distinct([line.voucher for line in tx.lines])
-    context.signers.require_threshold(centre.id, centre.threshold)
     joint = not tx.lines or not all(line.reserve for line in tx.lines)
+    signing = centre if joint else settling_for(view, centre.id)
+    context.signers.require_threshold(signing.id, signing.threshold)
     if joint:
         context.signers.require_threshold(holder.id, holder.threshold)
         require_free(holder)
@@ -277,6 +279,7 @@ def _voucher_of_line(view: StateView, line: Line, tx: Redeem) -> Voucher:
 def _require_after_use(view: StateView, grant: GrantAfterUse) -> None:
     programme = programme_of(view, grant.programme)
     require_open(programme)
+    require_active(party_of(view, issuer_of(grant.programme)))  # it grants something new
     if grant.terms_version != programme.version:
         raise TermsVersionWrong(current=programme.version, given=grant.terms_version)
     if terms_of(view, grant.programme, grant.terms_version).grant != "after_use":

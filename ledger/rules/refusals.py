@@ -1153,7 +1153,7 @@ class Held(TransactionRefused):
 
 @refusal
 class HoldsTooMany(TransactionRefused):
-    """It has as many open holds as it can."""
+    """The setter has as many open holds on it as it can."""
 
     number, code = 907, "holds_too_many"
     sentence = "{scope} {id} has {maximum} holds"

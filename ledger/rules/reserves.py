@@ -19,6 +19,7 @@ from ledger.rules.refusals import (
     ReserveUnknown,
     ReserveUntilInvalid,
 )
+from ledger.rules.successors import settling_for
 from ledger.rules.sums import next_serial
 from ledger.rules.vouchers import (
     PositiveFen,
@@ -184,7 +185,7 @@ def apply_release(view: StateView, tx: Release, context: Context) -> Outcome:
     reserve = reserve_of(view, tx.reserve)
     if reserve.centre != tx.centre:
         raise ReserveMismatch(reserve=reserve.id, voucher=reserve.voucher, centre=reserve.centre)
-    centre = party_of(view, tx.centre)
+    centre = settling_for(view, tx.centre)
     context.signers.require_threshold(centre.id, centre.threshold)
     require_left(reserve, tx.amount)
     draft = Draft(view)

@@ -55,6 +55,7 @@ from ledger.rules.refusals import (
     VoucherNotHeld,
     VoucherUnknown,
 )
+from ledger.rules.successors import acting_for
 from ledger.rules.sums import Amount, amount_at, change_amount, serial_id
 from ledger.view import Draft, StateView, Table, get, must
 
@@ -401,7 +402,7 @@ TRANSFER = Kind(record=Transfer, apply=apply_transfer)
 def apply_extend(view: StateView, tx: Extend, context: Context) -> Outcome:
     """Return the write of a longer validity. Checks run in the order of T16."""
     voucher = voucher_of(view, tx.voucher)
-    context.signers.require_officers(issuer_of(voucher.programme), "review")
+    context.signers.require_officers(acting_for(view, issuer_of(voucher.programme)).id, "review")
     holder = must(view, PARTIES, voucher.holder)
     expiry = require_unexpired(voucher, holder, context)
     until_ms = calendar.end_of_day_ms(tx.until_day)
@@ -425,7 +426,7 @@ EXTEND = Kind(record=Extend, apply=apply_extend)
 def apply_revoke(view: StateView, tx: Revoke, context: Context) -> Outcome:
     """Return the writes that take value back. Checks run in the order of T17."""
     voucher = voucher_of(view, tx.voucher)
-    context.signers.require_officers(issuer_of(voucher.programme), "review")
+    context.signers.require_officers(acting_for(view, issuer_of(voucher.programme)).id, "review")
     require_available(voucher, tx.amount)
     draft = Draft(view)
     posting = move_value(

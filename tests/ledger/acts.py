@@ -417,6 +417,9 @@ class Play:
     # Signatures
 
     def _want(self, party: str, role: str = "", keys_max: int = SIGNATURES_MAX) -> None:
+        known = self.twin.parties.get(party)
+        if known is not None and self._chance(0.5 if known["status"] == "suspended" else 0.95):
+            party = self.twin.actor(party) or party
         self.wanted.append((party, role, keys_max))
 
     def _keys(self) -> list[bytes]:
@@ -1567,7 +1570,7 @@ class Play:
             return ["resume"]
         asleep = [name for name, one in twin.parties.items() if one["status"] == "suspended"]
         if asleep and self._chance(0.5):
-            return ["status", self.dice.choice(asleep), "active"]
+            return ["status", self.dice.choice(asleep), "active", []]
         kind = self.dice.choices(
             (
                 "admit",
@@ -1587,11 +1590,11 @@ class Play:
         if kind == "status":
             party = self._pick(self._members(), "shanghai")
             status = self.dice.choice(("suspended", "suspended", "active"))
-            if party.startswith("extra") and self._chance(0.5):
+            if self._chance(0.5 if party.startswith("extra") else 0.08):
                 status = "removed"
             if self._chance(0.05):
                 party = self._holder()
-            return ["status", party, status]
+            return ["status", party, status, self._successor(party, status)]
         if kind == "validator":
             party = self.dice.choice((*CITIES, *CENTRES, PROVINCE, AUDITOR, FIRMS[0]))
             if self._chance(0.3):
@@ -1622,6 +1625,20 @@ class Play:
                 self._height(twin.engine_height),
             ]
         return [kind]
+
+    def _successor(self, party: str, status: str) -> list[str]:
+        """Return who could take a member's place, mostly."""
+        if status == "active" or self._chance(0.3):
+            return [] if self._chance(0.9) else [self._city()]
+        known = self.twin.parties[party]
+        alike = [
+            name
+            for name, one in self.twin.parties.items()
+            if (one["kind"], one["class"]) == (known["kind"], known["class"]) and name != party
+        ]
+        return [
+            self._pick(alike, party) if self._chance(0.9) else self._pick(self.twin.parties, "")
+        ]
 
     def _height(self, last: int) -> int:
         """Return a height that is too near or far away: reaching it would stop the ledger."""

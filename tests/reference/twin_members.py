@@ -41,6 +41,7 @@ def enrol(world: World, it: Thing) -> None:
         "threshold": it["threshold"],
         "status": "active",
         "enrolled_by": it["city"],
+        "successor": None,
         "stopped": 0,
     }
     world.give_keys(it["party"], it["keys"], it["threshold"])
@@ -85,7 +86,7 @@ def attest(world: World, it: Thing) -> None:
 def revoke_attestation(world: World, it: Thing) -> None:
     """T11."""
     world.party(it["attester"])
-    world.consent(it["attester"], "registrar")
+    world.consent(world.acts(it["attester"]), "registrar")
     said = find_attestation(world, it)
     need(said is not None and not said["revoked"], 211)
     assert said is not None
@@ -111,6 +112,7 @@ def rotate(world: World, name: str, keys: Any, threshold: int) -> None:
     """A party changes its own keys."""
     party = world.party(name)
     world.consent(name, "registrar")
+    world.active(name)
     world.free(name)
     world.keys_fit(name, party["kind"], keys, threshold)
     world.give_keys(name, keys, threshold)
@@ -121,7 +123,7 @@ def recover(world: World, city: str, name: str, keys: Any, threshold: int, case:
     world.party(city, "city")
     party = world.party(name, "holder")
     need(party["enrolled_by"] == city, 216)
-    world.officers(city, "registrar")
+    world.officers(world.acts(city), "registrar")
     world.free(name)
     world.keys_fit(name, "holder", keys, threshold)
     world.announce([key for key, _, _ in keys], name)
@@ -155,12 +157,12 @@ def decide(world: World, city: str, name: str, accept: bool, second_: Any) -> No
     assert recovery is not None
     need(party["enrolled_by"] == city, 216)
     if second is not None:
-        need(second != city, 215)
+        need(second != world.actor(city), 215)
         world.party(second, "city", "auditor")
         world.active(second)
         world.consent(second, "registrar")
     if not (recovery["objected"] and not accept and second is not None):
-        world.officers(city, "registrar")
+        world.officers(world.acts(city), "registrar")
     if accept and recovery["objected"]:
         need(second is not None, 215)
     if accept:
@@ -223,6 +225,7 @@ def publish(world: World, it: Thing) -> None:
         world.party(funder, "treasury")
         if it["version"] > 1 and bp > before.get(funder, 0):
             world.officers(funder, "budget")
+            world.active(funder)
     if known is None:
         known = world.programmes[it["programme"]] = {"terms": {}}
     known["version"] = it["version"]
@@ -236,8 +239,10 @@ def appropriate(world: World, it: Thing) -> None:
     need(programme in world.programmes, 301)
     takes_back = delta < 0 and not it["carried_from"]
     need(takes_back or funder in [name for name, _ in world.terms(programme)["funders"]], 305)
-    world.officers(funder, "budget", abs(delta))
-    world.active(funder)
+    world.party(funder)
+    world.officers(world.acts(funder) if takes_back else funder, "budget", abs(delta))
+    if not takes_back:
+        world.active(funder)
     budgets = world.appropriated
     if it["carried_from"]:
         earlier = it["carried_from"][0]
@@ -261,6 +266,7 @@ def accredit(world: World, it: Thing) -> None:
     former = world.accreditations.get(it["centre"])
     if former is not None and former["host"] != it["host"]:
         need(world.signatures(it["centre"]) >= world.parties[it["centre"]]["threshold"], 408)
+        world.active(it["centre"])
     chips = [chip for chip, _, _, _ in it["devices"]]
     need(all(chips.count(chip) == 1 for chip in chips), 407)
     world.accreditations[it["centre"]] = {
@@ -284,6 +290,7 @@ def recognise(world: World, it: Thing) -> None:
         world.party(host, "city")
         if it["mode"] == "host_pays":
             world.officers(host, "registrar")
+            world.active(host)
     for programme in programmes:
         need(world.issuer(programme) == it["issuer"], 310)
         need(programme in world.programmes, 301)
@@ -506,9 +513,18 @@ def action_holds(world: World, action: str, *fields: Any) -> None:
         nobodys(world, *keys_named(action, *fields))
         need(len(world.validators) + len(member["validator"]) <= 128, 805)
     elif action == "status":
-        name, status = fields
+        name, status, successor_ = fields
+        successor = only(successor_)
         party = world.party(name, *MEMBERS)
-        need(party["status"] not in ("removed", status), 805)
+        need(party["status"] != "removed" or status == "removed", 805)
+        need(party["status"] != status or party["successor"] != successor, 805)
+        if successor is None:
+            need(not (party["kind"] == "treasury" and status == "removed"), 805)
+        else:
+            other_party = world.party(successor)
+            need(status != "active" and successor != name, 805)
+            same = [other_party[what] == party[what] for what in ("kind", "class")]
+            need(all(same) and other_party["status"] == "active", 805)
         if status != "active":
             need([other for other in world.validators if other != name] != [], 805)
     elif action == "validator":
@@ -553,8 +569,9 @@ def adopt(world: World, proposal: Thing) -> None:
     if action == "admit":
         world.add_member(fields[0])
     elif action == "status":
-        name, status = fields
+        name, status, successor_ = fields
         world.parties[name]["status"] = status
+        world.parties[name]["successor"] = only(successor_)
         if status != "active":
             world.validators.pop(name, None)
     elif action == "validator":

@@ -121,7 +121,6 @@ def reserve(world: World, it: Thing) -> None:
         ("party", centre),
         ("centre", centre),
         ("programme", programme),
-        ("voucher", voucher["id"]),
     )
     need(world.programmes[programme]["status"] != "suspended", 304)
     accredited_in_force(world, centre)
@@ -147,8 +146,8 @@ def reserve(world: World, it: Thing) -> None:
 
 
 def accredited_in_force(world: World, centre: str) -> None:
-    """Refuse a centre that has no accreditation, or an ended one (401)."""
-    need(centre in world.accreditations and not world.accreditations[centre]["ended"], 401)
+    """Refuse a centre without an accreditation in force (401)."""
+    need(world.in_force(centre), 401)
 
 
 def release(world: World, it: Thing) -> None:
@@ -156,7 +155,7 @@ def release(world: World, it: Thing) -> None:
     need(it["reserve"] in world.reserves, 512)
     found = world.reserves[it["reserve"]]
     need(found["centre"] == it["centre"], 513)
-    world.consent(it["centre"])
+    world.consent(world.settles(it["centre"]))
     need(it["amount"] <= found["left"], 514)
     found["left"] -= it["amount"]
     world.give_back(world.vouchers[found["voucher"]], "reserved", it["amount"])
@@ -166,7 +165,7 @@ def extend(world: World, it: Thing) -> None:
     """T16."""
     need(it["voucher"] in world.vouchers, 518)
     voucher = world.vouchers[it["voucher"]]
-    world.officers(world.issuer(voucher["programme"]), "review")
+    world.officers(world.acts(world.issuer(voucher["programme"])), "review")
     need(world.time < world.expiry(voucher), 503)
     end = start_of(it["until_day"] + 1)
     need(world.expiry(voucher) < end <= start_of(day_of(world.time) + 3_660 + 1), 516)
@@ -178,7 +177,7 @@ def revoke(world: World, it: Thing) -> None:
     """T17."""
     need(it["voucher"] in world.vouchers, 518)
     voucher = world.vouchers[it["voucher"]]
-    world.officers(world.issuer(voucher["programme"]), "review", it["amount"])
+    world.officers(world.acts(world.issuer(voucher["programme"])), "review", it["amount"])
     need(it["amount"] <= voucher["available"], 502)
     world.move(voucher, "available", "revoked", it["amount"])
 
@@ -200,7 +199,7 @@ def redeem(world: World, it: Thing) -> None:
     need((lines != []) != (grant is not None), 630)
     vouchers = [line["voucher"] for line in lines]
     need(all(vouchers.count(voucher) == 1 for voucher in vouchers), 407)
-    world.consent(centre)
+    world.consent(centre if joint else world.settles(centre))
     if joint:
         world.consent(holder)
         world.free(holder)
@@ -217,6 +216,7 @@ def redeem(world: World, it: Thing) -> None:
         programme, version, total = grant
         need(programme in world.programmes, 301)
         need(world.programmes[programme]["status"] == "open", 304)
+        world.active(world.issuer(programme))
         need(version == world.programmes[programme]["version"], 510)
         need(world.terms(programme)["grant"] == "after_use", 629)
     else:
@@ -539,8 +539,8 @@ def decide_claim(world: World, name: str, accepted: int, case: Any, tag_checked:
     claim = world.claims[name]
     programme = claim["programme"]
     terms = world.terms(programme, claim["version"])
-    issuer = world.issuer(programme)
     need(claim["status"] in OPEN_CLAIM, 621)
+    issuer = world.acts(world.issuer(programme))
     world.officers(issuer, "review", accepted)
     for person in world.persons(issuer, "review"):
         need((issuer, person) not in claim["persons"], 105)
@@ -603,8 +603,8 @@ def credit(world: World, it: Thing) -> None:
     need(it["claim"] in world.claims, 620)
     claim, amount = world.claims[it["claim"]], it["amount"]
     need(claim["status"] == "accepted", 621)
-    world.consent(claim["centre"])
-    world.officers(world.issuer(claim["programme"]), "review", amount)
+    world.consent(world.settles(claim["centre"]))
+    world.officers(world.acts(world.issuer(claim["programme"])), "review", amount)
     need(amount <= claim["accepted"] - claim["credited"], 628)
     need(claim["notes"] < 32, 631)
     before = laid_over(claim["lines"], outstanding(claim))
@@ -800,7 +800,7 @@ def instructed(world: World, name: str, amount: int, end_to_end_id: str) -> None
     """A debtor's bank was told to pay."""
     need(name in world.payables, 701)
     payable = world.payables[name]
-    world.consent(payable["debtor"], "pay", amount)
+    world.consent(world.settles(payable["debtor"]), "pay", amount)
     need(payable["leg"] != "reimbursement", 702)
     world.not_held(("payable", name))
     if payable["claim"]:
@@ -822,7 +822,7 @@ def confirmed(world: World, name: str, by: str) -> None:
     payment = world.payments[name]
     payable = world.payables[payment["payable"]]
     need(by in (payable["creditor"], payable["debtor"]), 712)
-    world.consent(by, "bank")
+    world.consent(world.settles(by), "bank")
     late = by == payable["creditor"] and payment["status"] == "objected"
     need(payment["status"] == "instructed" or late, 706)
     if by == payable["debtor"]:
@@ -834,7 +834,7 @@ def returned(world: World, name: str, reason: str) -> None:
     """The money came back."""
     need(name in world.payments, 705)
     payment = world.payments[name]
-    world.consent(world.payables[payment["payable"]]["debtor"], "pay")
+    world.consent(world.settles(world.payables[payment["payable"]]["debtor"]), "pay")
     need(payment["status"] != "returned", 706)
     payment["status"] = "returned"
     payment["reason"] = reason
@@ -844,8 +844,8 @@ def written_off(world: World, name: str, amount: int, reason: str) -> None:
     """Debtor and creditor let go of a debt."""
     need(name in world.payables, 701)
     payable = world.payables[name]
-    world.consent(payable["debtor"], "pay", amount)
-    world.consent(payable["creditor"], "pay", amount)
+    world.consent(world.acts(payable["debtor"]), "pay", amount)
+    world.consent(world.acts(payable["creditor"]), "pay", amount)
     need(payable["leg"] != "reimbursement", 702)
     need(amount <= left_open(world, payable), 703)
     payable["written_off"] += amount
@@ -856,7 +856,7 @@ def objected(world: World, name: str, reason: str) -> None:
     """The creditor says that nothing arrived."""
     need(name in world.payments, 705)
     payment = world.payments[name]
-    world.consent(world.payables[payment["payable"]]["creditor"], "bank")
+    world.consent(world.settles(world.payables[payment["payable"]]["creditor"]), "bank")
     need(payment["status"] == "instructed", 706)
     need(world.time < world.objection_over(payment), 708)
     payment["status"] = "objected"

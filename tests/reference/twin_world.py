@@ -221,6 +221,7 @@ class World:
             "keys": [],
             "status": "active",
             "enrolled_by": "",
+            "successor": None,
             "tag": b"",
             "stopped": 0,
         }
@@ -275,6 +276,27 @@ class World:
     def active(self, name: str) -> None:
         """R10.2."""
         need(self.parties[name]["status"] == "active", 103)
+
+    def actor(self, name: str) -> str | None:
+        """Return who acts for a party, None if nobody does (R10.5)."""
+        for _ in range(17):
+            if self.parties[name]["status"] == "active":
+                return name
+            if self.parties[name]["successor"] is None:
+                return None
+            name = self.parties[name]["successor"]
+        return None
+
+    def acts(self, name: str) -> str:
+        """R10.5."""
+        actor = self.actor(name)
+        need(actor is not None, 103)
+        assert actor is not None
+        return actor
+
+    def settles(self, name: str) -> str:
+        """R10.6."""
+        return name if self.parties[name]["status"] == "suspended" else self.acts(name)
 
     def open_recovery(self, name: str) -> Thing | None:
         """Return the recovery that stops a party."""
@@ -366,10 +388,10 @@ class World:
 
     def trusted(self, attester: str, attesters: Any) -> bool:
         """Say whether a criterion believes an attester."""
-        if attesters:
-            return attester in attesters
         party = self.parties[attester]
-        return self.sort_of(party) == "city" and party["status"] != "removed"
+        if party["status"] == "removed":
+            return False
+        return attester in attesters if attesters else self.sort_of(party) == "city"
 
     def fulfilled(self, group: Any, subject: str, centre: str | None) -> bool:
         """Say whether one criterion of a group is fulfilled."""
@@ -479,6 +501,13 @@ class World:
     def issuer(self, programme: str) -> str:
         """Return the part of the id before the dot."""
         return programme.split(".", maxsplit=1)[0]
+
+    def in_force(self, centre: str) -> bool:
+        """R5.3."""
+        known = self.accreditations.get(centre)
+        if known is None or known["ended"]:
+            return False
+        return bool(self.parties[known["host"]]["status"] != "removed")
 
     def accepts(self, programme: str, terms: Thing, centre: str) -> bool:
         """R5.1."""

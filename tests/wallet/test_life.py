@@ -667,7 +667,12 @@ TOML = "".join(f"{name} = {value!r}\n" for name, value in VALIDATOR.items())
     ("words", "kind", "held"),
     [
         (("admit", "member.json"), "admit", {"member": MEMBER}),
-        (("status", "wuhan", "suspended"), "status", {"status": "suspended"}),
+        (("status", "wuhan", "suspended"), "status", {"successor": None}),
+        (
+            ("status", "wuhan", "removed", "--successor", "shanghai"),
+            "status",
+            {"status": "removed", "successor": "shanghai"},
+        ),
         (("validator", "wuhan", "--file", "keys.toml"), "validator", {"validator": VALIDATOR}),
         (("validator", "guian-hub", "--none"), "validator", {"validator": None}),
         (("keys", "guian-hub", "--person", f"a={NEW_KEY}"), "keys", {"threshold": 1}),

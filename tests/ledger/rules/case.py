@@ -290,9 +290,14 @@ FOR_LONG = calendar.end_of_day_ms(TODAY + 365)
 """When a voucher that was minted in the setting expires."""
 
 
-def suspended(party: str, number: int = 1) -> tuple[Step, ...]:
+def suspended(party: str, number: int = 1, *, successor: tuple[str, ...] = ()) -> tuple[Step, ...]:
     """Return the transactions by which members suspend one."""
-    return adopted(SetStatus(party=party, status="suspended"), number)
+    return adopted(SetStatus(party=party, status="suspended", successor=successor), number)
+
+
+def removed(party: str, *successor: str, number: int = 1) -> tuple[Step, ...]:
+    """Return the transactions by which members remove one, for a successor if one is named."""
+    return adopted(SetStatus(party=party, status="removed", successor=successor), number)
 
 
 def treasury_keys(party: str, **roles: tuple[str, ...]) -> tuple[PartyKey, ...]:

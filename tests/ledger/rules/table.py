@@ -18,6 +18,7 @@ from tests.ledger.rules import (
     test_recoveries,
     test_redemptions,
     test_reserves,
+    test_successors,
     test_validators,
     test_vouchers,
 )
@@ -43,6 +44,7 @@ TABLE: tuple[Case, ...] = tuple(
         test_governance,
         test_validators,
         test_recoveries,
+        test_successors,
         test_control,
         test_expiry,
     )

@@ -27,7 +27,7 @@ from tests.ledger.rules.case import (
     suspended,
 )
 from tests.ledger.rules.chains import HENAN_1_TO_1, chain_with, code, stored, voucher
-from tests.ledger.rules.situations import APPROPRIATED, BOTH_FUND, HALVES, YEAR
+from tests.ledger.rules.situations import APPROPRIATED, BOTH_FUND, BUDGET, HALVES, YEAR
 
 FORMER = (
     publish(version=2, funders=HALVES, by=BOTH_FUND),
@@ -70,6 +70,12 @@ CASES: list[Case] = [
         "T4.2",
         "not_a_funder",
         appropriate(0, funder="henan"),
+    ),
+    no(
+        "nobody takes back",
+        "T4.3",
+        "party_unknown",
+        appropriate(-5, funder="nobody", by=BUDGET),
     ),
     no("one officer appropriates", "T4.3", "four_eyes_missing", appropriate(5, by=ONE_OFFICER)),
     no(

@@ -300,6 +300,15 @@ CASES: list[Case] = [
         before=(publish(status="suspended", **AFTER),),
     ),
     no(
+        "a grant of a suspended city",
+        "T9.10",
+        "party_not_active",
+        after_use(),
+        terms=AFTER,
+        before=suspended("shanghai"),
+        values={"party": "shanghai"},
+    ),
+    no(
         "a grant under other terms",
         "T9.10",
         "terms_version_wrong",
