@@ -38,8 +38,8 @@ EXPIRIES_MAX = 256
 CODES = frozenset(
     (
         *(0, *range(101, 106), *range(201, 218), *range(301, 312), *range(401, 405)),
-        *(*range(406, 411), *range(501, 517), 518, *range(603, 632), *range(701, 713)),
-        *(*range(801, 804), 805, 806, *range(901, 909)),
+        *(*range(406, 411), *range(501, 517), 518, 519, *range(603, 632), *range(701, 713)),
+        *(*range(801, 804), 805, 806, *range(901, 911)),
     )
 )
 """0 and the numbers of all refusals (transactions.md, Codes)."""

@@ -46,6 +46,7 @@ from ledger.rules.vouchers import (
     Voucher,
     change_totals,
     held_voucher,
+    held_with,
     move_value,
     new_voucher,
     require_available,
@@ -115,7 +116,7 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
         ("party", centre.id),
         ("centre", centre.id),
         ("programme", programme_id),
-        *(("voucher", voucher.id) for voucher in asked.vouchers),
+        *(thing for voucher in asked.vouchers for thing in held_with(view, voucher)),
     )
     accreditation = _accreditation(view, asked, terms, context)  # T9.12, T9.13
     require_unrelated(view, terms.eligibility, holder, centre, context.time_ms)

@@ -25,6 +25,7 @@ from ledger.rules.vouchers import (
     PositiveFen,
     give_back,
     held_voucher,
+    held_with,
     move_value,
     require_available,
     require_unexpired,
@@ -96,7 +97,7 @@ def apply_set_aside(view: StateView, tx: SetAside, context: Context) -> Outcome:
         ("party", centre.id),
         ("centre", centre.id),
         ("programme", voucher.programme),
-        ("voucher", voucher.id),
+        *held_with(view, voucher),
     )
     require_not_suspended(programme_of(view, voucher.programme))
     terms = terms_of(view, voucher.programme, voucher.terms_version)

@@ -22,7 +22,7 @@ from ledger.rules import calendar, money
 from ledger.rules.attestations import require_eligible
 from ledger.rules.base import ENVELOPE_BYTES_MAX, Context, Kind, Outcome, Posting
 from ledger.rules.budgets import commit_budget, return_budget
-from ledger.rules.holds import require_not_held
+from ledger.rules.holds import Scope, require_not_held
 from ledger.rules.parties import (
     PARTIES,
     Party,
@@ -49,6 +49,7 @@ from ledger.rules.refusals import (
     HolderCapExceeded,
     TermsVersionWrong,
     TransferNotAllowed,
+    TransfersTooMany,
     TransferToSelf,
     VoucherExhausted,
     VoucherExpired,
@@ -60,6 +61,8 @@ from ledger.rules.sums import Amount, amount_at, change_amount, serial_id
 from ledger.view import Draft, StateView, Table, get, must
 
 MINT_ROWS_MAX = 1_000
+TRANSFERS_MAX = 16
+"""Through how many transfers value may go: each move of a voucher looks at all before it."""
 
 PositiveFen = Annotated[int, Meta(ge=1, le=FEN_MAX)]
 Part = Literal["available", "reserved", "claimed", "redeemed", "expired", "revoked"]
@@ -93,6 +96,8 @@ class Voucher(Record, frozen=True):
     """Fiscal year of the mint, whose budget carries it."""
     parent: AtMostOne[SerialId]
     """The voucher that this one was transferred out of."""
+    depth: Natural
+    """How many transfers it came through: 0 if it was minted."""
 
 
 VOUCHERS = Table("voucher", Voucher)
@@ -161,6 +166,15 @@ def held_voucher(view: StateView, voucher: str, holder: str) -> Voucher:
     if record is None or record.holder != holder:
         raise VoucherNotHeld(voucher=voucher, party=holder)
     return record
+
+
+def held_with(view: StateView, voucher: Voucher) -> tuple[tuple[Scope, str], ...]:
+    """Return a voucher and those that it was transferred out of: a hold on one holds it (R10.4)."""
+    line: list[tuple[Scope, str]] = [("voucher", voucher.id)]
+    while (parent := only(voucher.parent)) is not None:
+        line.append(("voucher", parent))
+        voucher = must(view, VOUCHERS, parent)
+    return tuple(line)
 
 
 def voucher_of(view: StateView, voucher: str) -> Voucher:
@@ -319,6 +333,7 @@ def new_voucher(
     year: int,
     time_ms: int,
     parent: tuple[str, ...] = (),
+    depth: int = 0,
 ) -> Voucher:
     """Write a voucher with the programme's next serial; the totals' parts are the caller's."""
     totals = must(draft, TOTALS, programme_id)
@@ -339,6 +354,7 @@ def new_voucher(
         terms_version=terms_version,
         year=year,
         parent=parent,
+        depth=depth,
     )
     draft.put(VOUCHERS, voucher, voucher.id)
     counted = msgspec.structs.replace(totals, next_serial=totals.next_serial + 1)
@@ -354,7 +370,7 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
     require_free(holder)
     voucher = held_voucher(view, tx.voucher, tx.holder)
     require_not_held(
-        view, ("party", holder.id), ("programme", voucher.programme), ("voucher", voucher.id)
+        view, ("party", holder.id), ("programme", voucher.programme), *held_with(view, voucher)
     )
     terms = terms_of(view, voucher.programme, voucher.terms_version)
     recipient = party_of(view, tx.recipient)
@@ -369,6 +385,8 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
     require_eligible(view, terms.eligibility, recipient, context.time_ms)
     draft = Draft(view)
     count_issued(draft, terms, voucher.programme, voucher.year, recipient, tx.amount)
+    if voucher.depth >= TRANSFERS_MAX:
+        raise TransfersTooMany(voucher=voucher.id, maximum=TRANSFERS_MAX)
     parent = msgspec.structs.replace(
         voucher, face=voucher.face - tx.amount, available=voucher.available - tx.amount
     )
@@ -383,6 +401,7 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
         year=voucher.year,
         time_ms=context.time_ms,
         parent=(voucher.id,),
+        depth=voucher.depth + 1,
     )
     posting = Posting(
         kind="transfer",

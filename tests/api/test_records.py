@@ -58,6 +58,7 @@ async def test_a_record_shows_its_own_fields_and_optional_ones_as_null(busy: Wor
         "terms_version": 1,
         "year": builders.YEAR,
         "parent": VOUCHER,
+        "depth": 1,
     }
     assert (await busy.get(f"/v1/vouchers/{VOUCHER}"))["item"]["parent"] is None
     firm = (await busy.get("/v1/parties/firm-a"))["item"]

@@ -994,6 +994,10 @@ class Play:
 
     def _transfer(self) -> list[Any]:
         voucher = self._voucher()
+        if voucher is not None and self._chance(0.3):
+            # What came through most transfers goes further: the sixteenth is the last.
+            rich = [one for one in self.twin.vouchers.values() if one["available"] > 0]
+            voucher = max([voucher, *rich], key=lambda one: one["depth"])
         if voucher is None or self._chance(0.02):
             self._want("firm-a")
             return ["voucher.transfer", "shanghai.compute.000099999", "firm-a", "firm-b", 5]
@@ -1502,7 +1506,7 @@ class Play:
             ],
         }
         name = self._pick(things[scope], "nothing")
-        # Many holds on one claim: the sixteenth is the last.
+        # Many holds on one claim: the fourth of a setter is its last.
         if scope == "claim" and self._chance(0.8):
             name = next(
                 (
@@ -1515,6 +1519,11 @@ class Play:
         if self._chance(0.03):
             name = "nothing"
         by = self.dice.choice((AUDITOR, AUDITOR, AUDITOR, self._city()))
+        barred = [one for one in self.twin.holds.values() if one["barred"]]
+        if barred and self._chance(0.05):
+            # What another cleared, set anew.
+            again = self.dice.choice(barred)
+            by, scope, name = again["by"], again["scope"], again["id"]
         self._want(by, "review")
         return ["hold.set", by, scope, name, CASE, "asked"]
 

@@ -141,6 +141,7 @@ def books_of_ledger(store: MemoryStore) -> Books:
                 one.terms_version,
                 one.year,
                 only(one.parent),
+                one.depth,
             )
             for key, one in rows(store, VOUCHERS).items()
         },
@@ -456,6 +457,7 @@ def voucher_of_twin(one: Thing) -> tuple[Any, ...]:
         one["version"],
         one["year"],
         one["parent"] or None,
+        one["depth"],
     )
 
 

@@ -95,6 +95,7 @@ def test_a_mutant_is_what_everybody_runs_while_it_is_in_place(all_mutants: list[
         terms_version=1,
         year=2026,
         parent=(),
+        depth=0,
     )
     with pytest.raises(VoucherExhausted):
         imported(voucher, 1)

@@ -325,19 +325,28 @@ def thing_exists(world: World, scope: str, name: str) -> bool:
     )
 
 
-def concerned(world: World, city: str, scope: str, name: str) -> bool:
-    """T20.5, for a city."""
+def concerned(world: World, scope: str, name: str) -> str:
+    """Return the city whose business a thing is (T20.6), or nothing."""
     if scope == "party":
-        return bool(world.parties[name]["enrolled_by"] == city)
+        return str(world.parties[name]["enrolled_by"])
     if scope == "centre":
-        return bool(world.accreditations[name]["host"] == city)
+        return str(world.accreditations[name]["host"])
     if scope == "programme":
-        return world.issuer(name) == city
+        return world.issuer(name)
     if scope == "voucher":
-        return world.issuer(world.vouchers[name]["programme"]) == city
-    if scope == "claim":
-        return world.issuer(world.claims[name]["programme"]) == city
-    return city in (world.payables[name]["debtor"], world.payables[name]["creditor"])
+        return world.issuer(world.vouchers[name]["programme"])
+    if scope == "payable":
+        name = world.payables[name]["claim"]
+    return world.issuer(world.claims[name]["programme"]) if name else ""
+
+
+def own_cause(world: World, by: str, scope: str, name: str) -> bool:
+    """R10.7."""
+    sides = [name] if scope == "party" else []
+    for payable in world.payables.values():
+        if (scope, name) in (("payable", payable["id"]), ("claim", payable["claim"])):
+            sides += [payable["debtor"], payable["creditor"]]
+    return by in [world.actor(side) for side in sides]
 
 
 def touched_payables(world: World, scope: str, name: str) -> list[Thing]:
@@ -356,15 +365,23 @@ def set_hold(world: World, it: Thing) -> None:
     world.consent(it["by"], "review")
     world.active(it["by"])
     need(thing_exists(world, it["scope"], it["id"]), 904)
+    need(not own_cause(world, it["by"], it["scope"], it["id"]), 910)
     if by["kind"] != "auditor":
-        need(concerned(world, it["by"], it["scope"], it["id"]), 905)
-    need(world.holds_on(it["scope"], it["id"]) < 16, 907)
+        city = concerned(world, it["scope"], it["id"])
+        need(city != "" and world.actor(city) == it["by"], 905)
+    on_it = [
+        one for one in world.holds.values() if (one["scope"], one["id"]) == (it["scope"], it["id"])
+    ]
+    need(not any(one["barred"] and one["by"] == it["by"] for one in on_it), 909)
+    need(len([one for one in on_it if one["open"] and one["by"] == it["by"]]) < 4, 907)
+    need(world.holds_on(it["scope"], it["id"]) < 256, 907)
     serial = 1 + len([hold for hold in world.holds.values() if hold["by"] == it["by"]])
     world.holds[f"{it['by']}.{serial:09d}"] = {
         "by": it["by"],
         "scope": it["scope"],
         "id": it["id"],
         "open": True,
+        "barred": False,
     }
     for payable in touched_payables(world, it["scope"], it["id"]):
         if payable["cycle"] == world.cycle:
@@ -378,10 +395,13 @@ def clear_hold(world: World, it: Thing) -> None:
     need(hold["open"], 902)
     by = world.party(it["by"], "city", "auditor")
     world.active(it["by"])
-    may = hold["by"] == it["by"] or by["kind"] == "auditor"
-    need(may or world.parties[hold["by"]]["status"] != "active", 903)
+    theirs = world.actor(hold["by"]) == it["by"]
+    need(theirs or by["kind"] == "auditor", 903)
+    if hold["by"] != it["by"]:
+        need(not own_cause(world, it["by"], hold["scope"], hold["id"]), 910)
     world.consent(it["by"], "review")
     hold["open"] = False
+    hold["barred"] = not theirs
     for payable in touched_payables(world, hold["scope"], hold["id"]):
         if payable["cycle"] is None:
             join_cycle(world, payable)

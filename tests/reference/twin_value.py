@@ -78,7 +78,8 @@ def transfer(world: World, it: Thing) -> None:
     world.free(holder)
     voucher = held_voucher(world, it["voucher"], holder)
     programme = voucher["programme"]
-    world.not_held(("party", holder), ("programme", programme), ("voucher", voucher["id"]))
+    world.not_held(("party", holder), ("programme", programme))
+    world.vouchers_not_held(voucher["id"])
     world.party(recipient)
     need(recipient != holder, 509)
     world.party(recipient, "holder")
@@ -91,6 +92,7 @@ def transfer(world: World, it: Thing) -> None:
     need(amount <= voucher["available"], 502)
     world.eligible(terms, recipient)
     world.caps_hold(programme, terms, voucher["year"], recipient, amount, [])
+    need(voucher["depth"] < 16, 519)
     expires_at = voucher["expires_at"] + world.stopped(holder) - voucher["stopped"]
     voucher["face"] -= amount
     voucher["available"] -= amount
@@ -98,6 +100,7 @@ def transfer(world: World, it: Thing) -> None:
         programme, recipient, amount, expires_at, voucher["year"], voucher["version"]
     )
     world.vouchers[child]["parent"] = voucher["id"]
+    world.vouchers[child]["depth"] = voucher["depth"] + 1
 
 
 def held_voucher(world: World, name: str, holder: str) -> Thing:
@@ -122,6 +125,7 @@ def reserve(world: World, it: Thing) -> None:
         ("centre", centre),
         ("programme", programme),
     )
+    world.vouchers_not_held(voucher["id"])
     need(world.programmes[programme]["status"] != "suspended", 304)
     accredited_in_force(world, centre)
     terms = world.terms(programme, voucher["version"])
@@ -227,7 +231,7 @@ def redeem(world: World, it: Thing) -> None:
     world.not_held(("party", holder), ("party", centre), ("centre", centre))
     world.not_held(("programme", programme))
     for voucher in vouchers:
-        world.not_held(("voucher", voucher))
+        world.vouchers_not_held(voucher)
     if joint:
         need(world.programmes[programme]["status"] != "suspended", 304)
     need(centre in world.accreditations, 401)

@@ -572,6 +572,12 @@ class World:
         for scope, name in things:
             need(self.holds_on(scope, name) == 0, 906)
 
+    def vouchers_not_held(self, name: str) -> None:
+        """R10.4, for a voucher and those that it was transferred out of."""
+        while name:
+            self.not_held(("voucher", name))
+            name = self.vouchers[name]["parent"]
+
     def expiry(self, voucher: Thing) -> int:
         """R11.1."""
         at: int = voucher["expires_at"] + self.stopped(voucher["holder"]) - voucher["stopped"]
@@ -619,6 +625,7 @@ class World:
             "year": year,
             "version": version,
             "parent": "",
+            "depth": 0,
         }
         self.issues.append((programme, year, holder, amount))
         return name
