@@ -209,9 +209,9 @@ def together(*doctors: Doctor) -> Doctor:
 class Ready:
     """A case whose setting was made: it can be tried again and again, and changes nothing."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, chain: Chain | None = None) -> None:
         self.case = case
-        self.chain = setting(case)
+        self.chain = setting(case) if chain is None else chain
         raw = case.transaction()
         self.transaction: Transaction = parse(raw)
         last = case.before[-1] if case.before else None
