@@ -35,8 +35,6 @@ BLOCK_BYTES_MAX = 2_097_152
 ROWS_MAX = 8_000
 EXPIRIES_MAX = 256
 
-"""0 and the numbers of all refusals (transactions.md, Codes)."""
-
 # What several kinds share
 
 PARTY_KEYS = many(fields(key=hash32, person=slug, roles=many(slug, 0, 8)), 1, 64)
@@ -89,7 +87,11 @@ PARAMETERS = fields(
 ACTION = named(
     {
         "admit": fields(member=MEMBER),
-        "status": fields(party=slug, status=word("active", "suspended", "removed")),
+        "status": fields(
+            party=slug,
+            status=word("active", "suspended", "removed"),
+            successor=optional(slug),
+        ),
         "validator": fields(party=slug, validator=optional(VALIDATOR)),
         "keys": fields(party=slug, keys=PARTY_KEYS, threshold=natural),
         "parameters": fields(parameters=PARAMETERS),

@@ -124,7 +124,6 @@ def everywhere() -> dict[str, bytes]:
     return {
         "a name": builders.enrol("firm-a", name=HIDDEN),
         "a name that turns the line round": builders.enrol("firm-a", name="Firm \u202eA"),
-        "a control group of another spelling": builders.enrol("firm-a", control_group="group "),
         "a text in a list": builders.publish(assumed=("as written", HIDDEN)),
         "the order of a centre": builders.redeem(
             ("shanghai.compute.000000001", 1), order="order\u00a01"

@@ -196,7 +196,7 @@ STATUS = one_of("active", "suspended", "removed")
 ACTION = named(
     {
         "admit": (MEMBER,),
-        "status": (SLUG_TEXT, STATUS),
+        "status": (SLUG_TEXT, STATUS, optional(SLUG_TEXT)),
         "validator": (SLUG_TEXT, optional(VALIDATOR)),
         "keys": (SLUG_TEXT, KEYS, NATURAL),
         "parameters": (PARAMETERS,),

@@ -7,7 +7,7 @@ import pytest
 from ledger.encoding.codec import FEN_MAX
 from ledger.rules.payables import PAYABLES
 from ledger.rules.payments import OBJECTION_WINDOW_MS, PAYMENTS
-from tests.builders import officers
+from tests.builders import OFFICERS, officers
 from tests.ledger.rules.case import (
     CLAIM,
     GRANTED,
@@ -85,6 +85,7 @@ PAY_AND_BANK_APART = treasury_keys(
     officer_4=("pay",),
 )
 """Who pays is not who speaks for the bank."""
+ALL_OFFICERS = tuple(("shanghai", person) for person in OFFICERS)
 
 CASES: list[Case] = [
     # T19 instructed
@@ -117,7 +118,7 @@ CASES: list[Case] = [
         "T19.instructed.4",
         "held",
         instruct(PAYABLE, 1),
-        before=(*OWED, set_hold("payable", PAYABLE)),
+        before=(*OWED, set_hold("payable", PAYABLE, member="audit-office")),
         values={"scope": "payable", "id": PAYABLE},
     ),
     no(
@@ -125,7 +126,7 @@ CASES: list[Case] = [
         "T19.instructed.4",
         "held",
         instruct(PAYABLE, 1),
-        before=(*OWED, set_hold("claim", CLAIM)),
+        before=(*OWED, set_hold("claim", CLAIM, member="audit-office")),
         values={"scope": "claim", "id": CLAIM},
     ),
     no(
@@ -268,7 +269,7 @@ CASES: list[Case] = [
         "T19.returned.3",
         "four_eyes_missing",
         return_payment(),
-        before=(*CONFIRMED, rotate("shanghai", keys=PAY_AND_BANK_APART)),
+        before=(*CONFIRMED, rotate("shanghai", keys=PAY_AND_BANK_APART, by=ALL_OFFICERS)),
         values={"party": "shanghai", "role": "bank", "signed": 0},
     ),
     no(
