@@ -36,8 +36,6 @@ BLOCK_BYTES_MAX = 2_097_152
 ROWS_MAX = 8_000
 EXPIRIES_MAX = 256
 
-"""0 and the numbers of all refusals (transactions.md, Codes)."""
-
 # What several kinds share
 
 PARTY_KEYS = many(fields(key=hash32, person=slug, roles=many(slug, 0, 8)), 1, 64)
@@ -91,7 +89,11 @@ PARAMETERS = fields(
 ACTION = named(
     {
         "admit": fields(member=MEMBER, proofs=PROOFS),
-        "status": fields(party=slug, status=word("active", "suspended", "removed")),
+        "status": fields(
+            party=slug,
+            status=word("active", "suspended", "removed"),
+            successor=optional(slug),
+        ),
         "validator": fields(party=slug, validator=optional(VALIDATOR), proofs=PROOFS),
         "keys": fields(party=slug, keys=PARTY_KEYS, threshold=natural, proofs=PROOFS),
         "parameters": fields(parameters=PARAMETERS),

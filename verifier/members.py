@@ -138,7 +138,7 @@ class Members:
                 self._members[member[0]] = Member(kind=member[1], party_class=member[2])
                 if member[8]:
                     self._schedule(height, _with(self._sets[-1][1], member[0], member[8]))
-            case "status", party, status:
+            case "status", party, status, _:
                 if party in self._members:
                     self._members[party] = replace(self._members[party], status=status)
                 if status != "active":

@@ -8,10 +8,12 @@ from fastapi.responses import Response
 from api import schemas
 from api.reads import Moment, Resource, Selection, where
 from api.routes.listing import Paging, listed, single
+from ledger.encoding.codec import only
 from ledger.encoding.plain import Plain
 from ledger.rules.attestations import ATTESTATIONS
 from ledger.rules.parties import PARTIES, Party
 from ledger.rules.recoveries import RECOVERIES, Recovery
+from ledger.rules.successors import SUCCESSIONS
 
 router = APIRouter(prefix="/v1", tags=["parties"], responses=schemas.PROBLEM)
 
@@ -31,7 +33,12 @@ def _is_over(moment: Moment, recovery: Recovery) -> bool:
     return recovery.status == "open" and not recovery.is_open(moment.block.time_ms)
 
 
-PARTY = Resource(PARTIES, {"recovery": _open_recovery})
+def _successor(moment: Moment, party: Party) -> Plain:
+    succession = moment.get(SUCCESSIONS, party.id)
+    return None if succession is None else only(succession.successor)
+
+
+PARTY = Resource(PARTIES, {"recovery": _open_recovery, "successor": _successor})
 ATTESTATION = Resource(ATTESTATIONS)
 RECOVERY = Resource(RECOVERIES, {"over": _is_over})
 

@@ -121,7 +121,11 @@ def _not_canonical(error: Exception, data: bytes = b"") -> NotCanonical:
         return NotCanonical(f"text is not UTF-8: {error.reason}")
     reason = str(error)
     if NO_TEXT in reason:
-        return NotCanonical(text_fault(msgspec.msgpack.decode(data)) or "text outside W5")
+        try:
+            fault = text_fault(msgspec.msgpack.decode(data))
+        except _UNDECODABLE:  # what follows the text was not looked at before
+            fault = None
+        return NotCanonical(fault or "text outside W5")
     if len(reason) > REASON_CHARS_MAX or not all(" " <= one <= "~" for one in reason):
         reason = ascii(reason[:REASON_CHARS_MAX])  # it may quote what a stranger chose
     return NotCanonical(reason)

@@ -11,6 +11,7 @@ from ledger.rules import calendar
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.parties import (
     CITIES,
+    PARTIES,
     Party,
     party_of,
     require_active,
@@ -18,6 +19,7 @@ from ledger.rules.parties import (
     require_kind,
 )
 from ledger.rules.refusals import AttestationUnknown, NotEligible, RelatedParties, ValidityPassed
+from ledger.rules.successors import acting_for
 from ledger.view import Draft, StateView, Table, get, must
 
 CRITERIA_MAX = 16
@@ -133,8 +135,8 @@ ATTEST = Kind(record=Attest, apply=apply_attest)
 
 def apply_revoke_attestation(view: StateView, tx: RevokeAttestation, context: Context) -> Outcome:
     """Return the write that takes a statement back. Checks run in the order of T11."""
-    attester = party_of(view, tx.attester)
-    require_consent(context, attester, "registrar")
+    party_of(view, tx.attester)
+    require_consent(context, acting_for(view, tx.attester), "registrar")
     key = _key(tx.subject, tx.topic, tx.attester, tx.about)
     attestation = get(view, ATTESTATIONS, *key)
     if attestation is None or attestation.revoked_ms:
@@ -197,7 +199,9 @@ def _fulfils(
         for about in abouts:
             key = _key(party.id, criterion.topic, attester, about)
             attestation = get(view, ATTESTATIONS, *key)
-            if attestation is not None and _convinces(attestation, criterion, time_ms):
+            if attestation is None or must(view, PARTIES, attester).status == "removed":
+                continue
+            if _convinces(attestation, criterion, time_ms):
                 return True
     return False
 

@@ -28,6 +28,7 @@ from ledger.rules.refusals import (
     CarryOverInvalid,
     NotAFunder,
 )
+from ledger.rules.successors import acting_for
 from ledger.view import Draft, StateView, Table, get
 
 
@@ -57,12 +58,14 @@ def apply_appropriate(view: StateView, tx: Appropriate, context: Context) -> Out
     """Return the write that changes an appropriation. Checks run in the order of T4."""
     programme = programme_of(view, tx.programme)
     takes_back = tx.delta < 0 and not tx.carried_from
-    if (
-        tx.funder not in funders_in_force(view, programme) and not takes_back
-    ):  # a former funder may take back what is left
+    is_funder = tx.funder in funders_in_force(view, programme)
+    if not is_funder and not takes_back:  # a former funder may take back what is left
         raise NotAFunder(party=tx.funder, programme=tx.programme)
-    context.signers.require_officers(tx.funder, "budget")
-    require_active(party_of(view, tx.funder))
+    funder = party_of(view, tx.funder)
+    if takes_back:  # whoever would pay for it may stop it
+        funder = acting_for(view, tx.funder)
+    context.signers.require_officers(funder.id, "budget")
+    require_active(funder)
     draft = Draft(view)
     if (from_year := only(tx.carried_from)) is not None:
         if from_year >= tx.year or tx.delta <= 0:

@@ -1,5 +1,6 @@
 """Cases: setting and clearing holds, and anchoring what lies outside (spec T20, T21, T22)."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -8,9 +9,22 @@ from ledger.encoding.codec import Hash, Natural, Record, SerialId, Slug, Text
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.centres import ACCREDITATIONS
 from ledger.rules.claims import CLAIMS
-from ledger.rules.holds import HELD, HOLDS, HOLDS_MAX, HeldBy, Hold, Scope, ThingId, open_holds
+from ledger.rules.holds import (
+    HELD,
+    HOLD_BARS,
+    HOLDS,
+    HOLDS_MAX,
+    OWN_HOLDS_MAX,
+    HeldBy,
+    Hold,
+    HoldBar,
+    Scope,
+    ThingId,
+    open_holds,
+)
 from ledger.rules.parties import (
     PARTIES,
+    Party,
     party_of,
     require_active,
     require_city_or_auditor,
@@ -29,13 +43,16 @@ from ledger.rules.payables import (
 from ledger.rules.programmes import PROGRAMMES, issuer_of
 from ledger.rules.refusals import (
     HeightAhead,
+    HoldBarred,
     HoldCleared,
     HoldNotTheirs,
     HoldsTooMany,
     HoldUnknown,
     NotConcerned,
+    OwnCause,
     ScopeUnknown,
 )
+from ledger.rules.successors import acts_for_one
 from ledger.rules.sums import next_serial
 from ledger.rules.vouchers import VOUCHERS
 from ledger.view import Draft, StateView, Table, get, must
@@ -94,11 +111,16 @@ def apply_set_hold(view: StateView, tx: SetHold, context: Context) -> Outcome:
     concerned = _concerned(view, tx.scope, tx.id)
     if concerned is None:
         raise ScopeUnknown(scope=tx.scope, id=tx.id)
-    if setter.kind != "auditor" and setter.id not in concerned:
+    _require_no_own_cause(view, setter, tx.scope, tx.id)
+    if setter.kind != "auditor" and not acts_for_one(view, setter.id, concerned):
         raise NotConcerned(party=setter.id, scope=tx.scope, id=tx.id)
+    if get(view, HOLD_BARS, tx.scope, tx.id, setter.id) is not None:
+        raise HoldBarred(party=setter.id, scope=tx.scope, id=tx.id)
     before = open_holds(view, tx.scope, tx.id)
-    if len(before) >= HOLDS_MAX:
-        raise HoldsTooMany(scope=tx.scope, id=tx.id, maximum=HOLDS_MAX)
+    own = [hold for hold in before if hold.partition(".")[0] == setter.id]
+    for held, maximum in ((own, OWN_HOLDS_MAX), (before, HOLDS_MAX)):
+        if len(held) >= maximum:
+            raise HoldsTooMany(party=setter.id, scope=tx.scope, id=tx.id, maximum=maximum)
     draft = Draft(view)
     hold = Hold(
         id=next_serial(draft, "hold", setter.id),
@@ -123,7 +145,7 @@ SET_HOLD = Kind(record=SetHold, apply=apply_set_hold, allowed_while_paused=True)
 
 
 def _concerned(view: StateView, scope: Scope, thing: str) -> tuple[str, ...] | None:
-    """Return the parties whose business a thing is (T20.5), None if there is no such thing."""
+    """Return the parties whose business a thing is (T20.6), None if there is no such thing."""
     match scope:
         case "party":
             party = get(view, PARTIES, thing)
@@ -140,7 +162,24 @@ def _concerned(view: StateView, scope: Scope, thing: str) -> tuple[str, ...] | N
             return None if claim is None else (issuer_of(claim.programme),)
         case "payable":
             payable = get(view, PAYABLES, thing)
-            return None if payable is None else (payable.debtor, payable.creditor)
+            if payable is None:
+                return None
+            claim = get(view, CLAIMS, payable.cause)
+            return () if claim is None else (issuer_of(claim.programme),)
+
+
+def _require_no_own_cause(view: StateView, by: Party, scope: Scope, thing: str) -> None:
+    """Raise OwnCause where a party, or one that it acts for, is held or owes or is owed (R10.7)."""
+    payables: Iterable[Payable] = ()
+    if scope == "payable":
+        payables = (must(view, PAYABLES, thing),)
+    elif scope == "claim":
+        payables = claim_payables(view, thing, must(view, CLAIMS, thing).payables)
+    sides = {side: None for payable in payables for side in (payable.debtor, payable.creditor)}
+    if scope == "party":
+        sides[thing] = None
+    if acts_for_one(view, by.id, sides):
+        raise OwnCause(party=by.id, scope=scope, id=thing)
 
 
 def _cleared_payables(view: StateView, scope: Scope, thing: str) -> tuple[Payable, ...]:
@@ -164,12 +203,16 @@ def apply_clear_hold(view: StateView, tx: ClearHold, context: Context) -> Outcom
     by = party_of(view, tx.by)
     require_city_or_auditor(by)
     require_active(by)
-    setter = must(view, PARTIES, hold.setter)
-    # A city's hold may keep its own debt out of clearing: an auditor can end any.
-    if by.id != setter.id and setter.status == "active" and by.kind != "auditor":
+    theirs = acts_for_one(view, by.id, (hold.setter,))
+    # A city's hold may keep a debt out of clearing: an auditor can end any.
+    if not theirs and by.kind != "auditor":
         raise HoldNotTheirs(hold=hold.id, setter=hold.setter)
+    if by.id != hold.setter:
+        _require_no_own_cause(view, by, hold.scope, hold.thing)
     require_consent(context, by, "review")
     draft = Draft(view)
+    if not theirs:
+        draft.put(HOLD_BARS, HoldBar(hold=hold.id), hold.scope, hold.thing, hold.setter)
     cleared = msgspec.structs.replace(hold, cleared_ms=(context.time_ms,), cleared_case=(tx.case,))
     draft.put(HOLDS, cleared, hold.id)
     still_open = tuple(

@@ -8,7 +8,7 @@ from msgspec import Meta
 from ledger.encoding.codec import FEN_MAX, AtMostOne, Fen, Natural, ProgrammeId, Record, Slug, only
 from ledger.rules import calendar, money
 from ledger.rules.base import Context, Kind, Outcome
-from ledger.rules.parties import party_of, require_active, require_city, require_kind
+from ledger.rules.parties import PARTIES, party_of, require_active, require_city, require_kind
 from ledger.rules.programmes import (
     ChipOrigin,
     Ownership,
@@ -140,6 +140,8 @@ def apply_accredit(view: StateView, tx: Accredit, context: Context) -> Outcome:
     if moves and not context.signers.has_threshold(centre.id, centre.threshold):
         assert before is not None
         raise HostMismatch(centre=tx.centre, host=before.host)
+    if moves:
+        require_active(centre)
     require_distinct([devices.chip for devices in tx.devices])
     accreditation = Accreditation(
         centre=tx.centre,
@@ -168,9 +170,10 @@ def apply_recognise(view: StateView, tx: Recognise, context: Context) -> Outcome
     require_distinct(tx.programmes)
     require_distinct(tx.hosts)
     for host in tx.hosts:
-        require_city(view, host)
+        city = require_city(view, host)
         if tx.mode == "host_pays":  # it will owe its centres, so it agrees
             context.signers.require_officers(host, "registrar")
+            require_active(city)
     draft = Draft(view)
     for programme_id in tx.programmes:
         if issuer_of(programme_id) != tx.issuer:
@@ -256,9 +259,16 @@ def require_distinct(values: list[str] | tuple[str, ...]) -> None:
 def accreditation_of(view: StateView, centre: str) -> Accreditation:
     """Return a centre's accreditation in force; raise CentreNotAccredited."""
     accreditation = get(view, ACCREDITATIONS, centre)
-    if accreditation is None or accreditation.ended:
+    if accreditation is None or not is_in_force(view, accreditation):
         raise CentreNotAccredited(centre=centre)
     return accreditation
+
+
+def is_in_force(view: StateView, accreditation: Accreditation) -> bool:
+    """Return whether an accreditation is in force (R5.4)."""
+    if accreditation.ended:
+        return False
+    return must(view, PARTIES, accreditation.host).status != "removed"
 
 
 def require_accepted(

@@ -39,6 +39,7 @@ from ledger.rules.refusals import (
     TagNotChecked,
 )
 from ledger.rules.reserves import RESERVES, OrderRef, change_left, reserve_expiry_of
+from ledger.rules.successors import acting_for, settling_for
 from ledger.rules.sums import Amount, amount_at, change_amount
 from ledger.rules.vouchers import VOUCHERS, Part, PositiveFen, give_back, move_value, uncount_issued
 from ledger.view import Draft, StateView, Table, get, must
@@ -265,7 +266,7 @@ def _require_decider(view: StateView, act: Decide, claim: Claim, context: Contex
     is_issuer = by.id == issuer_of(claim.programme)
     if not is_issuer and by.kind != "auditor":
         raise PartyWrongKind(party=by.id, kind=by.kind, expected="issuer or auditor")
-    require_consent(context, by, "review")
+    require_consent(context, acting_for(view, by.id) if is_issuer else by, "review")
     if is_issuer:
         return
     require_active(by)
@@ -349,9 +350,9 @@ def apply_credit(view: StateView, tx: Credit, context: Context) -> Outcome:
     """Return the writes of a credit note. Checks run in the order of T15."""
     claim = claim_of(view, tx.claim)
     require_status(claim, "accepted")
-    centre = party_of(view, claim.centre)
+    centre = settling_for(view, claim.centre)
     context.signers.require_threshold(centre.id, centre.threshold)
-    context.signers.require_officers(issuer_of(claim.programme), "review")
+    context.signers.require_officers(acting_for(view, issuer_of(claim.programme)).id, "review")
     before = claim.accepted - claim.credited
     if tx.amount > before:
         raise CreditExceedsAccepted(asked=tx.amount, available=before)

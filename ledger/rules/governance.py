@@ -56,6 +56,7 @@ from ledger.rules.refusals import (
     ProposalUnknown,
     VoteRepeated,
 )
+from ledger.rules.successors import SUCCESSIONS, Succession, successor_of
 from ledger.rules.validators import (
     VALIDATOR_LAG,
     ValidatorKeys,
@@ -98,6 +99,8 @@ class SetStatus(Record, frozen=True, tag="status"):
 
     party: Slug
     status: PartyStatus
+    successor: AtMostOne[Slug]
+    """Who takes its place while it is not active; a treasury is not removed without one."""
 
 
 class SetValidator(Record, frozen=True, tag="validator"):
@@ -428,12 +431,32 @@ def _require_new_keys(
 def _check_status(view: StateView, action: SetStatus, context: Context) -> None:
     party = party_of(view, action.party)
     require_kind(party, "treasury", "data_centre", "auditor")
-    if party.status == "removed":
+    if party.status == "removed" and action.status != "removed":
         raise ActionInvalid(reason=f"{party.id} was removed for ever")
-    if party.status == action.status:
+    same_successor = action.successor == successor_of(view, party.id)
+    if party.status == action.status and same_successor:
         raise ActionInvalid(reason=f"{party.id} is {party.status} already")
+    _check_successor(view, party, action)
     if action.status != "active":
         require_room(next_set(view, context, party.id, ()))
+
+
+def _check_successor(view: StateView, party: Party, action: SetStatus) -> None:
+    """Raise unless somebody fit takes the place of a member that goes, where one is needed."""
+    successor_id = only(action.successor)
+    if successor_id is None:
+        if party.kind == "treasury" and action.status == "removed":
+            raise ActionInvalid(reason=f"{party.id} is a treasury: its removal names a successor")
+        return
+    successor = party_of(view, successor_id)
+    if action.status == "active":
+        raise ActionInvalid(reason=f"{party.id} would be active: it has no successor")
+    if successor.id == party.id:
+        raise ActionInvalid(reason=f"{party.id} does not succeed itself")
+    if (successor.kind, successor.party_class) != (party.kind, party.party_class):
+        raise ActionInvalid(reason=f"{successor.id} is of another kind or class than {party.id}")
+    if successor.status != "active":
+        raise ActionInvalid(reason=f"{successor.id} is {successor.status}: it succeeds nobody")
 
 
 def _check_validator(view: StateView, action: SetValidator, context: Context) -> None:
@@ -466,9 +489,10 @@ def _do(draft: Draft, action: Action, context: Context) -> None:
             admit(draft, member)
             if member.validator:
                 set_validator(draft, member.id, member.validator, context)
-        case SetStatus(party=party_id, status=status):
+        case SetStatus(party=party_id, status=status, successor=successor):
             party = must(draft, PARTIES, party_id)
             draft.put(PARTIES, msgspec.structs.replace(party, status=status), party_id)
+            draft.put(SUCCESSIONS, Succession(successor=successor), party_id)
             if status != "active":
                 set_validator(draft, party_id, (), context)
             if status == "removed":

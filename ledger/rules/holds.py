@@ -8,8 +8,11 @@ from ledger.encoding.codec import AtMostOne, Hash, Natural, Record, SerialId, Sl
 from ledger.rules.refusals import Held
 from ledger.view import StateView, Table, get
 
-HOLDS_MAX = 16
-"""Open holds on one thing."""
+OWN_HOLDS_MAX = 4
+"""Open holds of one setter on one thing: nobody's holds shut out another's."""
+HOLDS_MAX = 256
+"""Open holds on one thing, of 64 setters or more. Of cities at most two are ever concerned with a
+thing, so that dozens of auditors would have to act together."""
 
 Scope = Literal["party", "centre", "programme", "voucher", "claim", "payable"]
 ThingId = Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9.-]{0,95}\Z")]
@@ -30,6 +33,12 @@ class Hold(Record, frozen=True):
     cleared_case: AtMostOne[Hash]
 
 
+class HoldBar(Record, frozen=True):
+    """The hold for which a setter may not hold a thing again."""
+
+    hold: SerialId
+
+
 class HeldBy(Record, frozen=True):
     """The open holds on a thing, oldest first."""
 
@@ -40,6 +49,8 @@ HOLDS = Table("hold", Hold)
 """By id: setter and serial."""
 HELD = Table("held", HeldBy)
 """By scope and thing."""
+HOLD_BARS = Table("hold-bar", HoldBar)
+"""By scope, thing and setter: somebody else cleared the setter's hold."""
 
 
 def open_holds(view: StateView, scope: Scope, thing: str) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from ledger.rules import calendar
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.holds import require_not_held
 from ledger.rules.parties import (
-    PARTIES,
     party_of,
     require_active,
     require_city_or_auditor,
@@ -28,6 +27,7 @@ from ledger.rules.refusals import (
     PaymentStatusWrong,
     PaymentUnknown,
 )
+from ledger.rules.successors import acting_for, acts_for_one, settling_for
 from ledger.rules.vouchers import PositiveFen
 from ledger.view import Draft, StateView, Table, get, must
 
@@ -143,7 +143,7 @@ RECORD_PAYMENT = Kind(
 
 def _instruct(view: StateView, act: Instruct, context: Context) -> Outcome:
     payable = payable_of(view, act.payable)
-    _require_consent_of(view, payable.debtor, "pay", context)
+    require_consent(context, settling_for(view, payable.debtor), "pay")
     _require_paid_by_itself(payable)
     require_not_held(view, ("payable", payable.id), ("claim", payable.cause))
     if get(view, PAYMENTS, payable.debtor, act.end_to_end_id) is not None:
@@ -198,8 +198,8 @@ def _return(view: StateView, act: Return, context: Context) -> Outcome:
 
 def _write_off(view: StateView, act: WriteOff, context: Context) -> Outcome:
     payable = payable_of(view, act.payable)
-    _require_consent_of(view, payable.debtor, "pay", context)
-    _require_consent_of(view, payable.creditor, "pay", context)
+    require_consent(context, acting_for(view, payable.debtor), "pay")
+    require_consent(context, acting_for(view, payable.creditor), "pay")
     _require_paid_by_itself(payable)
     _require_open(payable, act.amount)
     draft = Draft(view)
@@ -210,7 +210,7 @@ def _write_off(view: StateView, act: WriteOff, context: Context) -> Outcome:
 
 def _object(view: StateView, act: ObjectToPayment, context: Context) -> Outcome:
     payment, payable = _payment_of(view, act)
-    _require_consent_of(view, payable.creditor, "bank", context)
+    require_consent(context, settling_for(view, payable.creditor), "bank")
     if payment.status not in ("instructed", "returning"):
         raise PaymentStatusWrong(end_to_end_id=payment.id, status=payment.status)
     until_ms = _window_end(payment, context)
@@ -226,7 +226,8 @@ def _resolve(view: StateView, act: Resolve, context: Context) -> Outcome:
     payment, payable = _payment_of(view, act)
     by = party_of(view, act.by)
     require_city_or_auditor(by)
-    if by.id in (payable.debtor, payable.creditor):
+    sides = (payable.debtor, payable.creditor)
+    if by.id in sides or acts_for_one(view, by.id, sides):
         raise PartyConcerned(party=by.id, end_to_end_id=payment.id)
     require_consent(context, by, "review")
     require_active(by)
@@ -255,7 +256,7 @@ def _require_bank_of(
     """Return whether the payee's bank speaks, and not the payer's; raise if neither does."""
     if act.by not in (payable.creditor, payable.debtor):
         raise NotPartOfPayment(party=act.by, end_to_end_id=act.end_to_end_id)
-    _require_consent_of(view, act.by, "bank", context)
+    require_consent(context, settling_for(view, act.by), "bank")
     return act.by == payable.creditor
 
 
@@ -307,10 +308,6 @@ def _came_back(
         attempt=payable.attempt + 1,
     )
     draft.put(PAYABLES, reopened, payable.id)
-
-
-def _require_consent_of(view: StateView, party: str, role: str, context: Context) -> None:
-    require_consent(context, must(view, PARTIES, party), role)
 
 
 def _require_paid_by_itself(payable: Payable) -> None:

@@ -37,6 +37,7 @@ from ledger.rules.refusals import (
     RecoveryUnknown,
     SecondOpinionMissing,
 )
+from ledger.rules.successors import acting_for, acts_for_one
 from ledger.view import Draft, StateView, Table, get
 
 RECOVERY_WAIT_MS = 72 * 3_600_000
@@ -167,6 +168,7 @@ SET_KEYS = Kind(
 def _rotate(view: StateView, act: Rotate, context: Context) -> Outcome:
     party = party_of(view, act.party)
     require_consent(context, party, "registrar")
+    require_active(party)
     require_free(party, context.time_ms)
     require_keys_fit(view, party.id, party.kind, act, context)
     if party.kind == "treasury":
@@ -202,6 +204,7 @@ def _announce(view: StateView, act: Announce, context: Context) -> Outcome:
     party = party_of(view, act.party)
     require_kind(party, "treasury", "data_centre", "auditor")
     require_consent(context, party, "registrar")
+    require_active(party)
     change = get(view, RECOVERIES, party.id)
     if change is not None and change.is_open(context.time_ms):
         raise KeyChangeOpen(party=party.id, opened_ms=change.opened_ms)
@@ -240,7 +243,7 @@ def _recover(view: StateView, act: Recover, context: Context) -> Outcome:
     party = party_of(view, act.party)
     require_kind(party, "holder")
     _require_enrolled_by(party, act.city)
-    context.signers.require_officers(act.city, "registrar")
+    context.signers.require_officers(acting_for(view, act.city).id, "registrar")
     require_free(party, context.time_ms)
     last = get(view, RECOVERIES, party.id)
     if last is not None and last.status != "accepted":
@@ -272,7 +275,7 @@ def _require_second(
 ) -> None:
     """Raise unless the second that is named, if one is, gives its opinion (R3.8)."""
     for second in seconds:
-        if second == by:
+        if acts_for_one(view, second, (by,)):
             raise SecondOpinionMissing(party=party_id, by=by)
         party = party_of(view, second)
         require_city_or_auditor(party)
@@ -292,6 +295,7 @@ def _object(view: StateView, act: ObjectToKeys, context: Context) -> Outcome:
     party = party_of(view, act.party)
     recovery = _open_recovery(view, party, context.time_ms)
     if act.by == party.id:
+        require_active(party)
         context.signers.require_threshold(party.id, 1)
     else:
         if not recovery.is_key_change:
@@ -316,7 +320,9 @@ def _decide(view: StateView, act: DecideKeys, context: Context) -> Outcome:
     _require_second(view, act.party, act.by, act.second, context)
     # A case is stopped by the second opinion alone: else a city could keep a holder frozen.
     if not (recovery.objected_ms and act.second and not act.accept):
-        require_consent(context, party_of(view, act.by), "registrar")
+        if recovery.is_key_change:  # nobody else has keys for it
+            require_active(party)
+        require_consent(context, acting_for(view, act.by), "registrar")
     if act.accept:
         if recovery.objected_ms and not act.second:
             raise SecondOpinionMissing(party=party.id, by=act.by)

@@ -52,6 +52,7 @@ from ledger.rules.refusals import (
     TransactionRefused,
 )
 from ledger.rules.reserves import OrderRef, change_left, require_good, require_left, reserve_of
+from ledger.rules.successors import acts_for_one, settling_for
 from ledger.rules.sums import Amount, amount_at, change_amount, next_serial
 from ledger.rules.vouchers import (
     Part,
@@ -59,6 +60,7 @@ from ledger.rules.vouchers import (
     Voucher,
     change_totals,
     held_voucher,
+    held_with,
     move_value,
     new_voucher,
     require_available,
@@ -130,7 +132,7 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
         ("party", centre.id),
         ("centre", centre.id),
         ("programme", programme_id),
-        *(("voucher", voucher.id) for voucher in asked.vouchers),
+        *(thing for voucher in asked.vouchers for thing in held_with(view, voucher)),
     )
     accreditation = _accreditation(view, asked, terms, context)  # T9.12, T9.13
     require_unrelated(view, terms.eligibility, holder, centre, context.time_ms)
@@ -246,9 +248,10 @@ def _asked(view: StateView, tx: Redeem, context: Context) -> Asked:
     if bool(tx.lines) == bool(tx.grant):
         raise LinesOrGrant(lines=len(tx.lines), grants=len(tx.grant))
     require_distinct([line.voucher for line in tx.lines])
-    context.signers.require_threshold(centre.id, centre.threshold)
-    _require_deciders_apart(view, tx, context)
     joint = not tx.lines or not all(line.reserve for line in tx.lines)
+    signing = centre if joint else settling_for(view, centre.id)
+    context.signers.require_threshold(signing.id, signing.threshold)
+    _require_deciders_apart(view, tx, context)
     if joint and not tx.holder_signs:
         raise SignatureMissing(party=holder.id, needed=holder.threshold, signed=0)
     if tx.holder_signs:
@@ -285,9 +288,10 @@ def _asked(view: StateView, tx: Redeem, context: Context) -> Asked:
 
 def _require_deciders_apart(view: StateView, tx: Redeem, context: Context) -> None:
     """Raise PersonSubmitted if somebody signed who may decide the claim (T9.5)."""
-    paid_from = tx.lines[0].voucher if tx.lines else tx.grant[0].programme
+    issuer = issuer_of(tx.lines[0].voucher if tx.lines else tx.grant[0].programme)
     for key in context.signers.keys:
-        if key.party == issuer_of(paid_from) or must(view, PARTIES, key.party).kind == "auditor":
+        is_auditor = must(view, PARTIES, key.party).kind == "auditor"
+        if is_auditor or key.party == issuer or acts_for_one(view, key.party, (issuer,)):
             raise PersonSubmitted(party=key.party, person=key.person)
 
 
@@ -311,6 +315,7 @@ def _voucher_of_line(view: StateView, line: Line, tx: Redeem) -> Voucher:
 def _require_after_use(view: StateView, grant: GrantAfterUse) -> None:
     programme = programme_of(view, grant.programme)
     require_open(programme)
+    require_active(party_of(view, issuer_of(grant.programme)))  # it grants something new
     require_in_force(view, programme, grant.terms_version)
     if terms_of(view, grant.programme, grant.terms_version).grant != "after_use":
         raise GrantNotAfterUse(programme=grant.programme)
@@ -353,7 +358,7 @@ def _is_late(
     return (
         centre.status != "active"
         or programme_of(view, programme_id).status == "suspended"
-        or accreditation.ended
+        or not centres.is_in_force(view, accreditation)
         or not is_accepted(view, programme_id, terms, accreditation, context.time_ms)
     )
 

@@ -765,6 +765,16 @@ class VoucherUnknown(TransactionRefused):
 
 
 @refusal
+class TransfersTooMany(TransactionRefused):
+    """The voucher came through as many transfers as it can."""
+
+    number, code = 519, "transfers_too_many"
+    sentence = "{voucher} came through {maximum} transfers: it goes no further"
+    voucher: str
+    maximum: int
+
+
+@refusal
 class DecisionMinted(TransactionRefused):
     """A grant decision was minted before: one decision makes one voucher of a programme."""
 
@@ -1308,7 +1318,7 @@ class HoldCleared(TransactionRefused):
 
 @refusal
 class HoldNotTheirs(TransactionRefused):
-    """Only the party that set a hold clears it."""
+    """Only who acts for the party that set a hold clears it, or an auditor."""
 
     number, code = 903, "hold_not_theirs"
     sentence = "{hold} was set by {setter}"
@@ -1350,10 +1360,11 @@ class Held(TransactionRefused):
 
 @refusal
 class HoldsTooMany(TransactionRefused):
-    """It has as many open holds as it can."""
+    """The setter has as many open holds on it as it can."""
 
     number, code = 907, "holds_too_many"
-    sentence = "{scope} {id} has {maximum} holds"
+    sentence = "{party} sets no more than {maximum} holds on {scope} {id}"
+    party: str
     scope: str
     id: str
     maximum: int
@@ -1367,6 +1378,28 @@ class HeightAhead(TransactionRefused):
     sentence = "height {as_of} is above {last}"
     as_of: int
     last: int
+
+
+@refusal
+class HoldBarred(TransactionRefused):
+    """Somebody else cleared the party's hold on it."""
+
+    number, code = 909, "hold_barred"
+    sentence = "a hold of {party} on {scope} {id} was cleared by another: it sets none again"
+    party: str
+    scope: str
+    id: str
+
+
+@refusal
+class OwnCause(TransactionRefused):
+    """Nobody holds or clears in their own cause."""
+
+    number, code = 910, "own_cause"
+    sentence = "{scope} {id} is the own cause of {party}"
+    party: str
+    scope: str
+    id: str
 
 
 def all_refusals() -> tuple[type[TransactionRefused], ...]:

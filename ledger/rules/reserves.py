@@ -34,11 +34,13 @@ from ledger.rules.refusals import (
     ReserveUnknown,
     ReserveUntilInvalid,
 )
+from ledger.rules.successors import acting_for, settling_for
 from ledger.rules.sums import next_serial
 from ledger.rules.vouchers import (
     PositiveFen,
     give_back,
     held_voucher,
+    held_with,
     move_value,
     require_available,
     require_unexpired,
@@ -110,7 +112,7 @@ def apply_set_aside(view: StateView, tx: SetAside, context: Context) -> Outcome:
         ("party", centre.id),
         ("centre", centre.id),
         ("programme", voucher.programme),
-        ("voucher", voucher.id),
+        *held_with(view, voucher),
     )
     require_not_suspended(programme_of(view, voucher.programme))
     terms = terms_of(view, voucher.programme, voucher.terms_version)
@@ -198,10 +200,13 @@ def apply_release(view: StateView, tx: Release, context: Context) -> Outcome:
     reserve = reserve_of(view, tx.reserve)
     if tx.by not in (reserve.centre, reserve.holder):
         raise ReserveMismatch(reserve=reserve.id, voucher=reserve.voucher, centre=reserve.centre)
-    party = must(view, PARTIES, tx.by)
-    context.signers.require_threshold(party.id, party.threshold)
     if tx.by == reserve.holder:
-        _require_takes_back(view, reserve, party, context)
+        holder = must(view, PARTIES, tx.by)
+        context.signers.require_threshold(holder.id, holder.threshold)
+        _require_takes_back(view, reserve, holder, context)
+    else:
+        centre = settling_for(view, tx.by)
+        context.signers.require_threshold(centre.id, centre.threshold)
     require_left(reserve, tx.amount)
     draft = Draft(view)
     change_left(draft, reserve.id, -tx.amount)
@@ -214,9 +219,8 @@ def apply_release(view: StateView, tx: Release, context: Context) -> Outcome:
 def _require_takes_back(view: StateView, reserve: Reserve, holder: Party, context: Context) -> None:
     """Raise unless a holder may take back what a centre leaves lying (T13.4)."""
     require_free(holder, context.time_ms)
-    issuer = must(view, PARTIES, issuer_of(reserve.voucher))
+    issuer = acting_for(view, issuer_of(reserve.voucher))
     context.signers.require_officers(issuer.id, "review")
-    require_active(issuer)
     until_ms = context.put_off(reserve.until_ms)
     if context.time_ms < until_ms:
         raise ReserveRunning(until_ms=until_ms, time_ms=context.time_ms)

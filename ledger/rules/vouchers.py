@@ -21,7 +21,7 @@ from ledger.rules import calendar, money
 from ledger.rules.attestations import require_eligible
 from ledger.rules.base import ENVELOPE_BYTES_MAX, Context, Kind, Outcome, Posting
 from ledger.rules.budgets import commit_budget, return_budget
-from ledger.rules.holds import require_not_held
+from ledger.rules.holds import Scope, require_not_held
 from ledger.rules.parties import (
     PARTIES,
     Party,
@@ -49,18 +49,22 @@ from ledger.rules.refusals import (
     GroupCapExceeded,
     HolderCapExceeded,
     TransferNotAllowed,
+    TransfersTooMany,
     TransferToSelf,
     VoucherExhausted,
     VoucherExpired,
     VoucherNotHeld,
     VoucherUnknown,
 )
+from ledger.rules.successors import acting_for
 from ledger.rules.sums import Amount, amount_at, change_amount, serial_id
 from ledger.view import Draft, StateView, Table, get, must
 
 MINT_ROWS_MAX = 1_000
 GIVEN_BACK_MAX_MS = 30 * calendar.DAY_MS
 """How much of its holders' stopped time a voucher is given back, until it is extended."""
+TRANSFERS_MAX = 16
+"""Through how many transfers value may go: each move of a voucher looks at all before it."""
 
 PositiveFen = Annotated[int, Meta(ge=1, le=FEN_MAX)]
 Part = Literal["available", "reserved", "claimed", "redeemed", "expired", "revoked"]
@@ -98,6 +102,8 @@ class Voucher(Record, frozen=True):
     """Day of the mint: it pays for no use before."""
     parent: AtMostOne[SerialId]
     """The voucher that this one was transferred out of."""
+    depth: Natural
+    """How many transfers it came through: 0 if it was minted."""
 
 
 VOUCHERS = Table("voucher", Voucher)
@@ -176,6 +182,15 @@ def held_voucher(view: StateView, voucher: str, holder: str) -> Voucher:
     if record is None or record.holder != holder:
         raise VoucherNotHeld(voucher=voucher, party=holder)
     return record
+
+
+def held_with(view: StateView, voucher: Voucher) -> tuple[tuple[Scope, str], ...]:
+    """Return a voucher and those that it was transferred out of: a hold on one holds it (R10.4)."""
+    line: list[tuple[Scope, str]] = [("voucher", voucher.id)]
+    while (parent := only(voucher.parent)) is not None:
+        line.append(("voucher", parent))
+        voucher = must(view, VOUCHERS, parent)
+    return tuple(line)
 
 
 def voucher_of(view: StateView, voucher: str) -> Voucher:
@@ -346,6 +361,7 @@ def new_voucher(
     time_ms: int,
     given_back_ms: int = 0,
     parent: tuple[str, ...] = (),
+    depth: int = 0,
 ) -> Voucher:
     """Write a voucher with the programme's next serial; the totals' parts are the caller's."""
     totals = must(draft, TOTALS, programme_id)
@@ -368,6 +384,7 @@ def new_voucher(
         year=year,
         minted_day=minted_day,
         parent=parent,
+        depth=depth,
     )
     draft.put(VOUCHERS, voucher, voucher.id)
     counted = msgspec.structs.replace(totals, next_serial=totals.next_serial + 1)
@@ -383,7 +400,7 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
     require_free(holder, context.time_ms)
     voucher = held_voucher(view, tx.voucher, tx.holder)
     require_not_held(
-        view, ("party", holder.id), ("programme", voucher.programme), ("voucher", voucher.id)
+        view, ("party", holder.id), ("programme", voucher.programme), *held_with(view, voucher)
     )
     terms = terms_of(view, voucher.programme, voucher.terms_version)
     recipient = party_of(view, tx.recipient)
@@ -401,6 +418,8 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
     require_eligible(view, terms.eligibility, recipient, context.time_ms)
     draft = Draft(view)
     count_issued(draft, terms, voucher.programme, voucher.year, recipient, tx.amount)
+    if voucher.depth >= TRANSFERS_MAX:
+        raise TransfersTooMany(voucher=voucher.id, maximum=TRANSFERS_MAX)
     parent = msgspec.structs.replace(
         voucher, face=voucher.face - tx.amount, available=voucher.available - tx.amount
     )
@@ -417,6 +436,7 @@ def apply_transfer(view: StateView, tx: Transfer, context: Context) -> Outcome:
         time_ms=context.time_ms,
         given_back_ms=given_back(voucher, holder, context.time_ms),
         parent=(voucher.id,),
+        depth=voucher.depth + 1,
     )
     posting = Posting(
         kind="transfer",
@@ -436,7 +456,7 @@ TRANSFER = Kind(record=Transfer, apply=apply_transfer)
 def apply_extend(view: StateView, tx: Extend, context: Context) -> Outcome:
     """Return the write of a longer validity. Checks run in the order of T16."""
     voucher = voucher_of(view, tx.voucher)
-    context.signers.require_officers(issuer_of(voucher.programme), "review")
+    context.signers.require_officers(acting_for(view, issuer_of(voucher.programme)).id, "review")
     holder = must(view, PARTIES, voucher.holder)
     expiry = require_unexpired(voucher, holder, context)
     until_ms = calendar.end_of_day_ms(tx.until_day)
@@ -461,7 +481,7 @@ EXTEND = Kind(record=Extend, apply=apply_extend)
 def apply_revoke(view: StateView, tx: Revoke, context: Context) -> Outcome:
     """Return the writes that take value back. Checks run in the order of T17."""
     voucher = voucher_of(view, tx.voucher)
-    context.signers.require_officers(issuer_of(voucher.programme), "review")
+    context.signers.require_officers(acting_for(view, issuer_of(voucher.programme)).id, "review")
     require_available(voucher, tx.amount)
     draft = Draft(view)
     posting = move_value(

@@ -2,9 +2,11 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ledger.rules.governance import SetStatus
 from tests import builders
 from tests.api import life
 from tests.api.world import World
@@ -171,6 +173,17 @@ async def test_closed_cycles_are_listed_newest_first_and_page_without_gap(lived:
     assert numbers == [3, 2, 1]
     assert (await lived.get("/v1/cycles?cursor=0"))["items"] == []
     assert len((await lived.get("/v1/cycles?cursor=99"))["items"]) == 3
+
+
+async def test_a_party_shows_who_takes_its_place(lived: World) -> None:
+    away = SetStatus(party="chengdu-aicc", status="suspended", successor=("guian-hub",))
+    rest: dict[str, Any] = {"expires_at": later(lived)}
+    number = len((await lived.get("/v1/governance/proposals"))["items"]) + 1
+    votes = (builders.vote(number, voter=one, **rest) for one in ("guiyang", "henan", "guian-hub"))
+    life.accept(lived.node, builders.propose(away, **rest), *votes)
+    item = (await lived.get("/v1/parties/chengdu-aicc"))["item"]
+    assert (item["status"], item["successor"]) == ("suspended", "guian-hub")
+    assert (await lived.get("/v1/parties/guian-hub"))["item"]["successor"] is None
 
 
 async def test_a_party_shows_its_recovery_only_while_one_is_open(lived: World) -> None:

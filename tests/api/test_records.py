@@ -62,6 +62,7 @@ async def test_a_record_shows_its_own_fields_and_optional_ones_as_null(busy: Wor
         "year": builders.YEAR,
         "minted_day": calendar.day_of(NOON_MS),
         "parent": VOUCHER,
+        "depth": 1,
     }
     assert (await busy.get(f"/v1/vouchers/{VOUCHER}"))["item"]["parent"] is None
     firm = (await busy.get("/v1/parties/firm-a"))["item"]

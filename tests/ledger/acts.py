@@ -318,6 +318,7 @@ class Play:
         self.height += 1
         self.record_hash = record_hash
         self.in_block = 0
+        self.prepared = []  # keys may have died since
         twin = self.twin
         twin.begin_block(self.time_ms, self.height, record_hash)
         self.usable = {
@@ -465,6 +466,9 @@ class Play:
         return [keys, threshold, self._proofs(party, [key for key, _, _ in keys])]
 
     def _want(self, party: str, role: str = "", keys_max: int = SIGNATURES_MAX) -> None:
+        known = self.twin.parties.get(party)
+        if known is not None and self._chance(0.5 if known["status"] == "suspended" else 0.95):
+            party = self.twin.actor(party) or party
         self.wanted.append((party, role, keys_max))
 
     def _keys(self) -> list[bytes]:
@@ -1101,6 +1105,10 @@ class Play:
 
     def _transfer(self) -> list[Any]:
         voucher = self._voucher()
+        if voucher is not None and self._chance(0.3):
+            # What came through most transfers goes further: the sixteenth is the last.
+            rich = [one for one in self.twin.vouchers.values() if one["available"] > 0]
+            voucher = max([voucher, *rich], key=lambda one: one["depth"])
         if voucher is None or self._chance(0.02):
             self._want("firm-a")
             return ["voucher.transfer", "shanghai.compute.000099999", "firm-a", "firm-b", 5]
@@ -1647,7 +1655,7 @@ class Play:
             ],
         }
         name = self._pick(things[scope], "nothing")
-        # Many holds on one claim: the sixteenth is the last.
+        # Many holds on one claim: the fourth of a setter is its last.
         if scope == "claim" and self._chance(0.8):
             name = next(
                 (
@@ -1660,6 +1668,11 @@ class Play:
         if self._chance(0.03):
             name = "nothing"
         by = self.dice.choice((AUDITOR, AUDITOR, AUDITOR, self._city()))
+        barred = [one for one in self.twin.holds.values() if one["barred"]]
+        if barred and self._chance(0.05):
+            # What another cleared, set anew.
+            again = self.dice.choice(barred)
+            by, scope, name = again["by"], again["scope"], again["id"]
         self._want(by, "review")
         return ["hold.set", by, scope, name, CASE, "asked"]
 
@@ -1731,7 +1744,7 @@ class Play:
             return ["resume"]
         asleep = [name for name, one in twin.parties.items() if one["status"] == "suspended"]
         if asleep and self._chance(0.5):
-            return ["status", self.dice.choice(asleep), "active"]
+            return ["status", self.dice.choice(asleep), "active", []]
         kind = self.dice.choices(
             (
                 "admit",
@@ -1752,11 +1765,11 @@ class Play:
         if kind == "status":
             party = self._pick(self._members(), "shanghai")
             status = self.dice.choice(("suspended", "suspended", "active"))
-            if party.startswith("extra") and self._chance(0.5):
+            if self._chance(0.5 if party.startswith("extra") else 0.08):
                 status = "removed"
             if self._chance(0.05):
                 party = self._holder()
-            return ["status", party, status]
+            return ["status", party, status, self._successor(party, status)]
         if kind == "validator":
             party = self.dice.choice((*CITIES, *CENTRES, PROVINCE, AUDITOR, FIRMS[0]))
             if self._chance(0.3):
@@ -1783,6 +1796,20 @@ class Play:
                 self._height(twin.engine_height),
             ]
         return [kind]
+
+    def _successor(self, party: str, status: str) -> list[str]:
+        """Return who could take a member's place, mostly."""
+        if status == "active" or self._chance(0.3):
+            return [] if self._chance(0.9) else [self._city()]
+        known = self.twin.parties[party]
+        alike = [
+            name
+            for name, one in self.twin.parties.items()
+            if (one["kind"], one["class"]) == (known["kind"], known["class"]) and name != party
+        ]
+        return [
+            self._pick(alike, party) if self._chance(0.9) else self._pick(self.twin.parties, "")
+        ]
 
     def _height(self, last: int) -> int:
         """Return a height that is too near or far away: reaching it would stop the ledger."""

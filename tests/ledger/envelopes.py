@@ -32,7 +32,7 @@ def actions() -> dict[str, Action]:
     officers = (OfficersRule(kind="voucher.mint", from_fen=70_000, persons=3),)
     return {
         "admit": Admit(member=builders.city("xian"), proofs=()),
-        "status": SetStatus(party="henan", status="suspended"),
+        "status": SetStatus(party="henan", status="suspended", successor=("anhui",)),
         "validator": SetValidator(
             party="guian-hub", validator=(builders.validator_keys("guian-hub", 300),), proofs=()
         ),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
@@ -139,6 +140,20 @@ def test_a_hidden_character_makes_a_transaction_malformed(name: str) -> None:
         parse(raw)
     assert not reference.accepts(raw)
     assert reference.unknown_kind(raw) is None
+
+
+@pytest.mark.parametrize(
+    "rest",
+    {"no UTF-8": b"\xa1\xff", "nothing": b"", "a nest": b"\x91" * 50_000 + b"\xc0"}.values(),
+)
+def test_a_hidden_character_before_what_cannot_be_read_is_a_fault_and_no_crash(rest: bytes) -> None:
+    class Pair(codec.Record, frozen=True):
+        first: codec.Text
+        second: codec.Text
+
+    hidden = msgspec.msgpack.encode(HIDDEN)
+    with pytest.raises(NotCanonical, match=r"^text outside W5$"):
+        codec.decode(Pair, b"\x92" + hidden + rest, 100_000)
 
 
 def test_a_clean_text_of_an_unknown_kind_leaves_it_unknown() -> None:

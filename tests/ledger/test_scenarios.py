@@ -344,7 +344,7 @@ def test_a_dispute_within_the_window_stops_the_payment() -> None:
 def test_a_suspended_centre_takes_no_new_reserve_but_is_paid_what_it_is_owed() -> None:
     chain = started()
     assert do(chain, set_aside(300), OWNER) == "ok"
-    assert adopt(chain, SetStatus(party="guian-hub", status="suspended")) == "ok"
+    assert adopt(chain, SetStatus(party="guian-hub", status="suspended", successor=())) == "ok"
     assert do(chain, set_aside(300), OWNER) == "party_not_active"
     assert do(chain, claim_reserve(300), ("guian-hub", "officer-1")) == "ok"
     late = chain.now_ms + DISPUTE_WINDOW_MS
@@ -499,12 +499,15 @@ def test_a_new_city_validates_two_heights_on_and_trusts_and_votes_at_once() -> N
 
 def test_a_removed_member_leaves_the_validators_and_never_comes_back() -> None:
     chain = Chain()
-    assert adopt(chain, SetStatus(party="chengdu-aicc", status="removed")) == "ok"
+    assert adopt(chain, SetStatus(party="chengdu-aicc", status="removed", successor=())) == "ok"
     later = chain.ledger.last().height + 2
     names = [one.party for one in chain.ledger.validators(later).validators]
     assert names == ["shanghai", "guiyang", "guian-hub"]
     assert vote(chain, 1, "chengdu-aicc") in ("party_not_active", "proposal_closed")
-    assert adopt(chain, SetStatus(party="chengdu-aicc", status="active")) == "action_invalid"
+    assert (
+        adopt(chain, SetStatus(party="chengdu-aicc", status="active", successor=()))
+        == "action_invalid"
+    )
 
 
 def test_validator_keys_and_power_change_in_place_and_the_last_one_stays() -> None:

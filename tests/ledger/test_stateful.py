@@ -497,8 +497,8 @@ class LedgerMachine(RuleBasedStateMachine):
         actions: list[Action] = [
             Resume(),
             Pause(),
-            SetStatus(party="chengdu-aicc", status="suspended"),
-            SetStatus(party="chengdu-aicc", status="active"),
+            SetStatus(party="chengdu-aicc", status="suspended", successor=()),
+            SetStatus(party="chengdu-aicc", status="active", successor=()),
             SetValidator(party="guian-hub", validator=(), proofs=()),
             SetValidator(
                 party="guian-hub", validator=(builders.validator_keys("guian-hub", 2),), proofs=()

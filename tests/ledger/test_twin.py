@@ -162,6 +162,7 @@ def books_of_ledger(store: MemoryStore) -> Books:
                 one.year,
                 one.minted_day,
                 only(one.parent),
+                one.depth,
             )
             for key, one in rows(store, VOUCHERS).items()
         },
@@ -522,6 +523,7 @@ def voucher_of_twin(one: Thing) -> tuple[Any, ...]:
         one["year"],
         one["minted"],
         one["parent"] or None,
+        one["depth"],
     )
 
 

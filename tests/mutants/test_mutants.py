@@ -94,6 +94,7 @@ def test_a_mutant_is_what_everybody_runs_while_it_is_in_place(all_mutants: list[
         year=2026,
         minted_day=0,
         parent=(),
+        depth=0,
     )
     with pytest.raises(VoucherExhausted):
         imported(voucher, 1)

@@ -197,7 +197,7 @@ STATUS = one_of("active", "suspended", "removed")
 ACTION = named(
     {
         "admit": (MEMBER, PROOFS),
-        "status": (SLUG_TEXT, STATUS),
+        "status": (SLUG_TEXT, STATUS, optional(SLUG_TEXT)),
         "validator": (SLUG_TEXT, optional(VALIDATOR), PROOFS),
         "keys": (SLUG_TEXT, KEYS, NATURAL, PROOFS),
         "parameters": (PARAMETERS,),

@@ -47,6 +47,7 @@ def enrol(world: World, it: Thing) -> None:
         "threshold": it["threshold"],
         "status": "active",
         "enrolled_by": it["city"],
+        "successor": None,
         "stopped": 0,
     }
     world.give_keys(it["party"], it["keys"], it["threshold"])
@@ -91,7 +92,7 @@ def attest(world: World, it: Thing) -> None:
 def revoke_attestation(world: World, it: Thing) -> None:
     """T11."""
     world.party(it["attester"])
-    world.consent(it["attester"], "registrar")
+    world.consent(world.acts(it["attester"]), "registrar")
     said = find_attestation(world, it)
     need(said is not None and not said["revoked"], 211)
     assert said is not None
@@ -118,6 +119,7 @@ def rotate(world: World, name: str, keys: Any, threshold: int, proofs: Any) -> N
     """A party changes its own keys."""
     party = world.party(name)
     world.consent(name, "registrar")
+    world.active(name)
     world.free(name)
     world.keys_fit(name, party["kind"], keys, threshold, proofs)
     if party["kind"] == "treasury":
@@ -146,6 +148,7 @@ def announce(world: World, name: str, keys: Any, threshold: int, proofs: Any) ->
     """A member announces a key change."""
     party = world.party(name, *MEMBERS)
     world.consent(name, "registrar")
+    world.active(name)
     need(world.open_key_change(name) is None, 220)
     world.keys_fit(name, party["kind"], keys, threshold, proofs)
     world.announce([key for key, _, _ in keys], name)
@@ -159,7 +162,7 @@ def recover(
     world.party(city, "city")
     party = world.party(name, "holder")
     need(party["enrolled_by"] == city, 216)
-    world.officers(city, "registrar")
+    world.officers(world.acts(city), "registrar")
     world.free(name)
     last, second = world.recoveries.get(name), only(second_)
     if last is not None and not last["accepted"]:
@@ -181,6 +184,7 @@ def object_(world: World, name: str, by: str) -> None:
     recovery, change = world.open_recovery(name), world.open_key_change(name)
     need(recovery is not None or change is not None, 213)
     if by == name:
+        world.active(name)
         need(name not in world.took_back, 107)
         need(world.signatures(name) >= 1, 102)
     else:
@@ -208,7 +212,9 @@ def decide(world: World, by: str, name: str, accept: bool, second_: Any) -> None
     if second is not None:
         world.second_opinion(second, by)
     if not (new["objected"] and not accept and second is not None):
-        world.consent(by, "registrar")
+        if change is not None:
+            world.active(name)
+        world.consent(world.acts(by), "registrar")
     if accept and new["objected"]:
         need(second is not None, 215)
     if accept:
@@ -302,8 +308,10 @@ def appropriate(world: World, it: Thing) -> None:
     need(programme in world.programmes, 301)
     takes_back = delta < 0 and not it["carried_from"]
     need(takes_back or funder in world.funders(programme), 305)
-    world.officers(funder, "budget", abs(delta))
-    world.active(funder)
+    world.party(funder)
+    world.officers(world.acts(funder) if takes_back else funder, "budget", abs(delta))
+    if not takes_back:
+        world.active(funder)
     budgets = world.appropriated
     if it["carried_from"]:
         earlier = it["carried_from"][0]
@@ -327,6 +335,7 @@ def accredit(world: World, it: Thing) -> None:
     former = world.accreditations.get(it["centre"])
     if former is not None and former["host"] != it["host"]:
         need(world.signatures(it["centre"]) >= world.parties[it["centre"]]["threshold"], 408)
+        world.active(it["centre"])
     chips = [chip for chip, _, _, _, _ in it["devices"]]
     need(all(chips.count(chip) == 1 for chip in chips), 407)
     world.accreditations[it["centre"]] = {
@@ -351,6 +360,7 @@ def recognise(world: World, it: Thing) -> None:
         world.party(host, "city")
         if it["mode"] == "host_pays":
             world.officers(host, "registrar")
+            world.active(host)
     for programme in programmes:
         need(world.issuer(programme) == it["issuer"], 310)
         need(programme in world.programmes, 301)
@@ -409,19 +419,28 @@ def thing_exists(world: World, scope: str, name: str) -> bool:
     )
 
 
-def concerned(world: World, city: str, scope: str, name: str) -> bool:
-    """T20.5, for a city."""
+def concerned(world: World, scope: str, name: str) -> str:
+    """Return the city whose business a thing is (T20.6), or nothing."""
     if scope == "party":
-        return bool(world.parties[name]["enrolled_by"] == city)
+        return str(world.parties[name]["enrolled_by"])
     if scope == "centre":
-        return bool(world.accreditations[name]["host"] == city)
+        return str(world.accreditations[name]["host"])
     if scope == "programme":
-        return world.issuer(name) == city
+        return world.issuer(name)
     if scope == "voucher":
-        return world.issuer(world.vouchers[name]["programme"]) == city
-    if scope == "claim":
-        return world.issuer(world.claims[name]["programme"]) == city
-    return city in (world.payables[name]["debtor"], world.payables[name]["creditor"])
+        return world.issuer(world.vouchers[name]["programme"])
+    if scope == "payable":
+        name = world.payables[name]["claim"]
+    return world.issuer(world.claims[name]["programme"]) if name else ""
+
+
+def own_cause(world: World, by: str, scope: str, name: str) -> bool:
+    """R10.7."""
+    sides = [name] if scope == "party" else []
+    for payable in world.payables.values():
+        if (scope, name) in (("payable", payable["id"]), ("claim", payable["claim"])):
+            sides += [payable["debtor"], payable["creditor"]]
+    return by in [world.actor(side) for side in sides]
 
 
 def touched_payables(world: World, scope: str, name: str) -> list[Thing]:
@@ -440,15 +459,23 @@ def set_hold(world: World, it: Thing) -> None:
     world.consent(it["by"], "review")
     world.active(it["by"])
     need(thing_exists(world, it["scope"], it["id"]), 904)
+    need(not own_cause(world, it["by"], it["scope"], it["id"]), 910)
     if by["kind"] != "auditor":
-        need(concerned(world, it["by"], it["scope"], it["id"]), 905)
-    need(world.holds_on(it["scope"], it["id"]) < 16, 907)
+        city = concerned(world, it["scope"], it["id"])
+        need(city != "" and world.actor(city) == it["by"], 905)
+    on_it = [
+        one for one in world.holds.values() if (one["scope"], one["id"]) == (it["scope"], it["id"])
+    ]
+    need(not any(one["barred"] and one["by"] == it["by"] for one in on_it), 909)
+    need(len([one for one in on_it if one["open"] and one["by"] == it["by"]]) < 4, 907)
+    need(world.holds_on(it["scope"], it["id"]) < 256, 907)
     serial = 1 + len([hold for hold in world.holds.values() if hold["by"] == it["by"]])
     world.holds[f"{it['by']}.{serial:09d}"] = {
         "by": it["by"],
         "scope": it["scope"],
         "id": it["id"],
         "open": True,
+        "barred": False,
     }
     for payable in touched_payables(world, it["scope"], it["id"]):
         if payable["cycle"] == world.cycle:
@@ -462,10 +489,13 @@ def clear_hold(world: World, it: Thing) -> None:
     need(hold["open"], 902)
     by = world.party(it["by"], "city", "auditor")
     world.active(it["by"])
-    may = hold["by"] == it["by"] or by["kind"] == "auditor"
-    need(may or world.parties[hold["by"]]["status"] != "active", 903)
+    theirs = world.actor(hold["by"]) == it["by"]
+    need(theirs or by["kind"] == "auditor", 903)
+    if hold["by"] != it["by"]:
+        need(not own_cause(world, it["by"], hold["scope"], hold["id"]), 910)
     world.consent(it["by"], "review")
     hold["open"] = False
+    hold["barred"] = not theirs
     for payable in touched_payables(world, hold["scope"], hold["id"]):
         if payable["cycle"] is None:
             join_cycle(world, payable)
@@ -614,9 +644,18 @@ def action_holds(world: World, action: str, *fields: Any) -> None:
         nobodys(world, *keys_named(action, *fields), fields[1])
         need(len(world.validators) + len(member["validator"]) <= 128, 805)
     elif action == "status":
-        name, status = fields
+        name, status, successor_ = fields
+        successor = only(successor_)
         party = world.party(name, *MEMBERS)
-        need(party["status"] not in ("removed", status), 805)
+        need(party["status"] != "removed" or status == "removed", 805)
+        need(party["status"] != status or party["successor"] != successor, 805)
+        if successor is None:
+            need(not (party["kind"] == "treasury" and status == "removed"), 805)
+        else:
+            other_party = world.party(successor)
+            need(status != "active" and successor != name, 805)
+            same = [other_party[what] == party[what] for what in ("kind", "class")]
+            need(all(same) and other_party["status"] == "active", 805)
         if status != "active":
             need([other for other in world.validators if other != name] != [], 805)
     elif action == "validator":
@@ -667,8 +706,9 @@ def adopt(world: World, proposal: Thing) -> None:
     if action == "admit":
         world.add_member(fields[0])
     elif action == "status":
-        name, status = fields
+        name, status, successor_ = fields
         world.parties[name]["status"] = status
+        world.parties[name]["successor"] = only(successor_)
         if status != "active":
             world.validators.pop(name, None)
     elif action == "validator":

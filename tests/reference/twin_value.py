@@ -87,7 +87,8 @@ def transfer(world: World, it: Thing) -> None:
     world.free(holder)
     voucher = held_voucher(world, it["voucher"], holder)
     programme = voucher["programme"]
-    world.not_held(("party", holder), ("programme", programme), ("voucher", voucher["id"]))
+    world.not_held(("party", holder), ("programme", programme))
+    world.vouchers_not_held(voucher["id"])
     world.party(recipient)
     need(recipient != holder, 509)
     world.party(recipient, "holder")
@@ -102,6 +103,7 @@ def transfer(world: World, it: Thing) -> None:
     need(amount <= voucher["available"], 502)
     world.eligible(terms, recipient)
     world.caps_hold(programme, terms, voucher["year"], recipient, amount, [])
+    need(voucher["depth"] < 16, 519)
     voucher["face"] -= amount
     voucher["available"] -= amount
     name = world.new_voucher(
@@ -112,6 +114,7 @@ def transfer(world: World, it: Thing) -> None:
     child["minted"] = voucher["minted"]
     child["given_back"] = world.given_back(voucher)
     child["due"] = child["expires_at"] + child["given_back"]
+    child["depth"] = voucher["depth"] + 1
 
 
 def held_voucher(world: World, name: str, holder: str) -> Thing:
@@ -135,8 +138,8 @@ def reserve(world: World, it: Thing) -> None:
         ("party", centre),
         ("centre", centre),
         ("programme", programme),
-        ("voucher", voucher["id"]),
     )
+    world.vouchers_not_held(voucher["id"])
     need(world.programmes[programme]["status"] != "suspended", 304)
     accredited_in_force(world, centre)
     terms = world.terms(programme, voucher["version"])
@@ -161,8 +164,8 @@ def reserve(world: World, it: Thing) -> None:
 
 
 def accredited_in_force(world: World, centre: str) -> None:
-    """Refuse a centre that has no accreditation, or an ended one (401)."""
-    need(centre in world.accreditations and not world.accreditations[centre]["ended"], 401)
+    """Refuse a centre without an accreditation in force (401)."""
+    need(world.accredited(centre), 401)
 
 
 def release(world: World, it: Thing) -> None:
@@ -171,13 +174,13 @@ def release(world: World, it: Thing) -> None:
     found = world.reserves[it["reserve"]]
     voucher = world.vouchers[found["voucher"]]
     need(it["by"] in (found["centre"], voucher["holder"]), 513)
-    world.consent(it["by"])
     if it["by"] == voucher["holder"]:
+        world.consent(it["by"])
         world.free(it["by"])
-        issuer = world.issuer(voucher["programme"])
-        world.officers(issuer, "review")
-        world.active(issuer)
+        world.officers(world.acts(world.issuer(voucher["programme"])), "review")
         need(world.time >= world.put_off(found["until"]), 517)
+    else:
+        world.consent(world.settles(it["by"]))
     need(it["amount"] <= found["left"], 514)
     found["left"] -= it["amount"]
     world.give_back(voucher, "reserved", it["amount"])
@@ -187,7 +190,7 @@ def extend(world: World, it: Thing) -> None:
     """T16."""
     need(it["voucher"] in world.vouchers, 518)
     voucher = world.vouchers[it["voucher"]]
-    world.officers(world.issuer(voucher["programme"]), "review")
+    world.officers(world.acts(world.issuer(voucher["programme"])), "review")
     need(world.time < world.expiry(voucher), 503)
     end = start_of(it["until_day"] + 1)
     need(world.expiry(voucher) < end <= start_of(day_of(world.time) + 3_660 + 1), 516)
@@ -200,7 +203,7 @@ def revoke(world: World, it: Thing) -> None:
     """T17."""
     need(it["voucher"] in world.vouchers, 518)
     voucher = world.vouchers[it["voucher"]]
-    world.officers(world.issuer(voucher["programme"]), "review", it["amount"])
+    world.officers(world.acts(world.issuer(voucher["programme"])), "review", it["amount"])
     need(it["amount"] <= voucher["available"], 502)
     world.move(voucher, "available", "revoked", it["amount"])
 
@@ -222,10 +225,11 @@ def redeem(world: World, it: Thing) -> None:
     need((lines != []) != (grant is not None), 630)
     vouchers = [line["voucher"] for line in lines]
     need(all(vouchers.count(voucher) == 1 for voucher in vouchers), 407)
-    world.consent(centre)
+    world.consent(centre if joint else world.settles(centre))
     issuer = world.issuer(vouchers[0] if lines else grant[0])
     for party, _, _ in world.signers:
-        need(party != issuer and world.parties[party]["kind"] != "auditor", 105)
+        need(party not in (issuer, world.actor(issuer)), 105)
+        need(world.parties[party]["kind"] != "auditor", 105)
     need(not joint or it["holder_signs"], 102)
     if it["holder_signs"]:
         world.consent(holder)
@@ -244,6 +248,7 @@ def redeem(world: World, it: Thing) -> None:
         programme, version, total = grant
         need(programme in world.programmes, 301)
         need(world.programmes[programme]["status"] == "open", 304)
+        world.active(world.issuer(programme))
         world.in_force(programme, version)
         need(world.terms(programme)["grant"] == "after_use", 629)
     else:
@@ -254,7 +259,7 @@ def redeem(world: World, it: Thing) -> None:
     world.not_held(("party", holder), ("party", centre), ("centre", centre))
     world.not_held(("programme", programme))
     for voucher in vouchers:
-        world.not_held(("voucher", voucher))
+        world.vouchers_not_held(voucher)
     if joint:
         need(world.programmes[programme]["status"] != "suspended", 304)
     need(centre in world.accreditations, 401)
@@ -602,11 +607,11 @@ def decide_claim(
     claim = world.claims[name]
     programme = claim["programme"]
     terms = world.terms(programme, claim["version"])
-    issuer = world.issuer(programme)
     need(claim["status"] in OPEN_CLAIM, 621)
+    issuer = world.issuer(programme)
     world.party(by)
     need(by == issuer or world.parties[by]["kind"] == "auditor", 203)
-    world.consent(by, "review", accepted)
+    world.consent(world.acts(by) if by == issuer else by, "review", accepted)
     if by != issuer:
         world.active(by)
         need(world.time >= world.put_off(claim["submitted"] + 90 * DAY_MS), 634)
@@ -665,8 +670,8 @@ def credit(world: World, it: Thing) -> None:
     need(it["claim"] in world.claims, 620)
     claim, amount = world.claims[it["claim"]], it["amount"]
     need(claim["status"] == "accepted", 621)
-    world.consent(claim["centre"])
-    world.officers(world.issuer(claim["programme"]), "review", amount)
+    world.consent(world.settles(claim["centre"]))
+    world.officers(world.acts(world.issuer(claim["programme"])), "review", amount)
     need(amount <= claim["accepted"] - claim["credited"], 628)
     need(claim["notes"] < 32, 631)
     before = laid_over(claim["lines"], outstanding(claim))
@@ -864,7 +869,7 @@ def instructed(world: World, name: str, amount: int, end_to_end_id: str) -> None
     """A debtor's bank was told to pay."""
     need(name in world.payables, 701)
     payable = world.payables[name]
-    world.consent(payable["debtor"], "pay", amount)
+    world.consent(world.settles(payable["debtor"]), "pay", amount)
     need(not through_cycles(payable), 702)
     world.not_held(("payable", name))
     if payable["claim"]:
@@ -887,7 +892,7 @@ def confirmed(world: World, debtor: str, name: str, by: str) -> None:
     payment = world.payments[debtor, name]
     payable = world.payables[payment["payable"]]
     need(by in (payable["creditor"], payable["debtor"]), 712)
-    world.consent(by, "bank")
+    world.consent(world.settles(by), "bank")
     late = by == payable["creditor"] and payment["status"] == "objected"
     need(payment["status"] == "instructed" or late, 706)
     if by == payable["debtor"]:
@@ -901,7 +906,7 @@ def returned(world: World, debtor: str, name: str, by: str, reason: str) -> None
     payment = world.payments[debtor, name]
     payable = world.payables[payment["payable"]]
     need(by in (payable["creditor"], debtor), 712)
-    world.consent(by, "bank")
+    world.consent(world.settles(by), "bank")
     need(payment["status"] != "returned", 706)
     if by == debtor and payment["status"] == "returning":
         need(world.time >= world.objection_over(payment), 707)
@@ -917,8 +922,8 @@ def written_off(world: World, name: str, amount: int, reason: str) -> None:
     """Debtor and creditor let go of a debt."""
     need(name in world.payables, 701)
     payable = world.payables[name]
-    world.consent(payable["debtor"], "pay", amount)
-    world.consent(payable["creditor"], "pay", amount)
+    world.consent(world.acts(payable["debtor"]), "pay", amount)
+    world.consent(world.acts(payable["creditor"]), "pay", amount)
     need(not through_cycles(payable), 702)
     need(amount <= left_open(world, payable), 703)
     payable["written_off"] += amount
@@ -929,7 +934,7 @@ def objected(world: World, debtor: str, name: str, reason: str) -> None:
     """The creditor says that nothing arrived, or that nothing went back."""
     need((debtor, name) in world.payments, 705)
     payment = world.payments[debtor, name]
-    world.consent(world.payables[payment["payable"]]["creditor"], "bank")
+    world.consent(world.settles(world.payables[payment["payable"]]["creditor"]), "bank")
     need(payment["status"] in ("instructed", "returning"), 706)
     need(world.time < world.objection_over(payment), 708)
     payment["status"] = "objected" if payment["status"] == "instructed" else "confirmed"
@@ -941,7 +946,8 @@ def resolved(world: World, debtor: str, name: str, by: str, paid_: bool, case: b
     need((debtor, name) in world.payments, 705)
     payment = world.payments[debtor, name]
     world.party(by, "city", "auditor")
-    need(by not in (debtor, world.payables[payment["payable"]]["creditor"]), 713)
+    sides = (debtor, world.payables[payment["payable"]]["creditor"])
+    need(by not in (*sides, *(world.actor(side) for side in sides)), 713)
     world.consent(by, "review")
     world.active(by)
     need(payment["status"] == "objected", 706)

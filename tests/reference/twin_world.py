@@ -249,6 +249,7 @@ class World:
             "keys": [],
             "status": "active",
             "enrolled_by": "",
+            "successor": None,
             "tag": b"",
             "stopped": 0,
         }
@@ -309,6 +310,27 @@ class World:
         if waiting is None or waiting["ended"] is not None:
             return False
         return self.time < int(waiting["opened"]) + FORTNIGHT_MS
+
+    def actor(self, name: str) -> str | None:
+        """Return who acts for a party, None if nobody does (R10.5)."""
+        for _ in range(17):
+            if self.parties[name]["status"] == "active":
+                return name
+            if self.parties[name]["successor"] is None:
+                return None
+            name = self.parties[name]["successor"]
+        return None
+
+    def acts(self, name: str) -> str:
+        """R10.5."""
+        actor = self.actor(name)
+        need(actor is not None, 103)
+        assert actor is not None
+        return actor
+
+    def settles(self, name: str) -> str:
+        """R10.6."""
+        return name if self.parties[name]["status"] == "suspended" else self.acts(name)
 
     def open_recovery(self, name: str) -> Thing | None:
         """Return the recovery that stops a party."""
@@ -444,7 +466,7 @@ class World:
 
     def second_opinion(self, second: str, by: str) -> None:
         """R3.8."""
-        need(second != by, 215)
+        need(second != self.actor(by), 215)
         self.party(second, "city", "auditor")
         self.active(second)
         self.consent(second, "registrar")
@@ -453,10 +475,10 @@ class World:
 
     def trusted(self, attester: str, attesters: Any) -> bool:
         """Say whether a criterion believes an attester."""
-        if attesters:
-            return attester in attesters
         party = self.parties[attester]
-        return self.sort_of(party) == "city" and party["status"] != "removed"
+        if party["status"] == "removed":
+            return False
+        return attester in attesters if attesters else self.sort_of(party) == "city"
 
     def fulfilled(self, group: Any, subject: str, centre: str | None) -> bool:
         """Say whether one criterion of a group is fulfilled."""
@@ -597,6 +619,13 @@ class World:
         """Return the part of the id before the dot."""
         return programme.split(".", maxsplit=1)[0]
 
+    def accredited(self, centre: str) -> bool:
+        """R5.4."""
+        known = self.accreditations.get(centre)
+        if known is None or known["ended"]:
+            return False
+        return bool(self.parties[known["host"]]["status"] != "removed")
+
     def accepts(self, programme: str, terms: Thing, centre: str) -> bool:
         """R5.1."""
         host, issuer = self.accreditations[centre]["host"], self.issuer(programme)
@@ -671,6 +700,12 @@ class World:
         so_far = voucher["given_back"] + self.stopped(voucher["holder"]) - voucher["stopped"]
         return min(int(so_far), 30 * DAY_MS)
 
+    def vouchers_not_held(self, name: str) -> None:
+        """R10.4, for a voucher and those that it was transferred out of."""
+        while name:
+            self.not_held(("voucher", name))
+            name = self.vouchers[name]["parent"]
+
     def expiry(self, voucher: Thing) -> int:
         """R11.1."""
         return self.put_off(int(voucher["expires_at"]) + self.given_back(voucher))
@@ -720,6 +755,7 @@ class World:
             "minted": day_of(self.time),
             "version": version,
             "parent": "",
+            "depth": 0,
         }
         self.issues.append((programme, year, holder, amount))
         return name

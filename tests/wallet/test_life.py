@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
+from ledger.devkeys import derive
+from ledger.encoding import crypto
 from ledger.genesis import log_id_of
 from ledger.proofs import NamedKey
 from ledger.rules import calendar
 from ledger.rules.parties import proof_message
 from ledger.rules.payments import OBJECTION_WINDOW_MS
 from tests.builders import NOON_MS, key, prove
-from tests.wallet.fake_node import FakeNode, make_genesis
+from tests.wallet.fake_node import MASTER, NETWORK, FakeNode, make_genesis
 from tests.wallet.terminal import (
     BUDGET,
     DAY,
@@ -599,11 +601,16 @@ def test_what_is_held_or_not_due_is_not_exported(owed: Tally, tmp_path: Path) ->
     export = ("settlement", "export", "--debtor", "shanghai", "--out")
     early = ("--due-by", "2026-01-30")
     assert owed.json(*export, str(tmp_path / "early.csv"), *early)["payments"] == 0
-    owed.must(
-        *("hold", "set", "claim", CLAIM, "--by", "shanghai", "--reason", "look", *CASE, *REVIEW)
-    )
+    hold = ("hold", "set", "claim", CLAIM, "--reason", "look", *CASE)
+    refused(owed, "own_cause", *hold, "--by", "shanghai", *REVIEW)
+    file = tmp_path / "auditor.json"
+    file.write_text(json.dumps(MEMBER))
+    owed.must("governance", "propose", "admit", str(file), *BY)
+    for party in ("guiyang", "wuhan", "henan-province", "guian-hub"):
+        owed.must("governance", "vote", "1", "--yes", "--by", party, *_officers(party))
+    owed.must(*hold, "--by", "auditor-x", "--key", "auditor-x/one")
     assert owed.json(*export, str(tmp_path / "held.csv"))["payments"] == 0
-    assert f"left out: {PAYABLE} is held by shanghai.000000001" in owed.err
+    assert f"left out: {PAYABLE} is held by auditor-x.000000001" in owed.err
 
 
 def test_every_line_that_cannot_be_recorded_is_named_and_nothing_is_sent(
@@ -753,13 +760,14 @@ def test_members_vote_until_a_proposal_is_adopted(tally: Tally) -> None:
     assert tally("governance", "vote", "1", *BY) == 2, "yes or no must be said"
 
 
+AUDITOR_KEY = crypto.public_key(derive(NETWORK, MASTER, "auditor-x", "one"))
 MEMBER = {
     "id": "auditor-x",
     "kind": "auditor",
     "name": "Auditor X",
     "region": "110000",
     "threshold": 1,
-    "keys": [{"key": key("auditor-x").hex(), "person": "one", "roles": []}],
+    "keys": [{"key": AUDITOR_KEY.hex(), "person": "one", "roles": []}],
 }
 MEMBER_FILE = {**MEMBER, "proofs": [proof("auditor-x", key("auditor-x"))]}
 VALIDATOR = {
@@ -774,7 +782,12 @@ TOML = "".join(f"{name} = {value!r}\n" for name, value in VALIDATOR_FILE.items()
     ("words", "kind", "held"),
     [
         (("admit", "member.json"), "admit", {"member": MEMBER}),
-        (("status", "wuhan", "suspended"), "status", {"status": "suspended"}),
+        (("status", "wuhan", "suspended"), "status", {"successor": None}),
+        (
+            ("status", "wuhan", "removed", "--successor", "shanghai"),
+            "status",
+            {"status": "removed", "successor": "shanghai"},
+        ),
         (("validator", "wuhan", "--file", "keys.toml"), "validator", {"validator": VALIDATOR}),
         (("validator", "guian-hub", "--none"), "validator", {"validator": None}),
         (("keys", "guian-hub", "--person", f"a={line('guian-hub')}"), "keys", {"threshold": 1}),

@@ -104,10 +104,13 @@ def _proofs(stated: Json) -> tuple[bytes, ...]:
 @propose.command()
 @click.argument("party", type=PARTY)
 @click.argument("status", type=click.Choice(get_args(PartyStatus)))
+@click.option("--successor", type=PARTY, help="Who takes its place; a treasury needs one to go.")
 @proposing
-def status(*, party: str, status: PartyStatus, desk: Desk) -> SetStatus:
+def status(*, party: str, status: PartyStatus, successor: str | None, desk: Desk) -> SetStatus:
     """Suspend a member, make it active again, or remove it for ever."""
-    return SetStatus(party=party, status=status)
+    return SetStatus(
+        party=party, status=status, successor=() if successor is None else (successor,)
+    )
 
 
 @propose.command()

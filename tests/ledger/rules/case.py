@@ -215,9 +215,9 @@ def together(*doctors: Doctor) -> Doctor:
 class Ready:
     """A case whose setting was made: it can be tried again and again, and changes nothing."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, chain: Chain | None = None) -> None:
         self.case = case
-        self.chain = setting(case)
+        self.chain = setting(case) if chain is None else chain
         raw = case.transaction()
         self.transaction: Transaction = parse(raw)
         last = case.before[-1] if case.before else None
@@ -309,9 +309,14 @@ FOR_LONG = calendar.end_of_day_ms(TODAY + 365)
 """When a voucher that was minted in the setting expires."""
 
 
-def suspended(party: str, number: int = 1) -> tuple[Step, ...]:
+def suspended(party: str, number: int = 1, *, successor: tuple[str, ...] = ()) -> tuple[Step, ...]:
     """Return the transactions by which members suspend one."""
-    return adopted(SetStatus(party=party, status="suspended"), number)
+    return adopted(SetStatus(party=party, status="suspended", successor=successor), number)
+
+
+def removed(party: str, *successor: str, number: int = 1) -> tuple[Step, ...]:
+    """Return the transactions by which members remove one, for a successor if one is named."""
+    return adopted(SetStatus(party=party, status="removed", successor=successor), number)
 
 
 def treasury_keys(party: str, **roles: tuple[str, ...]) -> tuple[PartyKey, ...]:

@@ -278,7 +278,7 @@ OWED = (GRANTED, redeem((V1, 100)))
 """Shanghai owes the centre 100."""
 # What members decide
 
-SOME_ACTION = SetStatus(party="chengdu-aicc", status="suspended")
+SOME_ACTION = SetStatus(party="chengdu-aicc", status="suspended", successor=())
 """An action that always holds."""
 
 

@@ -21,13 +21,14 @@ from tests.ledger.rules.case import (
     no,
     ok,
     redeem,
+    removed,
     revoke_attestation,
     second,
     suspended,
     transfer,
 )
 from tests.ledger.rules.chains import chain_with, code, stored
-from tests.ledger.rules.situations import CLEAN, MINT, OWNER, SHANGHAI, clean
+from tests.ledger.rules.situations import CLEAN, GUIYANG, MINT, OWNER, SHANGHAI, clean
 
 STATED_MS = second(1)
 """When the first statement of a case is made."""
@@ -139,11 +140,19 @@ CASES: list[Case] = [
         revoke_attestation("firm-a", expires_at=second(900)),
         before=(attest("firm-a"), revoke_attestation("firm-a")),
     ),
-    ok(
+    no(
         "a suspended city takes back",
-        "T11.3",
+        "T11.2",
+        "party_not_active",
         revoke_attestation("firm-a"),
         before=(attest("firm-a"), *suspended("shanghai")),
+        values={"party": "shanghai", "status": "suspended"},
+    ),
+    ok(
+        "the successor of a removed city takes back",
+        "T11.3",
+        revoke_attestation("firm-a", by=GUIYANG),
+        before=(attest("firm-a"), *removed("shanghai", "guiyang")),
     ),
     # R4.1: eligible at a mint
     no(
@@ -192,6 +201,24 @@ CASES: list[Case] = [
         MINT,
         terms=CLEAN,
         before=(attested(), revoke_attestation("firm-a", "clean_record")),
+    ),
+    *(
+        no(
+            f"a statement of a removed city where {whom} trusted",
+            "T7.7",
+            "not_eligible",
+            MINT,
+            terms=clean(attesters=attesters),
+            before=(attested(attester="guiyang"), *removed("guiyang", "shanghai")),
+        )
+        for whom, attesters in {"it is": ("guiyang",), "any city is": ()}.items()
+    ),
+    ok(
+        "a statement of a suspended city",
+        "T7.7",
+        MINT,
+        terms=clean(attesters=("guiyang",)),
+        before=(attested(attester="guiyang"), *suspended("guiyang")),
     ),
     no(
         "another text",

@@ -31,7 +31,7 @@ from tests.ledger.rules.case import (
     suspended,
 )
 from tests.ledger.rules.chains import HENAN_1_TO_1, chain_with, code, stored, voucher
-from tests.ledger.rules.situations import APPROPRIATED, SHARED, YEAR
+from tests.ledger.rules.situations import APPROPRIATED, BUDGET, SHARED, YEAR
 
 FORMER = (
     *SHARED,
@@ -74,6 +74,12 @@ CASES: list[Case] = [
         "T4.2",
         "not_a_funder",
         appropriate(0, funder="henan"),
+    ),
+    no(
+        "nobody takes back",
+        "T4.3",
+        "party_unknown",
+        appropriate(-5, funder="nobody", by=BUDGET),
     ),
     no("one officer appropriates", "T4.3", "four_eyes_missing", appropriate(5, by=ONE_OFFICER)),
     no(

@@ -1,10 +1,16 @@
 """Holds and anchors: T20, T21, T22."""
 
+from typing import Any
+
 import pytest
 
-from ledger.rules.holds import HOLDS_MAX
+from ledger.rules.governance import Admit
+from ledger.rules.holds import HELD as HELD_THINGS
+from ledger.rules.holds import HOLD_BARS, HOLDS_MAX, OWN_HOLDS_MAX, HeldBy
 from ledger.rules.payables import OPEN_CYCLE, PAYABLES
+from tests import builders
 from tests.ledger.rules.case import (
+    BY_HAND,
     CLAIM,
     GRANTED,
     ONE_OFFICER,
@@ -12,16 +18,23 @@ from tests.ledger.rules.case import (
     PROGRAMME,
     V1,
     Case,
+    Doctor,
     Ready,
     Step,
+    adopted,
     anchor,
+    appropriate,
     clear_hold,
     close_cycle,
+    decide,
     no,
     ok,
     redeem,
+    removed,
     set_hold,
+    shares,
     suspended,
+    written,
 )
 from tests.ledger.rules.situations import (
     CYCLE_RIPE_MS,
@@ -46,11 +59,24 @@ SETTERS = {"centre": "guiyang"}
 """Which city is concerned, if not Shanghai."""
 HELD = (set_hold("party", "firm-a"),)
 HOLD = "shanghai.000000001"
+AUDITORS = "audit-office.000000001"
+HENAN_PAYS: dict[str, Any] = {
+    "funders": shares(("shanghai", 0), ("henan", 10_000)),
+    "residual_funder": "henan",
+}
+"""Terms under which the issuer owes nothing."""
+XIAN = builders.city("xian", validates=False)
 
 
 def holds(count: int) -> tuple[Step, ...]:
     """Return as many holds on one firm."""
     return tuple(set_hold("party", "firm-a", reason=f"reason {n}") for n in range(count))
+
+
+def held_by_others(count: int) -> Doctor:
+    """Return a doctor who sets so many holds of others on one firm."""
+    ids = tuple(f"auditor-{n // OWN_HOLDS_MAX}.{n:09d}" for n in range(count))
+    return written(HELD_THINGS, HeldBy(holds=ids), "party", "firm-a")
 
 
 CASES: list[Case] = [
@@ -115,7 +141,7 @@ CASES: list[Case] = [
     *(
         no(
             f"a city that has nothing to do with the {scope}",
-            "T20.5",
+            "T20.6",
             "not_concerned",
             set_hold(scope, thing, member="shanghai" if scope in SETTERS else "guiyang"),
             before=USED,
@@ -125,47 +151,187 @@ CASES: list[Case] = [
     ),
     no(
         "a city holds a member",
-        "T20.5",
+        "T20.6",
         "not_concerned",
         set_hold("party", "guian-hub", member="guiyang"),
     ),
     *(
         ok(
             f"the city of the {scope}",
-            "T20.5",
+            "T20.6",
             set_hold(scope, thing, member=SETTERS.get(scope, "shanghai")),
+            terms=BY_HAND if scope == "claim" else {},
             before=USED,
         )
         for scope, thing in THINGS.items()
+        if scope != "payable"
+    ),
+    ok(
+        "the issuer of a claim for which others owe",
+        "T20.6",
+        set_hold("payable", PAYABLE),
+        terms=HENAN_PAYS,
+        before=(appropriate(funder="henan"), *USED),
+    ),
+    *(
+        ok(
+            f"the successor of the city of the {scope}",
+            "T20.6",
+            set_hold(scope, THINGS[scope], member="guiyang"),
+            before=(*USED, *removed("shanghai", "guiyang")),
+        )
+        for scope in ("party", "programme", "voucher")
+    ),
+    ok(
+        "the successor of the centre's host",
+        "T20.6",
+        set_hold("centre", "guian-hub", member="shanghai"),
+        before=(*USED, *removed("guiyang", "shanghai")),
+    ),
+    no(
+        "a city holds what a cycle netted",
+        "T20.6",
+        "not_concerned",
+        set_hold("payable", "clearing.000000001-000", member="xian"),
+        before=(*REIMBURSED, CYCLE_RIPE_MS, close_cycle(), *adopted(Admit(member=XIAN, proofs=()))),
+    ),
+    ok(
+        "an auditor holds what a cycle netted",
+        "T20.6",
+        set_hold("payable", "clearing.000000001-000", member="audit-office"),
+        before=(*REIMBURSED, CYCLE_RIPE_MS, close_cycle()),
     ),
     *(
         ok(
             f"an auditor holds the {scope}",
-            "T20.5",
+            "T20.6",
             set_hold(scope, thing, member="audit-office"),
             before=USED,
         )
         for scope, thing in {**THINGS, "party": "guian-hub"}.items()
     ),
+    # Own cause: T20.5
     no(
-        "a seventeenth hold",
-        "T20.6",
-        "holds_too_many",
-        set_hold("party", "firm-a"),
-        before=holds(HOLDS_MAX),
-        values={"scope": "party", "id": "firm-a", "maximum": 16},
+        "a debtor holds its debt",
+        "T20.5",
+        "own_cause",
+        set_hold("payable", PAYABLE),
+        before=USED,
+        values={"party": "shanghai", "scope": "payable", "id": PAYABLE},
+    ),
+    no(
+        "a creditor holds what it is owed",
+        "T20.5",
+        "own_cause",
+        set_hold("payable", REIMBURSEMENT, member="guiyang"),
+        before=REIMBURSED,
+    ),
+    no(
+        "an issuer holds a claim for which it owes",
+        "T20.5",
+        "own_cause",
+        set_hold("claim", CLAIM),
+        before=USED,
+        values={"party": "shanghai", "scope": "claim", "id": CLAIM},
+    ),
+    no(
+        "a debtor's successor holds the debt",
+        "T20.5",
+        "own_cause",
+        set_hold("payable", PAYABLE, member="guiyang"),
+        before=(*USED, *removed("shanghai", "guiyang")),
+    ),
+    no(
+        "an auditor holds itself",
+        "T20.5",
+        "own_cause",
+        set_hold("party", "audit-office", member="audit-office"),
+    ),
+    # Attack: a debtor keeps its debt out of clearing, hold after hold
+    no(
+        "a debtor sets its payable's hold anew when an auditor cleared it",
+        "T20.5",
+        "own_cause",
+        set_hold("payable", REIMBURSEMENT),
+        before=(
+            *REIMBURSED,
+            set_hold("payable", REIMBURSEMENT, member="audit-office"),
+            clear_hold(AUDITORS, member="audit-office"),
+        ),
+    ),
+    no(
+        "a city sets anew what an auditor cleared",
+        "T20.7",
+        "hold_barred",
+        set_hold("party", "firm-a", expires_at=2_000_000_000_000),
+        before=(*HELD, clear_hold(member="audit-office")),
+        values={"party": "shanghai", "scope": "party", "id": "firm-a"},
+    ),
+    no(
+        "a city sets anew what an auditor cleared, under another hold of its own",
+        "T20.7",
+        "hold_barred",
+        set_hold("party", "firm-a", expires_at=2_000_000_000_000),
+        before=(*holds(2), clear_hold(member="audit-office")),
     ),
     ok(
-        "a sixteenth hold",
-        "T20.6",
+        "a city sets anew what it cleared itself",
+        "T20.7",
+        set_hold("party", "firm-a", expires_at=2_000_000_000_000),
+        before=(*HELD, clear_hold()),
+    ),
+    ok(
+        "a city holds another thing after an auditor cleared one",
+        "T20.7",
+        set_hold("party", "firm-b"),
+        before=(*HELD, clear_hold(member="audit-office")),
+    ),
+    ok(
+        "another sets anew what an auditor cleared",
+        "T20.7",
+        set_hold("party", "firm-a", member="audit-office"),
+        before=(*HELD, clear_hold(member="audit-office")),
+    ),
+    # Attack: a setter fills all places
+    no(
+        "a fifth hold of one setter",
+        "T20.8",
+        "holds_too_many",
         set_hold("party", "firm-a"),
-        before=holds(HOLDS_MAX - 1),
+        before=holds(OWN_HOLDS_MAX),
+        values={"party": "shanghai", "scope": "party", "id": "firm-a", "maximum": 4},
+    ),
+    ok(
+        "a fourth hold of one setter",
+        "T20.8",
+        set_hold("party", "firm-a"),
+        before=holds(OWN_HOLDS_MAX - 1),
+    ),
+    ok(
+        "sixteen own holds would shut out an auditor: four do not",
+        "T20.8",
+        set_hold("party", "firm-a", member="audit-office"),
+        before=holds(OWN_HOLDS_MAX),
     ),
     ok(
         "a hold in the place of one that was cleared",
-        "T20.6",
+        "T20.8",
         set_hold("party", "firm-a"),
-        before=(*holds(HOLDS_MAX), clear_hold(HOLD)),
+        before=(*holds(OWN_HOLDS_MAX), clear_hold(HOLD)),
+    ),
+    no(
+        "a hold beyond those of 64 setters",
+        "T20.8",
+        "holds_too_many",
+        set_hold("party", "firm-a"),
+        doctor=held_by_others(HOLDS_MAX),
+        values={"maximum": 256},
+    ),
+    ok(
+        "the last hold of 64 setters",
+        "T20.8",
+        set_hold("party", "firm-a"),
+        doctor=held_by_others(HOLDS_MAX - 1),
     ),
     # T21
     no("no such hold", "T21.1", "hold_unknown", clear_hold(), values={"hold": HOLD}),
@@ -200,25 +366,65 @@ CASES: list[Case] = [
         values={"hold": HOLD, "setter": "shanghai"},
     ),
     ok("an auditor clears a city's hold", "T21.4", clear_hold(member="audit-office"), before=HELD),
-    ok(
-        "another clears after the setter was suspended",
+    no(
+        "another city clears after the setter was suspended",
         "T21.4",
+        "hold_not_theirs",
         clear_hold(member="guiyang"),
         before=(*HELD, *suspended("shanghai")),
     ),
     ok(
+        "the successor clears after the setter was suspended",
+        "T21.4",
+        clear_hold(member="guiyang"),
+        before=(*HELD, *suspended("shanghai", successor=("guiyang",))),
+        untouched=(HOLD_BARS,),
+    ),
+    ok(
+        "an auditor who clears a city's hold bars it from another",
+        "T21.4",
+        clear_hold(member="audit-office"),
+        before=HELD,
+        wrote=((HOLD_BARS, ("party", "firm-a", "shanghai"), {"hold": HOLD}),),
+    ),
+    no(
+        "a successor clears what it owes for",
+        "T21.5",
+        "own_cause",
+        clear_hold(member="guiyang"),
+        terms=BY_HAND,
+        before=(
+            *USED,
+            set_hold("claim", CLAIM),
+            decide(CLAIM, 100),
+            *removed("shanghai", "guiyang"),
+        ),
+        values={"party": "guiyang", "scope": "claim", "id": CLAIM},
+    ),
+    ok(
+        "a debtor clears the hold that it set before it owed",
+        "T21.5",
+        clear_hold(),
+        terms=BY_HAND,
+        before=(*USED, set_hold("claim", CLAIM), decide(CLAIM, 100)),
+    ),
+    ok(
         "a reimbursement joins the cycle again",
         "T21.4",
-        clear_hold(),
-        before=(*REIMBURSED, set_hold("payable", REIMBURSEMENT)),
+        clear_hold(AUDITORS, member="audit-office"),
+        before=(*REIMBURSED, set_hold("payable", REIMBURSEMENT, member="audit-office")),
         wrote=((PAYABLES, (REIMBURSEMENT,), {"cycle": (1,)}),),
     ),
     *(
         ok(
             f"a reimbursement that is held {how} stays out of the cycle",
             "T21.4",
-            clear_hold(),
-            before=(*REIMBURSED, set_hold(scope, thing), set_hold(*other)),
+            clear_hold(AUDITORS, member="audit-office"),
+            before=(
+                *REIMBURSED,
+                set_hold(scope, thing, member="audit-office"),
+                set_hold(*other, member="audit-office"),
+            ),
             untouched=(PAYABLES, OPEN_CYCLE),
         )
         for how, scope, thing, other in (
@@ -229,20 +435,25 @@ CASES: list[Case] = [
     ok(
         "a reimbursement of a closed cycle stays there",
         "T21.4",
-        clear_hold(),
-        before=(*REIMBURSED, CYCLE_RIPE_MS, close_cycle(), set_hold("payable", REIMBURSEMENT)),
+        clear_hold(AUDITORS, member="audit-office"),
+        before=(
+            *REIMBURSED,
+            CYCLE_RIPE_MS,
+            close_cycle(),
+            set_hold("payable", REIMBURSEMENT, member="audit-office"),
+        ),
         untouched=(PAYABLES, OPEN_CYCLE),
     ),
     no(
         "one officer clears",
-        "T21.5",
+        "T21.6",
         "four_eyes_missing",
         clear_hold(by=ONE_OFFICER),
         before=HELD,
     ),
     no(
         "an auditor's hold is cleared by others",
-        "T21.5",
+        "T21.6",
         "signature_missing",
         clear_hold("audit-office.000000001", member="audit-office", by=REVIEW),
         before=(set_hold("party", "firm-a", member="audit-office"),),

@@ -16,6 +16,7 @@ from ledger.rules.governance import (
     proposal_key,
 )
 from ledger.rules.parties import PartyStatus
+from ledger.rules.successors import SUCCESSIONS
 from ledger.rules.validators import VALIDATORS_MAX
 from tests import builders
 from tests.builders import keys_of, validator_keys
@@ -32,6 +33,7 @@ from tests.ledger.rules.case import (
     ok,
     party_key,
     propose,
+    removed,
     second,
     suspended,
     treasury_keys,
@@ -62,8 +64,18 @@ FOUR_OPEN = tuple(
 )
 
 
-def status(party: str, chosen: PartyStatus) -> Step:
-    return propose(SetStatus(party=party, status=chosen))
+def status(party: str, chosen: PartyStatus, *successor: str) -> Step:
+    return propose(SetStatus(party=party, status=chosen, successor=successor))
+
+
+def no_status(claim: str, step: Step, reason: str, **rest: Any) -> Case:
+    """Return a case of a status, or a successor, that members cannot choose."""
+    values = {"reason": reason}
+    return no(claim, "R14.2.status", "action_invalid", step, values=values, **rest)
+
+
+GONE = removed("chengdu-aicc")
+"""A centre that was removed, and nobody takes its place."""
 
 
 def unfit(claim: str, member: Any, reason: str) -> Case:
@@ -82,7 +94,7 @@ def outcome(number: int, chosen: str) -> Any:
 
 THREE = (
     *FOUR,
-    propose(SetStatus(party="henan", status="suspended")),
+    propose(SetStatus(party="henan", status="suspended", successor=())),
     vote(2),
     vote(2, voter="guian-hub"),
 )
@@ -406,9 +418,92 @@ CASES: list[Case] = [
         "a removed member comes back",
         "R14.2.status",
         "action_invalid",
-        status("henan", "active"),
-        before=adopted(SetStatus(party="henan", status="removed")),
-        values={"reason": "henan was removed for ever"},
+        status("chengdu-aicc", "active"),
+        before=GONE,
+        values={"reason": "chengdu-aicc was removed for ever"},
+    ),
+    no_status(
+        "a removed member is suspended",
+        status("chengdu-aicc", "suspended", "guian-hub"),
+        "chengdu-aicc was removed for ever",
+        before=GONE,
+    ),
+    no_status(
+        "a member is removed twice",
+        status("chengdu-aicc", "removed"),
+        "chengdu-aicc is removed already",
+        before=GONE,
+    ),
+    ok(
+        "a removed member gets a successor later",
+        "R14.2.status",
+        status("chengdu-aicc", "removed", "guian-hub"),
+        before=GONE,
+    ),
+    no_status(
+        "a suspended member keeps its successor",
+        status("chengdu-aicc", "suspended", "guian-hub"),
+        "chengdu-aicc is suspended already",
+        before=suspended("chengdu-aicc", successor=("guian-hub",)),
+    ),
+    ok(
+        "a suspended member loses its successor",
+        "R14.2.status",
+        status("chengdu-aicc", "suspended"),
+        before=suspended("chengdu-aicc", successor=("guian-hub",)),
+    ),
+    ok(
+        "a suspended member comes back without its successor",
+        "R14.2.status",
+        vote(2, voter="henan"),
+        before=(
+            *suspended("chengdu-aicc", successor=("guian-hub",)),
+            status("chengdu-aicc", "active"),
+            vote(2),
+        ),
+        wrote=((SUCCESSIONS, ("chengdu-aicc",), {"successor": ()}),),
+    ),
+    no_status(
+        "a city is removed, and nobody takes its place",
+        status("guiyang", "removed"),
+        "guiyang is a treasury: its removal names a successor",
+    ),
+    ok("a city is removed for another", "R14.2.status", status("guiyang", "removed", "shanghai")),
+    ok("a city is suspended for a while", "R14.2.status", status("guiyang", "suspended")),
+    ok("a centre is removed for nobody", "R14.2.status", status("chengdu-aicc", "removed")),
+    no(
+        "nobody is a successor",
+        "R14.2.status",
+        "party_unknown",
+        status("guiyang", "removed", "nobody"),
+        values={"party": "nobody"},
+    ),
+    no_status(
+        "an active member has a successor",
+        status("guiyang", "active", "shanghai"),
+        "guiyang would be active: it has no successor",
+        before=suspended("guiyang"),
+    ),
+    no_status(
+        "a city succeeds itself",
+        status("guiyang", "removed", "guiyang"),
+        "guiyang does not succeed itself",
+    ),
+    no_status(
+        "a centre succeeds a city",
+        status("guiyang", "removed", "guian-hub"),
+        "guian-hub is of another kind or class than guiyang",
+    ),
+    no_status(
+        "a city succeeds a province",
+        status("henan", "suspended", "guiyang"),
+        "guiyang is of another kind or class than henan",
+    ),
+    no_status(
+        "two cities would succeed each other",
+        status("shanghai", "suspended", "guiyang"),
+        "guiyang is suspended: it succeeds nobody",
+        before=suspended("guiyang", successor=("shanghai",)),
     ),
     no(
         "a status that it has",

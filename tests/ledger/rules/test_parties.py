@@ -202,7 +202,7 @@ def test_the_keys_of_an_enrolment_count_as_rows() -> None:
         (builders.propose(Admit(member=builders.auditor("xian"), proofs=())), 2),
         (builders.propose(SetMemberKeys(party="x", keys=TWO, threshold=1, proofs=())), 2),
         (builders.propose(SetValidator(party="x", validator=(), proofs=())), 1),
-        (builders.propose(SetStatus(party="x", status="active")), 1),
+        (builders.propose(SetStatus(party="x", status="active", successor=())), 1),
     ],
 )
 def test_whatever_names_new_keys_counts_them_as_rows(raw: bytes, rows: int) -> None:

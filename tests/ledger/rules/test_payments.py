@@ -118,7 +118,7 @@ CASES: list[Case] = [
         "T19.instructed.4",
         "held",
         instruct(PAYABLE, 1),
-        before=(*OWED, set_hold("payable", PAYABLE)),
+        before=(*OWED, set_hold("payable", PAYABLE, member="audit-office")),
         values={"scope": "payable", "id": PAYABLE},
     ),
     no(
@@ -126,7 +126,7 @@ CASES: list[Case] = [
         "T19.instructed.4",
         "held",
         instruct(PAYABLE, 1),
-        before=(*OWED, set_hold("claim", CLAIM)),
+        before=(*OWED, set_hold("claim", CLAIM, member="audit-office")),
         values={"scope": "claim", "id": CLAIM},
     ),
     no(

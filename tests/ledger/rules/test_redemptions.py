@@ -56,6 +56,7 @@ from tests.ledger.rules.case import (
     set_hold,
     suspended,
     together,
+    transfer,
     written,
 )
 from tests.ledger.rules.chains import chain_with, code, postings, stored, voucher
@@ -388,6 +389,15 @@ CASES: list[Case] = [
         before=(publish(status="suspended", **AFTER),),
     ),
     no(
+        "a grant of a suspended city",
+        "T9.10",
+        "party_not_active",
+        after_use(),
+        terms=AFTER,
+        before=suspended("shanghai"),
+        values={"party": "shanghai"},
+    ),
+    no(
         "a grant under other terms",
         "T9.10",
         "terms_version_wrong",
@@ -420,6 +430,14 @@ CASES: list[Case] = [
         "held",
         redeem((V1, 1), (V2, 1)),
         before=(GRANTED, mint(("firm-a", 5)), set_hold("voucher", V2)),
+    ),
+    no(
+        "value moved to a child before the hold is claimed",
+        "T9.11",
+        "held",
+        redeem((V2, 1), holder="firm-b"),
+        before=(GRANTED, transfer(V1, 10), set_hold("voucher", V1)),
+        values={"scope": "voucher", "id": V1},
     ),
     no(
         "a reserved voucher is held",

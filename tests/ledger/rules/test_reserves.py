@@ -17,6 +17,7 @@ from tests.ledger.rules.case import (
     PROGRAMME,
     RESERVE,
     V1,
+    V2,
     Case,
     Ready,
     Step,
@@ -30,12 +31,22 @@ from tests.ledger.rules.case import (
     recognise,
     recover,
     release,
+    removed,
     second,
     set_aside,
     set_hold,
     suspended,
+    transfer,
 )
-from tests.ledger.rules.situations import ALL_MINTED, FIRST_YES_MS, OWNER, REVIEW, SET_ASIDE
+from tests.ledger.rules.situations import (
+    ALL_MINTED,
+    CENTRE,
+    FIRST_YES_MS,
+    OWNER,
+    REVIEW,
+    SET_ASIDE,
+    SHANGHAI,
+)
 
 RESERVED_FOR_LONG = (GRANTED, set_aside(V1, 1_000, until_ms=FOR_LONG))
 RESUMED_MS = FOR_LONG + DAY_MS
@@ -109,6 +120,44 @@ CASES: list[Case] = [
             ("programme", PROGRAMME),
             ("voucher", V1),
         )
+    ),
+    no(
+        "value moved to a child before the hold is set aside",
+        "T12.7",
+        "held",
+        set_aside(V2, 1, holder="firm-b"),
+        before=(GRANTED, transfer(V1, 10), set_hold("voucher", V1)),
+        values={"scope": "voucher", "id": V1},
+    ),
+    *(
+        no(
+            f"a centre whose host was removed{then}",
+            "T12.9",
+            "centre_not_accredited",
+            set_aside(V1, 1),
+            before=(GRANTED, *removed("guiyang", "shanghai"), *more),
+            values={"centre": "guian-hub"},
+        )
+        for then, more in {
+            "": (),
+            ", which its successor recognised": (recognise(hosts=("shanghai",)),),
+        }.items()
+    ),
+    ok(
+        "a centre whose host was removed, and that a city accredited anew",
+        "T12.9",
+        set_aside(V1, 1),
+        before=(
+            GRANTED,
+            *removed("guiyang", "shanghai"),
+            accredit(host="shanghai", by=SHANGHAI + CENTRE),
+        ),
+    ),
+    ok(
+        "a centre whose host is suspended",
+        "T12.9",
+        set_aside(V1, 1),
+        before=(GRANTED, *suspended("guiyang")),
     ),
     no(
         "a reserve of a suspended programme",
@@ -256,13 +305,6 @@ CASES: list[Case] = [
         taken_back(by=OWNER),
         before=(*SET_ASIDE, HOLD_END_MS),
         values={"party": "shanghai", "role": "review"},
-    ),
-    no(
-        "a suspended city lets a holder take a reserve back",
-        "T13.4",
-        "party_not_active",
-        taken_back(),
-        before=(*SET_ASIDE, *suspended("shanghai"), HOLD_END_MS),
     ),
     no(
         "the holder takes a reserve back a millisecond before its hold end",

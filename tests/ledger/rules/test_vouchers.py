@@ -9,7 +9,7 @@ from ledger.encoding.codec import FEN_MAX
 from ledger.rules import calendar
 from ledger.rules.budgets import BUDGETS
 from ledger.rules.programmes import TOTALS, VALIDITY_DAYS_MAX
-from ledger.rules.vouchers import DECISIONS, GROUP_ISSUED, ISSUED, VOUCHERS
+from ledger.rules.vouchers import DECISIONS, GROUP_ISSUED, ISSUED, TRANSFERS_MAX, VOUCHERS
 from ledger.view import get
 from tests import builders
 from tests.builders import NOON_MS, funded_chain, no_caps, officers
@@ -58,6 +58,9 @@ from tests.ledger.rules.situations import (
     claim,
 )
 
+BACK = {"holder": "firm-b", "recipient": "firm-a"}
+MOVED = (GRANTED, transfer(V1, 10), set_hold("voucher", V1))
+"""Value moved to a child, then its voucher was held."""
 NO_GRANTS: dict[str, Any] = {"grant": "after_use", "transfer": "none"}
 MANY: dict[str, Any] = {
     "funders": shares(("shanghai", 5_000), ("henan", 5_000)),
@@ -325,6 +328,43 @@ CASES: list[Case] = [
             values={"scope": scope, "id": thing, "hold": "shanghai.000000001"},
         )
         for scope, thing in (("party", "firm-a"), ("programme", PROGRAMME), ("voucher", V1))
+    ),
+    *(
+        no(
+            f"value moved to a {name} before the hold on its voucher",
+            "T8.5",
+            "held",
+            transfer(*moves, **whose),
+            before=before,
+            values={"scope": "voucher", "id": V1, "hold": "shanghai.000000001"},
+        )
+        for name, moves, whose, before in (
+            ("child", (V2, 1), BACK, MOVED),
+            ("grandchild", (V3, 1), {}, (*MOVED[:2], transfer(V2, 9, **BACK), MOVED[2])),
+        )
+    ),
+    ok(
+        "a hold on a child leaves its parent free",
+        "T8.5",
+        transfer(V1, 1),
+        before=(*MOVED[:2], set_hold("voucher", V2)),
+    ),
+    no(
+        "a voucher that came through sixteen transfers",
+        "T8.15",
+        "transfers_too_many",
+        transfer(V1, 1),
+        before=(GRANTED,),
+        doctor=doctored(VOUCHERS, V1, depth=TRANSFERS_MAX),
+        values={"voucher": V1, "maximum": 16},
+    ),
+    ok(
+        "a sixteenth transfer",
+        "T8.15",
+        transfer(V1, 1),
+        before=(GRANTED,),
+        doctor=doctored(VOUCHERS, V1, depth=TRANSFERS_MAX - 1),
+        wrote=((VOUCHERS, (V2,), {"depth": 16, "parent": (V1,)}),),
     ),
     ok(
         "a transfer to a held party",
