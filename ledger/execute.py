@@ -207,7 +207,7 @@ def signers_of(view: StateView, transaction: Transaction) -> Signers:
     """Return who signed.
 
     A key that died earlier in the same block no longer counts (R3.4), nor one of a party that took
-    its signature off the transaction (R3.9).
+    its signature off the transaction (R3.10).
     """
     keys = [
         signer for key, _ in transaction.signatures if (signer := registered(view, key)) is not None

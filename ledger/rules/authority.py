@@ -47,7 +47,7 @@ class Signers(msgspec.Struct, frozen=True):
     officers_needed: Callable[[str], int] = two_officers
     """How many persons of a treasury this transaction needs: two, or more by parameter (R3.1)."""
     withdrawn: tuple[str, ...] = ()
-    """Parties that took their signatures off it: none of ``keys`` is theirs (R3.9)."""
+    """Parties that took their signatures off it: none of ``keys`` is theirs (R3.10)."""
     transaction: str = ""
     """Its id in hex, for whoever is told of that."""
     asked: dict[str, None] = msgspec.field(default_factory=dict)

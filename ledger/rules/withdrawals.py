@@ -1,4 +1,4 @@
-"""Withdrawals: a party takes its signature off a transaction before it is used (spec T26, R3.9)."""
+"""Withdrawals: a party takes its signature off an act before it is used (spec T26, R3.10)."""
 
 from ledger.encoding.codec import Hash, Natural, Record, Slug
 from ledger.rules.base import Context, Kind, Outcome
@@ -25,7 +25,7 @@ class Withdraw(Record, frozen=True, tag="tx.withdraw"):
 
 
 def has_withdrawn(view: StateView, transaction_id: bytes, party: str) -> bool:
-    """Return whether a party took its signature off a transaction (R3.9)."""
+    """Return whether a party took its signature off a transaction (R3.10)."""
     return get(view, WITHDRAWALS, transaction_id.hex(), party) is not None
 
 

@@ -307,7 +307,7 @@ OTHER_BANK = treasury_keys("shanghai", officer_3=("mint", "pay"))
 THEIR_OWN: dict[str, Any] = {"keys": treasury_keys("shanghai"), "threshold": 2}
 CHANGING = (announce("shanghai", **THEIR_OWN),)
 """A key change, the least there is."""
-KEYS_ADOPTED = adopted(SetMemberKeys(party="shanghai", **THEIR_OWN))
+KEYS_ADOPTED = adopted(SetMemberKeys(party="shanghai", proofs=(), **THEIR_OWN))
 BY_A_SECOND = decide_keys(accept=False, second=("audit-office",))
 REJECTED_BY_A_SECOND = decide_keys("shanghai", accept=False, second=("audit-office",))
 SOME_ID = builders.seed("some transaction")

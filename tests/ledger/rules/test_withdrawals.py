@@ -1,4 +1,4 @@
-"""Withdrawals: T26, and the signatures that no longer count (R3.9)."""
+"""Withdrawals: T26, and the signatures that no longer count (R3.10)."""
 
 import pytest
 
@@ -75,10 +75,10 @@ CASES: list[Case] = [
         before=suspended("shanghai"),
     ),
     ok("what was withdrawn before", "T26.2", withdraw(SOME_ID), before=(withdraw(SOME_ID),)),
-    # R3.9
+    # R3.10
     no(
         "a holder has withdrawn its transfer",
-        "R3.9",
+        "R3.10",
         "signature_withdrawn",
         SOLD,
         before=(GRANTED, withdrawal_of(SOLD)),
@@ -86,7 +86,7 @@ CASES: list[Case] = [
     ),
     no(
         "a recipient has withdrawn a transfer",
-        "R3.9",
+        "R3.10",
         "signature_withdrawn",
         SOLD,
         before=(GRANTED, withdrawal_of(SOLD, "firm-b")),
@@ -94,7 +94,7 @@ CASES: list[Case] = [
     ),
     no(
         "one officer has withdrawn a mint that two signed",
-        "R3.9",
+        "R3.10",
         "signature_withdrawn",
         GRANTED,
         before=(withdrawal_of(GRANTED, "shanghai"),),
@@ -102,39 +102,39 @@ CASES: list[Case] = [
     ),
     no(
         "a withdrawal is withdrawn",
-        "R3.9",
+        "R3.10",
         "signature_withdrawn",
         withdraw(SOME_ID),
         before=(withdrawal_of(withdraw(SOME_ID)),),
     ),
     ok(
         "a rival has withdrawn what it never signed",
-        "R3.9",
+        "R3.10",
         SET_ASIDE,
         before=(GRANTED, withdrawal_of(SET_ASIDE, "firm-b")),
     ),
     ok(
         "a rival signs along what it has withdrawn",
-        "R3.9",
+        "R3.10",
         SIGNED_ALONG,
         before=(GRANTED, withdrawal_of(SIGNED_ALONG, "firm-b")),
     ),
     ok(
         "another transaction was withdrawn",
-        "R3.9",
+        "R3.10",
         SOLD,
         before=(GRANTED, withdrawal_of(SET_ASIDE), withdrawal_of(transfer(V1, 2))),
     ),
     ok(
         "a holder that has withdrawn has not signed a claim",
-        "R3.9",
+        "R3.10",
         CLAIMED,
         before=(*situations.SET_ASIDE, withdrawal_of(CLAIMED)),
         wrote=((CLAIMS, (CLAIM,), {"holder_signed": False, "status": "under_review"}),),
     ),
     no(
         "too few officers, none of whom has withdrawn",
-        "R3.9",
+        "R3.10",
         "four_eyes_missing",
         mint(("firm-a", 5), by=officers("shanghai", "mint")[:1]),
         before=(withdrawal_of(mint(("firm-a", 6)), "shanghai"),),
