@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ledger.blocks import BlockRefused
+from ledger.inadmissible import KindUnknown
 from ledger.rules import refusals
 from ledger.rules.refusals import TransactionRefused
 from tests.ledger.rules.case import Ready
@@ -12,7 +13,7 @@ from tests.mutants.mutate import Mutant, in_place
 
 NOTICED = (
     *(AssertionError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
-    BlockRefused,
+    *(BlockRefused, KindUnknown),
 )
 """How a case fails: an outcome that it does not expect, rules that trip over themselves, or a kind
 that no height knows any more."""

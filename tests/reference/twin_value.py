@@ -533,7 +533,7 @@ def rules_accept(
     """R6.2, but for the holder's word and the draw."""
     good = world.parties[centre]["status"] == "active"
     good = good and world.programmes[programme]["status"] != "suspended"
-    good = good and not world.accreditations[centre]["ended"]
+    good = good and world.accredited(centre)
     good = good and world.accepts(programme, terms, centre)
     used = band_used(world, world.issuer(programme), holder)
     return bool(good and used + total <= terms["review"][0])

@@ -53,6 +53,7 @@ from tests.ledger.rules.case import (
     recognise,
     recover,
     redeem,
+    removed,
     set_hold,
     suspended,
     together,
@@ -504,6 +505,7 @@ CASES: list[Case] = [
         for what, ended in (
             ("the programme was suspended", (SUSPENDED,)),
             ("the accreditation ended", (accredit(ended=True),)),
+            ("the host was removed", removed("guiyang", "shanghai")),
             ("the recognition ended", (recognise(until_ms=NOON_MS),)),
             ("the centre was suspended", suspended("guian-hub")),
         )

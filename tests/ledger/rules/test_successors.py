@@ -308,6 +308,14 @@ CASES: list[Case] = [
         before=(*INSTRUCTED, object_to_payment(), *GONE),
         values={"party": "guiyang", "end_to_end_id": "E1"},
     ),
+    no(
+        "a suspended payer ends an objection to its own payment",
+        "T19.resolved.3",
+        "party_concerned",
+        resolve_payment(member="shanghai"),
+        before=(*INSTRUCTED, object_to_payment(), *suspended("shanghai")),
+        values={"party": "shanghai"},
+    ),
     # Credit notes take two
     *(
         no(f"a {how} city credits", "T15.4", code, credit(CLAIM, 1), before=(*OWED, *away))
