@@ -604,7 +604,7 @@ def test_what_is_held_or_not_due_is_not_exported(owed: Tally, tmp_path: Path) ->
     hold = ("hold", "set", "claim", CLAIM, "--reason", "look", *CASE)
     refused(owed, "own_cause", *hold, "--by", "shanghai", *REVIEW)
     file = tmp_path / "auditor.json"
-    file.write_text(json.dumps(MEMBER))
+    file.write_text(json.dumps(MEMBER_FILE))
     owed.must("governance", "propose", "admit", str(file), *BY)
     for party in ("guiyang", "wuhan", "henan-province", "guian-hub"):
         owed.must("governance", "vote", "1", "--yes", "--by", party, *_officers(party))
@@ -760,7 +760,8 @@ def test_members_vote_until_a_proposal_is_adopted(tally: Tally) -> None:
     assert tally("governance", "vote", "1", *BY) == 2, "yes or no must be said"
 
 
-AUDITOR_KEY = crypto.public_key(derive(NETWORK, MASTER, "auditor-x", "one"))
+AUDITOR_SEED = derive(NETWORK, MASTER, "auditor-x", "one")
+AUDITOR_KEY = crypto.public_key(AUDITOR_SEED)
 MEMBER = {
     "id": "auditor-x",
     "kind": "auditor",
@@ -769,7 +770,8 @@ MEMBER = {
     "threshold": 1,
     "keys": [{"key": AUDITOR_KEY.hex(), "person": "one", "roles": []}],
 }
-MEMBER_FILE = {**MEMBER, "proofs": [proof("auditor-x", key("auditor-x"))]}
+AUDITOR_PROOF = crypto.sign(AUDITOR_SEED, proof_message(LOG_ID, "auditor-x", AUDITOR_KEY))
+MEMBER_FILE = {**MEMBER, "proofs": [AUDITOR_PROOF.hex()]}
 VALIDATOR = {
     name: key("wuhan", name).hex() for name in ("consensus", "log", "cosigner", "link")
 } | {"power": 2}

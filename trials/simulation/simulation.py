@@ -34,6 +34,8 @@ PROBE_US_MAX = 60_000_000
 """How long after that a new transaction of each member is final everywhere."""
 CHECK_EVERY_US = 250_000
 RESUBMIT_US = 1_500_000
+OPENING_AGAIN_US = 250_000
+"""The same for the opening: each of its facts is refused until what it rests on is final."""
 CLOG_US_MAX = 5_000_000
 VALIDATORS_MIN = 3
 """Nobody is asked to go where fewer would remain."""
@@ -244,10 +246,13 @@ class Simulation:
     def _open(self) -> None:
         for transaction_id, raw in self.opening():
             self._opening.append(transaction_id)
-            self._hand_in(self.random.choice(self.members), transaction_id, raw)
+            member = self.random.choice(self.members)
+            self._hand_in(member, transaction_id, raw, again_us=OPENING_AGAIN_US)
         self._every(self.faults.clients_every_ms * 1_000, self._act)
 
-    def _hand_in(self, member: Member, transaction_id: bytes, raw: bytes) -> None:
+    def _hand_in(
+        self, member: Member, transaction_id: bytes, raw: bytes, *, again_us: int = RESUBMIT_US
+    ) -> None:
         """Hand a transaction in at a member, and to others later until it is final or expired."""
         self.checks.submitted[transaction_id] = raw
         expires_at = parse(raw).body.expires_at
@@ -257,9 +262,10 @@ class Simulation:
         def again() -> None:
             is_open = self.world.now_ms < expires_at
             if is_open and transaction_id not in self.checks.tally.logged:
-                self._hand_in(self.random.choice(self.members), transaction_id, raw)
+                other = self.random.choice(self.members)
+                self._hand_in(other, transaction_id, raw, again_us=again_us)
 
-        self.world.after(RESUBMIT_US, again)
+        self.world.after(again_us, again)
 
     def _act(self) -> None:
         now_ms = self.world.now_ms

@@ -35,6 +35,7 @@ APART_US = (1_000_000, 8_000_000)
 HEALED_US = 3_000_000
 CLIENT_MEAN_US = 100_000
 LATE_MS = 3_600_000
+OPENING_AGAIN_US = 250_000
 
 
 class Process(Member):
@@ -153,9 +154,8 @@ class Conspiracy:
         for process in self.processes:
             if process not in twins:
                 process.start()
-        for _, raw in self._clients.opening(self.world.now_ms, expiries=False):
-            for process in self.processes:
-                process.submit(raw)
+        opening = self._clients.opening(self.world.now_ms, expiries=False)
+        self._hand_in([raw for _, raw in opening])
         self._live(self._random.randint(0, TOGETHER_US_MAX))
         self.network.split([[process.name for process in half] for half in self.halves])
         for process in twins:
@@ -174,6 +174,13 @@ class Conspiracy:
             stopped=tuple(process for process in self.honest if process.evidence),
             unaware=tuple(process for process in self.honest if not process.evidence),
         )
+
+    def _hand_in(self, raws: list[bytes]) -> None:
+        """Hand the opening in everywhere, again and again: a fact is refused until others hold."""
+        for process in self.processes:
+            for raw in raws:
+                process.submit(raw)
+        self.world.after(OPENING_AGAIN_US, lambda: self._hand_in(raws))
 
     def _live(self, for_us: int) -> None:
         """Let time pass; clients hand in new transactions everywhere."""

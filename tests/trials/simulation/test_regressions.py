@@ -93,7 +93,7 @@ REGRESSIONS = (
         fails_as="Violation: not live",
     ),
     Regression(
-        seed=60,
+        seed=1,
         validators=4,
         faults=(
             '{"lasts_ms": 2000, "delay_mean_ms": 1.0, "crash_every_ms": 5000, "long_pause": true,'
@@ -107,7 +107,7 @@ REGRESSIONS = (
         fails_as="Violation: not live",
     ),
     Regression(
-        seed=18,
+        seed=21,
         validators=4,
         faults=(
             '{"lasts_ms": 4000, "clients_every_ms": 2000, "delay_mean_ms": 400.0,'
@@ -122,7 +122,7 @@ REGRESSIONS = (
         fails_as="Violation: not live",
     ),
     Regression(
-        seed=12,
+        seed=1,
         validators=4,
         faults=(
             '{"delay_mean_ms": 200.0, "keeps_order": false, "drop": 0.35, "lost_disks": 1,'
