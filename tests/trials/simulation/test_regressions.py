@@ -151,7 +151,7 @@ REGRESSIONS = (
         fails_as="Violation: v3 stopped: a vote by this node's key",
     ),
     Regression(
-        seed=16,
+        seed=202,
         validators=10,
         faults='{"lasts_ms": 2000, "delay_mean_ms": 20.0, "long_pause": true, "liars": 3}',
         what_it_was=(
