@@ -1,6 +1,6 @@
 """A whole client, written from docs/spec alone: signs, posts and awaits one voucher.transfer.
 
-usage: sixty_lines.py URL LOG_ID VOUCHER HOLDER RECIPIENT FEN   (the key seed in hex on stdin)
+usage: sixty_lines.py URL LOG_ID VOUCHER HOLDER RECIPIENT FEN   (both key seeds in hex on stdin)
 """
 
 import hashlib
@@ -41,12 +41,12 @@ def frame(tag: bytes, part: bytes) -> bytes:
 
 def main(url: str, log_id: str, voucher: str, holder: str, recipient: str, fen: str) -> int:
     """Build, sign (X), post and await (H3) one transfer; return the exit status."""
-    key = SigningKey(bytes.fromhex(sys.stdin.read().strip()))
-    expires_at = int(time.time() * 1000) + 600_000
+    keys = [SigningKey(bytes.fromhex(seed)) for seed in sys.stdin.read().split()]
     operation = ["voucher.transfer", voucher, holder, recipient, int(fen)]
-    body = pack([1, bytes.fromhex(log_id), expires_at, operation])
+    body = pack([1, bytes.fromhex(log_id), int(time.time() * 1000) + 600_000, operation])
     message = frame(b"tallystick/tx/v1", body)
-    envelope = pack([body, [[key.verify_key.encode(), key.sign(message).signature]]])
+    pairs = sorted([key.verify_key.encode(), key.sign(message).signature] for key in keys)
+    envelope = pack([body, pairs])
     request = urllib.request.Request(url + "/v1/transactions?wait=final", envelope, method="POST")
     request.add_header("Content-Type", "application/octet-stream")
     with urllib.request.urlopen(request) as answer:

@@ -41,12 +41,15 @@ def test_the_client_is_short_and_imports_nothing_of_the_project() -> None:
 def test_the_client_signs_posts_and_awaits_a_transfer(tmp_path: Path) -> None:
     with running_cluster(tmp_path) as cluster:
         network = cluster.network
-        seed = officer_seed(network.name, network.master, firm(0), "owner").hex()
+        seeds = [
+            officer_seed(network.name, network.master, firm(number), "owner").hex()
+            for number in (0, 1)
+        ]
         words = [cluster.url("guian-hub", ""), network.log_id.hex()]
         words += [f"{PROGRAMME}.000000001", firm(0), firm(1), "70000"]
         finished = subprocess.run(
             [sys.executable, str(CLIENT), *words],
-            input=seed,
+            input="\n".join(seeds),
             capture_output=True,
             text=True,
             timeout=60,
