@@ -251,10 +251,11 @@ class Ledger:
             previous_record_hash=head.record_hash,
         )
 
-    def sender(self, transaction: Transaction) -> Party:
-        """Return the party of an admitted transaction's first key."""
-        key = must(self._storage, KEYS, transaction.signatures[0][0].hex())
-        return must(self._storage, PARTIES, key.party)
+    def signers(self, transaction: Transaction) -> list[Party]:
+        """Return the parties whose keys signed an admitted transaction, each once."""
+        keys = (must(self._storage, KEYS, key.hex()) for key, _ in transaction.signatures)
+        parties = dict.fromkeys(key.party for key in keys)
+        return [must(self._storage, PARTIES, party) for party in parties]
 
     def simulate(self, raw: bytes, *, time_ms: int) -> Outcome:
         """Return what an envelope would cause now, its signatures unchecked.

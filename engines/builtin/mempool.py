@@ -264,9 +264,15 @@ class Mempool:
         return entry
 
     def _sender(self, transaction: Transaction) -> tuple[str, int]:
-        """Return the party of the first key, and how many it may have pending."""
-        party = self._ledger.sender(transaction)
-        return party.id, PER_HOLDER_MAX if party.kind == "holder" else PER_MEMBER_MAX
+        """Return the signing party with most room left, and how many it may have pending.
+
+        Else who receives from many would be full by what others send.
+        """
+        limits = {
+            party.id: PER_HOLDER_MAX if party.kind == "holder" else PER_MEMBER_MAX
+            for party in self._ledger.signers(transaction)
+        }
+        return max(limits.items(), key=lambda one: one[1] - self._per_sender.get(one[0], 0))
 
 
 def _refused(transaction: Transaction, refusal: TransactionRefused) -> TransactionStatus:
