@@ -162,7 +162,7 @@ REGRESSIONS = (
         fails_as="Violation: not recorded",
     ),
     Regression(
-        seed=249,
+        seed=1060,
         validators=7,
         faults=(
             '{"lasts_ms": 1500, "delay_mean_ms": 80.0, "newest_first_ms": 60,'
