@@ -62,7 +62,7 @@ from trials.simulation.faults import Faults, faults_text
 from trials.simulation.simulation import Failed, run_seed
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reliability.md"
-SEEDS_MAX = 300
+SEEDS_MAX = 500
 """The adversary has this many tries for each bug."""
 
 LYING = Faults(liars=1, delay_mean_ms=5.0, keeps_order=False)
