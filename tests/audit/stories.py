@@ -128,7 +128,9 @@ def serving(server: Server, port: int = 0) -> Iterator[Server]:
     listener = ThreadingHTTPServer(("127.0.0.1", port), _handler(server))
     listener.daemon_threads = True
     server.url = f"http://127.0.0.1:{listener.server_address[1]}"
-    thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
+    thread = threading.Thread(
+        target=listener.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    )
     thread.start()
     try:
         yield server

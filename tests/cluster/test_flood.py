@@ -110,8 +110,8 @@ class Flood:
         self._stock = [encode_frame(*one) for one in Junk(cluster).stock]
         self._end = threading.Event()
         self._threads = [
-            threading.Thread(target=lambda: asyncio.run(self._flood())),
-            threading.Thread(target=self._knock),
+            threading.Thread(target=lambda: asyncio.run(self._flood()), daemon=True),
+            threading.Thread(target=self._knock, daemon=True),
         ]
 
     def start(self) -> None:

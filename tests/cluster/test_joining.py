@@ -59,7 +59,7 @@ class Consortium(Cluster):
         self.failures: list[str] = []
         """What became of transfers that are not final."""
         self._stopping = threading.Event()
-        self._load = threading.Thread(target=self._transfer)
+        self._load = threading.Thread(target=self._transfer, daemon=True)
 
     def start_load(self) -> None:
         """Begin to send transfers, without end."""

@@ -152,7 +152,7 @@ class Watch:
         """Time, size and root."""
         self.failures: list[str] = []
         self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -32,7 +32,7 @@ class Traffic:
         self.final: list[str] = []
         self._cluster, self._sender, self._parties = cluster, sender, parties
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:

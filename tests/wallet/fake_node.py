@@ -546,7 +546,9 @@ def serving(node: FakeNode) -> Iterator[FakeNode]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(node))
     server.daemon_threads = True
     node.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    )
     thread.start()
     try:
         yield node
