@@ -54,9 +54,9 @@ DEFAULT_GRANT_FEN = 1_400_000 * YUAN
 BASE_FEN = 100_000 * YUAN
 """The invoice of an ordinary redemption."""
 BIG_BASE_FEN = 1_000_000 * YUAN
+"""An invoice whose benefit is above every automatic band of the data."""
 DEVICES_TIMES = 40
 """All use is of one day: a centre has so many times the devices that it is said to have."""
-"""An invoice whose benefit is above every automatic band of the data."""
 RESERVED_ORDER = "training run"
 SHORT_MS = 4_000
 """Life of the transactions of a double spend, so that the loser is soon certain."""

@@ -27,12 +27,12 @@ class DevSigner:
     def __init__(self, network: LocalNetwork) -> None:
         self._network = network
         self._master = network.master
+        self._prove = dev_proof(network.name, network.master)
         self._seeds: dict[tuple[str, str], tuple[bytes, bytes]] = {}
 
     def sign(self, operation: Record, *signers: tuple[str, str], life_ms: int = LIFE_MS) -> Signed:
         """Return an operation signed by (party, person) pairs; keys that it names are proven."""
-        prove = dev_proof(self._network.name, self._master)
-        operation = proven(operation, self._network.log_id, prove)
+        operation = proven(operation, self._network.log_id, self._prove)
         body = codec.encode(
             Body(
                 version=1,

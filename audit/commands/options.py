@@ -7,9 +7,17 @@ from pathlib import Path
 
 import click
 
+from audit import verdicts
 from audit.sources import Source, SourceLacks, SourceUnreachable, SourceWrong, open_source
 from node.fetch import AddressInvalid
-from tally.exits import AuditFinding, NotFound, Unreachable, UsageError
+from tally.exits import (
+    AuditFinding,
+    Incomplete,
+    NotFound,
+    Unreachable,
+    Unverifiable,
+    UsageError,
+)
 
 log_id_option = click.option(
     "--log-id", required=True, help="Which ledger this must be, from a trusted place."
@@ -52,3 +60,16 @@ def reading(where: str = "") -> Iterator[None]:
         raise AuditFinding(f"{name}tampered: {error.field}: {error}") from None
     except SourceUnreachable as error:
         raise Unreachable(str(error)) from None
+
+
+@contextmanager
+def judging() -> Iterator[None]:
+    """Turn the verdicts on a log into the errors of commands."""
+    try:
+        yield
+    except verdicts.Tampered as verdict:
+        raise AuditFinding(str(verdict), details=verdict.details) from None
+    except verdicts.Unverifiable as verdict:
+        raise Unverifiable(str(verdict), details=verdict.details) from None
+    except verdicts.Incomplete as verdict:
+        raise Incomplete(str(verdict), details=verdict.details) from None

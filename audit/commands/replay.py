@@ -9,23 +9,13 @@ from typing import Any
 import click
 import lmdb
 
-from audit.commands.options import log_id_of, log_id_option, opened
+from audit.commands.options import judging, log_id_of, log_id_option, opened
 from audit.replay import Level, Plan, WorkFolderWrong
 from audit.replay import replay as run_replay
 from audit.roots import StateRoots
 from audit.sources import SourceUnreachable, entries_in
-from audit.verdicts import Incomplete as VerdictIncomplete
-from audit.verdicts import Tampered
-from audit.verdicts import Unverifiable as VerdictUnverifiable
 from audit.verifying import HelperLost
-from tally.exits import (
-    AuditFinding,
-    Incomplete,
-    TallyError,
-    Unreachable,
-    Unverifiable,
-    UsageError,
-)
+from tally.exits import TallyError, Unreachable, UsageError
 from tally.output import emit
 
 WORKERS_MAX = 256
@@ -95,14 +85,8 @@ def _replayed(where: str, plan: Plan, folder: Path, *, is_kept: bool) -> dict[st
             file=sys.stderr,
             hidden=not is_seen,
         )
-        with progress as bar:
+        with judging(), progress as bar:
             report = run_replay(source, plan, folder, is_kept=is_kept, on_entries=bar.update)
-    except Tampered as verdict:
-        raise AuditFinding(str(verdict), details=verdict.details) from None
-    except VerdictUnverifiable as verdict:
-        raise Unverifiable(str(verdict), details=verdict.details) from None
-    except VerdictIncomplete as verdict:
-        raise Incomplete(str(verdict), details=verdict.details) from None
     except SourceUnreachable as error:
         raise Unreachable(str(error)) from None
     except HelperLost as error:

@@ -5,12 +5,9 @@ from pathlib import Path
 
 import click
 
-from audit.commands.options import log_id_of, log_id_option, opened, reading
+from audit.commands.options import judging, log_id_of, log_id_option, opened, reading
 from audit.tags import COLUMNS, FIRM, Row, compare, epochs_of, read_tagged
-from audit.verdicts import Incomplete as VerdictIncomplete
-from audit.verdicts import Tampered
-from audit.verdicts import Unverifiable as VerdictUnverifiable
-from tally.exits import AuditFinding, Incomplete, TallyError, Unverifiable, UsageError
+from tally.exits import AuditFinding, TallyError, Unverifiable, UsageError
 from tally.output import Mode, current_mode, emit
 from wallet.commands.typed import read_text
 from wallet.spreadsheets import Unreadable, csv_lines
@@ -57,14 +54,8 @@ def _compared(
 ) -> list[Row]:
     log = opened(where)
     try:
-        with reading(where):
+        with reading(where), judging():
             tagged = read_tagged(log, log_id)
-    except Tampered as verdict:
-        raise AuditFinding(str(verdict), details=verdict.details) from None
-    except VerdictUnverifiable as verdict:
-        raise Unverifiable(str(verdict), details=verdict.details) from None
-    except VerdictIncomplete as verdict:
-        raise Incomplete(str(verdict), details=verdict.details) from None
     finally:
         log.close()
     try:

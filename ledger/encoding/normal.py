@@ -7,6 +7,7 @@ brought into one form by tables of code points, which no version of Unicode or o
 import hashlib
 import hmac
 import re
+from collections.abc import Iterator
 
 from ledger.encoding.characters import Spans, spans
 from ledger.encoding.crypto import frame, tagged_hash
@@ -96,23 +97,31 @@ def _folded(typed: str, what: str, *, hanzi: bool = False) -> str:
     if len(typed) > TYPED_MAX:
         raise NotNormal(f"{what} has at most {TYPED_MAX} characters as typed; got {len(typed)}")
     kept = []
-    for position, char in enumerate(typed):
-        point = ord(char)
-        if 0xFF01 <= point <= 0xFF5E:  # full-width
-            point -= 0xFEE0
-        if 0x61 <= point <= 0x7A:
-            point -= 0x20
-        if _is_in(BLANKS, point) or _is_in(SEPARATORS, point):
+    for position, point in seen(typed):
+        if _is_in(SEPARATORS, point):
             continue
         if chr(point) not in _TYPED and not (hanzi and _is_in(HANZI, point)):
             expected = _BARE + (" and Chinese characters" if hanzi else "")
-            raise NotNormal(f"{what} has {expected}; character {position + 1} is U+{ord(char):04X}")
+            came = f"character {position + 1} is U+{ord(typed[position]):04X}"
+            raise NotNormal(f"{what} has {expected}; {came}")
         kept.append(chr(point))
     if not kept:
         raise NotNormal(f"{what} is never empty; got nothing but blanks and separators")
     if len(kept) > NUMBER_MAX:
         raise NotNormal(f"{what} has at most {NUMBER_MAX} characters; got {len(kept)}")
     return "".join(kept)
+
+
+def seen(typed: str) -> Iterator[tuple[int, int]]:
+    """Yield place and code point of what is seen of a text, folded (Z1.2, blanks of Z1.3)."""
+    for position, char in enumerate(typed):
+        point = ord(char)
+        if 0xFF01 <= point <= 0xFF5E:  # full-width
+            point -= 0xFEE0
+        if 0x61 <= point <= 0x7A:
+            point -= 0x20
+        if not _is_in(BLANKS, point):
+            yield position, point
 
 
 def _is_in(ranges: Spans, point: int) -> bool:

@@ -230,7 +230,7 @@ def apply_redeem(view: StateView, tx: Redeem, context: Context) -> Outcome:
     if automatic:
         _take_band(draft, claim, context)
         claim = accept(draft, claim, terms, amount, context)
-    elif is_good:
+    elif is_good:  # what the cap forbids is refused now, and not left to the draw
         count_redeemed(Draft(draft), terms, claim, amount, context.time_ms)
     draft.put(CLAIMS, claim, claim.id)
     return Outcome(changes=draft.changes(), postings=tuple(postings))

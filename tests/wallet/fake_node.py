@@ -137,6 +137,8 @@ class FakeNode:
     """
     replies: dict[str, Reply] = field(default_factory=dict)
     """Scripted answers by path."""
+    refused: dict[str, Json] = field(default_factory=dict)
+    """Documents of what a rule refused, by id: a node tells them until it forgets."""
     waiting: list[Json] = field(default_factory=list)
     """Scripted: what waits on the node."""
     page: int = 500
@@ -304,10 +306,10 @@ class FakeNode:
                 status = 403 if error.code in ("key_unknown", "bad_signature") else 400
                 return problem(status, error.code, str(error))
             if checked.refusal is not None:
-                refused = told(checked.refusal)
-                return ok(
-                    self.document(transaction.id.hex(), **shared, **refused, status="refused")
-                )
+                told_so = {**shared, **told(checked.refusal), "status": "refused"}
+                document = self.document(transaction.id.hex(), **told_so)
+                self.refused[transaction.id.hex()] = document
+                return ok(document)
             if self.quorum_age_ms:
                 return ok(self.document(transaction.id.hex(), **shared), 202)
             self.chain.accept(raw)
@@ -355,6 +357,8 @@ class FakeNode:
             return ok(self.document(transaction_id, status="final", sequence=sequence))
         if expires_at is not None and expires_at <= self.chain.ledger.last().time_ms:
             return ok(self.document(transaction_id, status="expired", code="expired"))
+        if transaction_id in self.refused:
+            return ok(self.refused[transaction_id])
         return problem(404, "transaction_unknown", f"no transaction {transaction_id}")
 
     def _status(self) -> Json:

@@ -129,6 +129,22 @@ def test_what_is_logged_cannot_be_withdrawn(tally: Tally, tmp_path: Path) -> Non
     assert "--party" in tally.err
 
 
+def test_what_was_refused_can_be_withdrawn_since_a_copy_may_be_sent_again(
+    tally: Tally, tmp_path: Path
+) -> None:
+    grant_in_wuhan(tally)
+    file = str(tmp_path / "transfer.tx")
+    passes = ("voucher", "transfer", "wuhan.compute.000000001", "firm-x", "400")
+    tally.must(*passes, "--key", "firm-w/owner", "--save", file)
+    assert tally("tx", "send", file) == 4
+    assert "signature_missing" in tally.err
+    made = tally.json("tx", "withdraw", file, "--key", "firm-w/owner")
+    assert (made["status"], made["party"]) == ("final", "firm-w")
+    tally.must("tx", "sign", file, "--key", "firm-x/owner")
+    assert tally("tx", "send", file) == 4
+    assert "signature_withdrawn" in tally.err
+
+
 def test_what_waits_on_a_node_is_listed_by_party(tally: Tally, node: FakeNode) -> None:
     shared = {"kind": "voucher.transfer", "expires_at": NOON_MS, "message": "", "values": {}}
     node.page = 1

@@ -1,7 +1,7 @@
 """The golden ledger: a small story whose every sum can be checked with pencil and paper.
 
 Six cities, a province, three data centres, an auditor and six firms run published programmes from
-June 2025 to June 2026. All 25 kinds occur, and the refusals that protect the money stand beside
+June 2025 to June 2026. All 26 kinds occur, and the refusals that protect the money stand beside
 what just still holds. docs/golden.md tells the story with its arithmetic; the tests hold every sum
 as a literal, and the record hash at the end is a vector for other implementations.
 """

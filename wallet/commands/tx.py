@@ -283,7 +283,7 @@ def _refuse_if_logged(session: Session, draft: Draft) -> None:
         document = session.nodes.ask(lambda node: node.transaction(draft.id, expires_at=expires_at))
     except NotFound:
         return
-    if document.status in ("final", "refused"):
+    if document.status == "final":
         raise Refused(
             spoken().text("withdraw.logged", id=draft.id, height=document.height),
             details={"id": draft.id, "status": document.status, "height": document.height},
