@@ -394,7 +394,7 @@ def test_a_claim_of_the_centre_alone_waits_for_the_holder_and_is_decided(
     reserved: Tally, later: Later
 ) -> None:
     made = reserved.json(*reserved_redemption())
-    assert (made["claim"], made["decided"]) == (CLAIM, "under review")
+    assert (made["claim"], made["decided"]) == (CLAIM, "waiting")
     shown = reserved.json("claim", "show", CLAIM)
     assert shown["disputable_until"] is not None
     decide = ("claim", "decide", CLAIM, "--all", *REVIEW)

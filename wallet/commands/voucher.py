@@ -399,7 +399,7 @@ def redeem(
         document,
         claim=claim,
         amount_fen=sum(part.amount for part in (*parts, *after_use)),
-        decided="burned" if burned else "under review",
+        decided="burned" if burned else "waiting",
         **own_share.salt,
     )
 
