@@ -42,9 +42,19 @@ class Votes:
         now = self._heights.now
         if not now.validators.power_of(vote.validator):
             return
-        place = (vote.validator, vote.kind, vote.round)
-        if now.votes.get(place) == vote:
-            return
+        # A vote that was verified before is fed again: the second word of a key counts only once a
+        # correct validator has said the same (consensus.md B3), and may have come before that.
+        if now.votes.get((vote.validator, vote.kind, vote.round)) != vote:
+            if not self._is_genuine(vote):
+                return
+            is_near = vote.round <= now.driver.round + WINDOW_MAX
+            if is_near and len(now.votes) < SEEN_VOTES_MAX:
+                now.votes[vote.validator, vote.kind, vote.round] = vote
+        self._inputs.feed(VoteReceived(vote=vote))
+
+    def _is_genuine(self, vote: Vote) -> bool:
+        """Return whether a verified vote may count; raise PeerFault if it does not verify."""
+        now = self._heights.now
         signed = vote_sign_bytes(
             self._heights.log_id,
             messages.ENGINE_EPOCH,
@@ -59,11 +69,8 @@ class Votes:
             vote, now.driver.own_vote(vote.round, vote.kind)
         ):
             self._key.stop("a vote by this node's key that its signer never made: a second node?")
-            return
-        is_near = vote.round <= now.driver.round + WINDOW_MAX
-        if is_near and len(now.votes) < SEEN_VOTES_MAX:
-            now.votes[place] = vote
-        self._inputs.feed(VoteReceived(vote=vote))
+            return False
+        return True
 
     def on_late_vote(self, vote: Vote) -> None:
         """Look whether a vote of a decided height contradicts one that was seen in time."""

@@ -31,6 +31,8 @@ MAP_BYTES = 64 * 1024**3
 READERS_MAX = 126
 CACHE_MAX = 50_000
 """Decoded records that the writing end keeps; the oldest goes."""
+ROOM_MIN = 1024 * 1024
+"""Bytes on a disk below which it is full: LMDB writes at most 64 pages at once."""
 FILLED_AT_ONCE = 16 * TILE_WIDTH
 """Entries read at once where the tiles of a whole log are made."""
 _NAMES = (
@@ -382,23 +384,20 @@ class LmdbStore:
     def commit(self, execution: Execution, stored_commit: bytes) -> None:
         """Write a block in one durable transaction; raise StoreFull if there is no room."""
         first = execution.parent.log_size
-        try:
-            with self._write() as transaction:
-                self._put_records(transaction, execution.writes)
-                for offset, entry in enumerate(execution.entries):
-                    self._put(transaction, "log", _u64(first + offset), entry)
-                self._put_tiles(
-                    transaction, self.snapshot.stored_tile, size=first, leaves=execution.leaves
-                )
-                for result in execution.results:
-                    key = id_key(result.id, result.expires_at)
-                    self._put(transaction, "ids", key, _u64(result.sequence))
-                self._put(transaction, "commits", _u64(execution.head.height), stored_commit)
-                self._put_head(transaction, execution.head, first_sequence=first)
-                if execution.record is not None and execution.record.state_root:
-                    self._put_pages(transaction)
-        except lmdb.MapFullError as error:
-            raise StoreFull(str(error)) from None
+        with self._write() as transaction:
+            self._put_records(transaction, execution.writes)
+            for offset, entry in enumerate(execution.entries):
+                self._put(transaction, "log", _u64(first + offset), entry)
+            self._put_tiles(
+                transaction, self.snapshot.stored_tile, size=first, leaves=execution.leaves
+            )
+            for result in execution.results:
+                key = id_key(result.id, result.expires_at)
+                self._put(transaction, "ids", key, _u64(result.sequence))
+            self._put(transaction, "commits", _u64(execution.head.height), stored_commit)
+            self._put_head(transaction, execution.head, first_sequence=first)
+            if execution.record is not None and execution.record.state_root:
+                self._put_pages(transaction)
         for write in execution.writes:  # only now that they are durable; the last one stays
             self._remember(write.key, write.record)
         if execution.record is not None and execution.record.state_root:
@@ -427,15 +426,12 @@ class LmdbStore:
         head = self.head()
         if head is None or any(self.snapshot.scan("tiles", prefix=b"", limit=1)):
             return
-        try:
-            with self._write() as transaction:
-                written = Snapshot(transaction, self._databases)
-                for first in range(0, head.log_size, FILLED_AT_ONCE):
-                    entries = self.entries(first, min(first + FILLED_AT_ONCE, head.log_size))
-                    leaves = [merkle.leaf_hash(entry) for entry in entries]
-                    self._put_tiles(transaction, written.stored_tile, size=first, leaves=leaves)
-        except lmdb.MapFullError as error:
-            raise StoreFull(str(error)) from None
+        with self._write() as transaction:
+            written = Snapshot(transaction, self._databases)
+            for first in range(0, head.log_size, FILLED_AT_ONCE):
+                entries = self.entries(first, min(first + FILLED_AT_ONCE, head.log_size))
+                leaves = [merkle.leaf_hash(entry) for entry in entries]
+                self._put_tiles(transaction, written.stored_tile, size=first, leaves=leaves)
 
     def records(self) -> Iterator[tuple[bytes, Record]]:
         """Yield every current record with its key, by key; nothing may be committed meanwhile."""
@@ -459,16 +455,29 @@ class LmdbStore:
 
     @contextmanager
     def _write(self) -> Iterator[lmdb.Transaction]:
-        """Yield a write transaction; commit it, or abort on any error."""
+        """Yield a write transaction; commit it, or abort on any error; raise StoreFull."""
         # LMDB accepts writes from other threads and forked children silently (measured).
         assert threading.get_ident() == self._thread, "a second thread writes"
         assert os.getpid() == self._process, "a forked process writes"
-        with self._environment.begin(write=True) as transaction:
-            yield transaction
+        try:
+            with self._environment.begin(write=True) as transaction:
+                yield transaction
+        except (lmdb.MapFullError, lmdb.DiskError) as error:
+            raise StoreFull(f"the store has no room for more: {error}") from None
+        except lmdb.Error as error:
+            # LMDB calls a write that the disk took in part an input/output error, full or broken.
+            if type(error) is lmdb.Error and self._room() < ROOM_MIN:
+                raise StoreFull(f"the disk is full: {error}") from None
+            raise
         # The old read would pin every page it can see; take a new one at once.
         self._reading.abort()
         self._reading = self._environment.begin()
         self.snapshot = Snapshot(self._reading, self._databases)
+
+    def _room(self) -> int:
+        """Return the bytes that the file system still gives us."""
+        disk = os.statvfs(self._environment.path())
+        return disk.f_bavail * disk.f_frsize
 
     def _put(self, transaction: lmdb.Transaction, name: str, key: bytes, value: bytes) -> None:
         transaction.put(key, value, db=self._databases[name])

@@ -6,8 +6,6 @@ then. It has the rows that a store would have that executed every block, in ever
 
 from pathlib import Path
 
-import lmdb
-
 from ledger import state_tree
 from ledger.encoding import codec, tiles
 from ledger.encoding.codec import Record
@@ -15,7 +13,6 @@ from ledger.execute import Head
 from ledger.store.lmdb_store import (
     FILLED_AT_ONCE,
     LmdbStore,
-    StoreFull,
     _page_key,
     _tile_key,
     _u64,
@@ -92,12 +89,9 @@ class StoreDraft(LmdbStore):
 
     def flush(self) -> None:
         """Write what waits, so that it can be read; raise StoreFull if there is no room."""
-        try:
-            with self._write() as transaction:
-                for name, key, value in self._waiting:
-                    self._put(transaction, name, key, value)
-        except (lmdb.MapFullError, lmdb.DiskError) as error:
-            raise StoreFull(str(error)) from None
+        with self._write() as transaction:
+            for name, key, value in self._waiting:
+                self._put(transaction, name, key, value)
         self._waiting.clear()
         self._waiting_bytes = 0
 

@@ -19,7 +19,7 @@ from ledger.execute import Execution
 from ledger.ledger import Ledger
 from ledger.rules.budgets import BUDGETS
 from ledger.rules.vouchers import VOUCHERS, Voucher
-from ledger.store.lmdb_store import LmdbStore, Snapshot, StoreFull
+from ledger.store.lmdb_store import ROOM_MIN, LmdbStore, Snapshot, StoreFull
 from ledger.store.memory import MemoryStore
 from ledger.store.rows import due_row
 from ledger.transactions import parse
@@ -225,6 +225,26 @@ def test_a_full_store_keeps_its_last_block_whole(tmp_path: Path) -> None:
     again = LmdbStore(tmp_path, map_bytes=400 * 1024)
     assert again.head() == head
     again.close()
+
+
+@pytest.mark.parametrize(
+    ("room", "raised"), [(0, StoreFull), (ROOM_MIN - 1, StoreFull), (ROOM_MIN, lmdb.Error)]
+)
+def test_what_a_disk_takes_in_part_is_a_full_disk_only_where_there_is_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, raised: type[Exception]
+) -> None:
+    def put(*_: object) -> None:
+        raise lmdb.Error("mdb_txn_commit: Input/output error")
+
+    store = LmdbStore(tmp_path)
+    chain = Chain(ledger=Ledger(store))
+    head = store.head()
+    monkeypatch.setattr(LmdbStore, "_room", lambda _: room)
+    monkeypatch.setattr(LmdbStore, "_put", put)
+    with pytest.raises(raised) as refused:
+        chain.block(builders.publish())
+    assert type(refused.value) is raised
+    assert store.head() == head
 
 
 class FailingStore(LmdbStore):

@@ -77,6 +77,10 @@ class Liar:
         self._proposals: deque[tuple[Proposal, bytes]] = deque(maxlen=8)
         """Blocks of the last heights with their bodies."""
         self._honesty = random.choice((0.2, 0.6, 0.9))
+        self._is_discreet = random.random() < 0.5
+        """Whether it signs no two things at one place: nothing convicts it."""
+        self._lied_at: set[tuple[int, int]] = set()
+        """Heights and rounds at which a discreet liar proposed and voted against its host."""
         member.port = self
         self._plan_mischief()
 
@@ -84,25 +88,40 @@ class Liar:
 
     def send(self, peer: str, channel: Channel, payload: bytes) -> None:
         """Send what the host says to one peer, perhaps."""
+        if self._would_convict(self._decode(channel, payload)):
+            return
         self._remembered.append((channel, payload))
         if self._random.random() < max(self._honesty, 0.5):
             self._network.send(self._member.name, peer, channel, payload)
 
     def broadcast(self, channel: Channel, payload: bytes) -> None:
         """Send what the host says to everybody, or something else to some."""
-        self._remembered.append((channel, payload))
         message = self._decode(channel, payload)
+        if self._would_convict(message):
+            return
         is_own = False
         if isinstance(message, VoteMessage):
             is_own = message.vote.validator == self._member.key
         if isinstance(message, ProposalMessage):
             is_own = message.proposal.validator == self._member.key
-        if not is_own or self._random.random() < self._honesty:
+        is_true = not is_own or self._random.random() < self._honesty
+        if is_true or not isinstance(message, ProposalMessage):
+            self._remembered.append((channel, payload))
+        if is_true:
             self._to_all(channel, payload)
         elif isinstance(message, VoteMessage):
-            self._vote_twice(message.vote)
+            if not self._is_discreet:
+                self._vote_twice(message.vote)
         elif isinstance(message, ProposalMessage):
             self._propose_twice(message.proposal, payload)
+
+    def _would_convict(self, message: object) -> bool:
+        """Return whether the host now says another thing than a discreet liar said there."""
+        match message:
+            case VoteMessage(vote=said) | ProposalMessage(proposal=said):
+                is_own = said.validator == self._member.key
+                return is_own and (said.height, said.round) in self._lied_at
+        return False
 
     def fault(self, peer: str, reason: str) -> None:
         """Blame nobody."""
@@ -145,7 +164,9 @@ class Liar:
             return
         data = host.heights.now.blocks.must(proposal.block_id).body
         twin = self._twin(proposal, data)
-        is_backed = self._random.random() < BACKED
+        is_backed = self._is_discreet or self._random.random() < BACKED
+        if self._is_discreet:
+            self._lied_at.add((proposal.height, proposal.round))
         told = [] if is_backed else self._some()
         self._to(told, Channel.BLOCK, payload)
         if twin is None:
@@ -182,7 +203,7 @@ class Liar:
         if stolen and self._random.random() < 0.35:
             victim, body = self._random.choice(stolen)
             return messages.decode_header(victim.header), body
-        match self._random.randrange(12):
+        match self._random.randrange(13):
             case 0:
                 return self._block(taken, header.time_ms + 1)
             case 1:
@@ -190,7 +211,7 @@ class Liar:
             case 2 | 9 | 10:
                 fewer = [self._signed_by_fewer(raw) for raw in pool]
                 return self._block(tuple(self._random.sample(fewer, len(fewer))), header.time_ms)
-            case 3:
+            case 3 | 11:
                 return self._block(taken, header.time_ms + FAR_FUTURE_MS)
             case 4 | 5:
                 return self._with_a_wrong_field(header), data
@@ -283,19 +304,21 @@ class Liar:
         self._plan_mischief()
         if self._host() is None:
             return
-        acts: tuple[Callable[[], None], ...] = (
-            self._vote_at_random,
-            self._vote_at_random,
+        deniable: tuple[Callable[[], None], ...] = (
             self._vote_for_another,
-            self._propose_out_of_turn,
-            self._forge_decided_block,
             self._claim_height,
             self._repeat_old_message,
             self._send_junk,
             self._frame,
             self._vote_as_in_the_twin,
         )
-        self._random.choice(acts)()
+        convicting: tuple[Callable[[], None], ...] = (
+            self._vote_at_random,
+            self._vote_at_random,
+            self._propose_out_of_turn,
+            self._forge_decided_block,
+        )
+        self._random.choice(deniable if self._is_discreet else deniable + convicting)()
 
     def _vote_at_random(self) -> None:
         host = self._host()

@@ -275,7 +275,7 @@ class Simulation:
             self._hand_in(random.choice(self.members), *self._clients.mint(now_ms))
             return
         voucher, purse = random.choice(full)
-        match random.randrange(3):
+        match random.randrange(4):
             case 0:
                 fen = random.randint(1, purse.fen + purse.fen // 4)
                 made = self._clients.transfer(now_ms, voucher, purse, fen)

@@ -217,6 +217,16 @@ def carried_certificate_not_checked(patch: Patch) -> None:
     patch.setattr(BlockCheck, "_check_previous", lambda judge, body, height: None)
 
 
+def a_vote_is_fed_once(patch: Patch) -> None:
+    correct = Votes.on_vote
+
+    def on_vote(votes: Votes, vote: Vote) -> None:
+        if votes._heights.now.votes.get((vote.validator, vote.kind, vote.round)) != vote:
+            correct(votes, vote)
+
+    patch.setattr(Votes, "on_vote", on_vote)
+
+
 def votes_not_verified(patch: Patch) -> None:
     correct = Votes.on_vote
 
@@ -615,6 +625,12 @@ BUGS = (
         caught_as=("Violation: certificate", "Violation: no polka"),
     ),
     PlantedBug(
+        name="a vote that did not count is never looked at again (B3)",
+        plant=a_vote_is_fed_once,
+        faults=LYING_SLOWLY,
+        caught_as=("Violation: not live",),
+    ),
+    PlantedBug(
         name="certificate not verified in sync",
         plant=certificate_not_verified_in_sync,
         faults=LYING,
@@ -829,11 +845,11 @@ def seeds_needed(bug: PlantedBug) -> tuple[int, str] | None:
 
 
 SLOW = (
-    "carried certificate not checked (N2.4)",
+    "a vote that did not count is never looked at again (B3)",
     "lock ignored in a new round (L23)",
     "polka of the valid round not checked (L28)",
+    "time as a float (B6)",
     "time not checked",
-    "record not compared with the header",
 )
 """Bugs for which the adversary needs many seeds."""
 
