@@ -50,6 +50,7 @@ from ledger.rules.control import (
 )
 from ledger.rules.expiry import apply_expiries
 from ledger.rules.misbehaviour import apply_misbehaviours, problem_of
+from ledger.rules.quotas import count_written
 from ledger.rules.refusals import TransactionRefused
 from ledger.rules.validators import VALIDATOR_LAG, VALIDATORS, ValidatorSchedule, validators_at
 from ledger.rules.withdrawals import has_withdrawn
@@ -240,7 +241,8 @@ def apply_transaction(
     """Return what a transaction causes on ``view``; raise TransactionRefused or KindUnknown."""
     control = must(view, CONTROL, "all")
     rule = rule_of(transaction, known_version(control, height))
-    require_not_paused(control, catalogue.KINDS[transaction.kind])
+    kind = catalogue.KINDS[transaction.kind]
+    require_not_paused(control, kind)
     signers = signers_of(view, transaction)
     month = calendar.month_of(time_ms)
     amount = 0
@@ -261,9 +263,10 @@ def apply_transaction(
         quiet=control.quiet,
     )
     outcome = rule(view, transaction.body.operation, context)
-    if not amount:
-        return outcome
-    counted = count_officers(view, transaction.kind, amount, signers.asked, month)
+    size = len(transaction.body_bytes)
+    counted = count_written(view, kind, signers, parameters, size=size, time_ms=time_ms)
+    if amount:
+        counted += count_officers(view, transaction.kind, amount, signers.asked, month)
     return msgspec.structs.replace(outcome, changes=outcome.changes + counted)
 
 

@@ -443,6 +443,11 @@ def plain_parameters(heartbeat_ms: int, tag_key: bytes) -> Parameters:
         block_expiries_max=256,
         officers=(),
         tag_keys=(TagKey(epoch=1, check_value=tag_key_check(tag_key)),),
+        holder_daily_entries=1_000_000,
+        holder_daily_bytes=1024**3,
+        member_daily_entries=1_000_000,
+        member_daily_bytes=1024**3,
+        reserve_min=1,
     )
 
 

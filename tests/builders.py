@@ -164,6 +164,11 @@ def parameters(**changes: Any) -> Parameters:
         "block_expiries_max": 256,
         "officers": (),
         "tag_keys": (TagKey(epoch=1, check_value=normal.tag_key_check(TAG_KEY)),),
+        "holder_daily_entries": 1_000_000,
+        "holder_daily_bytes": 1024**3,
+        "member_daily_entries": 1_000_000,
+        "member_daily_bytes": 1024**3,
+        "reserve_min": 1,
     }
     return Parameters(**(values | changes))
 

@@ -85,6 +85,11 @@ PARAMETERS = fields(
     block_expiries_max=integer(1, EXPIRIES_MAX),
     officers=many(fields(kind=text, from_fen=natural, persons=integer(2, 16)), 0, 64),
     tag_keys=many(fields(epoch=natural, check_value=hash32), 1, 8),
+    holder_daily_entries=positive,
+    holder_daily_bytes=positive,
+    member_daily_entries=positive,
+    member_daily_bytes=positive,
+    reserve_min=integer(1, 1_000_000),
 )
 ACTION = named(
     {

@@ -52,6 +52,8 @@ class Signers(msgspec.Struct, frozen=True):
     """Its id in hex, for whoever is told of that."""
     asked: dict[str, None] = msgspec.field(default_factory=dict)
     """Treasuries whose officers the rule asked for."""
+    consented: dict[str, None] = msgspec.field(default_factory=dict)
+    """Parties whose consent the rule asked and got, in that order."""
 
     def persons(self, party: str, role: str | None = None) -> tuple[str, ...]:
         """Return the distinct persons of a party, holding a role if one is named."""
@@ -68,6 +70,7 @@ class Signers(msgspec.Struct, frozen=True):
         signed, needed = len(self.persons(party, role)), self.officers_needed(party)
         if signed < needed:
             raise FourEyesMissing(party=party, role=role, needed=needed, signed=signed)
+        self.consented[party] = None
 
     def has_threshold(self, party: str, threshold: int) -> bool:
         """Return whether enough keys of a party signed."""
@@ -79,6 +82,7 @@ class Signers(msgspec.Struct, frozen=True):
         signed = self._signed(party)
         if signed < threshold:
             raise SignatureMissing(party=party, needed=threshold, signed=signed)
+        self.consented[party] = None
 
     def _require_not_withdrawn(self, party: str) -> None:
         if party in self.withdrawn:
@@ -89,6 +93,7 @@ class Signers(msgspec.Struct, frozen=True):
         needed, signed = min(FOUR_EYES, named), len(self.persons(party))
         if signed < needed:
             raise PersonsMissing(party=party, needed=needed, signed=signed)
+        self.consented[party] = None
 
     def _signed(self, party: str) -> int:
         """Return how many keys of a party signed."""

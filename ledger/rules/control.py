@@ -15,7 +15,7 @@ from ledger.blocks import (
 )
 from ledger.encoding.codec import FEN_MAX, AtMostOne, Fen, Hash, Natural, Record, Text, only
 from ledger.rules.authority import FOUR_EYES
-from ledger.rules.base import Kind
+from ledger.rules.base import ENVELOPE_BYTES_MAX, Kind
 from ledger.rules.refusals import ActionInvalid, LedgerPaused, TagEpochUnknown
 from ledger.rules.sums import Amount, amount_at
 from ledger.view import Draft, Put, StateView, Table, must
@@ -29,6 +29,8 @@ BLOCK_BYTES_MIN = 65_536
 BLOCK_ROWS_MIN = 1_000
 EXPIRY_AHEAD_MIN_MS = 60_000
 HEARTBEAT_MIN_MS = 1_000
+DAILY_ENTRIES_MIN = 100
+RESERVE_MIN_MAX = 1_000_000
 
 
 class OfficersRule(Record, frozen=True):
@@ -61,6 +63,14 @@ class Parameters(Record, frozen=True):
     officers: Annotated[tuple[OfficersRule, ...], Meta(max_length=OFFICER_RULES_MAX)]
     tag_keys: Annotated[tuple[TagKey, ...], Meta(min_length=1, max_length=TAG_KEYS_MAX)]
     """Of the epochs in force, ascending."""
+    holder_daily_entries: Annotated[int, Meta(ge=1, le=FEN_MAX)]
+    """What a holder writes in a calendar day at most (R3.11)."""
+    holder_daily_bytes: Annotated[int, Meta(ge=1, le=FEN_MAX)]
+    member_daily_entries: Annotated[int, Meta(ge=1, le=FEN_MAX)]
+    """The same for every party that is no holder."""
+    member_daily_bytes: Annotated[int, Meta(ge=1, le=FEN_MAX)]
+    reserve_min: Annotated[int, Meta(ge=1, le=RESERVE_MIN_MAX)]
+    """Least amount of a reserve in fen, unless it is all that is available."""
 
 
 class RulesFrom(Record, frozen=True):
@@ -188,6 +198,10 @@ def check_parameters(view: StateView, parameters: Parameters) -> None:
         ("block_rows_max", BLOCK_ROWS_MIN),
         ("expiry_ahead_max_ms", EXPIRY_AHEAD_MIN_MS),
         ("heartbeat_ms", HEARTBEAT_MIN_MS),
+        ("holder_daily_entries", DAILY_ENTRIES_MIN),
+        ("holder_daily_bytes", ENVELOPE_BYTES_MAX),
+        ("member_daily_entries", DAILY_ENTRIES_MIN),
+        ("member_daily_bytes", ENVELOPE_BYTES_MAX),
     ):
         value = getattr(parameters, name)
         if value < least:

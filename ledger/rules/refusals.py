@@ -93,6 +93,21 @@ class PersonsMissing(TransactionRefused):
     signed: int
 
 
+@refusal
+class QuotaSpent(TransactionRefused):
+    """The party has written as much today as it may; it goes on when the next day begins."""
+
+    number, code = 108, "quota_spent"
+    sentence = (
+        "{party} would have written {entries} entries of {bytes} bytes today, "
+        "it goes on at {from_ms}"
+    )
+    party: str
+    entries: int
+    bytes: int
+    from_ms: int
+
+
 # 2xx: parties and attestations
 
 
@@ -753,6 +768,16 @@ class ReserveRunning(TransactionRefused):
     sentence = "the centre may claim it until {until_ms}, block time is {time_ms}"
     until_ms: int
     time_ms: int
+
+
+@refusal
+class ReserveTooSmall(TransactionRefused):
+    """Less than the least amount of a reserve, and not all that is available."""
+
+    number, code = 521, "reserve_too_small"
+    sentence = "{amount} fen, expected at least {least}, or all that is available"
+    amount: int
+    least: int
 
 
 @refusal

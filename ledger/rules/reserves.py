@@ -10,6 +10,7 @@ from ledger.encoding.codec import Fen, Natural, Record, SerialId, Slug
 from ledger.rules import calendar
 from ledger.rules.base import Context, Kind, Outcome
 from ledger.rules.centres import accreditation_of, devices_of, rate_for, require_accepted
+from ledger.rules.control import PARAMETERS
 from ledger.rules.holds import require_not_held
 from ledger.rules.parties import (
     PARTIES,
@@ -31,6 +32,7 @@ from ledger.rules.refusals import (
     ReserveExpired,
     ReserveMismatch,
     ReserveRunning,
+    ReserveTooSmall,
     ReserveUnknown,
     ReserveUntilInvalid,
 )
@@ -128,6 +130,9 @@ def apply_set_aside(view: StateView, tx: SetAside, context: Context) -> Outcome:
     )
     expiry = require_unexpired(voucher, holder, context)
     require_available(voucher, tx.amount)
+    least = must(view, PARAMETERS, "all").reserve_min
+    if tx.amount < min(least, voucher.available):
+        raise ReserveTooSmall(amount=tx.amount, least=least)
     if not context.time_ms < tx.until_ms <= expiry:
         raise ReserveUntilInvalid(until_ms=tx.until_ms, time_ms=context.time_ms, latest_ms=expiry)
     draft = Draft(view)

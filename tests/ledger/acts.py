@@ -142,6 +142,11 @@ def parameters(**changes: Any) -> list[Any]:
             ["claim.decide", 3_000, 3],
         ],
         "tag_keys": [[1, digest("tag key", "1")], [2, digest("tag key", "2")]],
+        "holder_daily_entries": 10**9,
+        "holder_daily_bytes": 10**12,
+        "member_daily_entries": 10**9,
+        "member_daily_bytes": 10**12,
+        "reserve_min": 10,
     }
     values.update(changes)
     return list(values.values())
@@ -255,7 +260,15 @@ class Play:
         self.dice = random.Random(str(seed))
         self.signs = signs
         start_ms = GENESIS_MS + self.dice.choice((0, 60, 150, 320)) * DAY_MS
-        world, values = members(), parameters()
+        bounds = self.dice.choice(
+            (
+                {},
+                {},
+                {"holder_daily_entries": 6, "member_daily_entries": 25},
+                {"holder_daily_bytes": 2_000, "member_daily_bytes": 9_000},
+            )
+        )
+        world, values = members(), parameters(**bounds)
         self.genesis = codec.encode([1, "dev-acts", start_ms, world, values])
         self.log_id = log_id_of(self.genesis)
         self.twin = Twin(world, values, lambda key: key not in BAD_KEYS, self._proves)
@@ -428,6 +441,7 @@ class Play:
             height=self.height,
             record_hash=self.record_hash,
             transaction_id=transaction_id(body),
+            size=len(body),
         )
         kind = operation[0]
         if kind in ("party.set_keys", "claim.decide", "payment.record"):
@@ -1828,6 +1842,7 @@ class Play:
             "officers": officers,
             "block_expiries_max": self.dice.choice((1, 2, 256)),
             "expiry_ahead_max_ms": self.dice.choice((60_000, DAY_MS)),
+            "reserve_min": self.dice.choice((1, 10, 100)),
             "tag_keys": known if len(known) > 2 else [*known, [known[-1][0] + 1, digest(known)]],
         }
         wrong: dict[str, Any] = self.dice.choice(
@@ -1840,6 +1855,10 @@ class Play:
                 {"block_rows_max": 999},
                 {"expiry_ahead_max_ms": 59_999},
                 {"heartbeat_ms": 999},
+                {"holder_daily_entries": 99},
+                {"holder_daily_bytes": 59_999},
+                {"member_daily_entries": 99},
+                {"member_daily_bytes": 59_999},
                 {"officers": [[self.dice.choice(("governance.vote", "governance.")), 1, 3]]},
                 {"tag_keys": (known[::-1], known[:-1], [[2, bytes(32)]])[self.twin.height % 3]},
             )

@@ -21,6 +21,7 @@ from ledger.rules.parties import ANNOUNCED_KEYS, PARTIES
 from ledger.rules.payables import OPEN_CYCLE, PAYABLES
 from ledger.rules.payments import PAYMENTS
 from ledger.rules.programmes import CONSENTS, PROGRAMMES, TOTALS
+from ledger.rules.quotas import WRITTEN
 from ledger.rules.recoveries import RECOVERIES
 from ledger.rules.redemptions import BAND_USED
 from ledger.rules.refusals import TransactionRefused
@@ -226,6 +227,9 @@ def books_of_ledger(store: MemoryStore) -> Books:
         "redeemed": fens(store, REDEEMED),
         "band-used": fens(store, BAND_USED),
         "officers-used": fens(store, OFFICERS_USED),
+        "written": {
+            key: (one.day, one.entries, one.bytes) for key, one in rows(store, WRITTEN).items()
+        },
         "payable": {
             key: (
                 one.debtor,
@@ -273,6 +277,11 @@ def books_of_ledger(store: MemoryStore) -> Books:
             "validators": sorted(one.party for one in schedule.sets[-1].validators),
             "officers": [(one.kind, one.from_fen, one.persons) for one in parameters.officers],
             "expiries": parameters.block_expiries_max,
+            "reserve_min": parameters.reserve_min,
+            "daily": (
+                *(parameters.holder_daily_entries, parameters.holder_daily_bytes),
+                *(parameters.member_daily_entries, parameters.member_daily_bytes),
+            ),
             "tag_keys": [(one.epoch, one.check_value) for one in parameters.tag_keys],
         },
     }
@@ -430,6 +439,7 @@ def books_of_twin(twin: Twin) -> Books:
                 ]
             ).items()
         },
+        "written": written_of_twin(twin),
         "payable": {name: payable_of_twin(twin, one) for name, one in twin.payables.items()},
         "payment": {
             f"{debtor}/{name}": (
@@ -467,9 +477,25 @@ def books_of_twin(twin: Twin) -> Books:
             "validators": sorted(twin.validators),
             "officers": [tuple(one) for one in twin.next_parameters["officers"]],
             "expiries": twin.next_parameters["block_expiries_max"],
+            "reserve_min": twin.next_parameters["reserve_min"],
+            "daily": tuple(
+                twin.next_parameters[f"{who}_daily_{what}"]
+                for who in ("holder", "member")
+                for what in ("entries", "bytes")
+            ),
             "tag_keys": [tuple(one) for one in twin.next_parameters["tag_keys"]],
         },
     }
+
+
+def written_of_twin(twin: Twin) -> dict[str, tuple[int, int, int]]:
+    """Return per party the last day on which it wrote, and how much (R3.11)."""
+    last = {name: day for name, day, _ in twin.written}
+    found = {}
+    for name, day in last.items():
+        sizes = [size for who, when, size in twin.written if (who, when) == (name, day)]
+        found[name] = (day, len(sizes), sum(sizes))
+    return found
 
 
 def budgets_of_twin(twin: Twin) -> dict[str, tuple[int, int]]:
@@ -668,7 +694,7 @@ def test_a_refusal_changes_nothing_in_the_twin() -> None:
 def records_of(twin: Twin) -> bytes:
     """Return all records of a twin, as bytes."""
     passing = (
-        *("registrable", "proves", "apply", "kind", "signers", "took_back", "asked"),
+        *("registrable", "proves", "apply", "kind", "signers", "took_back", "asked", "consented"),
         *("record_hash", "transaction_id"),
     )
     return pickle.dumps({name: one for name, one in vars(twin).items() if name not in passing})

@@ -192,6 +192,8 @@ PARAMETERS = row(
     integer(1, 256),
     many(row(TEXT, NATURAL, integer(2, 16)), 0, 64),
     many(row(NATURAL, HASH), 1, 8),
+    *[POSITIVE] * 4,
+    integer(1, 1_000_000),
 )
 STATUS = one_of("active", "suspended", "removed")
 ACTION = named(

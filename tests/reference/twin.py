@@ -4,12 +4,23 @@ It imports nothing of the ledger. A transaction comes as its kind, its fields by
 kinds.md (records inside them as arrays in the order of the page), and who signed it.
 """
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 from tests.reference import twin_members as members
 from tests.reference import twin_value as value
-from tests.reference.twin_world import DAY_MS, HOLD_GRACE_MS, Refused, Signer, Thing, World, need
+from tests.reference.twin_world import (
+    AMOUNT_MAX,
+    DAY_MS,
+    HOLD_GRACE_MS,
+    Refused,
+    Signer,
+    Thing,
+    World,
+    day_of,
+    need,
+)
 
 Rule = Callable[[World, Thing], None]
 
@@ -112,6 +123,7 @@ class Twin(World):
         height: int,
         record_hash: bytes,
         transaction_id: bytes,
+        size: int,
     ) -> int:
         """Apply a transaction; return 0, or the number of the refusal, which changes nothing."""
         self.kind = kind
@@ -120,7 +132,8 @@ class Twin(World):
         self.took_back = [one[0] for one in signers if one[0] in self.took_back]
         self.time, self.height = time_ms, height
         self.record_hash = record_hash
-        self.asked = []
+        self.asked, self.consented = [], []
+        before = copy.deepcopy(self.__dict__) if self._is_near_a_bound(size) else None
         rule, names = KINDS[kind]
         assert tuple(fields) == names, f"{kind} has the fields {names}"
         try:
@@ -130,7 +143,25 @@ class Twin(World):
             return refused.code
         if any(kind == one for one, _, _ in self.parameters["officers"]):
             self.acted += dict.fromkeys(self.asked)
+        writer = self.consented[0]
+        sizes = [*self.of_the_day(writer), size]
+        entries, bytes_ = self.bounds(writer)
+        if self.parties[writer]["kind"] != "holder" and kind in KINDS_DURING_A_PAUSE:
+            entries = bytes_ = AMOUNT_MAX
+        if len(sizes) > entries or sum(sizes) > bytes_:
+            assert before is not None
+            self.__dict__ = before
+            return 108
+        self.written.append((writer, day_of(time_ms), size))
         return 0
+
+    def _is_near_a_bound(self, size: int) -> bool:
+        """Return whether an act could be refused by R3.11, though its rule has done its work."""
+        for name in self.parties:
+            sizes, (entries, bytes_) = [*self.of_the_day(name), size], self.bounds(name)
+            if len(sizes) > entries or sum(sizes) > bytes_:
+                return True
+        return False
 
     def begin_block(self, time_ms: int, height: int, record_hash: bytes) -> None:
         """Do what is due (R8); parameters that were adopted bind from here (R14.2)."""

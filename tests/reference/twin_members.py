@@ -187,6 +187,7 @@ def object_(world: World, name: str, by: str) -> None:
         world.active(name)
         need(name not in world.took_back, 107)
         need(world.signatures(name) >= 1, 102)
+        world.consented.append(name)
     else:
         need(change is not None, 221)
         world.party(by, "auditor")
@@ -524,6 +525,7 @@ def withdraw(world: World, it: Thing) -> None:
     world.party(it["party"])
     need(it["party"] not in world.took_back, 107)
     need(world.signatures(it["party"]) >= 1, 102)
+    world.consented.append(it["party"])
     world.withdrawn.append((it["transaction"], it["party"]))
 
 
@@ -675,6 +677,9 @@ def action_holds(world: World, action: str, *fields: Any) -> None:
         need(new["block_rows_max"] >= 1_000, 805)
         need(new["expiry_ahead_max_ms"] >= 60_000, 805)
         need(new["heartbeat_ms"] >= 1_000, 805)
+        for who in ("holder", "member"):
+            need(new[f"{who}_daily_entries"] >= 100, 805)
+            need(new[f"{who}_daily_bytes"] >= 60_000, 805)
         for kind, _, _ in new["officers"]:
             need(not kind.startswith("governance."), 805)
         epochs = [epoch for epoch, _ in new["tag_keys"]]

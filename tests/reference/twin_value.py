@@ -148,6 +148,8 @@ def reserve(world: World, it: Thing) -> None:
     need(world.rate(terms, holder, centre, it["chip"], it["service_class"]) is not None, 608)
     need(world.time < world.expiry(voucher), 503)
     need(amount <= voucher["available"], 502)
+    least = world.next_parameters["reserve_min"]
+    need(amount >= least or amount == voucher["available"], 521)
     need(world.time < it["until_ms"] <= world.expiry(voucher), 511)
     serial = 1 + len([one for one in world.reserves.values() if one["centre"] == centre])
     world.reserves[f"{centre}.{serial:09d}"] = {

@@ -31,6 +31,11 @@ PARAMETERS = (
     "block_expiries_max",
     "officers",
     "tag_keys",
+    "holder_daily_entries",
+    "holder_daily_bytes",
+    "member_daily_entries",
+    "member_daily_bytes",
+    "reserve_min",
 )
 MEMBER = ("id", "kind", "class", "name", "region", "group", "keys", "threshold", "validator")
 TERMS = (
@@ -199,6 +204,9 @@ class World:
         self.asked: list[tuple[str, str, tuple[int, int], int]] = []
         self.acted: list[tuple[str, str, tuple[int, int], int]] = []
         self.record_hash = b""
+        self.consented: list[str] = []
+        self.written: list[tuple[str, int, int]] = []
+        """Who wrote on which day how many bytes."""
 
         self.parties: dict[str, Thing] = {}
         self.keys: dict[bytes, Thing] = {}
@@ -372,6 +380,7 @@ class World:
                 needed = persons
         need(name not in self.took_back, 107)
         need(len(self.persons(name, role)) >= needed, 101)
+        self.consented.append(name)
 
     def persons(self, name: str, role: str) -> list[str]:
         """Return the distinct persons of a party who signed in a role."""
@@ -393,6 +402,16 @@ class World:
         else:
             need(name not in self.took_back, 107)
             need(self.signatures(name) >= party["threshold"], 102)
+            self.consented.append(name)
+
+    def bounds(self, name: str) -> tuple[int, int]:
+        """Return how many acts and bytes a party may write in a day (R3.11)."""
+        who = "holder" if self.parties[name]["kind"] == "holder" else "member"
+        return self.parameters[f"{who}_daily_entries"], self.parameters[f"{who}_daily_bytes"]
+
+    def of_the_day(self, name: str) -> list[int]:
+        """Return the sizes of what a party wrote on the day of now."""
+        return [size for who, day, size in self.written if (who, day) == (name, day_of(self.time))]
 
     def roles_fit(self, keys: Any) -> bool:
         """Say whether the keys' roles suit a treasury (R3.2, R3.5)."""

@@ -28,7 +28,7 @@ class Size:
 
 SIZES = {
     "default": Size(seeds=2_000, messages=1_000_000, real_signatures=60),
-    "ci": Size(seeds=4_000, messages=2_000_000, real_signatures=120),
+    "ci": Size(seeds=3_000, messages=1_500_000, real_signatures=90),
     "nightly": Size(seeds=20_000, messages=10_000_000, real_signatures=600),
 }
 

@@ -79,6 +79,11 @@ def foundation_of(validators: int) -> Foundation:
                 block_expiries_max=3,
                 officers=(),
                 tag_keys=(TagKey(epoch=1, check_value=tag_key_check(seed_of("tag-key"))),),
+                holder_daily_entries=1_000_000,
+                holder_daily_bytes=1024**3,
+                member_daily_entries=1_000_000,
+                member_daily_bytes=1024**3,
+                reserve_min=1,
             ),
         )
     )

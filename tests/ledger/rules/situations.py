@@ -10,11 +10,13 @@ from ledger.encoding.codec import FEN_MAX
 from ledger.encoding.crypto import public_key
 from ledger.genesis import parse_genesis
 from ledger.proofs import NamedKey
+from ledger.rules.base import ENVELOPE_BYTES_MAX
 from ledger.rules.claims import Line
 from ledger.rules.clearing import CYCLE_OPEN_MIN_MS
 from ledger.rules.control import (
     BLOCK_BYTES_MIN,
     BLOCK_ROWS_MIN,
+    DAILY_ENTRIES_MIN,
     EXPIRY_AHEAD_MIN_MS,
     HEARTBEAT_MIN_MS,
     QUIET_MS,
@@ -302,6 +304,11 @@ def parameters(**changes: Any) -> SetParameters:
         "block_expiries_max": 1,
         "officers": (),
         "tag_keys": builders.parameters().tag_keys,
+        "holder_daily_entries": DAILY_ENTRIES_MIN,
+        "holder_daily_bytes": ENVELOPE_BYTES_MAX,
+        "member_daily_entries": DAILY_ENTRIES_MIN,
+        "member_daily_bytes": ENVELOPE_BYTES_MAX,
+        "reserve_min": 1,
     }
     return SetParameters(parameters=Parameters(**(least | changes)))
 

@@ -15,6 +15,7 @@ from tests.ledger.rules import (
     test_payables,
     test_payments,
     test_programmes,
+    test_quotas,
     test_recoveries,
     test_redemptions,
     test_reserves,
@@ -49,6 +50,7 @@ TABLE: tuple[Case, ...] = tuple(
         test_control,
         test_expiry,
         test_withdrawals,
+        test_quotas,
     )
     for case in concept.CASES
 )

@@ -2,9 +2,12 @@
 
 from collections import Counter
 
+from ledger import catalogue
 from ledger.rules.refusals import all_refusals, code_text
+from ledger.transactions import parse
 from tests.ledger.rules.clauses import SPEC, checks
 from tests.ledger.rules.table import TABLE
+from tests.ledger.rules.test_quotas import who_wrote
 
 
 def test_a_case_is_told_by_its_claim() -> None:
@@ -43,3 +46,11 @@ def test_codes_and_numbers_are_unique_and_named() -> None:
     assert all(100 < refusal.number < 1_000 for refusal in refusals)
     assert [code_text(refusal.number) for refusal in refusals] == [one.code for one in refusals]
     assert code_text(0) == "ok"
+
+
+def test_every_act_that_holds_is_counted_for_one_party() -> None:
+    held = [case for case in TABLE if case.code == "ok"]
+    for case in held:
+        assert len(who_wrote(case)) == 1, str(case)
+    kinds = {parse(case.transaction()).kind for case in held}
+    assert kinds == set(catalogue.KINDS)

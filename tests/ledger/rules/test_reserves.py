@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ledger.encoding.codec import FEN_MAX
-from ledger.rules.control import QUIET_MS
+from ledger.rules.control import PARAMETERS, QUIET_MS
 from ledger.rules.governance import Pause, Resume
 from ledger.rules.vouchers import VOUCHERS
 from tests.builders import NOON_MS, officers
@@ -23,6 +23,7 @@ from tests.ledger.rules.case import (
     Step,
     accredit,
     adopted,
+    doctored,
     mint,
     no,
     ok,
@@ -232,6 +233,37 @@ CASES: list[Case] = [
         before=(GRANTED,),
     ),
     ok("a reserve of all", "T12.13", set_aside(V1, 10_000), before=(GRANTED,)),
+    no(
+        "a reserve a fen below the least",
+        "T12.13",
+        "reserve_too_small",
+        set_aside(V1, 99),
+        before=(GRANTED,),
+        doctor=doctored(PARAMETERS, "all", reserve_min=100),
+        values={"amount": 99, "least": 100},
+    ),
+    ok(
+        "a reserve of the least",
+        "T12.13",
+        set_aside(V1, 100),
+        before=(GRANTED,),
+        doctor=doctored(PARAMETERS, "all", reserve_min=100),
+    ),
+    no(
+        "less than all of what is below the least",
+        "T12.13",
+        "reserve_too_small",
+        set_aside(V1, 9_999),
+        before=(GRANTED,),
+        doctor=doctored(PARAMETERS, "all", reserve_min=20_000),
+    ),
+    ok(
+        "all of what is below the least",
+        "T12.13",
+        set_aside(V1, 10_000),
+        before=(GRANTED,),
+        doctor=doctored(PARAMETERS, "all", reserve_min=20_000),
+    ),
     no(
         "a hold end that is now",
         "T12.14",

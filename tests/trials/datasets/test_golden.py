@@ -135,6 +135,7 @@ def test_the_naive_twin_keeps_the_same_books() -> None:
                 height=height,
                 record_hash=record_hash,
                 transaction_id=transaction.id,
+                size=len(transaction.body_bytes),
             )
             expected = 0 if refusal is None else refusal.number
             assert code == expected, f"{scene.title}: {kind} {fields}"

@@ -492,10 +492,12 @@ def broken_invariants_swallowed(patch: Patch) -> None:
 def time_as_a_float(patch: Patch) -> None:
     """Days as a float and back: on some machines one rounds, on others one cuts."""
     correct = Ledger.execute
-    machines: dict[int, Callable[[float], int]] = {}
+    machines: dict[int, tuple[Callable[[float], int], Ledger]] = {}
+    """One of four cuts. The ledgers are kept, so that no id comes twice."""
 
     def planted(ledger: Ledger, block: BlockInput) -> Execution:
-        back = machines.setdefault(id(ledger), round if len(machines) % 2 else int)
+        rounds_down = len(machines) % 4 == 0
+        back, _ = machines.setdefault(id(ledger), (int if rounds_down else round, ledger))
         return correct(ledger, replace(block, time_ms=back(block.time_ms / DAY_MS * DAY_MS)))
 
     patch.setattr(Ledger, "execute", planted)
@@ -848,7 +850,6 @@ SLOW = (
     "a vote that did not count is never looked at again (B3)",
     "lock ignored in a new round (L23)",
     "polka of the valid round not checked (L28)",
-    "time as a float (B6)",
     "time not checked",
 )
 """Bugs for which the adversary needs many seeds."""

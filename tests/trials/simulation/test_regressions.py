@@ -154,7 +154,7 @@ REGRESSIONS = (
         fails_as="Violation: v3 stopped: a vote by this node's key",
     ),
     Regression(
-        seed=202,
+        seed=1174,
         validators=10,
         faults='{"lasts_ms": 2000, "delay_mean_ms": 20.0, "long_pause": true, "liars": 3}',
         what_it_was=(

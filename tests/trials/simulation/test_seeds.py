@@ -90,7 +90,7 @@ def test_some_seeds_of_each_size_use_real_signatures(size: Size) -> None:
 def test_the_sizes_are_what_they_are_said_to_be() -> None:
     assert {name: (size.seeds, size.messages) for name, size in SIZES.items()} == {
         "default": (2_000, 1_000_000),
-        "ci": (4_000, 2_000_000),
+        "ci": (3_000, 1_500_000),
         "nightly": (20_000, 10_000_000),
     }
     assert len(JOBS) * JOB_SEEDS == SIZE.seeds
