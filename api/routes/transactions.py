@@ -16,7 +16,9 @@ from ledger.encoding.plain import Plain
 from ledger.entries import TransactionEntry
 from ledger.inadmissible import AlreadyLogged, EnvelopeMalformed, KindUnknown
 from ledger.status import TransactionStatus
+from ledger.store.lmdb_store import Snapshot
 from ledger.transactions import Transaction, parse
+from node.port import PortClosed
 from words.languages import Language
 
 BODY_BYTES_MAX = 64 * 1024
@@ -46,7 +48,7 @@ def parsed(raw: bytes) -> Transaction:
     try:
         return parse(raw)
     except NotCanonical as error:
-        raise Problem(EnvelopeMalformed.code, str(error)) from None
+        raise Problem(EnvelopeMalformed.code, str(error), reason=str(error)) from None
     except KindUnknown as error:
         raise Problem(error.code, str(error), **error.values) from None
 
@@ -187,26 +189,45 @@ async def transaction(
 ) -> Response:
     """Say what became of a transaction.
 
-    With its ``expires_at`` an id that is not in the log is known to be expired once block time
-    is past it.
+    With its ``expires_at`` an id that neither the log nor the node knows is expired once block
+    time has reached it. The number is the client's word, so what is known here comes first.
     """
     services, spoken = services_of(request), language_of(request)
     wanted = bytes.fromhex(transaction_id)
     with services.reader.begin() as snapshot:
         head = head_of(snapshot)
+        _require_possible(snapshot, expires_at)
         logged = documents.find_logged(snapshot, wanted, expires_at)
     node = await services.node.brief(head)
     if logged is not None:
         transaction = parse(logged.entry.signed)
         return _answer(documents.of_logged(logged, transaction, node, spoken), spoken)
-    if expires_at is not None and head.time_ms >= expires_at:
-        return _answer(documents.expired(wanted, expires_at, None, node, spoken), spoken)
-    status = await answer(services.port.lookup(wanted))
-    if status.status in ("pending", "refused", "expired"):
+    try:
+        status = await answer(services.port.lookup(wanted))
+    except PortClosed:
+        if expires_at is None:
+            raise
+        status = TransactionStatus.unknown(wanted)
+    until_ms = status.expires_at or expires_at
+    is_over = status.status == "expired" or (until_ms is not None and head.time_ms >= until_ms)
+    if status.status in ("pending", "refused") and not is_over:
         return _answer(documents.of_status(status, None, node, spoken), spoken)
     with services.reader.begin() as snapshot:  # it may have been logged while we asked
         logged = documents.find_logged(snapshot, wanted, expires_at)
-    if logged is None:
-        raise Problem("transaction_unknown", f"no transaction {transaction_id}", id=transaction_id)
-    transaction = parse(logged.entry.signed)
-    return _answer(documents.of_logged(logged, transaction, node, spoken), spoken)
+    if logged is not None:
+        transaction = parse(logged.entry.signed)
+        return _answer(documents.of_logged(logged, transaction, node, spoken), spoken)
+    if is_over and until_ms is not None:
+        return _answer(documents.expired(wanted, until_ms, None, node, spoken), spoken)
+    raise Problem("transaction_unknown", f"no transaction {transaction_id}", id=transaction_id)
+
+
+def _require_possible(snapshot: Snapshot, expires_at: int | None) -> None:
+    """Raise Problem if nothing on this ledger can end then: seconds for milliseconds, say."""
+    genesis = snapshot.block_row(0)
+    if expires_at is not None and genesis is not None and expires_at <= genesis.time_ms:
+        wrong = (
+            f"expected milliseconds after {genesis.time_ms}, when this ledger began, "
+            f"got {expires_at}"
+        )
+        raise Problem("invalid_request", f"expires_at: {wrong}", expires_at=wrong)

@@ -11,6 +11,7 @@ from api.services import NO_LIMITS, Limits
 from api.shield import CLIENTS_MAX, HEADERS, Rates
 from desk.following import QUORUM_AGE_MAX_MS
 from tests.api.world import World, world_at
+from tests.builders import GENESIS_MS
 
 pytestmark = pytest.mark.anyio
 
@@ -128,9 +129,10 @@ async def test_the_description_names_every_route_and_the_problem(world: World) -
 
 
 async def test_the_quorums_age_goes_on_while_the_node_is_away(world: World) -> None:
+    world.node.commit()
     world.node.quorum_age_ms = 400
     assert (await world.get("/readyz"))["status"] == "ready"
-    path = f"/v1/transactions/{'00' * 32}?expires_at=1"
+    path = f"/v1/transactions/{'00' * 32}?expires_at={GENESIS_MS + 1}"
     assert (await world.get(path))["node"]["quorum_age_ms"] == 400
     await world.lose_node()
     view = world.app.state.services.node

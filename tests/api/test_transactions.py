@@ -320,6 +320,23 @@ async def test_an_unknown_id_is_unknown_or_expired_for_certain(minted: World) ->
     assert (await minted.get(f"{path}?expires_at={later}"))["status"] == "expired"
 
 
+async def test_a_wrong_expiry_makes_nothing_expired_that_waits_here(minted: World) -> None:
+    raw = builders.transfer(VOUCHER, 500)
+    await minted.node.submit(raw)
+    passed = minted.chain.ledger.last().time_ms
+    answer = await minted.client.get(f"{POST}/{id_of(raw)}?expires_at={passed}")
+    document = answer.json()
+    assert (answer.status_code, document["status"]) == (202, "pending")
+    assert document["expires_at"] > passed, "the node knows the true one"
+
+
+async def test_an_expiry_in_seconds_is_told_from_one_in_milliseconds(minted: World) -> None:
+    path = f"{POST}/{'ab' * 32}?expires_at="
+    assert await minted.problem(f"{path}{GENESIS_MS // 1_000}") == (400, "invalid_request")
+    assert await minted.problem(f"{path}{GENESIS_MS}") == (400, "invalid_request")
+    assert (await minted.get(f"{path}{GENESIS_MS + 1}"))["status"] == "expired"
+
+
 async def test_what_waits_is_listed_with_whose_it_is_and_why_and_until_when(minted: World) -> None:
     good = [builders.transfer(VOUCHER, 500 + number) for number in range(2)]
     refused = builders.transfer(VOUCHER, 10_000_001)
