@@ -38,6 +38,8 @@ FRAMES_PER_TURN_MAX = 16
 """Frames written for one peer before the other peers get their turn."""
 _UNSENT_BYTES_MAX = 128 * 1024
 """What the kernel may hold unsent: a vote cannot overtake bytes that the kernel has."""
+_BURSTS_PER_S = 4
+"""So much of a second's messages may be taken at once (P5.8)."""
 _PAUSE_MS_MIN = 20
 """Shortest pause of reading: what becomes due meanwhile is taken at once."""
 _FAREWELL_S = 1.0
@@ -79,7 +81,7 @@ class Limits:
     per_address_max: int = 2
     """Accepted connections from one address; a ``dev-`` network on loopback raises it."""
     validator_messages_per_s: int = 4_000
-    """Messages of a validator that are read, of one link; twice as many at once (P5.8)."""
+    """Messages of a validator that are read, of one link; a quarter of them at once (P5.8)."""
     observer_messages_per_s: int = 200
     """The same of anybody else; an honest observer needs far fewer."""
 
@@ -165,7 +167,10 @@ class Owner(Protocol):
 
 
 class Pace:
-    """How many messages may be taken now: so many a second, and twice as many at once."""
+    """How many messages may be taken now: so many a second, and a quarter of them at once.
+
+    More at once would keep the host from votes for that long, whenever a peer connects.
+    """
 
     def __init__(self, now_us: int) -> None:
         self._since_us = now_us
@@ -174,7 +179,7 @@ class Pace:
 
     def wait_us(self, per_s: int, now_us: int) -> int:
         """Take one and return 0, or return after how long there is one to take."""
-        most = 2 * per_s * _MILLION
+        most = per_s * _MILLION // _BURSTS_PER_S
         left = most if self._left is None else self._left
         left = min(most, left + (now_us - self._since_us) * per_s)
         self._since_us = now_us
