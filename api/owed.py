@@ -12,7 +12,7 @@ from ledger.encoding.codec import UINT64_MAX
 from ledger.encoding.plain import Plain
 from ledger.rules.clearing import CYCLES
 from ledger.rules.payables import OPEN_CYCLE, PAYABLES, OpenCycle, Payable, is_cleared, open_of
-from ledger.rules.payments import PAYMENTS
+from ledger.rules.payments import ARRIVED, PAYMENTS
 
 PAYABLES_MAX = 256
 """Payables that one read of the store takes in for a statement."""
@@ -32,6 +32,7 @@ Change = Literal[
     "confirmed",
     "objected",
     "returning",
+    "return_objected",
     "returned",
 ]
 """What happens to a payable, then what happens to a payment of it."""
@@ -99,7 +100,7 @@ def _of_payments(moment: Moment, payable: Payable) -> Iterator[Movement]:
     for key in moment.snapshot.keys_of_party(payable.id, prefix, prefix, UINT64_MAX):
         paid = 0
         for sequence, payment in moment.versions(PAYMENTS, key[len(prefix) :].decode("ascii")):
-            now_paid = payment.amount if payment.status in ("confirmed", "returning") else 0
+            now_paid = payment.amount if payment.status in ARRIVED else 0
             yield Movement(sequence, payment.status, paid - now_paid, payment.id, payment.amount)
             paid = now_paid
 

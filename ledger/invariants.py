@@ -18,7 +18,7 @@ from ledger.rules.holds import HELD, HeldBy, Hold
 from ledger.rules.invoices import CONTRACT_BASE, CONTRACT_PAID, InvoiceRecord
 from ledger.rules.parties import RESERVED_ID, Party
 from ledger.rules.payables import OpenCycle, Payable, owed_net
-from ledger.rules.payments import Payment
+from ledger.rules.payments import ARRIVED, Payment
 from ledger.rules.programmes import TERMS, TOTALS, Terms, Totals
 from ledger.rules.reserves import Reserve
 from ledger.rules.sums import Amount, serial_id
@@ -164,7 +164,7 @@ def _invoice_bookings(key: bytes, invoice: InvoiceRecord) -> Iterable[Booking]:
 def _payment_bookings(_: bytes, payment: Payment) -> Iterable[Booking]:
     if payment.status == "returned":
         return ()
-    side = "paid" if payment.status in ("confirmed", "returning") else "pending"
+    side = "paid" if payment.status in ARRIVED else "pending"
     return ((("I5", side, payment.payable), -payment.amount),)
 
 

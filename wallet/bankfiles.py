@@ -196,10 +196,12 @@ def _to_payer(
         until_ms = (payment["changed_ms"] or 0) + OBJECTION_WINDOW_MS
         if payment["status"] == "returning" and now_ms < until_ms:
             return Nothing(f"recorded already; once more after {moment(until_ms)}")
+        if payment["status"] == "return_objected":
+            return Nothing("the payee objected: only the payee can return it, or who resolves it")
         return RecordPayment(
             act=Return(debtor=by, end_to_end_id=result.end_to_end_id, by=by, reason=result.reason)
         )
-    if result.status in ON_THE_WAY or payment["status"] == "confirmed":
+    if result.status in ON_THE_WAY or payment["status"] in ("confirmed", "return_objected"):
         return Nothing("recorded already")
     if payment["status"] == "returning":
         return Nothing("it is on its way back")
@@ -216,7 +218,7 @@ def _to_payee(result: Result, by: str, payment: Json | None) -> RecordPayment | 
         raise Unfit("the payer has not recorded this payment yet")
     if result.status not in SETTLED:
         return Nothing("nothing has arrived; the payer records what failed")
-    if payment["status"] == "confirmed":
+    if payment["status"] in ("confirmed", "return_objected"):
         return Nothing("recorded already")
     if payment["status"] == "returning":
         return Nothing("the payer says that it came back: return it, or object")

@@ -181,4 +181,4 @@ def _is_undecided(moment: Moment, recovery: Recovery) -> bool:
 def _is_in_trouble(moment: Moment, payment: Payment) -> bool:
     if payment.status == "returned":
         return open_amount(moment, must(moment.snapshot, PAYABLES, payment.payable)) > 0
-    return payment.status in ("objected", "returning")
+    return payment.status in ("objected", "returning", "return_objected")

@@ -47,7 +47,9 @@ class Payment(Record, frozen=True):
     attempt: Natural
     """Of the payable, when it was instructed."""
     amount: Fen
-    status: Literal["instructed", "confirmed", "objected", "returning", "returned"]
+    status: Literal[
+        "instructed", "confirmed", "objected", "returning", "return_objected", "returned"
+    ]
     instructed_ms: Natural
     changed_ms: AtMostOne[Natural]
     """When it got its present status, if that is not ``instructed``."""
@@ -58,6 +60,9 @@ class Payment(Record, frozen=True):
 
 PAYMENTS = Table("payment", Payment)
 """By debtor and its end-to-end id."""
+
+ARRIVED = frozenset({"confirmed", "returning", "return_objected"})
+"""Such a payment counts as paid."""
 
 
 class Instruct(Record, frozen=True, tag="instructed"):
@@ -183,7 +188,9 @@ def _confirm(view: StateView, act: Confirm, context: Context) -> Outcome:
 def _return(view: StateView, act: Return, context: Context) -> Outcome:
     payment, payable = _payment_of(view, act)
     by_payee = _require_bank_of(view, act, payable, context)
-    if payment.status == "returned":
+    # Whose return was objected to says no more about it: else an objection would never end.
+    over = ("returned",) if by_payee else ("returned", "return_objected")
+    if payment.status in over:
         raise PaymentStatusWrong(end_to_end_id=payment.id, status=payment.status)
     if payment.status == "returning" and not by_payee:
         _require_window_over(payment, context)
@@ -217,7 +224,7 @@ def _object(view: StateView, act: ObjectToPayment, context: Context) -> Outcome:
     if context.time_ms >= until_ms:
         raise ObjectionWindowOver(until_ms=until_ms, time_ms=context.time_ms)
     draft = Draft(view)
-    status = "objected" if payment.status == "instructed" else "confirmed"
+    status = "objected" if payment.status == "instructed" else "return_objected"
     _put(draft, payment, context, status=status, reason=act.reason)
     return Outcome(changes=draft.changes())
 
@@ -231,7 +238,7 @@ def _resolve(view: StateView, act: Resolve, context: Context) -> Outcome:
         raise PartyConcerned(party=by.id, end_to_end_id=payment.id)
     require_consent(context, by, "review")
     require_active(by)
-    if payment.status != "objected":
+    if payment.status != "objected" and (act.paid or payment.status != "return_objected"):
         raise PaymentStatusWrong(end_to_end_id=payment.id, status=payment.status)
     draft = Draft(view)
     if act.paid:
@@ -301,7 +308,7 @@ def _came_back(
 ) -> None:
     """Open what a payment paid, or was to pay, again."""
     _put(draft, payment, context, status="returned", reason=reason)
-    part = "paid" if payment.status in ("confirmed", "returning") else "pending"
+    part = "paid" if payment.status in ARRIVED else "pending"
     reopened = msgspec.structs.replace(
         payable,
         **{part: getattr(payable, part) - payment.amount},

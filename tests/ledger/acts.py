@@ -1602,9 +1602,9 @@ class Play:
             act = "objected"
         live = {
             "confirmed": ("instructed", "objected"),
-            "returned": ("instructed", "confirmed", "objected", "returning"),
+            "returned": ("instructed", "confirmed", "objected", "returning", "return_objected"),
             "objected": ("instructed", "returning"),
-            "resolved": ("objected",),
+            "resolved": ("objected", "return_objected"),
         }[act]
         none = ("shanghai", "E2E.none")
         names = [name for name, one in self.twin.payments.items() if one["status"] in live]

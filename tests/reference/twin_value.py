@@ -742,7 +742,7 @@ def paid(world: World, payable: Thing) -> int:
     """Return what confirmed payments paid."""
     total = 0
     for payment in world.payments.values():
-        arrived = payment["status"] in ("confirmed", "returning")
+        arrived = payment["status"] in ("confirmed", "returning", "return_objected")
         if payment["payable"] == payable["id"] and arrived:
             total += payment["amount"]
     return total
@@ -910,6 +910,7 @@ def returned(world: World, debtor: str, name: str, by: str, reason: str) -> None
     need(by in (payable["creditor"], debtor), 712)
     world.consent(world.settles(by), "bank")
     need(payment["status"] != "returned", 706)
+    need(by != debtor or payment["status"] != "return_objected", 706)
     if by == debtor and payment["status"] == "returning":
         need(world.time >= world.objection_over(payment), 707)
     payment["reason"] = reason
@@ -939,7 +940,7 @@ def objected(world: World, debtor: str, name: str, reason: str) -> None:
     world.consent(world.settles(world.payables[payment["payable"]]["creditor"]), "bank")
     need(payment["status"] in ("instructed", "returning"), 706)
     need(world.time < world.objection_over(payment), 708)
-    payment["status"] = "objected" if payment["status"] == "instructed" else "confirmed"
+    payment["status"] = "objected" if payment["status"] == "instructed" else "return_objected"
     payment["reason"] = reason
 
 
@@ -952,6 +953,6 @@ def resolved(world: World, debtor: str, name: str, by: str, paid_: bool, case: b
     need(by not in (*sides, *(world.actor(side) for side in sides)), 713)
     world.consent(by, "review")
     world.active(by)
-    need(payment["status"] == "objected", 706)
+    need(payment["status"] in ("objected", *(() if paid_ else ("return_objected",))), 706)
     payment["status"] = "confirmed" if paid_ else "returned"
     payment["case"] = case

@@ -792,7 +792,10 @@ SCENES: dict[str, Scene] = {
         before=RETURNING,
         parts={"creditor": desk("guian-hub"), "debtor": city("shanghai")},
         things=OWING,
-        undone={"payment.record/returned": (return_payment(**AGAIN),)},
+        undone={
+            "payment.record/returned": (return_payment(member="guian-hub"),),
+            "payment.record/resolved": (resolve_payment(paid=False),),
+        },
     ),
     "payment.record/resolved by a city": Scene(
         make=lambda by: resolve_payment(member="guiyang", by=by),

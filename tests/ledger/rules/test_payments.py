@@ -51,6 +51,9 @@ OBJECTED = (*INSTRUCTED, object_to_payment())
 RETURNED = (*INSTRUCTED, return_payment())
 CONFIRMED = (*INSTRUCTED, confirm())
 RETURNING = (*CONFIRMED, return_payment())
+RETURN_OBJECTED = (*RETURNING, object_to_payment())
+LATE_MS = 2_000_000_000_000
+"""The same act once more has another id."""
 RETURN_WINDOW_MS = second(len(RETURNING)) + OBJECTION_WINDOW_MS
 ONE_BANKER = (("shanghai", "officer-3"),)
 BACK = f"{CLAIM}-001"
@@ -477,12 +480,43 @@ CASES: list[Case] = [
         values={"until_ms": RETURN_WINDOW_MS, "time_ms": RETURN_WINDOW_MS},
     ),
     ok(
-        "a payee objects to a return in the last millisecond: it is confirmed again",
+        "a payee objects to a return in the last millisecond: what arrived stays paid",
         "T19.objected.4",
         object_to_payment(),
         before=(*RETURNING, RETURN_WINDOW_MS - 1),
-        wrote=(payment(status="confirmed", confirmed_by=("guian-hub",)),),
+        wrote=(payment(status="return_objected", confirmed_by=("guian-hub",)),),
         untouched=(PAYABLES,),
+    ),
+    no(
+        "the payer's bank announces a return again that the payee objected to",
+        "T19.returned.4",
+        "payment_status_wrong",
+        return_payment(expires_at=LATE_MS),
+        before=RETURN_OBJECTED,
+        values={"status": "return_objected"},
+    ),
+    ok(
+        "the payee's bank sends back what it first kept",
+        "T19.returned.4",
+        return_payment(member="guian-hub"),
+        before=RETURN_OBJECTED,
+        wrote=(payment(status="returned"), payable(paid=0, pending=0, attempt=2)),
+    ),
+    no(
+        "what the payee keeps is confirmed once more",
+        "T19.confirmed.4",
+        "payment_status_wrong",
+        confirm(),
+        before=RETURN_OBJECTED,
+        values={"status": "return_objected"},
+    ),
+    no(
+        "an objection to a return is made twice",
+        "T19.objected.3",
+        "payment_status_wrong",
+        object_to_payment(expires_at=LATE_MS),
+        before=RETURN_OBJECTED,
+        values={"status": "return_objected"},
     ),
     # T19 resolved
     no("an end of no objection", "T19.resolved.1", "payment_unknown", resolve_payment()),
@@ -548,6 +582,21 @@ CASES: list[Case] = [
         resolve_payment(),
         before=INSTRUCTED,
         values={"status": "instructed"},
+    ),
+    no(
+        "an auditor says of what counts as paid that it is",
+        "T19.resolved.6",
+        "payment_status_wrong",
+        resolve_payment(),
+        before=RETURN_OBJECTED,
+        values={"status": "return_objected"},
+    ),
+    ok(
+        "an auditor finds that what the payee says it keeps came back",
+        "T19.resolved.6",
+        resolve_payment(paid=False),
+        before=RETURN_OBJECTED,
+        wrote=(payment(status="returned"), payable(paid=0, pending=0, attempt=2)),
     ),
     no(
         "an auditor takes back what the payee confirmed",
