@@ -44,6 +44,7 @@ class Executor:
                 values=[write.value for write in execution.writes],
                 changes_root=record.changes_root,
                 state_root=record.state_root[0].root if record.state_root else None,
+                cuts=len(execution.head.cuts),
             )
         )
 

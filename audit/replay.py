@@ -36,7 +36,7 @@ from ledger.ledger import beginning
 from ledger.rules.programmes import Totals
 from ledger.rules.validators import VALIDATORS, ValidatorSchedule
 from ledger.store.lmdb_store import LmdbReader
-from ledger.store.scratch import ScratchStore
+from ledger.store.scratch import ScratchStore, ScratchTree
 from ledger.view import must
 from node.fetch import TARGET, Target
 from node.lock import FolderInUse, held
@@ -345,15 +345,13 @@ class _Replay:
                 assert stood is not None, "a note is written with its head"
                 head = stood
                 self._executed_from = progress.executed_from
+                if not roots.takes_up(head.log_size):
+                    roots.begin([self._store.values()], is_rooted=not head.cuts)
             elif plan.snapshot is not None:
-                head = self._take_snapshot(plan.snapshot, genesis)
+                head = self._take_snapshot(plan.snapshot, genesis, roots)
             else:
                 self._store.begin(writes)
-            if progress is not None or plan.snapshot is not None:
-                self._store.settle()
-                roots.begin(self._store.values(), head.log_size)
-            else:
-                roots.begin(((write.key, write.value) for write in writes), None)
+                roots.begin([((one.key, one.value) for one in writes)], is_rooted=False)
             self._roots, self._executor = roots, Executor(self._store, head, roots)
 
     def _progress(self) -> Progress | None:
@@ -361,9 +359,11 @@ class _Replay:
         if not (self._is_kept and (self._work / "store" / "data.mdb").exists()):
             return None
         with closing(ScratchStore(self._work / "store")) as store:
-            note = store.note()
+            note, head = store.note(), store.head()
         if note is None:
             return None
+        if head is not None and len(head.cuts) > 1 and not self._has_pages(head):
+            return None  # what the first of the cuts was of is written over
         progress = msgspec.msgpack.decode(note, type=Progress)
         plan = self._plan
         if progress.log_id != plan.log_id:
@@ -375,6 +375,13 @@ class _Replay:
             )
         return progress
 
+    def _has_pages(self, head: Head) -> bool:
+        """Return whether the state tree of an earlier run stands where its records do."""
+        if self._plan.state_roots == "none":
+            return True
+        with closing(ScratchTree(self._work / "tree")) as tree:
+            return tree.log_size() == head.log_size
+
     def _commits(self, first: int) -> Iterator[Commit]:
         end = self._source.end()
         for commit in self._source.commits(first):
@@ -382,7 +389,7 @@ class _Replay:
                 return
             yield commit
 
-    def _take_snapshot(self, folder: Path, genesis: bytes) -> Head:
+    def _take_snapshot(self, folder: Path, genesis: bytes, roots: RootKeeper) -> Head:
         """Fill the store from what a server exported of a height, proven by hashes (N12)."""
         made, draft = self._work / "snapshot", self._work / "snapshot.new"
         for path in (made, draft):
@@ -408,6 +415,10 @@ class _Replay:
                 self._store.add_current(key, value)
             for row, value in snapshot.scan("ids", prefix=b"", limit=codec.UINT64_MAX):
                 self._store.add_id(row, int.from_bytes(value, "big"))
+            ends = [cut.log_size for cut in head.cuts] or [head.log_size]
+            spans = zip((0, *ends), ends, strict=False)
+            by_cut = (snapshot.values_between(first, end) for first, end in spans)
+            roots.begin(by_cut, is_rooted=not head.cuts)
         shutil.rmtree(made)
         self._executed_from = head.height
         return head
@@ -438,7 +449,9 @@ class _Replay:
             if self._is_kept and (
                 counts.entries - self._saved >= STANDING_EVERY or self._store.is_full()
             ):
-                self._save()
+                # With two cuts open, whoever is killed between both files begins from nothing.
+                if self._executor is None or len(self._executor.head.cuts) < 2:
+                    self._save()
             elif self._store.is_full():
                 self._store.settle()
         wanted = end.log_size if end is not None else counts.entries

@@ -8,8 +8,9 @@ import gc
 import pickle
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import suppress
+from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -41,7 +42,9 @@ class Written(NamedTuple):
     values: list[bytes]
     changes_root: bytes
     state_root: bytes | None
-    """Of the state before the block, if the record carries it."""
+    """As of the oldest cut before the block, if the record carries it."""
+    cuts: int
+    """Those without a root after the block."""
 
 
 class Flush(NamedTuple):
@@ -51,9 +54,19 @@ class Flush(NamedTuple):
 
 
 class Values(NamedTuple):
-    """Records to begin with."""
+    """Records to begin with, as they were written for one cut."""
 
     values: list[tuple[bytes, bytes]]
+    cuts: int
+    """This one and those before it."""
+
+
+class Rooted(NamedTuple):
+    """The oldest cut had its root before."""
+
+
+Message = Written | Flush | Values | Rooted | None
+"""What the executing process sends; None: begin with nothing."""
 
 
 class Answer(NamedTuple):
@@ -81,7 +94,7 @@ def keep_roots(pipe: Connection, folder: Path, is_kept: bool) -> None:
         tree.close()
 
 
-def _answer(message: Written | Flush | Values | None, tree: ScratchTree | None) -> str:
+def _answer(message: Message, tree: ScratchTree | None) -> str:
     field = ""
     match message:
         case Written():
@@ -90,15 +103,21 @@ def _answer(message: Written | Flush | Values | None, tree: ScratchTree | None) 
                 field = "record.changes_root"
             if tree is not None:
                 wanted = message.state_root
-                if wanted is not None and wanted != tree.root():
-                    field = field or "record.state_root"
-                tree.note(values.items())
+                if wanted is not None:
+                    if wanted != tree.root():
+                        field = field or "record.state_root"
+                    tree.carried()
+                tree.note(values.items(), message.cuts)
         case Flush(log_size):
             if tree is not None:
                 tree.flush(log_size)
-        case Values(values=pairs):
+        case Values(values=pairs, cuts=cuts):
             if tree is not None:
-                tree.note(pairs)
+                tree.note(pairs, cuts)
+        case Rooted():
+            if tree is not None:
+                tree.root()
+                tree.carried()
         case None:
             if tree is not None:
                 tree.clear()
@@ -168,25 +187,25 @@ class RootKeeper:
         self._log_size: int | None = None
         self.cpu_ns = 0
 
-    def begin(self, values: Iterator[tuple[bytes, bytes]], log_size: int | None) -> None:
-        """Begin with a state, as it is stored.
+    def takes_up(self, log_size: int) -> bool:
+        """Return whether pages of an earlier run cover just so many entries: go on with them."""
+        self.settle(all_of_them=True)
+        return self._state_roots == "none" or self._log_size == log_size
 
-        Pages that cover just ``log_size`` entries are taken up; None: there can be no pages.
+    def begin(self, by_cut: Iterable[Iterable[tuple[bytes, bytes]]], *, is_rooted: bool) -> None:
+        """Begin with a state, as it is stored: what was written for each cut, the oldest first.
+
+        ``is_rooted`` says that the oldest had its root.
         """
         if self._state_roots == "none":
             return
-        if log_size is not None:
-            self.settle(all_of_them=True)
-            if self._log_size == log_size:
-                return
         self._send(None, (0, 0))
-        batch: list[tuple[bytes, bytes]] = []
-        for item in values:
-            batch.append(item)
-            if len(batch) == VALUES_MAX:
-                self._send(Values(batch), (0, 0))
-                batch = []
-        self._send(Values(batch), (0, 0))
+        for cuts, values in enumerate(by_cut, start=1):
+            items = iter(values)
+            while batch := list(islice(items, VALUES_MAX)):
+                self._send(Values(batch, cuts), (0, 0))
+        if is_rooted:
+            self._send(Rooted(), (0, 0))
 
     def take(self, written: Written) -> None:
         """Have a block's roots made and compared; raise Tampered if an earlier one is wrong."""
@@ -222,7 +241,7 @@ class RootKeeper:
         if self._process is not None:
             self._process.join()
 
-    def _send(self, message: Written | Flush | Values | None, place: tuple[int, int]) -> None:
+    def _send(self, message: Message, place: tuple[int, int]) -> None:
         try:
             self._pipe.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
         except ConnectionError:

@@ -20,7 +20,7 @@ from ledger.blocks import (
     record_hash_of,
 )
 from ledger.encoding import codec, merkle
-from ledger.encoding.codec import AtMostOne, Hash, Natural, NotCanonical, Record, only
+from ledger.encoding.codec import Hash, Natural, NotCanonical, Record, only
 from ledger.encoding.crypto import sha256
 from ledger.genesis import parameters_hash, validators_hash
 from ledger.inadmissible import (
@@ -63,10 +63,28 @@ from ledger.transactions import (
 from ledger.view import Draft, Put, StateView, must
 
 ROOT_EVERY_MS = 5_000
-"""Least block time between two state roots; no change stays without one for longer."""
+"""The state is cut at every multiple of this of block time."""
+ROOT_LAG_MS = 2_000
+"""Block time from a cut to the block that carries its root: what a tree has to be ready in."""
 
 Verify = Callable[[bytes, bytes, bytes], bool]
 """(public key, message, signature) → verdict."""
+
+
+class Cut(Record, frozen=True):
+    """A moment of block time as of which the state gets a root (B7)."""
+
+    time_ms: Natural
+    """A multiple of ``ROOT_EVERY_MS``; what was written before it belongs to it."""
+    height: Natural
+    """Of the last record that wrote for it."""
+    log_size: Natural
+    """Entries of the log through that record."""
+
+
+def cut_of(time_ms: int) -> int:
+    """Return the cut to which what a block at ``time_ms`` writes belongs (B7)."""
+    return (time_ms // ROOT_EVERY_MS + 1) * ROOT_EVERY_MS
 
 
 class Head(Record, frozen=True):
@@ -79,14 +97,13 @@ class Head(Record, frozen=True):
     """Hash of the last block record; the log id before the first."""
     log_size: Natural
     log_peaks: tuple[Hash, ...]
-    rooted_ms: Natural
-    """Block time of the last record with a state root; that of genesis before the first."""
-    unrooted: AtMostOne[Natural]
-    """Height of the last record that wrote state since, if one did (B7)."""
+    cuts: tuple[Cut, ...]
+    """Those whose roots no record carries yet, the oldest first: at most two (B7)."""
 
-    def root_is_due(self, time_ms: int) -> bool:
-        """Return whether a block at ``time_ms`` carries the root of the state before it (B7)."""
-        return bool(self.unrooted) and time_ms >= self.rooted_ms + ROOT_EVERY_MS
+    def due_cut(self, time_ms: int) -> Cut | None:
+        """Return the cut whose root a block at ``time_ms`` carries, if it carries one (B7)."""
+        is_due = bool(self.cuts) and time_ms >= self.cuts[0].time_ms + ROOT_LAG_MS
+        return self.cuts[0] if is_due else None
 
     def after(
         self,
@@ -101,10 +118,12 @@ class Head(Record, frozen=True):
     ) -> "Head":
         """Return where the ledger stands after a block.
 
-        ``is_rooted`` says that its record has a state root: of the state before it, so what the
-        block itself writes waits for the next one (B7).
+        ``is_rooted`` says that its record carries the root of the oldest cut (B7).
         """
-        rooted_ms, unrooted = (time_ms, ()) if is_rooted else (self.rooted_ms, self.unrooted)
+        cuts = self.cuts[1:] if is_rooted else self.cuts
+        if is_written:
+            cut = Cut(time_ms=cut_of(time_ms), height=height, log_size=log_size)
+            cuts = (*(other for other in cuts if other.time_ms != cut.time_ms), cut)
         return Head(
             log_id=self.log_id,
             height=height,
@@ -112,8 +131,7 @@ class Head(Record, frozen=True):
             record_hash=record_hash,
             log_size=log_size,
             log_peaks=log_peaks,
-            rooted_ms=rooted_ms,
-            unrooted=(height,) if is_written else unrooted,
+            cuts=cuts,
         )
 
 
@@ -294,7 +312,7 @@ class CommittedState(StateView, Protocol):
     """The state after the last block, with its tree."""
 
     def state_root(self) -> bytes:
-        """Return the root of the state tree over all records (V1)."""
+        """Return the root of the state tree (V1) as of the oldest cut that has none yet (B7)."""
 
 
 class BlockBuilder:
@@ -461,8 +479,9 @@ class BlockBuilder:
         )
 
     def _state_root(self, time_ms: int, claimed: BlockRecord | None) -> tuple[StateRoot, ...]:
-        """Return the root of the state before this block, if one is due (B7)."""
-        if not self._head.root_is_due(time_ms):
+        """Return the root that this block carries, if one is due (B7)."""
+        cut = self._head.due_cut(time_ms)
+        if cut is None:
             return ()
         if claimed is None:
             root = self._view.state_root()
@@ -470,7 +489,7 @@ class BlockBuilder:
             # A record that lacks a root that is due differs, whatever root stands here.
             state_root = only(claimed.state_root)
             root = bytes(32) if state_root is None else state_root.root
-        return (StateRoot(root=root, height=self._head.unrooted[0]),)
+        return (StateRoot(root=root, height=cut.height),)
 
     def _roots(self, writes: tuple[Write, ...], log: merkle.Frontier) -> Roots:
         return Roots(

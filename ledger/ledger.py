@@ -14,11 +14,13 @@ from ledger.encoding import crypto, merkle
 from ledger.encoding.codec import Record
 from ledger.execute import (
     BlockBuilder,
+    Cut,
     Execution,
     Head,
     Verify,
     Write,
     check_form,
+    cut_of,
     require_registered,
     signatures_hold,
     stored_value,
@@ -65,7 +67,7 @@ class Storage(Protocol):
         """Yield every current record with its key, by key."""
 
     def state_root(self) -> bytes:
-        """Return the root of the state tree over all current records (V1)."""
+        """Return the root of the state tree (V1) as of the oldest cut that has none yet (B7)."""
 
     def head(self) -> Head | None:
         """Return where the last commit ended, or None in a new store."""
@@ -270,7 +272,7 @@ class Ledger:
         """Return whether a block at ``time_ms`` would have something to do by itself."""
         until_ms = looks_until(self.control(), time_ms)
         is_due = until_ms is not None and bool(self._storage.due(until_ms, 1))
-        return is_due or self.last().root_is_due(time_ms)
+        return is_due or self.last().due_cut(time_ms) is not None
 
     def may_record(self, misbehaviour: Misbehaviour) -> bool:
         """Return whether the next block may name it: news, of a key that validates (B3.1)."""
@@ -384,8 +386,7 @@ def beginning(parsed: genesis.Genesis, data: bytes) -> tuple[bytes, Head, tuple[
         record_hash=log_id,
         log_size=frontier.size,
         log_peaks=tuple(frontier.peaks),
-        rooted_ms=parsed.time_ms,
-        unrooted=(0,),
+        cuts=(Cut(time_ms=cut_of(parsed.time_ms), height=0, log_size=frontier.size),),
     )
     writes = tuple(
         Write(key, 0, stored_value(0, record), record)

@@ -269,14 +269,19 @@ def _tree_root(snapshot: Snapshot) -> bytes:
 
 
 def _root_after(snapshot: Snapshot, log_size: int) -> bytes:
-    """Return the root that the first record from a log position on names: that of the pages."""
+    """Return the root that a record names of the height at whose end the log had that size."""
+    ends = snapshot.entries(log_size - 1, log_size)
+    _require(len(ends) == 1, "the state tree is of no block")
+    last = decode_entry(ends[0])
+    height = last.record.height if isinstance(last, ClosingEntry) else 0
     at = log_size
     while rows := snapshot.entries(at, at + ROWS_A_STEP):
         for raw in rows:
             entry = decode_entry(raw)
             if isinstance(entry, ClosingEntry):
-                _require(bool(entry.record.state_root), "the state tree is of no root")
-                return entry.record.state_root[0].root
+                for root in entry.record.state_root:
+                    if root.height == height:
+                        return root.root
         at += len(rows)
     raise StoreRotten("the state tree is of no root")
 

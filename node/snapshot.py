@@ -113,6 +113,8 @@ class _Making:
         self._frontier = merkle.Frontier()
         self._root: tuple[int, StateRoot] | None = None
         """How many entries the last state root covers, and the root."""
+        self._ends = {0: 1}
+        """Where the block of a height ends in the log, of those that the next root may name."""
         self._rooted: bytes | None = None
         """The current key's last version as of that root."""
         self._versions = 0
@@ -156,10 +158,17 @@ class _Making:
                 previous, height = record_hash_of(record), record.height
                 envelopes = merkle.Frontier()
                 for root in record.state_root:
-                    self._root = (first, root)
+                    end = self._ends.get(root.height)
+                    name = f"the record of height {height}"
+                    _require(end is not None, f"{name}: no root before is of {root.height}")
+                    assert end is not None
+                    self._root = (end, root)
+                    self._ends = {at: end for at, end in self._ends.items() if at > root.height}
             leaf = merkle.leaf_hash(raw)
             self._frontier.append(leaf)
             self._draft.add_entry(sequence, raw, leaf)
+            if isinstance(entry, ClosingEntry):
+                self._ends[height] = sequence + 1
             if isinstance(entry, ClosingEntry | GenesisEntry):
                 self._index.add_block(first, sequence + 1)
                 first, size = sequence + 1, 0

@@ -23,7 +23,7 @@ class WatchedStore(LmdbStore):
         self._waited = waited
 
     def state_root(self) -> bytes:
-        """Return the root of the state tree over all current records."""
+        """Return the root of the state tree as of the oldest cut that has none yet (B7)."""
         if self.root_is_known:
             return super().state_root()
         began_us = self._now_us()

@@ -35,6 +35,7 @@ from verifier.wire import Malformed, tagged_hash
 
 HOUR_MS = 3_600_000
 ROOT_EVERY_MS = 5_000
+ROOT_LAG_MS = 2_000
 """B7."""
 ENTRIES_BYTES_MAX = 8 * BLOCK_BYTES_MAX
 """Of one block: its envelopes have at most BLOCK_BYTES_MAX, its postings far less than the rest."""
@@ -217,9 +218,8 @@ class _Log:
         self._size = 0
         self._ids: dict[int, set[bytes]] = {}
         """Logged ids that have not expired, by hour of expiry (S4)."""
-        self._rooted_ms = genesis.time_ms
-        self._unrooted: int | None = 0
-        """Height of the last record that wrote state, if no record has its root yet (B7)."""
+        self._cuts = {_cut_of(genesis.time_ms): 0}
+        """Cuts whose root no record has yet, with the last height that wrote for them (B7)."""
         self._records = self._transactions = 0
         self._append(raw, height=0)
 
@@ -291,10 +291,10 @@ class _Log:
             if record.parameters_hash != self.members.parameters_hash():
                 raise _wrong(block, "parameters_hash", "not that of the parameters in force")
         self.height, self._time_ms, self._record_hash = record.height, record.time_ms, record_hash
-        if record.state_root:
-            self._rooted_ms, self._unrooted = record.time_ms, None
+        if record.state_root:  # below the level of hashes there may be one too many
+            self._cuts.pop(min(self._cuts, default=0), None)
         if block.writes:
-            self._unrooted = record.height
+            self._cuts[_cut_of(record.time_ms)] = record.height
         self._records += 1
         self._transactions += len(block.entries)
         for hour in [hour for hour in self._ids if (hour + 1) * HOUR_MS <= record.time_ms]:
@@ -433,15 +433,20 @@ class _Log:
         for is_wrong, field, reason in wrongs:
             if is_wrong:
                 raise _wrong(block, field, reason)
-        due = self._unrooted
-        if due is not None and record.time_ms < self._rooted_ms + ROOT_EVERY_MS:
-            due = None
+        cut = min(self._cuts, default=None)
+        is_due = cut is not None and record.time_ms >= cut + ROOT_LAG_MS
+        due = self._cuts[cut] if cut is not None and is_due else None
         if due is None and record.state_root:
             raise _wrong(block, "state_root", "none is due")
         if due is not None and not record.state_root:
             raise _wrong(block, "state_root", "it is due and missing")
         if due is not None and record.state_root[0][1] != due:
             raise _wrong(block, "state_root", f"expected that after height {due}")
+
+
+def _cut_of(time_ms: int) -> int:
+    """Return the cut for which a record of this time writes (B7)."""
+    return time_ms - time_ms % ROOT_EVERY_MS + ROOT_EVERY_MS
 
 
 def _check_signatures(block: Block) -> None:

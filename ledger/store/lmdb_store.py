@@ -190,7 +190,7 @@ class Snapshot:
         return self._get("tree", _page_key(prefix))
 
     def tree_log_size(self) -> int:
-        """Return how many entries of the log the stored pages cover."""
+        """Return how many entries of the log the stored pages cover: up to the last root's cut."""
         log_size = self._get("meta", b"tree")
         return 0 if log_size is None else int.from_bytes(log_size, "big")
 
@@ -198,6 +198,22 @@ class Snapshot:
         """Yield (key, value) of every record that was written at or after a log position."""
         for key, value in self.scan("state", prefix=b"", limit=UINT64_MAX):
             if int.from_bytes(value[:8], "big") >= log_size:
+                yield key, value
+
+    def values_by_cut(self) -> list[dict[bytes, bytes]]:
+        """Return the values that the stored pages do not know, of each cut without a root (B7)."""
+        head = self.head()
+        ends = () if head is None else tuple(cut.log_size for cut in head.cuts)
+        starts = (self.tree_log_size(), *ends)
+        return [dict(self.values_between(*span)) for span in zip(starts, ends, strict=False)]
+
+    def values_between(self, first: int, end: int) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (key, value) of what was written from one log position to another, as of that."""
+        for key, current in self.values_since(first):
+            # Only a key that was written again later has another version as of then.
+            was_then = int.from_bytes(current[:8], "big") < end
+            value = current if was_then else self.version_before(key, end)
+            if value is not None and int.from_bytes(value[:8], "big") >= first:
                 yield key, value
 
     def head(self) -> Head | None:
@@ -303,9 +319,7 @@ class LmdbStore:
         self.snapshot = Snapshot(self._reading, self._databases)
         self._cache: dict[bytes, Record] = {}
         """Committed records as objects: most are read again and again between two changes."""
-        self._tree = TreeBesideStore(
-            self, lambda: self.snapshot.values_since(self.snapshot.tree_log_size())
-        )
+        self._tree = TreeBesideStore(self, self._unread)
         self._fill_tiles()
 
     def read(self, key: bytes, record: type[R]) -> R | None:
@@ -332,6 +346,9 @@ class LmdbStore:
         """Return a stored page of the state tree."""
         return self.snapshot.page(prefix)
 
+    def _unread(self) -> list[dict[bytes, bytes]]:
+        return self.snapshot.values_by_cut()
+
     def fold_some(self) -> bool:
         """Bring the state tree nearer to its next root; return whether there was anything to do."""
         return self._tree.fold_some()
@@ -342,10 +359,8 @@ class LmdbStore:
         return self._tree.is_folded
 
     def state_root(self) -> bytes:
-        """Return the root of the state tree over all current records."""
-        head = self.head()
-        assert head is not None, "a store that has begun"
-        return self._tree.root(head.log_size)
+        """Return the root of the state tree as of the oldest cut that has none yet (B7)."""
+        return self._tree.root()
 
     def head(self) -> Head | None:
         """Return where the last commit ended."""
@@ -397,17 +412,19 @@ class LmdbStore:
             self._put(transaction, "commits", _u64(execution.head.height), stored_commit)
             self._put_head(transaction, execution.head, first_sequence=first)
             if execution.record is not None and execution.record.state_root:
-                self._put_pages(transaction)
+                self._put_pages(transaction, execution.parent.cuts[0].log_size)
         for write in execution.writes:  # only now that they are durable; the last one stays
             self._remember(write.key, write.record)
         if execution.record is not None and execution.record.state_root:
             self._tree.changed.clear()
-        self._tree.note(execution.writes)
+            self._tree.carried()
+        values = ((write.key, write.value) for write in execution.writes)
+        self._tree.note(values, len(execution.head.cuts))
 
-    def _put_pages(self, transaction: lmdb.Transaction) -> None:
+    def _put_pages(self, transaction: lmdb.Transaction, log_size: int) -> None:
         for prefix, page in sorted(self._tree.changed.items()):
             self._put(transaction, "tree", _page_key(prefix), page)
-        self._put(transaction, "meta", b"tree", _u64(self._tree.log_size))
+        self._put(transaction, "meta", b"tree", _u64(log_size))
 
     def _put_tiles(
         self,

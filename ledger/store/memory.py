@@ -28,8 +28,9 @@ class MemoryStore:
         self.blocks: dict[int, BlockRow] = {}
         self.commits: dict[int, bytes] = {}
         self._ids: dict[bytes, int] = {}
-        self.tree = TreeBesideStore(_NoPages(), self.state.items)
-        """Keeps all its pages as changed ones: here nothing is more durable than anything else."""
+        self._pages = _Pages()
+        self.tree = TreeBesideStore(self._pages, lambda: ())
+        self.tree.root()  # nothing is unread: every value comes by ``note``
 
     def read(self, key: bytes, record: type[R]) -> R | None:
         """Return a committed record."""
@@ -56,8 +57,8 @@ class MemoryStore:
         return tuple(row[8:].decode("ascii") for row in sorted(rows)[:limit])
 
     def state_root(self) -> bytes:
-        """Return the root of the state tree."""
-        return self.tree.root(len(self.log))
+        """Return the root of the state tree as of the oldest cut that has none yet."""
+        return self.tree.root()
 
     def head(self) -> Head | None:
         """Return the head."""
@@ -70,7 +71,7 @@ class MemoryStore:
     def begin(self, data: bytes, head: Head, entry: bytes, writes: tuple[Write, ...]) -> None:
         """Write genesis."""
         self._genesis = data
-        self._write(writes)
+        self._write(writes, cuts=len(head.cuts))
         self.log.append(entry)
         self._head = head
 
@@ -81,7 +82,11 @@ class MemoryStore:
     def commit(self, execution: Execution, stored_commit: bytes) -> None:
         """Write a block."""
         assert execution.parent == self._head
-        self._write(execution.writes)
+        if execution.record is not None and execution.record.state_root:
+            self._pages.pages.update(self.tree.changed)
+            self.tree.changed.clear()
+            self.tree.carried()
+        self._write(execution.writes, cuts=len(execution.head.cuts))
         first = len(self.log)
         self.log.extend(execution.entries)
         for result in execution.results:
@@ -112,13 +117,18 @@ class MemoryStore:
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
 
-    def _write(self, writes: tuple[Write, ...]) -> None:
+    def _write(self, writes: tuple[Write, ...], *, cuts: int) -> None:
         for write in writes:
             self.state[write.key] = write.value
             self.history[write.key, write.sequence] = write.value
-        self.tree.note(writes)
+        self.tree.note(((write.key, write.value) for write in writes), cuts)
 
 
-class _NoPages:
+class _Pages:
+    """Pages of the state tree as of the last root that a record carries."""
+
+    def __init__(self) -> None:
+        self.pages: dict[bytes, bytes] = {}
+
     def page(self, prefix: bytes) -> bytes | None:
-        return None
+        return self.pages.get(prefix)

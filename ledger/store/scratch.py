@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import lmdb
+import msgspec
 
 from ledger.encoding import codec
 from ledger.encoding.codec import Record
@@ -19,7 +20,7 @@ from ledger.rules.expiry import due_ms
 from ledger.rules.reserves import Reserve
 from ledger.rules.vouchers import VOUCHERS, Voucher
 from ledger.store.rows import due_row, id_key
-from ledger.store.tree import TreeBesideStore
+from ledger.store.tree import TreeBesideStore, Values
 from ledger.tables import table_of
 
 R = TypeVar("R", bound=Record)
@@ -270,8 +271,8 @@ class ScratchTree:
         """Open or make it."""
         self._environment = _open(path, 1)
         self._reading = self._environment.begin()
-        self._tree = TreeBesideStore(self, lambda: (), VALUES_MAX)
-        self._tree.root(0)  # nothing is unread: every value comes by ``note``
+        self._tree = TreeBesideStore(self, self._unread, VALUES_MAX)
+        self._tree.root()  # every other value comes by ``note``
 
     def page(self, prefix: bytes) -> bytes | None:
         """Return a stored page."""
@@ -279,15 +280,19 @@ class ScratchTree:
         assert page is None or isinstance(page, bytes)
         return page
 
-    def note(self, values: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take in what a block wrote."""
-        self._tree.take(values)
+    def note(self, values: Iterable[tuple[bytes, bytes]], cuts: int) -> None:
+        """Take in what a block wrote: for the last of the cuts that have no root yet."""
+        self._tree.note(values, cuts)
         if len(self._tree.changed) >= PAGES_MAX:
             self._write(None)
 
     def root(self) -> bytes:
-        """Return the root over everything that was taken in."""
-        return self._tree.root(0)
+        """Return the root as of the oldest cut that has none yet."""
+        return self._tree.root()
+
+    def carried(self) -> None:
+        """Go on to the next cut."""
+        self._tree.carried()
 
     def log_size(self) -> int | None:
         """Return how many entries the stored pages cover, None if that is not known."""
@@ -299,10 +304,11 @@ class ScratchTree:
         with self._environment.begin(write=True) as transaction:
             transaction.drop(self._environment.open_db(None, txn=transaction), delete=False)
         self._read_anew()
+        self._tree = TreeBesideStore(self, self._unread, VALUES_MAX)
+        self._tree.root()
 
     def flush(self, log_size: int) -> None:
         """Write all pages, and how many entries they cover."""
-        self._tree.root(0)
         self._write(log_size)
 
     def close(self) -> None:
@@ -317,8 +323,14 @@ class ScratchTree:
             transaction.delete(b"log size")
             if log_size is not None:
                 transaction.put(b"log size", log_size.to_bytes(8, "big"))
+                transaction.put(b"waiting", msgspec.msgpack.encode(self._tree.waiting()))
         self._tree.changed.clear()
         self._read_anew()
+
+    def _unread(self) -> list[dict[bytes, bytes]]:
+        """Return the values that were in no page at the last flush, by cut."""
+        stored = self._reading.get(b"waiting")
+        return [] if stored is None else msgspec.msgpack.decode(stored, type=list[Values])
 
     def _read_anew(self) -> None:
         self._reading.abort()

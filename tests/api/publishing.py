@@ -5,21 +5,23 @@ from pathlib import Path
 from ledger.encoding import note
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.merkle import Frontier
+from ledger.execute import ROOT_EVERY_MS, ROOT_LAG_MS
 from ledger.trust import origin_of
 from tests.api.world import World
 from tests.builders import seed
 
-ROOT_AFTER_MS = 6_000
+ROOT_AFTER_MS = ROOT_EVERY_MS + ROOT_LAG_MS
 PARTIES = ("guian-hub", "guiyang", "shanghai")
 TIME_S = 1_767_000_000
 
 
 def rooted(world: World) -> None:
-    """Let a block carry the root of the state as it is."""
-    time_ms = world.chain.ledger.last().time_ms + ROOT_AFTER_MS
-    execution = world.node.commit(time_ms=time_ms)
-    assert execution.record is not None
-    assert execution.record.state_root
+    """Let blocks carry roots until that of the state as it is was carried."""
+    assert world.chain.ledger.last().cuts
+    while (head := world.chain.ledger.last()).cuts:
+        execution = world.node.commit(time_ms=head.time_ms + ROOT_AFTER_MS)
+        assert execution.record is not None
+        assert execution.record.state_root
 
 
 def publish(world: World, path: Path, *, more: int = 0) -> bytes:

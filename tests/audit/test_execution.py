@@ -19,6 +19,7 @@ from ledger.ledger import beginning
 from ledger.store import scratch
 from ledger.store.memory import MemoryStore
 from ledger.store.scratch import ScratchStore, ScratchTree
+from tests.reference import state_tree as naive
 from tests.trials import test_replay as small
 from trials.datasets import golden
 
@@ -51,7 +52,7 @@ def test_the_state_is_that_of_the_naive_store(
         closing(RootKeeper(tmp_path / "tree", "all", is_apart=False)) as roots,
     ):
         store.begin(writes)
-        roots.begin(((write.key, write.value) for write in writes), head.log_size)
+        roots.begin([((write.key, write.value) for write in writes)], is_rooted=False)
         executor = Executor(store, head, roots)
         rooted = 0
         for block in read_blocks(entries[1:], first=1, height=0, time_ms=head.time_ms):
@@ -75,15 +76,18 @@ def test_the_state_is_that_of_the_naive_store(
 def test_a_tree_is_taken_up_only_where_it_was_flushed(tmp_path: Path) -> None:
     values = [(b"a/%d" % number, b"value") for number in range(300)]
     with closing(ScratchTree(tmp_path)) as tree:
-        tree.note(values)
+        tree.note(values, 1)
         whole = tree.root()
+        tree.note([(b"a/0", b"other")], 2)
         tree.flush(7)
         assert tree.log_size() == 7
     with closing(ScratchTree(tmp_path)) as tree:
         assert (tree.log_size(), tree.root()) == (7, whole)
+        tree.carried()
+        assert tree.root() == naive.root({**dict(values), b"a/0": b"other"})
         tree.clear()
         assert tree.log_size() is None
-        tree.note(values)
+        tree.note(values, 1)
         assert tree.root() == whole
 
 

@@ -227,7 +227,6 @@ def test_a_record_of_another_time_or_height_is_found() -> None:
 
 
 def test_a_dropped_doubled_or_moved_entry_is_found() -> None:
-    dice = random.Random("order")
     found = 0
     for sequence in range(1, len(LOG) - 1):
         dropped = [*LOG[:sequence], *LOG[sequence + 1 :]]
@@ -235,8 +234,6 @@ def test_a_dropped_doubled_or_moved_entry_is_found() -> None:
         swapped = list(LOG)
         swapped[sequence], swapped[sequence + 1] = swapped[sequence + 1], swapped[sequence]
         for log in (dropped, doubled, swapped):
-            if dice.randrange(2):
-                continue
             with pytest.raises(AuditFinding) as finding:
                 audited(log)
             assert finding.value.height <= block_of(sequence) + 3

@@ -12,11 +12,12 @@ from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.receipt import Receipt
 from ledger.encoding.tiles import Tile
 from ledger.entries import ClosingEntry, decode_entry
+from ledger.execute import ROOT_EVERY_MS, ROOT_LAG_MS
 from ledger.store.memory import MemoryStore
 from ledger.trust import origin_of
 from tests.builders import Chain, seed
 
-ROOT_AFTER_MS = 6_000
+ROOT_AFTER_MS = ROOT_EVERY_MS + ROOT_LAG_MS
 Json = dict[str, object]
 
 
@@ -60,10 +61,9 @@ class Prover:
         return origin_of(self.network, self.chain.ledger.last().log_id)
 
     def root(self) -> None:
-        """Let a block carry the root of the present state, if it has none yet."""
-        if self.chain.ledger.last().unrooted or not self.rooted:
+        """Let blocks carry roots until that of the present state was carried."""
+        while (head := self.chain.ledger.last()).cuts:
             self.state = dict(self.store.state)
-            head = self.chain.ledger.last()
             execution = self.chain.block(time_ms=head.time_ms + ROOT_AFTER_MS)
             assert execution.record is not None
             assert execution.record.state_root

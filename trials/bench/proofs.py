@@ -21,7 +21,7 @@ from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.note import Note
 from ledger.encoding.policy import Policy
 from ledger.encoding.tiles import Tile, TileNodes
-from ledger.execute import ROOT_EVERY_MS
+from ledger.execute import ROOT_EVERY_MS, ROOT_LAG_MS
 from ledger.rules.validators import VALIDATORS, ValidatorSchedule, validators_at
 from ledger.rules.vouchers import VOUCHERS, voucher_id
 from ledger.store.lmdb_store import LmdbReader, LmdbStore, Snapshot
@@ -84,8 +84,8 @@ def proving(folder: Path, vouchers: int) -> Iterator[Proving]:
     ]
     for acts in (*opening(vouchers * FACE_FEN), *mints):
         ledger.block(acts, time_ms=ledger.time_ms + BLOCK_MS)
-    execution = ledger.block((), time_ms=ledger.time_ms + ROOT_EVERY_MS)
-    assert execution.record is not None and execution.record.state_root
+    while (head := store.head()) is not None and head.cuts:
+        ledger.block((), time_ms=ledger.time_ms + ROOT_EVERY_MS + ROOT_LAG_MS)
     store.close()
     reader = LmdbReader(folder)
     with reader.begin() as snapshot:

@@ -4,6 +4,7 @@ The letters are those of the invariants: agreement (I1), validity (I2), no doubl
 self-contradiction (I4), conservation (I5), replay equals live (I8), lock safety (I9).
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -64,7 +65,9 @@ class Checks:
     recorded: dict[tuple[bytes, int, str], int] = field(default_factory=dict)
     """Height of the block that recorded misbehaviour, by key, height and kind."""
     state: dict[bytes, bytes] = field(default_factory=dict)
-    """Every record as of the last block followed."""
+    """Every record as of the last state root that was compared."""
+    _later: deque[tuple[int, dict[bytes, bytes]]] = field(default_factory=deque)
+    """What each height wrote since."""
     roots: int = 0
     """State roots that were compared."""
     _said: dict[tuple[bytes, int, int, int], bytes] = field(default_factory=dict)
@@ -212,13 +215,17 @@ class Checks:
         return any(validators.power_of(ValidatorKey(key)) for validators in sets)
 
     def _check_root(self, execution: Execution) -> None:
-        """Compare a record's state root with that of the state before its block (B7)."""
+        """Compare a record's state root with that of the state after the height it names (B7)."""
         roots = execution.record.state_root if execution.record is not None else ()
         if roots and self.compares_roots:
+            while self._later and self._later[0][0] <= roots[0].height:
+                self.state.update(self._later.popleft()[1])
             self.roots += 1
             if roots[0].root != state_root(self.state):
-                raise Violation(f"state root: not that of the state before {execution.head.height}")
-        self.state.update((write.key, write.value) for write in execution.writes)
+                raise Violation(f"state root: not that of the state after {roots[0].height}")
+        if self.compares_roots:
+            written = {write.key: write.value for write in execution.writes}
+            self._later.append((execution.head.height, written))
 
     def _check_certificate(self, certificate: Certificate, height: int, block: bytes) -> None:
         """Count precommits naively: distinct keys of the set, each signature checked."""

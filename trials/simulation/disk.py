@@ -223,8 +223,8 @@ class SimulatedStore(MemoryStore):
         rows = (row for row in self._due.values() if int.from_bytes(row[:8], "big") <= until_ms)
         return tuple(row[8:].decode("ascii") for row in sorted(rows)[:limit])
 
-    def _write(self, writes: tuple[Write, ...]) -> None:
-        super()._write(writes)
+    def _write(self, writes: tuple[Write, ...], *, cuts: int) -> None:
+        super()._write(writes, cuts=cuts)
         for write in writes:
             row = due_row(write.key, write.record)
             if row is None:
