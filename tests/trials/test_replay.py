@@ -226,6 +226,13 @@ def test_a_record_of_another_time_or_height_is_found() -> None:
             audited([*LOG[:at], encode_entry(edited), *LOG[at + 1 :]])
 
 
+def record_after(height: int) -> int:
+    """Return the height of the next record but one; a block that changes nothing leaves none."""
+    records = [entry.record.height for entry in ENTRIES if isinstance(entry, ClosingEntry)]
+    later = [one for one in records if one > height]
+    return later[1] if len(later) > 1 else records[-1] + 1
+
+
 def test_a_dropped_doubled_or_moved_entry_is_found() -> None:
     found = 0
     for sequence in range(1, len(LOG) - 1):
@@ -236,7 +243,7 @@ def test_a_dropped_doubled_or_moved_entry_is_found() -> None:
         for log in (dropped, doubled, swapped):
             with pytest.raises(AuditFinding) as finding:
                 audited(log)
-            assert finding.value.height <= block_of(sequence) + 3
+            assert finding.value.height <= record_after(block_of(sequence))
             found += 1
     print(f"{found} changes of order found")
     assert found >= EDITS_MIN
