@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from api import problems
+from api.asked import known_parameters
 from api.console import pages
 from api.events import Streams
 from api.following import Follower, Waiters
@@ -78,6 +79,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(known_parameters)],
         lifespan=_lifespan,
     )
     app.state.services = services

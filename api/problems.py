@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Self
 
 import msgspec
 from fastapi import FastAPI, Request
@@ -70,6 +71,15 @@ class Problem(Exception):
         self.detail = detail
         self.values = values
 
+    @classmethod
+    def invalid(cls, **parts: str) -> Self:
+        """Return the problem of parts of a request, each with what was expected of it.
+
+        A part is named by where it stands: ``query.limit``.
+        """
+        detail = "; ".join(f"{where}: {expected}" for where, expected in parts.items())
+        return cls("invalid_request", detail, **parts)
+
     def response(self, spoken: Language) -> Response:
         """Return the answer in a language."""
         known = CODES[self.code]
@@ -101,7 +111,8 @@ def unreachable() -> Problem:
     return Problem("node_unreachable", "the node behind this server does not answer; try again")
 
 
-def _excerpt(value: object) -> str:
+def excerpt(value: object) -> str:
+    """Return what an answer repeats of a request."""
     text = str(value)
     return text if len(text) <= VALUE_CHARACTERS_MAX else text[:VALUE_CHARACTERS_MAX] + "…"
 
@@ -115,11 +126,10 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     """Name each part that was wrong and what was expected of it."""
     assert isinstance(error, RequestValidationError)
     values = {
-        ".".join(str(part) for part in wrong["loc"]): _excerpt(wrong["msg"])
+        ".".join(str(part) for part in wrong["loc"]): excerpt(wrong["msg"])
         for wrong in error.errors()
     }
-    detail = "; ".join(f"{where}: {expected}" for where, expected in values.items())
-    return Problem("invalid_request", detail, **values).response(language_of(request))
+    return Problem.invalid(**values).response(language_of(request))
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
@@ -127,9 +137,9 @@ async def _on_http(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         problem = Problem("method_not_allowed", f"{request.method} is not possible here")
     elif error.status_code == HTTPStatus.NOT_FOUND:
-        problem = Problem("not_found", f"nothing at {_excerpt(request.url.path)}")
+        problem = Problem("not_found", f"nothing at {excerpt(request.url.path)}")
     else:
-        problem = Problem("invalid_request", _excerpt(error.detail))
+        problem = Problem("invalid_request", excerpt(error.detail))
     response = problem.response(language_of(request))
     response.headers.update(error.headers or {})
     return response

@@ -189,7 +189,7 @@ async def postings(
     form: schemas.FormQuery = "ndjson",
     at_height: schemas.NaturalQuery = None,
 ) -> Response:
-    """Stream what every logged transaction moved, or why it was refused, through a block."""
+    """Stream what each logged transaction and expiry moved, through a block."""
     reader = services_of(request).reader
     with reader.begin() as snapshot:
         block = moment_at(snapshot, at_height).block
@@ -277,9 +277,10 @@ async def statement(
     Any two nodes whose block time has reached ``until_ms`` give the same bytes.
     """
     if debtor is None and creditor is None:
-        raise Problem("invalid_request", "expected a debtor, a creditor or both")
+        needed = "expected a debtor, a creditor or both"
+        raise Problem.invalid(**{"query.debtor": needed, "query.creditor": needed})
     if until_ms is not None and until_ms < (from_ms or 0):
-        raise Problem("invalid_request", f"until_ms: expected at least {from_ms}, got {until_ms}")
+        raise Problem.invalid(**{"query.until_ms": f"expected at least {from_ms}, got {until_ms}"})
     reader = services_of(request).reader
     with reader.begin() as snapshot:
         head = head_of(snapshot)

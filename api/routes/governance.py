@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from api import schemas
 from api.reads import Moment, Resource, Selection, now_of
 from api.reads import single as must_single
-from api.routes.listing import Paging, listed, single, whole
+from api.routes.listing import Paging, Place, listed, part_of, single
 from api.routes.parties import PARTY
 from api.services import services_of
 from ledger.encoding.plain import plain
@@ -66,7 +66,7 @@ def _acting(moment: Moment) -> tuple[ValidatorRecord, ...]:
 
 
 @router.get("/governance/members", responses=schemas.LISTED)
-async def members(request: Request) -> Response:
+async def members(request: Request, place: Place) -> Response:
     """List the parties that vote, each with its power as a validator at the next height."""
     with services_of(request).reader.begin() as snapshot:
         moment = now_of(snapshot)
@@ -77,12 +77,12 @@ async def members(request: Request) -> Response:
             | {"power": power.get(member, 0)}
             for member in ids
         ]
-        return whole(items, moment)
+        return part_of(items, place, moment)
 
 
 @router.get("/validators", responses=schemas.LISTED)
-async def validators(request: Request) -> Response:
+async def validators(request: Request, place: Place) -> Response:
     """List the validators that act at the next height."""
     with services_of(request).reader.begin() as snapshot:
         moment = now_of(snapshot)
-        return whole([plain(validator) for validator in _acting(moment)], moment)
+        return part_of([plain(one) for one in _acting(moment)], place, moment)

@@ -51,6 +51,24 @@ def single(
         return json(resource.single(moment_at(snapshot, at_height), *parts))
 
 
-def whole(items: list[Plain], moment: Moment) -> Response:
-    """Return a list that is short enough to have one page."""
-    return listing(Page(items, None), moment)
+@dataclass(frozen=True, slots=True)
+class _Place:
+    first: int
+    limit: int
+
+
+async def _place(
+    cursor: schemas.NaturalQuery = None, limit: schemas.LimitQuery = schemas.PAGE_DEFAULT
+) -> _Place:
+    return _Place(cursor or 0, limit)
+
+
+Place = Annotated[_Place, Depends(_place)]
+"""Which page of a short list a request asks for: the cursor is a position."""
+
+
+def part_of(items: list[Plain], place: _Place, moment: Moment) -> Response:
+    """Return a page of a list that is short enough to be made whole each time."""
+    end = place.first + place.limit
+    following = str(end) if end < len(items) else None
+    return listing(Page(items[place.first : end], following), moment)

@@ -6,7 +6,7 @@ from fastapi.responses import Response
 from api import schemas
 from api.reads import Moment, Resource, Selection, budget_items, now_of
 from api.reads import single as must_single
-from api.routes.listing import Paging, listed, single, whole
+from api.routes.listing import Paging, Place, listed, part_of, single
 from api.services import services_of
 from ledger.encoding.codec import only
 from ledger.encoding.plain import Plain, plain
@@ -71,8 +71,10 @@ async def programme(request: Request, city: schemas.SlugPath, slug: schemas.Slug
 
 
 @router.get("/{city}/{slug}/budget", responses=schemas.LISTED)
-async def budget(request: Request, city: schemas.SlugPath, slug: schemas.SlugPath) -> Response:
+async def budget(
+    request: Request, city: schemas.SlugPath, slug: schemas.SlugPath, place: Place
+) -> Response:
     """List a programme's budgets by year and funder."""
     with services_of(request).reader.begin() as snapshot:
         must_single(snapshot, PROGRAMMES, f"{city}.{slug}")
-        return whole(budget_items(snapshot, f"{city}.{slug}"), now_of(snapshot))
+        return part_of(budget_items(snapshot, f"{city}.{slug}"), place, now_of(snapshot))

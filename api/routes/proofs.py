@@ -62,7 +62,7 @@ async def policy(request: Request, at_height: schemas.NaturalQuery = None) -> Re
 async def proof(request: Request, key: str) -> Response:
     """Prove what a record was when the state last had a root, or that there was none."""
     if not key.isascii() or not key.isprintable() or not 0 < len(key) <= KEY_BYTES_MAX:
-        raise Problem("invalid_request", "expected a key of 1 to 255 characters of ASCII")
+        raise Problem.invalid(**{"path.key": "expected a key of 1 to 255 characters of ASCII"})
     return _proof(services_of(request), key.encode("ascii"))
 
 

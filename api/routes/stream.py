@@ -41,5 +41,5 @@ def _last_event_id(request: Request) -> int | None:
     if sent is None or sent == "":
         return None
     if not (sent.isascii() and sent.isdigit() and len(sent) <= len(str(FEN_MAX))):
-        raise Problem("invalid_request", "Last-Event-ID: expected a sequence number")
+        raise Problem.invalid(**{"header.last-event-id": "expected a sequence number"})
     return int(sent)

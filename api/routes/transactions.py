@@ -154,6 +154,8 @@ async def newest(
     """
     spoken = language_of(request)
     if status is not None:
+        if before is not None:
+            raise Problem.invalid(**{"query.before": "expected only of what is logged"})
         return await _waiting(services_of(request), cursor or 0, limit, spoken)
     with services_of(request).reader.begin() as snapshot:
         head = head_of(snapshot)
@@ -230,4 +232,4 @@ def _require_possible(snapshot: Snapshot, expires_at: int | None) -> None:
             f"expected milliseconds after {genesis.time_ms}, when this ledger began, "
             f"got {expires_at}"
         )
-        raise Problem("invalid_request", f"expires_at: {wrong}", expires_at=wrong)
+        raise Problem.invalid(**{"query.expires_at": wrong})

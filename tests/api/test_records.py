@@ -1,5 +1,7 @@
 """Reading records: lists, single records, the past, and blocks."""
 
+from typing import Any
+
 import pytest
 
 from api import reads
@@ -68,6 +70,22 @@ async def test_a_record_shows_its_own_fields_and_optional_ones_as_null(busy: Wor
     firm = (await busy.get("/v1/parties/firm-a"))["item"]
     assert firm["registration_tag"] == builders.seed("firm-a", "registration").hex()
     assert firm["keys"][0]["key"] == builders.key("firm-a", "owner").hex()
+
+
+@pytest.mark.parametrize("path", ["validators", "governance/members"])
+async def test_a_short_list_has_pages_like_any_other(busy: World, path: str) -> None:
+    whole = (await busy.get(f"/v1/{path}"))["items"]
+    paged: list[Any] = []
+    cursor = None
+    while True:
+        page = await busy.get(f"/v1/{path}?limit=2" + (f"&cursor={cursor}" if cursor else ""))
+        assert len(page["items"]) <= 2
+        paged += page["items"]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert len(whole) > 2
+    assert paged == whole
 
 
 async def test_a_programme_comes_with_terms_totals_and_budgets(busy: World) -> None:

@@ -1,11 +1,13 @@
 """Headers, rates, health and failures: what holds for every route."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from api import problems
 from api.app import limits_of
+from api.asked import TOLD_MAX
 from api.problems import CODES
 from api.services import NO_LIMITS, Limits
 from api.shield import CLIENTS_MAX, HEADERS, Rates
@@ -139,3 +141,41 @@ async def test_the_quorums_age_goes_on_while_the_node_is_away(world: World) -> N
     view._asked_at -= 10
     view._reached_at -= 10
     assert (await world.get(path))["node"]["quorum_age_ms"] >= 10_400
+
+
+async def test_no_address_ignores_a_parameter_that_it_does_not_have(world: World) -> None:
+    paths = (await world.get("/openapi.json"))["paths"]
+    read = [path for path, methods in paths.items() if "get" in methods]
+    assert len(read) > 60
+    for path in (*read, "/", "/console/vouchers/{voucher}", "/console/fragment/{name}"):
+        answer = await world.client.get(re.sub(r"{[^}]*}", "x", path) + "?hodler=firm-a")
+        problem = answer.json()
+        assert (answer.status_code, problem["code"]) == (400, "invalid_request"), path
+        assert set(problem["values"]) == {"query.hodler"}, path
+
+
+async def test_what_is_sent_takes_no_foreign_parameter_either(world: World) -> None:
+    for address in ("/v1/transactions", "/v1/transactions/simulate", "/witness/add-checkpoint"):
+        answer = await world.client.post(f"{address}?waits=final", content=b"")
+        assert answer.json()["values"].keys() == {"query.waits"}
+
+
+async def test_a_foreign_parameter_is_told_the_known_ones(world: World) -> None:
+    told = (await world.client.get("/v1/vouchers?hodler=x&limit=5")).json()["values"]
+    expected = "holder, programme, cursor, limit"
+    assert told == {"query.hodler": f"unknown: expected one of {expected}"}
+    told = (await world.client.get("/v1/settlement?number=1")).json()["values"]
+    assert told == {"query.number": "unknown: expected no parameter"}
+
+
+async def test_a_parameter_stands_once(world: World) -> None:
+    answer = await world.client.get("/v1/vouchers?holder=firm-a&holder=firm-b")
+    assert answer.json()["values"] == {"query.holder": "expected once"}
+
+
+async def test_many_foreign_parameters_give_a_short_answer(world: World) -> None:
+    many = "&".join(f"{number}{'x' * 500}=1" for number in range(50))
+    answer = await world.client.get(f"/v1/parties?{many}")
+    assert answer.status_code == 400
+    assert len(answer.json()["values"]) == TOLD_MAX
+    assert len(answer.content) < 8_000
