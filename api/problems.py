@@ -45,7 +45,7 @@ CODES = {
     inadmissible.KeyUnknown.code: Code(403),
     inadmissible.BadSignature.code: Code(403),
     "not_found": Code(404),
-    "transaction_unknown": Code(404),
+    "transaction_unknown": Code(404, retryable=True),
     "method_not_allowed": Code(405),
     "too_large": Code(413),
     "busy": Code(429, retryable=True),

@@ -314,7 +314,9 @@ async def test_simulating_says_what_would_happen_and_changes_nothing(minted: Wor
 
 async def test_an_unknown_id_is_unknown_or_expired_for_certain(minted: World) -> None:
     path = f"{POST}/{'ab' * 32}"
-    assert await minted.problem(path) == (404, "transaction_unknown")
+    answer = await minted.client.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (404, "transaction_unknown")
+    assert (answer.json()["retryable"], answer.headers["retry-after"]) == (True, "1")
     later = minted.chain.ledger.last().time_ms
     assert await minted.problem(f"{path}?expires_at={later + 1}") == (404, "transaction_unknown")
     assert (await minted.get(f"{path}?expires_at={later}"))["status"] == "expired"
