@@ -83,7 +83,7 @@ def of_status(
         message=sentence_of(status, spoken),
         values=dict(status.values),
         kind=kind,
-        expires_at=status.expires_at or None,
+        expires_at=status.expires_at,
         sequence=sequence,
         height=height,
         node=node,
@@ -99,11 +99,13 @@ def expired(
     transaction_id: bytes, expires_at: int, kind: str | None, node: Plain, spoken: Language
 ) -> dict[str, Plain]:
     """Return the document of a transaction that can no longer become final."""
+    values = Expired(expires_at_ms=expires_at, time_ms=node["time_ms"]).values
     return _document(
         transaction_id,
         "expired",
         code=Expired.code,
-        message=answers.meaning(Expired.code, spoken),
+        message=answers.sentence(Expired.code, values, spoken),
+        values=values,
         kind=kind,
         expires_at=expires_at,
         node=node,
@@ -119,7 +121,7 @@ def _document(
     message: str,
     values: Plain = None,
     kind: str | None,
-    expires_at: int | None,
+    expires_at: int,
     sequence: int | None = None,
     height: int | None = None,
     postings: tuple[Posting, ...] = (),

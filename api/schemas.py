@@ -80,7 +80,7 @@ class TransactionDocument(BaseModel):
     message: str
     values: dict[str, int | str]
     kind: str | None
-    expires_at: int | None
+    expires_at: int
     sequence: int | None
     height: int | None
     postings: list[Posting]

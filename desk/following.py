@@ -80,7 +80,7 @@ def text_of(
         )
     sentence = sentence_of(document, spoken)
     if document.status == "expired":
-        return spoken.text("follow.expired", id=document.id, sentence=sentence)
+        return spoken.text("follow.expired", id=document.id, sentence=sentence.rstrip(".。"))
     if document.status == "refused":
         told = {"code": document.code, "sentence": sentence}
         return spoken.text("follow.refused", id=document.id, **told)

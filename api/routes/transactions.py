@@ -215,7 +215,9 @@ async def transaction(
     if status.status in ("pending", "refused") and not is_over:
         return _answer(documents.of_status(status, None, node, spoken), spoken)
     with services.reader.begin() as snapshot:  # it may have been logged while we asked
+        head = head_of(snapshot)
         logged = documents.find_logged(snapshot, wanted, expires_at)
+    node = await services.node.brief(head)
     if logged is not None:
         transaction = parse(logged.entry.signed)
         return _answer(documents.of_logged(logged, transaction, node, spoken), spoken)

@@ -13,7 +13,7 @@ from api.problems import CODES
 from api.routes.transactions import BODY_BYTES_MAX
 from ledger.inadmissible import AlreadyLogged, Expired, all_inadmissible
 from ledger.status import TransactionStatus
-from ledger.transactions import parse
+from ledger.transactions import parse, seal
 from tests import builders
 from tests.api.world import World
 from tests.builders import GENESIS_MS, MINUTE_MS, NOON_MS
@@ -169,8 +169,16 @@ async def test_what_is_final_stays_final_when_it_is_sent_again_after_its_expiry(
 
 async def test_what_expired_before_it_came_is_expired(minted: World) -> None:
     raw = builders.transfer(VOUCHER, 500, expires_at=GENESIS_MS + 1)
-    answer = await minted.client.post(POST, content=raw)
-    assert (answer.status_code, answer.json()["status"]) == (200, "expired")
+    time_ms = minted.chain.ledger.last().time_ms
+    for answer in (
+        await minted.client.post(POST, content=raw),
+        await minted.client.post(f"{POST}?wait=final", content=raw),
+        await minted.client.get(f"{POST}/{id_of(raw)}?expires_at={GENESIS_MS + 1}"),
+    ):
+        document = answer.json()
+        assert (answer.status_code, document["status"]) == (200, "expired")
+        assert document["values"] == {"expires_at_ms": GENESIS_MS + 1, "time_ms": time_ms}
+        assert document["node"]["time_ms"] == time_ms
 
 
 async def test_waiting_ends_when_block_time_passes_the_expiry(minted: World) -> None:
@@ -303,7 +311,7 @@ async def test_the_node_is_asked_about_a_bounded_number_at_a_time(
 async def test_simulating_says_what_would_happen_and_changes_nothing(minted: World) -> None:
     answer = await minted.client.post(f"{POST}/simulate", content=builders.transfer(VOUCHER, 500))
     assert answer.status_code == 200
-    assert (answer.json()["code"], answer.json()["height"]) == ("ok", 3)
+    assert (answer.json()["code"], answer.json()["height"]) == ("ok", 4)
     assert answer.json()["postings"][0]["amount"] == 500
     refused = await minted.client.post(
         f"{POST}/simulate", content=builders.transfer(VOUCHER, 10_000_001)
@@ -330,6 +338,36 @@ async def test_a_wrong_expiry_makes_nothing_expired_that_waits_here(minted: Worl
     document = answer.json()
     assert (answer.status_code, document["status"]) == (202, "pending")
     assert document["expires_at"] > passed, "the node knows the true one"
+
+
+async def test_a_look_up_by_id_alone_tells_the_kind_of_what_is_logged(minted: World) -> None:
+    raw = builders.transfer(VOUCHER, 500)
+    await minted.node.submit(raw)
+    path = f"{POST}/{id_of(raw)}"
+    waiting = (await minted.client.get(path)).json()
+    assert (waiting["status"], waiting["kind"]) == ("pending", None)
+    minted.node.commit()
+    logged = await minted.get(path)
+    assert (logged["status"], logged["kind"]) == ("final", "voucher.transfer")
+
+
+async def test_a_look_up_waits_for_nothing(minted: World) -> None:
+    answer = await minted.client.get(f"{POST}/{'ab' * 32}?wait=final&timeout_ms=9")
+    assert answer.status_code == 400
+    assert answer.json()["values"].keys() == {"query.wait", "query.timeout_ms"}
+
+
+async def test_simulating_looks_at_keys_and_not_at_signatures(minted: World) -> None:
+    transaction = parse(builders.transfer(VOUCHER, 500))
+    path = f"{POST}/simulate"
+    blank = {key: bytes(64) for key, _ in transaction.signatures}
+    answer = await minted.client.post(path, content=seal(transaction.body_bytes, blank))
+    assert answer.json()["code"] == "ok"
+    blank.popitem()
+    answer = await minted.client.post(path, content=seal(transaction.body_bytes, blank))
+    assert answer.json()["code"] == "signature_missing"
+    answer = await minted.client.post(path, content=seal(transaction.body_bytes, {}))
+    assert answer.json()["code"] == "not_canonical"
 
 
 async def test_an_expiry_in_seconds_is_told_from_one_in_milliseconds(minted: World) -> None:

@@ -114,7 +114,7 @@ class FakeNode:
 
     async def simulate(self, raw: bytes) -> Effect:
         """Say what an envelope would do."""
-        height = self.chain.ledger.last().height
+        height = self.chain.ledger.last().height + 1
         try:
             outcome = self.chain.ledger.simulate(raw, time_ms=self.chain.now_ms)
         except TransactionRefused as refusal:
