@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import Depends, FastAPI
 
-from api import problems
+from api import problems, schemas
 from api.asked import known_parameters
 from api.console import pages
 from api.events import Streams
@@ -41,6 +42,11 @@ DEV_PREFIX = "dev-"
 """Networks to try things out on: their servers set no rate limits."""
 
 
+class _Server(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        return schemas.with_problems(super().openapi())
+
+
 def limits_of(network: str) -> Limits:
     """Return the limits of a network's servers."""
     return NO_LIMITS if network.startswith(DEV_PREFIX) else Limits()
@@ -72,7 +78,7 @@ def create_app(
         checkpoint=checkpoint,
         cosigned=cosigned,
     )
-    app = FastAPI(
+    app = _Server(
         title="Tallystick",
         version="1",
         # The stock pages load scripts from elsewhere; the description alone is enough.

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from api.schemas import PROBLEM_MEDIA_TYPE
 from api.spoken import headers_of, language_of
 from ledger import inadmissible
 from ledger.status import Busy
@@ -17,7 +18,6 @@ from node.port import PortClosed
 from words.answers import placeholders
 from words.languages import Language
 
-MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "https://tallystick.example/problems/"
 """Prefix of a problem's ``type``: a name, not an address."""
 RETRY_AFTER_S = 1
@@ -96,7 +96,10 @@ class Problem(Exception):
         if known.retryable:
             headers["Retry-After"] = str(RETRY_AFTER_S)
         return Response(
-            msgspec.json.encode(content), known.status, media_type=MEDIA_TYPE, headers=headers
+            msgspec.json.encode(content),
+            known.status,
+            media_type=PROBLEM_MEDIA_TYPE,
+            headers=headers,
         )
 
     def _told(self, spoken: Language) -> str:

@@ -116,6 +116,25 @@ class SingleItem(BaseModel):
     record_hash: str
 
 
+class ProofLeaf(BaseModel):
+    """What stands where a key's path ends."""
+
+    key: str
+    value_hash: str
+
+
+class ProofDocument(BaseModel):
+    """What a record was when the state last had a root, and why that must be believed."""
+
+    key: str
+    value: str | None
+    siblings: list[str]
+    leaf: ProofLeaf | None
+    state_root: str
+    state_height: int
+    receipt: str
+
+
 class ProblemDocument(BaseModel):
     """Why a request was not served."""
 
@@ -128,19 +147,45 @@ class ProblemDocument(BaseModel):
     retryable: bool
 
 
-PROBLEM: dict[int | str, dict[str, Any]] = {
-    "default": {"model": ProblemDocument, "description": "problem+json, told apart by `code`"}
-}
-LISTED: dict[int | str, dict[str, Any]] = {200: {"model": ItemList}}
-SINGLE: dict[int | str, dict[str, Any]] = {200: {"model": SingleItem}}
-DOCUMENT: dict[int | str, dict[str, Any]] = {
+Answers = dict[int | str, dict[str, Any]]
+"""What a route answers, by status."""
+
+
+def answers_in(*media_types: str) -> Answers:
+    """Return the description of answers that are no JSON."""
+    return {200: {"content": {media_type: {} for media_type in media_types}}}
+
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+PROBLEM: Answers = {"default": {"model": ProblemDocument, "description": "told apart by `code`"}}
+OCTETS = answers_in("application/octet-stream")
+TEXT = answers_in("text/plain")
+LISTED: Answers = {200: {"model": ItemList}}
+SINGLE: Answers = {200: {"model": SingleItem}}
+PROOF: Answers = {200: {"model": ProofDocument}}
+DOCUMENT: Answers = {
     200: {"model": TransactionDocument},
     202: {"model": TransactionDocument, "description": "Not in the log yet"},
 }
-ROWS: dict[int | str, dict[str, Any]] = {
+ROWS: Answers = {
     200: {
         "description": "One line a record, in the order of the list, without a cap",
         "content": {"application/x-ndjson": {}, "text/csv": {}},
     }
 }
-EFFECT: dict[int | str, dict[str, Any]] = {200: {"model": EffectDocument}}
+EFFECT: Answers = {200: {"model": EffectDocument}}
+
+
+def takes(media_type: str) -> dict[str, Any]:
+    """Return the description of a body, which FastAPI cannot see: routes read it themselves."""
+    return {"requestBody": {"required": True, "content": {media_type: {}}}}
+
+
+def with_problems(described: dict[str, Any]) -> dict[str, Any]:
+    """Give the problems in a description their media type; FastAPI takes the route's own."""
+    for methods in described["paths"].values():
+        for operation in methods.values():
+            problem = operation["responses"]["default"]
+            (content,) = problem["content"].values()
+            problem["content"] = {PROBLEM_MEDIA_TYPE: content}
+    return described

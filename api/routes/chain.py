@@ -33,7 +33,7 @@ async def status(request: Request) -> Response:
     return json(plain(await services_of(request).node.required()))
 
 
-@router.get("/genesis", response_class=Response)
+@router.get("/genesis", response_class=Response, responses=schemas.OCTETS)
 async def genesis(request: Request) -> Response:
     """Return the genesis bytes, whose hash is the log id."""
     with services_of(request).reader.begin() as snapshot:

@@ -83,7 +83,7 @@ def _export(request: Request, database: str, first: int, end: int) -> Response:
     return StreamingResponse(rows, media_type=BYTES)
 
 
-@router.get("/log", response_class=Response)
+@router.get("/log", response_class=Response, responses=schemas.OCTETS)
 async def log(request: Request, start: schemas.FromQuery = 0) -> Response:
     """Stream log entries from a sequence number on: u32be length ‖ entry, again and again."""
     with services_of(request).reader.begin() as snapshot:
@@ -91,7 +91,7 @@ async def log(request: Request, start: schemas.FromQuery = 0) -> Response:
     return _export(request, "log", start, end)
 
 
-@router.get("/commits", response_class=Response)
+@router.get("/commits", response_class=Response, responses=schemas.OCTETS)
 async def commits(request: Request, start: schemas.FromQuery = 0) -> Response:
     """Stream certificates from a height on: u64be height ‖ u32be length ‖ certificate."""
     with services_of(request).reader.begin() as snapshot:
@@ -99,7 +99,7 @@ async def commits(request: Request, start: schemas.FromQuery = 0) -> Response:
     return _export(request, "commits", start, end)
 
 
-@router.get("/history", response_class=Response)
+@router.get("/history", response_class=Response, responses=schemas.OCTETS)
 async def history(
     request: Request, until: schemas.NaturalQuery = None, after: RowQuery = None
 ) -> Response:

@@ -33,7 +33,7 @@ def read_checkpoint(path: Path | None) -> bytes | None:
 
 
 @router.head("/checkpoint", include_in_schema=False)
-@router.get("/checkpoint", response_class=Response)
+@router.get("/checkpoint", response_class=Response, responses=schemas.TEXT)
 async def checkpoint(request: Request) -> Response:
     """Return the signed head of the log."""
     services = services_of(request)
@@ -47,7 +47,7 @@ async def checkpoint(request: Request) -> Response:
 
 
 @router.head("/tile/{rest:path}", include_in_schema=False)
-@router.get("/tile/{rest:path}", response_class=Response)
+@router.get("/tile/{rest:path}", response_class=Response, responses=schemas.OCTETS)
 async def tile(request: Request, rest: str) -> Response:
     """Return the hashes of a tile, or under `entries/` the entries of a bundle."""
     path = f"tile/{rest}"

@@ -19,7 +19,7 @@ POLICY_MEDIA_TYPE = CHECKPOINT_MEDIA_TYPE
 router = APIRouter(prefix="/v1", tags=["proofs"], responses=schemas.PROBLEM)
 
 
-@router.get("/receipts/{transaction_id}", response_class=Response)
+@router.get("/receipts/{transaction_id}", response_class=Response, responses=schemas.TEXT)
 async def receipt(
     request: Request,
     transaction_id: schemas.HashPath,
@@ -39,7 +39,7 @@ async def receipt(
     return Response(made.to_bytes(), media_type=CHECKPOINT_MEDIA_TYPE)
 
 
-@router.get("/policy", response_class=Response)
+@router.get("/policy", response_class=Response, responses=schemas.TEXT)
 async def policy(request: Request, at_height: schemas.NaturalQuery = None) -> Response:
     """Return whom to believe about the log: a C2SP tlog-policy, now or as of a height."""
     services = services_of(request)
@@ -58,7 +58,7 @@ async def policy(request: Request, at_height: schemas.NaturalQuery = None) -> Re
     )
 
 
-@router.get("/proofs/{key:path}")
+@router.get("/proofs/{key:path}", responses=schemas.PROOF)
 async def proof(request: Request, key: str) -> Response:
     """Prove what a record was when the state last had a root, or that there was none."""
     if not key.isascii() or not key.isprintable() or not 0 < len(key) <= KEY_BYTES_MAX:
@@ -66,7 +66,7 @@ async def proof(request: Request, key: str) -> Response:
     return _proof(services_of(request), key.encode("ascii"))
 
 
-@router.get("/vouchers/{voucher}/proof")
+@router.get("/vouchers/{voucher}/proof", responses=schemas.PROOF)
 async def voucher(request: Request, voucher: schemas.SerialPath) -> Response:
     """Prove a voucher's record."""
     return _proof(services_of(request), VOUCHERS.key(voucher))

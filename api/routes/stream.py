@@ -13,7 +13,7 @@ from ledger.encoding.codec import FEN_MAX
 router = APIRouter(prefix="/v1", tags=["events"], responses=schemas.PROBLEM)
 
 
-@router.get("/events", response_class=Response)
+@router.get("/events", response_class=Response, responses=schemas.answers_in("text/event-stream"))
 async def stream(request: Request, after: schemas.NaturalQuery = None) -> Response:
     """Stream log entries as events; the id of each is its sequence number.
 

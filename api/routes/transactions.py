@@ -53,7 +53,9 @@ def parsed(raw: bytes) -> Transaction:
         raise Problem(error.code, str(error), **error.values) from None
 
 
-@router.post("", responses=schemas.DOCUMENT)
+@router.post(
+    "", responses=schemas.DOCUMENT, openapi_extra=schemas.takes("application/octet-stream")
+)
 async def submit(
     request: Request,
     wait: schemas.WaitQuery = None,
@@ -118,7 +120,9 @@ def _answer(document: dict[str, Plain], spoken: Language) -> Response:
     return json(document, headers=headers)
 
 
-@router.post("/simulate", responses=schemas.EFFECT)
+@router.post(
+    "/simulate", responses=schemas.EFFECT, openapi_extra=schemas.takes("application/octet-stream")
+)
 async def simulate(request: Request) -> Response:
     """Say what an envelope would do now; its signatures need not verify."""
     services, spoken = services_of(request), language_of(request)

@@ -18,7 +18,12 @@ RETRY_S = "1"
 router = APIRouter(prefix="/witness", tags=["log"], responses=schemas.PROBLEM)
 
 
-@router.post("/add-checkpoint", response_class=Response)
+@router.post(
+    "/add-checkpoint",
+    response_class=Response,
+    responses=schemas.TEXT,
+    openapi_extra=schemas.takes("text/plain"),
+)
 async def add_checkpoint(request: Request) -> Response:
     """Cosign a head of this log: `old <size>`, a consistency proof, an empty line, the note."""
     body = b""
@@ -35,7 +40,7 @@ async def add_checkpoint(request: Request) -> Response:
 
 
 @router.head("/{origin_hash}/checkpoint", include_in_schema=False)
-@router.get("/{origin_hash}/checkpoint", response_class=Response)
+@router.get("/{origin_hash}/checkpoint", response_class=Response, responses=schemas.TEXT)
 async def checkpoint(request: Request, origin_hash: str) -> Response:
     """Return the head that this node cosigned last."""
     services = services_of(request)

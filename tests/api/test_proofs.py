@@ -1,10 +1,12 @@
 """Receipts, policies and proofs of records over HTTP (Y12)."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from api.schemas import PROBLEM_MEDIA_TYPE
 from ledger import state_tree
 from ledger.encoding import policy, receipt
 from ledger.entries import ClosingEntry, decode_entry
@@ -116,6 +118,45 @@ async def test_the_last_root_is_found_however_long_nothing_happens(
         world.node.commit(time_ms=world.chain.ledger.last().time_ms + 60_000)
     document = await world.get(f"/v1/vouchers/{FIRST}/proof")
     assert holds(document, root_in(document, await policy_now(world)))
+
+
+async def test_the_description_gives_every_answer_its_media_type(
+    world: World, tmp_path: Path
+) -> None:
+    minted = await published(world, tmp_path)
+    paths = (await world.get("/openapi.json"))["paths"]
+    parts = {"{transaction_id}": minted, "{voucher}": FIRST, "{rest}": "0/000.p/1", "{height}": "1"}
+    looked_at = 0
+    for path, methods in paths.items():
+        for method, described in methods.items():
+            answers = described["responses"]
+            assert list(answers["default"]["content"]) == [PROBLEM_MEDIA_TYPE], path
+            assert answers["200"]["content"], path
+            assert (method == "post") == ("requestBody" in described), path
+        if path == "/v1/events":
+            continue
+        address = path
+        for part, value in parts.items():
+            address = address.replace(part, value)
+        answer = await world.client.get(address)
+        if answer.status_code == 200:
+            looked_at += 1
+            told = answer.headers["content-type"].partition(";")[0]
+            assert told in answers["200"]["content"], path
+    assert looked_at > 35
+
+
+async def test_a_proof_has_the_fields_of_the_page_and_no_others(
+    world: World, tmp_path: Path
+) -> None:
+    await published(world, tmp_path)
+    text = (Path(__file__).parents[2] / "docs" / "spec" / "http.md").read_text(encoding="utf-8")
+    table = text[text.index("- **H10.3**") : text.index("- **H10.4**")]
+    fields = re.findall(r"^\| `(\w+)` \|", table, re.M)
+    described = (await world.get("/openapi.json"))["components"]["schemas"]["ProofDocument"]
+    for path in (f"vouchers/{FIRST}/proof", "proofs/voucher/nothing"):
+        assert list(await world.get(f"/v1/{path}")) == fields
+    assert list(described["properties"]) == fields
 
 
 @pytest.mark.parametrize(

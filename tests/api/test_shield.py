@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from api import problems
 from api.app import limits_of
 from api.asked import TOLD_MAX
 from api.problems import CODES
+from api.schemas import PROBLEM_MEDIA_TYPE
 from api.services import NO_LIMITS, Limits
 from api.shield import CLIENTS_MAX, HEADERS, Rates
 from desk.following import QUORUM_AGE_MAX_MS
@@ -39,7 +39,7 @@ async def test_an_unknown_method_is_a_problem_that_names_the_known_ones(
     answer = await world.client.request(method, "/v1/parties")
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
     assert answer.headers["allow"] == "GET"
-    assert answer.headers["content-type"] == problems.MEDIA_TYPE
+    assert answer.headers["content-type"] == PROBLEM_MEDIA_TYPE
 
 
 async def test_a_problem_says_what_was_expected_where(world: World) -> None:
