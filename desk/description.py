@@ -5,36 +5,22 @@ lower-case hex; an optional field is null or its value; money is integer fen. Wh
 never the JSON: it is built into canonical bytes first, and those bytes are shown decoded.
 """
 
-import re
 import unicodedata
 from functools import cache
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import inspect
 
 from ledger.catalogue import KINDS
-from ledger.encoding import codec
 from ledger.encoding.codec import Record
+from ledger.encoding.complaint import complaint, member_of
 from ledger.encoding.plain import plain
-from ledger.rules import payables
 from ledger.transactions import Body, Operation
 from tally.exits import UsageError
 
 Json = dict[str, Any]
 R = TypeVar("R", bound=Record)
-
-ID_EXAMPLES = tuple(
-    (get_args(type_)[1].pattern, example)
-    for type_, example in (
-        (codec.Slug, "shanghai"),
-        (codec.ProgrammeId, "shanghai.compute"),
-        (codec.SerialId, "shanghai.compute.000000042"),
-        (payables.PayableId, "guian-hub.000000042-000"),
-    )
-)
-"""The pattern of each kind of id, and an id of that kind."""
-_STEP = re.compile(r"\[([0-9]+|\.\.\.)\]")
 
 
 def describe(record: Record) -> Json:
@@ -61,43 +47,15 @@ def record_from(type_: type[R], description: object) -> R:
     try:
         record: R = msgspec.convert(built, type_)
     except msgspec.ValidationError as error:
-        raise UsageError(_complaint(_info(type_), built, str(error))) from None
+        raise UsageError(_complaint(type_, built, str(error))) from None
     return record
 
 
-def _complaint(type_: inspect.Type, value: Any, error: str) -> str:
-    """Return a decoder's error with the field's name for its place, and an example for a pattern.
-
-    The decoder counts fields, since records are arrays: `$[4][...][1]` is the way to one.
-    """
-    expected, at, place = error.rpartition(" - at ")
-    words = [type_.cls.__name__] if isinstance(type_, inspect.StructType) else []
-    built = value
-    for step in _STEP.findall(place):
-        if isinstance(type_, inspect.UnionType):
-            type_ = _member(type_, value[0]) or type_
-        match type_:
-            case inspect.StructType(fields=fields, tag=tag):
-                field = fields[int(step) - (tag is not None)]
-                words, type_ = [*words, field.name], field.type
-            case inspect.VarTupleType(item_type=item_type, max_length=max_length):
-                if step.isdecimal() and max_length != 1:
-                    words.append(f"item {int(step) + 1}")
-                type_ = item_type
-            case inspect.TupleType(item_types=item_types):
-                words.append(f"item {int(step) + 1}")
-                type_ = item_types[int(step)]
-        if step.isdecimal():
-            value = value[int(step)]
-        elif value:
-            value = value[0]
-    if codec.NO_TEXT in expected:
-        expected = codec.text_fault(built) or expected
-    for pattern, example in ID_EXAMPLES:
-        if pattern in expected or repr(pattern)[1:-1] in expected:
-            expected = f"expected an id such as {example}"
-    expected = (expected if at else error).replace("`", "")
-    return f"{': '.join(words[1:] or words)}: {expected[:1].lower()}{expected[1:]}"
+def _complaint(type_: type[Record], built: Any, error: str) -> str:
+    """Return a decoder's error with the names of fields, positions counted from 1."""
+    path, told = complaint(type_, built, error)
+    steps = [f"item {step + 1}" if isinstance(step, int) else step for step in path]
+    return f"{': '.join(steps or [type_.__name__])}: {told}"
 
 
 def describe_body(body: Body) -> Json:
@@ -114,20 +72,12 @@ def _info(type_: type[Record]) -> inspect.Type:
     return inspect.type_info(type_)
 
 
-def _member(union: inspect.UnionType, tag: object) -> inspect.StructType | None:
-    """Return the record of a union that has a tag."""
-    for member in union.types:
-        if isinstance(member, inspect.StructType) and member.tag == tag:
-            return member
-    return None
-
-
 def _built(type_: inspect.Type, value: Any, where: str) -> Any:
     """Return a JSON value as the nested lists that a record is made of."""
     match type_:
         case inspect.UnionType():
             kind = value.get("kind") if isinstance(value, dict) else None
-            member = _member(type_, kind)
+            member = member_of(type_, kind)
             if member is None:
                 known = ", ".join(
                     str(getattr(member_type, "tag", member_type)) for member_type in type_.types

@@ -133,7 +133,7 @@ def parse(raw: bytes) -> Transaction:
     previous = b""
     for key, _ in envelope.signatures:
         if key <= previous:
-            raise NotCanonical("keys are not in strictly ascending order")
+            raise NotCanonical("signatures: keys are not in strictly ascending order")
         previous = key
     body = decode_body(envelope.body)
     bytes_max = bytes_max_of(body.operation)
@@ -156,7 +156,7 @@ def decode_body(data: bytes) -> Body:
     except NotCanonical:
         known = _decode_by_parts(data)  # it says what is wrong, and whether it is the kind
     if len(data) > codec.TEXT_BYTES_MAX:  # else no text in it can be too long
-        _check_texts(known.operation)
+        _check_texts(known.operation, "operation")
     return Body(
         version=known.version,
         log_id=known.log_id,
@@ -168,27 +168,28 @@ def decode_body(data: bytes) -> Body:
 def _decode_by_parts(data: bytes) -> Body:
     outline: _Outline = codec.decode(_Outline, data, ENVELOPE_BYTES_MAX)
     operation = bytes(outline.operation)
-    name = codec.name_in(operation)
+    name = codec.name_in(operation, within="operation")
     kind = KINDS.get(name)
     if kind is None:
         codec.check_untyped(operation, nesting=codec.NESTING_MAX - 1)
         if not KIND_NAME.fullmatch(name):
-            raise NotCanonical("the operation does not begin with the name of a kind")
+            raise NotCanonical("operation: expected the name of a kind to begin with")
         raise KindUnknown(kind=name)
     return Body(
         version=outline.version,
         log_id=outline.log_id,
         expires_at=outline.expires_at,
-        operation=codec.decode(kind.record, operation, ENVELOPE_BYTES_MAX),
+        operation=codec.decode(kind.record, operation, ENVELOPE_BYTES_MAX, within="operation"),
     )
 
 
-def _check_texts(value: object) -> None:
+def _check_texts(value: object, within: str) -> None:
     """Raise NotCanonical on a text of too many bytes; nesting is bounded by the types."""
     if isinstance(value, str):
-        codec.check_texts(value)
+        codec.check_texts(value, within=within)
     elif isinstance(value, tuple):
-        for item in value:
-            _check_texts(item)
+        for position, item in enumerate(value):
+            _check_texts(item, f"{within}.{position}")
     elif isinstance(value, Record):
-        _check_texts(msgspec.structs.astuple(value))
+        for name in value.__struct_fields__:
+            _check_texts(getattr(value, name), f"{within}.{name}")

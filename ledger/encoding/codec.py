@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from ledger.encoding.characters import TEXT_PATTERN, fault_in
+from ledger.encoding.complaint import PROGRAMME_ID, SERIAL_ID, SLUG, complaint
 
 FEN_MAX = 2**53 - 1
 """Largest amount in fen: every JSON client reads it exactly."""
@@ -28,14 +29,11 @@ Delta = Annotated[int, Meta(ge=-FEN_MAX, le=FEN_MAX)]
 Natural = Annotated[int, Meta(ge=0, le=FEN_MAX)]
 """A count, a height, a sequence number or a time in milliseconds."""
 BasisPoints = Annotated[int, Meta(ge=0, le=10_000)]
-Slug = Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\Z")]
+Slug = Annotated[str, Meta(pattern=SLUG)]
 """An identifier part: ASCII, at most 32 characters."""
-ProgrammeId = Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}\.[a-z0-9][a-z0-9-]{0,31}\Z")]
+ProgrammeId = Annotated[str, Meta(pattern=PROGRAMME_ID)]
 """``city.slug``."""
-SerialId = Annotated[
-    str,
-    Meta(pattern=r"\A[a-z0-9][a-z0-9-]{0,31}(\.[a-z0-9][a-z0-9-]{0,31})?\.[0-9]{9}\Z"),
-]
+SerialId = Annotated[str, Meta(pattern=SERIAL_ID)]
 """A programme or party, a dot and nine digits: ``shanghai.compute.000000042``."""
 Text = Annotated[str, Meta(max_length=TEXT_BYTES_MAX, pattern=TEXT_PATTERN)]
 """What a person wrote, of the characters of W5."""
@@ -90,53 +88,47 @@ def encode(value: Any) -> bytes:
     return _ENCODER.encode(value)
 
 
-def decode(type_: Any, data: bytes, limit: int) -> Any:
+def decode(type_: Any, data: bytes, limit: int, *, within: str = "") -> Any:
     """Return the value that ``data`` canonically encodes.
 
     ``limit`` is the largest accepted length in bytes; it is checked before anything is decoded.
-    Raises NotCanonical with a sentence that names what was expected and what came.
+    Raises NotCanonical with a sentence that names the field and what was expected there; ``within``
+    is the field that ``data`` itself is.
     """
     if len(data) > limit:
         raise NotCanonical(f"expected at most {limit} bytes, got {len(data)}")
     try:
         value = (_DECODERS.get(type_) or _decoder(type_)).decode(data)
     except _UNDECODABLE as error:
-        raise _not_canonical(error, data) from None
+        raise _not_canonical(error, type_, data, within) from None
     if _ENCODER.encode(value) != data:
         raise NotCanonical("not the shortest encoding of its value")
     return value
 
 
 REASON_CHARS_MAX = 200
-"""How much of a decoder's own sentence is passed on: it quotes an unknown word whole."""
+"""How much of a decoder's own sentence is passed on."""
 
 _UNDECODABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 """What bytes can make a decoder raise. It does not wrap the last one, and a peer can cause it."""
-NO_TEXT = repr(TEXT_PATTERN)[1:-1]
-"""Stands in a decoder's sentence about a text of wrong characters."""
 
 
-def _not_canonical(error: Exception, data: bytes = b"") -> NotCanonical:
+def _not_canonical(error: Exception, type_: Any, data: bytes, within: str = "") -> NotCanonical:
     if isinstance(error, UnicodeDecodeError):
         return NotCanonical(f"text is not UTF-8: {error.reason}")
-    reason = str(error)
-    if NO_TEXT in reason:
-        try:
-            fault = text_fault(msgspec.msgpack.decode(data))
-        except _UNDECODABLE:  # what follows the text was not looked at before
-            fault = None
-        return NotCanonical(fault or "text outside W5")
-    if len(reason) > REASON_CHARS_MAX or not all(" " <= one <= "~" for one in reason):
-        reason = ascii(reason[:REASON_CHARS_MAX])  # it may quote what a stranger chose
-    return NotCanonical(reason)
+    path, reason = complaint(type_, _lists_in(data), str(error))
+    if not all(" " <= one <= "~" for one in reason):
+        reason = ascii(reason)  # what a stranger chose steers no screen
+    where = ".".join(str(step) for step in ((within, *path) if within else path))
+    return NotCanonical(f"{where}: {reason[:REASON_CHARS_MAX]}" if where else reason)
 
 
-def text_fault(value: Any) -> str | None:
-    """Return what is wrong with the first faulty text in plain lists (W5), or None."""
-    if isinstance(value, str):
-        return fault_in(value)
-    items = value if isinstance(value, list) else ()
-    return next((fault for item in items if (fault := text_fault(item))), None)
+def _lists_in(data: bytes) -> Any:
+    """Return a message of whatever type as plain lists, None if it is none."""
+    try:
+        return msgspec.msgpack.decode(data)
+    except _UNDECODABLE:  # what follows a wrong field was not looked at before
+        return None
 
 
 def decode_stored(type_: Any, data: bytes) -> Any:
@@ -154,15 +146,15 @@ _BYTE_STRINGS = (b"\xc4", b"\xc5", b"\xc6")
 """How byte strings begin (W1.3)."""
 
 
-def name_in(data: bytes) -> str:
+def name_in(data: bytes, *, within: str = "") -> str:
     """Return the name with which one of several kinds of record begins; raise NotCanonical.
 
-    What follows the name is not looked at.
+    What follows the name is not looked at; ``within`` as in ``decode``.
     """
     try:
         named: _Named = decode_stored(_Named, data)
     except _UNDECODABLE as error:
-        raise _not_canonical(error) from None
+        raise _not_canonical(error, _Named, data, within) from None
     return named.name
 
 
@@ -180,11 +172,13 @@ def check_untyped(data: bytes, *, nesting: int) -> None:
             check_untyped(bytes(item), nesting=nesting - 1)
 
 
-def check_texts(*texts: str) -> None:
+def check_texts(*texts: str, within: str = "") -> None:
     """Raise NotCanonical if a text is longer than TEXT_BYTES_MAX bytes in UTF-8.
 
-    The type bounds characters; this bounds bytes, which is what the specification says (W1.4).
+    ``within`` is the field that they stand in. The type bounds characters; this bounds bytes,
+    which is what the specification says (W1.4).
     """
     for text in texts:
         if len(text.encode()) > TEXT_BYTES_MAX:
-            raise NotCanonical(f"text of more than {TEXT_BYTES_MAX} bytes")
+            where = f"{within}: " if within else ""
+            raise NotCanonical(f"{where}text of more than {TEXT_BYTES_MAX} bytes")

@@ -444,13 +444,11 @@ def test_both_readers_agree_on_bent_envelopes(kind: str) -> None:
     assert verdicts[False] > 200
 
 
-def test_what_a_stranger_chose_is_quoted_short_and_in_one_line() -> None:
+def test_what_a_stranger_chose_is_not_quoted() -> None:
     class One(Record, frozen=True, tag="one"):
         pass
 
     data = msgpack.packb(["A\n2026 ERROR forged\x1b[31m" + "z" * 60_000])
     with pytest.raises(NotCanonical) as raised:
         codec.decode(One, data, 1_000_000)
-    reason = str(raised.value)
-    assert len(reason) < 2 * codec.REASON_CHARS_MAX
-    assert all(" " <= one <= "~" for one in reason)
+    assert str(raised.value) == "expected one"

@@ -193,7 +193,7 @@ def re_keyed() -> bytes:
 
 AHEAD = 7 * calendar.DAY_MS
 INADMISSIBLE: dict[str, tuple[Callable[[], bytes], str]] = {
-    "bytes that are no envelope": (lambda: b"\x00", "Expected"),
+    "bytes that are no envelope": (lambda: b"\x00", "expected array"),
     "a transaction of another log": (
         lambda: builders.mint(("firm-a", 1), log_id=bytes(32)),
         "signed for log",
@@ -426,11 +426,11 @@ BAD_GENESES: dict[str, Callable[[], bytes]] = {
     "only cities and data centres validate": lambda: builders.genesis(
         SHANGHAI, builders.city("henan", level="province")
     ),
-    "Expected `int` <= 256": lambda: builders.genesis(block_expiries_max=257),
-    "Expected `int` <= 4000": lambda: builders.genesis(block_transactions_max=4_001),
-    "Expected `int` <= 8000": lambda: builders.genesis(block_rows_max=8_001),
-    "Expected `int` <= 2097152": lambda: builders.genesis(block_bytes_max=2**21 + 1),
-    "Expected `int` >= 1": lambda: builders.genesis(block_bytes_max=0),
+    "expected int <= 256": lambda: builders.genesis(block_expiries_max=257),
+    "expected int <= 4000": lambda: builders.genesis(block_transactions_max=4_001),
+    "expected int <= 8000": lambda: builders.genesis(block_rows_max=8_001),
+    "expected int <= 2097152": lambda: builders.genesis(block_bytes_max=2**21 + 1),
+    "expected int >= 1": lambda: builders.genesis(block_bytes_max=0),
     "time 253370736000000 is above": lambda: encode(
         replace(parse_genesis(builders.genesis()), time_ms=calendar.TIME_MAX_MS + 1)
     ),

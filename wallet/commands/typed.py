@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from desk.description import ID_EXAMPLES
 from desk.documents import Json
+from ledger.encoding.complaint import EXAMPLES, PAYABLE_ID, SERIAL_ID, SLUG
 from ledger.rules import calendar
 from ledger.rules.parties import PartyKey
 from tally.exits import NotFound, UsageError
@@ -99,11 +99,11 @@ class NameType(click.ParamType[str]):
         return str(value)
 
 
-PARTY = NameType(*ID_EXAMPLES[0])
-VOUCHER = NameType(*ID_EXAMPLES[2])
-CLAIM = NameType(ID_EXAMPLES[2][0], "guian-hub.000000042")
+PARTY = NameType(SLUG, EXAMPLES[SLUG])
+VOUCHER = NameType(SERIAL_ID, EXAMPLES[SERIAL_ID])
+CLAIM = NameType(SERIAL_ID, "guian-hub.000000042")
 """A claim, reserve, hold or anchor: whose it is, and its serial."""
-PAYABLE = NameType(*ID_EXAMPLES[3])
+PAYABLE = NameType(PAYABLE_ID, EXAMPLES[PAYABLE_ID])
 DURATION = DurationType()
 DAY = DayType()
 HASH = HexType()
