@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 from fastapi import FastAPI, Request
@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from api.schemas import PROBLEM_MEDIA_TYPE
+from api.schemas import EXPECTED, PROBLEM_MEDIA_TYPE
 from api.spoken import headers_of, language_of
 from ledger import inadmissible
 from ledger.status import Busy
@@ -129,10 +129,14 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     """Name each part that was wrong and what was expected of it."""
     assert isinstance(error, RequestValidationError)
     values = {
-        ".".join(str(part) for part in wrong["loc"]): excerpt(wrong["msg"])
-        for wrong in error.errors()
+        ".".join(str(part) for part in wrong["loc"]): _expected(wrong) for wrong in error.errors()
     }
     return Problem.invalid(**values).response(language_of(request))
+
+
+def _expected(wrong: dict[str, Any]) -> str:
+    words = EXPECTED.get(wrong.get("ctx", {}).get("pattern", ""))
+    return excerpt(wrong["msg"]) if words is None else f"expected {words}"
 
 
 async def _on_http(request: Request, error: Exception) -> Response:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Path, Query
 from pydantic import BaseModel
 
+from ledger.encoding import complaint
 from ledger.encoding.codec import FEN_MAX
 
 _SLUG = "[a-z0-9][a-z0-9-]{0,31}"
@@ -16,6 +17,18 @@ SERIAL_PATTERN = rf"^{_SLUG}(\.{_SLUG})?\.[0-9]{{9}}$"
 PAYABLE_PATTERN = rf"^{_SLUG}\.[0-9]{{9}}-[0-9]{{3}}$"
 END_TO_END_PATTERN = "^[A-Za-z0-9][A-Za-z0-9.-]{0,34}$"
 THING_PATTERN = "^[a-z0-9][a-z0-9.-]{0,95}$"
+ROW_PATTERN = "^([0-9a-f]{2})+$"
+EXPECTED = {
+    HASH_PATTERN: "64 lower-case hex digits",
+    SLUG_PATTERN: "an id such as shanghai",
+    PROGRAMME_PATTERN: "an id such as shanghai.compute",
+    SERIAL_PATTERN: "an id such as shanghai.compute.000000042 or guian-hub.000000042",
+    PAYABLE_PATTERN: "an id such as guian-hub.000000042-000",
+    END_TO_END_PATTERN: complaint.EXPECTED[complaint.END_TO_END_ID],
+    THING_PATTERN: complaint.EXPECTED[complaint.THING_ID],
+    ROW_PATTERN: "lower-case hex digits, two for each byte",
+}
+"""What is told of each pattern: one is no sentence."""
 PAGE_MAX = 500
 PAGE_DEFAULT = 100
 CURSOR_LENGTH_MAX = 300

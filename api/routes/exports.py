@@ -40,7 +40,7 @@ RowQuery = Annotated[
     str | None,
     Query(
         alias="from",
-        pattern="^([0-9a-f]{2})+$",
+        pattern=schemas.ROW_PATTERN,
         max_length=2 * (KEY_BYTES_MAX + 9),
         description="key ‖ 00 ‖ u64be sequence of the row before the first, in hex",
     ),

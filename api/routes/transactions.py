@@ -130,7 +130,7 @@ async def simulate(request: Request) -> Response:
     try:
         effect = await answer(services.port.simulate(transaction.raw))
     except NotCanonical as error:
-        raise Problem(EnvelopeMalformed.code, str(error)) from None
+        raise Problem(EnvelopeMalformed.code, str(error), reason=str(error)) from None
     return json(
         {
             "height": effect.height,

@@ -8,7 +8,7 @@ import pytest
 from api.app import limits_of
 from api.asked import TOLD_MAX
 from api.problems import CODES
-from api.schemas import PROBLEM_MEDIA_TYPE
+from api.schemas import EXPECTED, PROBLEM_MEDIA_TYPE
 from api.services import NO_LIMITS, Limits
 from api.shield import CLIENTS_MAX, HEADERS, Rates
 from desk.following import QUORUM_AGE_MAX_MS
@@ -50,6 +50,21 @@ async def test_a_problem_says_what_was_expected_where(world: World) -> None:
     assert set(problem["values"]) == {"query.limit", "query.kind"}
     assert "greater than or equal to 1" in problem["values"]["query.limit"]
     assert "'holder'" in problem["values"]["query.kind"]
+
+
+async def test_an_id_of_a_wrong_form_is_told_one_that_is_right(world: World) -> None:
+    told = (await world.client.get("/v1/vouchers/shanghai.42?at_height=x")).json()["values"]
+    expected = "expected an id such as shanghai.compute.000000042 or guian-hub.000000042"
+    assert told["path.voucher"] == expected
+    assert told.keys() == {"path.voucher", "query.at_height"}
+
+
+async def test_every_pattern_of_a_parameter_has_words(world: World) -> None:
+    paths = (await world.get("/openapi.json"))["paths"].values()
+    found = re.findall(r"'pattern': '([^']*)'", str([list(path.values()) for path in paths]))
+    patterns = {pattern.replace("\\\\", "\\") for pattern in found}
+    assert len(patterns) > 6
+    assert patterns == set(EXPECTED)
 
 
 def test_a_problem_is_retryable_exactly_when_it_is_about_now() -> None:
