@@ -85,7 +85,9 @@ class BadSignature(Inadmissible):
     """A signature does not verify."""
 
     code = "bad_signature"
-    sentence = "a signature does not verify"
+    sentence = "the signature by {key} does not verify"
+    key: str = "one of its keys"
+    """The first, in hex; in words where only whether all verify was asked."""
 
 
 def all_inadmissible() -> tuple[type[Inadmissible], ...]:

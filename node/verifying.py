@@ -9,9 +9,8 @@ from functools import partial
 from engines.failures import BrokenOff, Mistake, attempt
 from ledger.encoding import crypto
 from ledger.encoding.codec import NotCanonical
-from ledger.execute import signatures_hold
 from ledger.inadmissible import BadSignature, Inadmissible, KindUnknown
-from ledger.transactions import Transaction, parse
+from ledger.transactions import Transaction, parse, signing_bytes
 
 VERIFIERS = max(1, (os.cpu_count() or 1) // 2)
 """Threads that verify signatures: the host thread needs a core of its own."""
@@ -50,4 +49,8 @@ def _verify(raw: bytes) -> Verified:
         transaction = parse(raw)
     except (NotCanonical, KindUnknown) as error:
         return error
-    return transaction if signatures_hold(transaction, crypto.verify) else BadSignature()
+    message = signing_bytes(transaction.body_bytes)
+    for key, signature in transaction.signatures:
+        if not crypto.verify(key, message, signature):
+            return BadSignature(key=key.hex())
+    return transaction

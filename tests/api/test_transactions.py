@@ -11,7 +11,7 @@ from api import following
 from api.app import stop_waiting
 from api.problems import CODES
 from api.routes.transactions import BODY_BYTES_MAX
-from ledger.inadmissible import AlreadyLogged, Expired, all_inadmissible
+from ledger.inadmissible import AlreadyLogged, BadSignature, Expired, all_inadmissible
 from ledger.status import TransactionStatus
 from ledger.transactions import parse, seal
 from tests import builders
@@ -214,6 +214,20 @@ async def test_a_signature_that_does_not_verify_is_forbidden(minted: World) -> N
     raw[-40] ^= 1
     answer = await minted.client.post(POST, content=bytes(raw))
     assert (answer.status_code, answer.json()["code"]) == (403, "bad_signature")
+
+
+async def test_a_wrong_signature_is_told_by_its_key(
+    minted: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = builders.key("firm-b", "owner").hex()
+
+    async def by_its_verifiers(raw: bytes) -> TransactionStatus:
+        return TransactionStatus.inadmissible(bytes(32), 0, BadSignature(key=key))
+
+    monkeypatch.setattr(minted.node, "submit", by_its_verifiers)
+    answer = await minted.client.post(POST, content=builders.transfer(VOUCHER, 500))
+    assert answer.json()["values"] == {"key": key}
+    assert answer.json()["detail"] == f"the signature by {key} does not verify"
 
 
 @pytest.mark.parametrize("body", [b"", b"\x00", b"\x92\xc4", b"{}", b"\xff" * 1000])
