@@ -10,7 +10,7 @@ from localnet.facts import DEMO_VALIDATORS, load_facts, member_plans, validators
 from localnet.network import LocalNetwork, NetworkProblem, check_name, state_folder
 from tally.exits import Exit, NotFound, TallyError, UsageError
 from tally.output import emit, say
-from wallet.profile import NodeAddress, Profile, save_profile
+from wallet.profile import NodeAddress, Profile, default_name, save_profile
 
 DEFAULT_NAME = "dev-local"
 DEMO_NAME = "dev-demo"
@@ -142,10 +142,19 @@ def _profile(network: LocalNetwork) -> Profile:
 
 
 def _show(network: LocalNetwork) -> None:
-    save_profile(_profile(network), make_default=True)
-    say(f"the wallet's profile {network.name} names its nodes, and is the default now")
+    say(take_profile(_profile(network)))
     for place in network.places.values():
         say(f"  {place.party:<16} {place.url}  (console, API)")
+
+
+def take_profile(profile: Profile) -> str:
+    """Make a profile the wallet's default; return the sentence that says so and the way back."""
+    before = default_name()
+    save_profile(profile, make_default=True)
+    told = f"the wallet's profile {profile.name} names its nodes, and is the default now"
+    if before in (None, profile.name):
+        return told
+    return f"{told}; `tally profile use {before}` brings back {before}"
 
 
 def _stay(network: LocalNetwork) -> None:

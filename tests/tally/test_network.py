@@ -10,11 +10,12 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
 from ledger.encoding.crypto import public_key, tagged_hash
-from localnet.commands.network import group
+from localnet.commands.network import group, take_profile
 from localnet.facts import load_facts, member_plans, validators_for
 from localnet.network import LocalNetwork, NetworkProblem, free_ports, state_folder
 from node.config import NodeConfig, ObserverConfig, PeerConfig, config_text, load_config
 from tally.exits import Exit, NotFound, TallyError, UsageError
+from wallet.profile import NodeAddress, Profile, default_name, save_profile
 
 NAME = "dev-test"
 KEY = public_key(tagged_hash("test", b"eve"))
@@ -138,3 +139,22 @@ def test_what_is_said_of_a_network_names_it(network: LocalNetwork) -> None:
     missing = tried("down", "--name", "dev-other")
     assert isinstance(missing.exception, NotFound)
     assert "dev-other" in str(missing.exception)
+
+
+def test_the_profile_that_a_start_takes_the_place_of_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    local = Profile(
+        name=NAME,
+        network=NAME,
+        log_id="ab" * 32,
+        nodes=(NodeAddress(name="shanghai", url="http://127.0.0.1:1"),),
+        dev_seed=None,
+    )
+    told = f"the wallet's profile {NAME} names its nodes, and is the default now"
+    assert take_profile(local) == told, "there was none"
+    assert take_profile(local) == told, "it was this one"
+    save_profile(replace(local, name="national"), make_default=True)
+    assert take_profile(local) == f"{told}; `tally profile use national` brings back national"
+    assert default_name() == NAME
