@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import Response
 
 from api import problems, schemas
 from api.asked import known_parameters
@@ -33,7 +34,7 @@ from api.routes import (
     vouchers,
     witness,
 )
-from api.services import NO_LIMITS, Limits, Services
+from api.services import NO_LIMITS, Limits, Services, json
 from api.shield import Shield
 from ledger.store.lmdb_store import LmdbReader
 from node.port import PortClient
@@ -83,6 +84,7 @@ def create_app(
         version="1",
         # The stock pages load scripts from elsewhere; the description alone is enough.
         docs_url=None,
+        openapi_url=None,  # a route of its own serves it, under the rules of all routes
         redoc_url=None,
         redirect_slashes=False,
         dependencies=[Depends(known_parameters)],
@@ -115,8 +117,14 @@ def create_app(
         health.router,
     ):
         app.include_router(router)
+    app.add_api_route("/openapi.json", _description, include_in_schema=False)
     pages.install(app)
     return app
+
+
+async def _description(request: Request) -> Response:
+    assert isinstance(request.app, FastAPI)
+    return json(request.app.openapi())
 
 
 def stop_waiting(app: FastAPI) -> None:

@@ -380,6 +380,9 @@ async def test_simulating_looks_at_keys_and_not_at_signatures(minted: World) -> 
     blank.popitem()
     answer = await minted.client.post(path, content=seal(transaction.body_bytes, blank))
     assert answer.json()["code"] == "signature_missing"
+    stranger = {builders.key("stranger", "owner"): bytes(64)}
+    told = (await minted.client.post(path, content=seal(transaction.body_bytes, stranger))).json()
+    assert (told["code"], told["number"]) == ("key_unknown", 0)
     answer = await minted.client.post(path, content=seal(transaction.body_bytes, {}))
     assert answer.json()["code"] == "not_canonical"
 
