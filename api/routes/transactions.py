@@ -14,11 +14,12 @@ from api.spoken import headers_of, language_of
 from ledger.encoding.codec import NotCanonical
 from ledger.encoding.plain import Plain
 from ledger.entries import TransactionEntry
-from ledger.inadmissible import AlreadyLogged, EnvelopeMalformed, KindUnknown
+from ledger.inadmissible import AlreadyLogged, EnvelopeMalformed, Inadmissible, KindUnknown
 from ledger.status import TransactionStatus
 from ledger.store.lmdb_store import Snapshot
 from ledger.transactions import Transaction, parse
 from node.port import PortClosed
+from words import answers
 from words.languages import Language
 
 BODY_BYTES_MAX = 64 * 1024
@@ -43,14 +44,18 @@ async def body_of(request: Request) -> bytes:
     return b"".join(pieces)
 
 
-def parsed(raw: bytes) -> Transaction:
+def parsed(raw: bytes, spoken: Language) -> Transaction:
     """Return the transaction in an envelope; raise Problem not_canonical or kind_unknown."""
     try:
         return parse(raw)
     except NotCanonical as error:
-        raise Problem(EnvelopeMalformed.code, str(error), reason=str(error)) from None
+        raise _told(EnvelopeMalformed(reason=str(error)), spoken) from None
     except KindUnknown as error:
-        raise Problem(error.code, str(error), **error.values) from None
+        raise _told(error, spoken) from None
+
+
+def _told(error: Inadmissible, spoken: Language) -> Problem:
+    return Problem(error.code, answers.sentence(error.code, error.values, spoken), **error.values)
 
 
 @router.post(
@@ -63,7 +68,7 @@ async def submit(
 ) -> Response:
     """Hand a signed envelope to the node. Sending the same bytes again is always safe."""
     services, spoken = services_of(request), language_of(request)
-    transaction = parsed(await body_of(request))
+    transaction = parsed(await body_of(request), spoken)
     status = await answer(services.port.submit(transaction.raw))
     if status.status == "pending" and wait == "final":
         expires_at = transaction.body.expires_at
@@ -126,11 +131,11 @@ def _answer(document: dict[str, Plain], spoken: Language) -> Response:
 async def simulate(request: Request) -> Response:
     """Say what an envelope would do now; its signatures need not verify."""
     services, spoken = services_of(request), language_of(request)
-    transaction = parsed(await body_of(request))
+    transaction = parsed(await body_of(request), spoken)
     try:
         effect = await answer(services.port.simulate(transaction.raw))
     except NotCanonical as error:
-        raise Problem(EnvelopeMalformed.code, str(error), reason=str(error)) from None
+        raise _told(EnvelopeMalformed(reason=str(error)), spoken) from None
     return json(
         {
             "height": effect.height,

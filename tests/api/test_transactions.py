@@ -246,6 +246,14 @@ async def test_a_kind_that_the_software_lacks_is_named_so(minted: World) -> None
         assert answer.json()["values"] == {"kind": "voucher.note"}
 
 
+async def test_what_is_malformed_is_told_in_the_clients_language(minted: World) -> None:
+    chinese = {"Accept-Language": "zh"}
+    for path in (POST, f"{POST}/simulate"):
+        told = (await minted.client.post(path, content=b"\x01", headers=chinese)).json()
+        assert told["values"] == {"reason": "expected array, got int"}
+        assert told["detail"] == "不是规范的已签名交易：expected array, got int"
+
+
 async def test_what_no_block_can_hold_is_told_with_its_values(minted: World) -> None:
     raw = builders.transfer(VOUCHER, 500, by=(("stranger", "owner"),))
     answer = await minted.client.post(POST, content=raw)
