@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import lmdb
+import msgspec
 
 from ledger.encoding import codec, merkle, tiles
 from ledger.encoding.codec import UINT64_MAX, Record
@@ -41,6 +42,11 @@ _NAMES = (
 )
 
 
+ANEW = (
+    "move it away and start again (`tally node heal` does), "
+    "the node then makes it anew from its peers"
+)
+"""The way out of a store that can't be used."""
 DAMAGES = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError)
 """What LMDB raises when its own pages make no sense."""
 
@@ -306,10 +312,7 @@ class LmdbStore:
                 name: self._environment.open_db(name.encode("ascii")) for name in _NAMES
             }
         except (lmdb.InvalidError, *DAMAGES) as error:
-            raise StoreDamaged(
-                f"{path} is no store that can be read ({error}): move it away and start again "
-                "(`tally node heal` does), the node then makes it anew from its peers"
-            ) from None
+            raise StoreDamaged(f"{path} is no store that can be read ({error}): {ANEW}") from None
         if is_new and durable:
             for folder in (path, path.parent):
                 sync_folder(folder)
@@ -320,7 +323,12 @@ class LmdbStore:
         self._cache: dict[bytes, Record] = {}
         """Committed records as objects: most are read again and again between two changes."""
         self._tree = TreeBesideStore(self, self._unread)
-        self._fill_tiles()
+        try:
+            self._fill_tiles()
+        except msgspec.DecodeError as error:
+            self.close()
+            reason = f"its head is damaged, or of other software ({error})"
+            raise StoreDamaged(f"{path} can't be taken up, for {reason}: {ANEW}") from None
 
     def read(self, key: bytes, record: type[R]) -> R | None:
         """Return a committed record."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import lmdb
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
@@ -19,7 +20,7 @@ from ledger.execute import Execution
 from ledger.ledger import Ledger
 from ledger.rules.budgets import BUDGETS
 from ledger.rules.vouchers import VOUCHERS, Voucher
-from ledger.store.lmdb_store import ROOM_MIN, LmdbStore, Snapshot, StoreFull
+from ledger.store.lmdb_store import ROOM_MIN, LmdbStore, Snapshot, StoreDamaged, StoreFull
 from ledger.store.memory import MemoryStore
 from ledger.store.rows import due_row
 from ledger.transactions import parse
@@ -40,6 +41,22 @@ def store(tmp_path: Path) -> Iterator[LmdbStore]:
     made = LmdbStore(tmp_path / "store")
     yield made
     made.close()
+
+
+def test_a_store_whose_head_is_of_other_software_is_refused_with_the_way_out(
+    tmp_path: Path,
+) -> None:
+    store = LmdbStore(tmp_path)
+    Chain(ledger=Ledger(store))
+    store.close()
+    environment = lmdb.open(str(tmp_path), max_dbs=1)
+    with environment.begin(write=True) as writing:
+        meta = environment.open_db(b"meta", txn=writing)
+        fields = msgspec.msgpack.decode(writing.get(b"head", db=meta) or b"")
+        writing.put(b"head", msgspec.msgpack.encode([*fields[:-1], 5, []]), db=meta)
+    environment.close()
+    with pytest.raises(StoreDamaged, match=r"of other software .*tally node heal"):
+        LmdbStore(tmp_path)
 
 
 def table(snapshot: Snapshot, name: str) -> dict[bytes, bytes]:
