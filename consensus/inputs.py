@@ -5,9 +5,6 @@ from enum import StrEnum
 from consensus.messages import Proposal, Round, Vote
 from ledger.encoding.codec import Record
 
-INPUT_BYTES_MAX = 8192
-"""Longest encoded input."""
-
 
 class TimeoutKind(StrEnum):
     """The three timers of a round."""

@@ -13,7 +13,6 @@ from consensus.certificate import (
     verify_certificate,
 )
 from consensus.inputs import (
-    INPUT_BYTES_MAX,
     Input,
     ProposalReceived,
     TimeoutExpired,
@@ -175,6 +174,13 @@ def test_a_proposal_beyond_a_limit_is_refused(proposal: Proposal) -> None:
         decode(Proposal, encode(proposal), 2 * PROPOSAL_BYTES_MAX)
 
 
+def test_a_certificate_of_more_signatures_than_validators_is_refused() -> None:
+    pairs = ((key_of(0), bytes(64)),) * (VALIDATORS_MAX + 1)
+    longer = Certificate(height=7, round=2, block_id=V, signatures=pairs)
+    with pytest.raises(NotCanonical):
+        decode(Certificate, encode(longer), 2 * CERTIFICATE_BYTES_MAX)
+
+
 @pytest.mark.parametrize(
     "logged",
     [
@@ -185,4 +191,4 @@ def test_a_proposal_beyond_a_limit_is_refused(proposal: Proposal) -> None:
     ],
 )
 def test_inputs_come_back_from_the_log_as_they_were(logged: Input) -> None:
-    assert decode(Input, encode(logged), INPUT_BYTES_MAX) == logged
+    assert decode(Input, encode(logged), 2 * PROPOSAL_BYTES_MAX) == logged
