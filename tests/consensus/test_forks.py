@@ -30,8 +30,9 @@ def test_keys_in_two_certificates_of_one_round_are_proven() -> None:
     assert found.named == found.proven
 
 
-def test_keys_in_certificates_of_two_rounds_are_suspects_and_nobody_is_proven() -> None:
-    early, late = certificate(0, 1, 2), certificate(1, 2, 3, block_id=W, round=3)
+@pytest.mark.parametrize("later", [1, 3])
+def test_keys_in_certificates_of_two_rounds_are_suspects_and_nobody_is_proven(later: int) -> None:
+    early, late = certificate(0, 1, 2), certificate(1, 2, 3, block_id=W, round=later)
     expected = ForkEvidence(first=early, second=late, proven=(), suspects=(key_of(1), key_of(2)))
     assert fork_evidence(early, late, FOUR) == expected
     assert fork_evidence(late, early, FOUR) == expected, "the earlier round comes first"

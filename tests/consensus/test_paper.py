@@ -14,7 +14,7 @@ from consensus import rounds as rounds_module
 from consensus.driver import Driver
 from consensus.effects import BuildProposal, Decide, Log, Repropose, ScheduleTimeout, SignVote
 from consensus.inputs import ProposalReceived, TimeoutKind, VoteReceived, WorkArrived
-from consensus.messages import NIL, ROUND_MAX, BlockId, OptionalBlockId, VoteKind
+from consensus.messages import NIL, ROUND_MAX, BlockId, OptionalBlockId, ValidatorKey, VoteKind
 from consensus.rounds import (
     Decided,
     Event,
@@ -220,6 +220,14 @@ def test_l47_l48_any_precommits_start_the_timer_in_every_step_once(step: Step) -
     assert apply(state, PrecommitAny(round=2)) == (state, ())
 
 
+@pytest.mark.parametrize("kind", TimeoutKind)
+def test_l47_l65_who_has_not_begun_starts_no_timer_and_heeds_none(kind: TimeoutKind) -> None:
+    waiting = at(0, Step.WAITING)
+    assert apply(waiting, PrecommitAny(round=0)) == (waiting, ())
+    assert apply(waiting, PolkaAny(round=0)) == (waiting, ())
+    assert apply(waiting, expired(kind, 0)) == (waiting, ())
+
+
 @pytest.mark.parametrize("round", [0, 2, 5])
 @pytest.mark.parametrize("step", [Step.PROPOSE, Step.PREVOTE, Step.PRECOMMIT])
 def test_l49_to_l51_precommits_of_any_round_decide_in_any_step(round: int, step: Step) -> None:
@@ -299,13 +307,17 @@ def test_rules_of_another_round_do_nothing(step: Step, event: Event) -> None:
     assert apply(at(3, step), event) == (at(3, step), ())
 
 
-def test_an_observer_follows_without_voting() -> None:
-    observer = replace(at(2, Step.PROPOSE), own_key=None)
+@pytest.mark.parametrize("own_key", [None, key_of(4)], ids=["no key", "a key outside the set"])
+def test_an_observer_follows_without_voting(own_key: ValidatorKey | None) -> None:
+    observer = replace(at(2, Step.PROPOSE), own_key=own_key)
     state, outputs = apply(observer, fresh(V))
     assert (state.step, outputs) == (Step.PREVOTE, ())
 
 
 def test_the_last_round_has_no_next() -> None:
+    last_but_one = at(ROUND_MAX - 1, Step.PRECOMMIT)
+    state, _ = apply(last_but_one, expired(TimeoutKind.PRECOMMIT, ROUND_MAX - 1))
+    assert state.round == ROUND_MAX
     last = at(ROUND_MAX, Step.PRECOMMIT)
     assert apply(last, expired(TimeoutKind.PRECOMMIT, ROUND_MAX)) == (last, ())
 

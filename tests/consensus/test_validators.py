@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 
 from consensus.inputs import TimeoutKind
 from consensus.timeouts import TIMEOUT_MS_MAX, TimeoutPolicy
-from consensus.validators import VALIDATORS_MAX, Validator, ValidatorSet
+from consensus.validators import POWER_TOTAL_MAX, VALIDATORS_MAX, Validator, ValidatorSet
 from tests.consensus.harness import key_of, validator_set
 
 POWERS = st.lists(st.integers(1, 12), min_size=1, max_size=9).map(tuple)
 
 
 @pytest.mark.parametrize(
-    ("size", "quorum", "one_third_plus"), [(1, 1, 1), (3, 3, 2), (4, 3, 2), (6, 5, 3), (7, 5, 3)]
+    ("size", "quorum", "one_third_plus"),
+    [(1, 1, 1), (2, 2, 1), (3, 3, 2), (4, 3, 2), (5, 4, 2), (6, 5, 3), (7, 5, 3), (8, 6, 3)],
 )
 def test_a_quorum_is_more_than_two_thirds(size: int, quorum: int, one_third_plus: int) -> None:
     validators = validator_set((1,) * size)
@@ -73,6 +74,11 @@ def test_a_malformed_set_is_refused(complaint: str, validators: list[tuple[int, 
     members = tuple(Validator(key=key_of(index), power=power) for index, power in validators)
     with pytest.raises(ValueError, match=complaint):
         ValidatorSet(validators=members)
+
+
+def test_the_largest_sets_are_sets() -> None:
+    assert validator_set((1,) * VALIDATORS_MAX).total_power == VALIDATORS_MAX
+    assert validator_set((POWER_TOTAL_MAX - 1, 1)).total_power == POWER_TOTAL_MAX
 
 
 def test_a_stranger_has_no_power() -> None:

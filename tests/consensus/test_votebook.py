@@ -89,6 +89,9 @@ def test_the_first_precommit_quorum_for_a_block_is_remembered_in_any_round() -> 
     for who in range(3):
         book.add(vote(who, V, round=5, kind=PRECOMMIT))
     assert book.commit == (5, V)
+    for who in range(3):
+        book.add(vote(who, V, round=6, kind=PRECOMMIT))
+    assert book.commit == (5, V)
 
 
 def test_two_keys_in_later_rounds_move_us_to_what_a_correct_one_has_reached() -> None:
@@ -98,6 +101,13 @@ def test_two_keys_in_later_rounds_move_us_to_what_a_correct_one_has_reached() ->
     assert book.skip_target() is None, "one key counts once"
     book.add(vote(1, V, round=4, kind=PRECOMMIT))
     assert book.skip_target() == 4
+
+
+def test_who_is_in_our_round_moves_us_nowhere() -> None:
+    assert book_with(vote(0, V), vote(1, V)).skip_target() is None
+    book = book_with(vote(0, V, round=2), vote(1, V, round=2))
+    book.enter_round(2)
+    assert book.skip_target() is None
 
 
 def test_a_proposal_counts_for_skipping() -> None:
@@ -119,9 +129,33 @@ def test_beyond_the_window_a_key_has_one_vote_a_kind_and_replaces_it_by_doubling
     assert book.votes(2 * far, PREVOTE) == (vote(0, V, round=2 * far),)
 
 
+def test_beyond_the_window_only_another_story_in_one_round_is_a_contradiction() -> None:
+    far = WINDOW_MAX + 1
+    book = book_with(vote(0, V, round=far))
+    assert book.add(vote(0, V, round=far)) == Recorded(False, None), "the same again"
+    assert book.add(vote(0, W, round=far + 1)) == Recorded(False, None), "another round"
+    assert book.add(vote(0, W, round=far)) == Recorded(False, vote(0, V, round=far))
+
+
+def test_a_vote_that_the_window_has_reached_leaves_its_place_to_another() -> None:
+    far = WINDOW_MAX + 1
+    book = book_with(vote(0, V, round=far))
+    book.enter_round(1)
+    assert book.add(vote(0, V, round=far + 1)) == Recorded(True, None), "it need not double"
+
+
 def test_the_window_includes_its_last_round() -> None:
     book = book_with(vote(0, V, round=WINDOW_MAX))
     assert book.votes(WINDOW_MAX, PREVOTE) == (vote(0, V, round=WINDOW_MAX),)
+
+
+def test_a_vote_counts_as_soon_as_the_window_reaches_it_and_no_sooner() -> None:
+    far = WINDOW_MAX + 2
+    book = book_with(vote(0, V, round=far))
+    book.enter_round(1)
+    assert book.votes(far, PREVOTE) == ()
+    book.enter_round(2)
+    assert book.votes(far, PREVOTE) == (vote(0, V, round=far),)
 
 
 def test_a_commit_that_waited_beyond_the_window_is_found_on_the_way() -> None:
