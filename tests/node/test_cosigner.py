@@ -11,10 +11,20 @@ from ledger.encoding import merkle, note, tiles
 from ledger.encoding.checkpoint import Checkpoint
 from ledger.encoding.crypto import public_key
 from ledger.encoding.note import Signature
+from ledger.encoding.receipt import HASHES_MAX
+from ledger.encoding.text import MalformedText
 from ledger.encoding.tiles import Tile
 from ledger.trust import log_key
 from node import cosigner
-from node.cosigner import Answer, Cosigner, Request, proof_between, root_at
+from node.cosigner import (
+    Answer,
+    Cosigner,
+    Request,
+    parse_request,
+    proof_between,
+    root_at,
+)
+from node.port import COSIGN_BYTES_MAX
 from tests.builders import seed
 
 ORIGIN = "tallystick.log/dev-test/" + "0b" * 32
@@ -211,9 +221,14 @@ def test_without_its_silence_a_restored_cosigner_would_contradict_itself(tmp_pat
     assert restored.own(tree.head(7), tree=tree, time_s=3), "a smaller head, cosigned later"
 
 
+def fork_of(size: int) -> Checkpoint:
+    """Return a head that is none of the log."""
+    return Checkpoint(origin=ORIGIN, size=size, root=b"f" * 32)
+
+
 def test_what_is_answered_in_which_order(speaking: Cosigner) -> None:
     tree = Tree(9)
-    fork = Checkpoint(origin=ORIGIN, size=7, root=b"f" * 32)
+    fork = fork_of(7)
     other = Checkpoint(origin="elsewhere", size=7, root=b"f" * 32)
     unsigned = Request(
         old_size=0,
@@ -235,10 +250,12 @@ def test_what_is_answered_in_which_order(speaking: Cosigner) -> None:
         ("an old size that it is not at", asked(tree, 0, tree.head(7)), 409, "5\n"),
         ("a proof of something else", asked(tree, 5, tree.head(7), proof=()), 422, "lead"),
         ("a fork later", asked(tree, 5, fork), 422, "lead"),
-        ("what this node does not have yet", asked(Tree(20), 5, Tree(20).head(20)), 503, "9"),
+        ("another head of the last size", asked(tree, 5, fork_of(5), proof=()), 409, "5\n"),
+        ("what this node does not have yet", asked(Tree(10), 5, Tree(10).head(10)), 503, "9"),
         ("the next head", asked(tree, 5, tree.head(7)), 200, "shanghai"),
         ("the same again", asked(tree, 7, tree.head(7)), 200, "shanghai"),
         ("an older one", asked(tree, 7, tree.head(5), proof=()), 400, "at most 5"),
+        ("all that this node has", asked(tree, 7, tree.head(9)), 200, "shanghai"),
     ]
     for name, body, status, words in steps:
         answer = add(speaking, tree, body)
@@ -252,6 +269,68 @@ def test_times_never_go_back(speaking: Cosigner) -> None:
         (line,) = speaking.own(tree.head(5), tree=tree, time_s=time_s)
         head = note.Note(text=tree.head(5).text(), signatures=(line,))
         assert note.verify(head, speaking.keys())[0].time_s == expected
+
+
+@pytest.mark.parametrize(("size", "time_s"), [(5, 51), (5, 60), (7, 50), (7, 60)])
+def test_what_was_cosigned_last_and_when_outlives_a_restart(
+    tmp_path: Path, size: int, time_s: int
+) -> None:
+    path, tree = tmp_path / "cosigned", Tree(9)
+    one = made(path)
+    one.end_silence(1)
+    for head, at_s in ((5, 50), (size, time_s)):
+        one.own(tree.head(head), tree=tree, time_s=at_s)
+    heir = made(path)
+    heir.end_silence(1)
+    assert heir.own(tree.head(size - 1), tree=tree, time_s=70) == ()
+    (line,) = heir.own(tree.head(size), tree=tree, time_s=1)
+    head_again = note.Note(text=tree.head(size).text(), signatures=(line,))
+    assert note.verify(head_again, heir.keys())[0].time_s == time_s
+
+
+def test_the_same_head_at_the_same_time_is_not_written_again(
+    speaking: Cosigner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = Tree(9)
+    speaking.own(tree.head(5), tree=tree, time_s=50)
+    monkeypatch.setattr(cosigner, "write_durably", lambda *_: pytest.fail("it is written already"))
+    assert speaking.own(tree.head(5), tree=tree, time_s=50)
+    assert add(speaking, tree, asked(tree, 5, tree.head(5)), time_s=49).status == 200
+
+
+def malformed(body: bytes) -> str:
+    """Return what is wrong with a request's form; empty if nothing."""
+    try:
+        parse_request(body)
+    except MalformedText as error:
+        return str(error)
+    return ""
+
+
+def test_a_request_may_have_as_many_hashes_as_a_proof_can_have_and_no_more() -> None:
+    tree = Tree(9)
+    longest = asked(tree, 5, tree.head(7), proof=(b"p" * 32,) * HASHES_MAX)
+    longer = asked(tree, 5, tree.head(7), proof=(b"p" * 32,) * (HASHES_MAX + 1))
+    assert malformed(longest) == ""
+    assert "at most 63 hashes, got 64" in malformed(longer)
+
+
+def test_a_request_may_be_so_long_and_no_longer() -> None:
+    assert malformed(bytes(COSIGN_BYTES_MAX)) == "expected an empty line before the checkpoint"
+    assert "expected at most" in malformed(bytes(COSIGN_BYTES_MAX + 1))
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("old 5\n", "an empty line"),
+        ("öld 5\n\n", "not ASCII"),
+        ("new 5\n\n", "a first line `old`"),
+        ("old5\n\n", "a first line `old`"),
+    ],
+)
+def test_what_is_no_request_is_told_so(body: str, says: str) -> None:
+    assert says in malformed(body.encode())
 
 
 def test_nothing_is_signed_before_it_is_durable(
@@ -308,5 +387,13 @@ def test_a_record_that_is_damaged_is_as_good_as_lost(tmp_path: Path, damage: byt
     assert one.own(tree.head(5), tree=tree, time_s=1) == ()
     assert add(one, tree, asked(tree, 0, tree.head(5))).status == 503
     one.end_silence(5)
+    assert one.own(tree.head(4), tree=tree, time_s=1) == (), "too small"
     assert add(one, tree, asked(tree, 0, tree.head(4))).status == 503, "too small"
     assert add(one, tree, asked(tree, 0, tree.head(5))).status == 200
+
+
+def test_a_cosigner_speaks_of_heads_from_a_size_on(tmp_path: Path) -> None:
+    one, tree = made(tmp_path / "cosigned"), Tree(9)
+    one.end_silence(5)
+    assert one.own(tree.head(4), tree=tree, time_s=1) == ()
+    assert one.own(tree.head(5), tree=tree, time_s=1)
