@@ -32,10 +32,24 @@ from ledger.store.lmdb_store import LmdbStore
 from node.commands.node import group
 from node.config import NodeConfig, config_text
 from node.exports import Version, read_commits, read_entries, read_history
-from node.fetch import AnotherLedger, FetchBroken, fetch_store
+from node.fetch import (
+    TARGET,
+    AddressInvalid,
+    AnotherLedger,
+    FetchBroken,
+    client_of,
+    fetch_store,
+)
 from node.lock import held
 from node.scrub import Scrub
-from node.snapshot import COMMITS, HISTORY, LOG, Made, SnapshotRefused, TrustPoint
+from node.snapshot import (
+    COMMITS,
+    HISTORY,
+    LOG,
+    Made,
+    SnapshotRefused,
+    TrustPoint,
+)
 from tally.exits import AuditFinding, Unreachable, UsageError
 from tests import builders, decided
 from tests.builders import Chain
@@ -558,3 +572,131 @@ def test_the_command_takes_nothing_from_a_server_of_another_ledger_and_deletes_n
     assert "serves another ledger" in str(wrong.exception)
     assert "deleted" not in str(wrong.exception)
     assert begun.exists()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("nowhere", "ftp://host", "http:///path", "http://[::", "https://host/v1"),
+        *("http://name:word@host", "http://host?a=b", "http://host#part"),
+    ],
+)
+def test_what_is_no_address_of_a_server_is_refused_and_not_repeated(address: str) -> None:
+    with pytest.raises(AddressInvalid, match="expected http://HOST:PORT") as refusal:
+        client_of(address)
+    assert address not in str(refusal.value)
+    client_of("https://host:8443/mirror").close()
+
+
+def answering(answer: Callable[[httpx2.Request], httpx2.Response]) -> httpx2.Client:
+    """Return a client of a server that answers so."""
+    return httpx2.Client(transport=httpx2.MockTransport(answer), base_url="http://mirror")
+
+
+@pytest.mark.parametrize(
+    ("length", "says"),
+    [(2**20, "serves another ledger"), (2**20 + 1, "answers without end")],
+)
+def test_a_short_answer_may_be_so_long_and_no_longer(
+    sound: Path, tmp_path: Path, length: int, says: str
+) -> None:
+    config = config_at(tmp_path, Mirror.of(sound))
+    with (
+        answering(lambda _: httpx2.Response(200, content=bytes(length))) as client,
+        pytest.raises((AnotherLedger, FetchBroken), match=says),
+    ):
+        fetch_store(config, client, None)
+
+
+@pytest.mark.parametrize("status", [199, 201, 404, 500])
+def test_an_answer_that_is_none_is_told_by_its_number(
+    sound: Path, tmp_path: Path, status: int
+) -> None:
+    config = config_at(tmp_path, Mirror.of(sound))
+    with (
+        answering(lambda _: httpx2.Response(status)) as client,
+        pytest.raises(FetchBroken, match=f"answered {status}"),
+    ):
+        fetch_store(config, client, None)
+
+
+@pytest.mark.parametrize("last", [b"", b"[]", b'{"items":[]}', b'{"items":[{"height":-1}]}'])
+def test_a_server_that_does_not_name_its_last_block_is_left(
+    sound: Path, tmp_path: Path, last: bytes
+) -> None:
+    mirror = Mirror.of(sound)
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        is_genesis = request.url.path == "/v1/genesis"
+        return httpx2.Response(200, content=mirror.genesis if is_genesis else last)
+
+    with (
+        answering(answer) as client,
+        pytest.raises(FetchBroken, match="does not say which block is its last"),
+    ):
+        fetch_store(config_at(tmp_path, mirror), client, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        (LOG, b"\xff\xff\xff\xff", f"{LOG}, byte 0: expected a length"),
+        (TARGET, b"half", "target"),
+    ],
+)
+def test_what_an_earlier_download_left_is_read_with_the_same_eyes(
+    sound: Path, tmp_path: Path, name: str, data: bytes, says: str
+) -> None:
+    (tmp_path / "fetch").mkdir()
+    (tmp_path / "fetch" / name).write_bytes(data)
+    with pytest.raises(SnapshotRefused, match=says):
+        fetched(tmp_path, Mirror.of(sound))
+    assert not (tmp_path / "fetch").exists()
+
+
+def test_a_part_that_is_whole_is_not_asked_for_again(sound: Path, tmp_path: Path) -> None:
+    mirror = Mirror.of(sound)
+    last = rows_in(HISTORY, mirror.files[HISTORY])[-1]
+    mirror.files[HISTORY] = mirror.files[HISTORY][: -len(last)] + last[:-1]
+    (tmp_path / "fetch").mkdir()
+    for name in (LOG, COMMITS):
+        (tmp_path / "fetch" / name).write_bytes(mirror.files[name])
+    with pytest.raises(SnapshotRefused, match=HISTORY):
+        fetched(tmp_path, mirror)
+    assert [path.split("?")[0] for path in mirror.asked] == [
+        "/v1/genesis",
+        "/v1/blocks",
+        "/v1/exports/history",
+    ]
+
+
+@pytest.mark.parametrize("name", [LOG, COMMITS])
+def test_a_part_that_lacks_one_row_is_asked_for_it_when_whole(
+    sound: Path, tmp_path: Path, name: str
+) -> None:
+    mirror = Mirror.of(sound)
+    (tmp_path / "fetch").mkdir()
+    rows = rows_in(name, mirror.files[name])
+    (tmp_path / "fetch" / name).write_bytes(b"".join(rows[:-1]))
+    assert fetched(tmp_path, mirror).head.height == mirror.height
+
+
+def test_the_trusted_block_may_be_the_first_or_the_last_and_no_later_one(
+    sound: Path, tmp_path: Path
+) -> None:
+    mirror = Mirror.of(sound)
+    store = LmdbStore(sound, map_bytes=MAP_BYTES)
+    head, first = store.head(), store.block_row(0)
+    store.close()
+    assert head is not None and first is not None
+    for place, height, record_hash in (
+        ("first", 0, first.record_hash),
+        ("last", head.height, head.record_hash),
+    ):
+        fetched(tmp_path / place, mirror, TrustPoint(height=height, record_hash=record_hash))
+        wrong = TrustPoint(height=height, record_hash=bytes(32))
+        with pytest.raises(SnapshotRefused, match=f"height {height}: its record hash is"):
+            fetched(tmp_path / f"not the {place}", mirror, wrong)
+    later = TrustPoint(height=head.height + 1, record_hash=head.record_hash)
+    with pytest.raises(FetchBroken, match="below the trusted one"):
+        fetched(tmp_path / "later", mirror, later)
