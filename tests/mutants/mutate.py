@@ -105,22 +105,23 @@ def _changes(function: Function, node: ast.AST) -> Iterator[tuple[str, Change]]:
     """Yield how a node of a function can be changed, in words and as a change."""
     match node:
         case ast.Raise() if _is_refusal(node):
-            yield f"without raise {_refusal(node)}", _never
+            yield f"without raise {_refusal(node)}", never
         case ast.Return(value=value) if _answers(function, "str | None") and not _is_none(value):
-            yield f"without return {ast.unparse(node)[7:40]}", _never
+            yield f"without return {ast.unparse(node)[7:40]}", never
         case ast.BoolOp(values=values):
             for place, operand in enumerate(values):
-                yield f"without `{_short(operand)}` in `{_short(node)}`", _drop(place)
+                yield f"without `{short(operand)}` in `{short(node)}`", drop(place)
         case ast.Compare(ops=ops):
             for place, op in enumerate(ops):
                 if isinstance(op, ORDER):
                     for by in (1, -1):
-                        yield f"`{_short(node)}` off by {by:+d} at {place}", _shift(place, by)
+                        yield f"`{short(node)}` off by {by:+d} at {place}", shift(place, by)
                 elif isinstance(op, ast.Eq | ast.NotEq) and _is_sum(node, place):
-                    yield f"`{_short(node)}` off by +1", _shift(place, 1)
+                    yield f"`{short(node)}` off by +1", shift(place, 1)
 
 
-def _short(node: ast.AST) -> str:
+def short(node: ast.AST) -> str:
+    """Return a piece of source, short enough for a name."""
     return ast.unparse(node)[:70]
 
 
@@ -134,12 +135,12 @@ def _is_sum(node: ast.Compare, place: int) -> bool:
     return any(isinstance(side, ast.BinOp) or ast.unparse(side).isupper() for side in sides)
 
 
-def _never(_: ast.AST) -> ast.AST:
+def never(_: ast.AST) -> ast.AST:
     """Do nothing instead."""
     return ast.Pass()
 
 
-def _drop(place: int) -> Change:
+def drop(place: int) -> Change:
     """Make one side of an `and` or `or` say nothing."""
 
     def change(node: ast.AST) -> ast.AST:
@@ -150,7 +151,7 @@ def _drop(place: int) -> Change:
     return change
 
 
-def _shift(place: int, by: int) -> Change:
+def shift(place: int, by: int) -> Change:
     """Move a bound: the outer side of a chain, so that only one of its comparisons changes."""
 
     def change(node: ast.AST) -> ast.AST:
@@ -166,10 +167,11 @@ def _shift(place: int, by: int) -> Change:
     return change
 
 
-class _Replace(ast.NodeTransformer):
+class Replace(ast.NodeTransformer):
     """Puts something else in the place of one node."""
 
     def __init__(self, target: ast.AST, change: Change) -> None:
+        """Change that one node."""
         self._target = target
         self._change = change
 
@@ -181,7 +183,7 @@ class _Replace(ast.NodeTransformer):
 def _code(path: Path, function: Function, position: int, change: Change) -> CodeType:
     """Return the code of a function whose node at ``position`` was changed."""
     copied = copy.deepcopy(function)
-    changed = _Replace(_walk(copied)[position], change).visit(copied)
+    changed = Replace(_walk(copied)[position], change).visit(copied)
     assert isinstance(changed, ast.stmt)
     whole = ast.fix_missing_locations(ast.Module(body=[changed], type_ignores=[]))
     inner = compile(whole, str(path), "exec").co_consts
