@@ -158,10 +158,9 @@ class _Making:
                 previous, height = record_hash_of(record), record.height
                 envelopes = merkle.Frontier()
                 for root in record.state_root:
-                    end = self._ends.get(root.height)
+                    end = self._ends.get(root.height, 0)
                     name = f"the record of height {height}"
-                    _require(end is not None, f"{name}: no root before is of {root.height}")
-                    assert end is not None
+                    _require(bool(end), f"{name}: no root before is of {root.height}")
                     self._root = (end, root)
                     self._ends = {at: end for at, end in self._ends.items() if at > root.height}
             leaf = merkle.leaf_hash(raw)

@@ -207,7 +207,7 @@ def test_a_page_of_what_waits_may_be_filled_to_the_last_byte(beyond: int, count:
 
 def test_a_peer_that_was_never_measured_has_a_round_trip_of_nothing(tmp_path: Path) -> None:
     state = EngineState(round=0, step="", validates=True, pending=0, stopped="", commits=())
-    head = Head(bytes(32), 1, 2, bytes(32), 3, (), 0, ())
+    head = Head(bytes(32), 1, 2, bytes(32), 3, (), ())
     host = host_with(Doings())
     host._engine = cast(Any, SimpleNamespace(state=lambda: state))
     host._ledger = cast(Any, SimpleNamespace(last=lambda: head))

@@ -13,7 +13,7 @@ import pytest
 from ledger import state_tree
 from ledger.encoding import codec, merkle
 from ledger.encoding.tiles import TILE_WIDTH, Tile
-from ledger.entries import ClosingEntry, TransactionEntry, decode_entry
+from ledger.entries import ClosingEntry, TransactionEntry, decode_entry, encode_entry
 from ledger.execute import Head
 from ledger.ledger import Ledger
 from ledger.store.lmdb_store import LmdbStore
@@ -407,15 +407,31 @@ def test_a_lost_row_is_found(name: str, sound: Path, tmp_path: Path) -> None:
     assert "the store is damaged" in scrubbed(copy), key
 
 
-def test_a_state_tree_is_of_the_root_that_the_next_record_names(sound: Path) -> None:
+def test_a_state_tree_is_of_the_root_that_a_later_record_names_for_its_height(sound: Path) -> None:
     log = [raw for _, raw in sorted(rows_of(sound)["log"].items())]
-    (at, bare), *_ = (
-        (at, record)
-        for at, raw in enumerate(log)
-        if isinstance(entry := decode_entry(raw), ClosingEntry) and (record := entry.record)
-    )
-    log[at] = codec.encode(ClosingEntry(record=msgspec.structs.replace(bare, state_root=())))
-    for entries in ((), (log[at],)):
-        stored = SimpleNamespace(entries=lambda first, last, of=entries: of[first:last])
-        with pytest.raises(StoreRotten, match="the state tree is of no root"):
-            scrub._root_after(cast(Any, stored), 0)
+    heights, ends, carriers = {0: 1}, dict[int, bytes](), dict[int, int]()
+    for at, raw in enumerate(log):
+        if isinstance(entry := decode_entry(raw), ClosingEntry):
+            heights[entry.record.height] = at + 1
+            for named in entry.record.state_root:
+                end = heights[named.height]
+                ends[end], carriers[end] = named.root, at
+    assert len(ends) > 1
+
+    def root_after(size: int) -> bytes:
+        stored = SimpleNamespace(entries=lambda first, last: log[first:last])
+        return scrub._root_after(cast(Any, stored), size)
+
+    for end, root in ends.items():
+        assert root_after(end) == root
+    unrooted = next(end for end in heights.values() if end not in ends)
+    with pytest.raises(StoreRotten, match="the state tree is of no root"):
+        root_after(unrooted)
+    with pytest.raises(StoreRotten, match="the state tree is of no block"):
+        root_after(len(log) + 1)
+    bare = decode_entry(log[carriers[1]])
+    assert isinstance(bare, ClosingEntry)
+    less = msgspec.structs.replace(bare.record, state_root=())
+    log[carriers[1]] = encode_entry(ClosingEntry(record=less))
+    with pytest.raises(StoreRotten, match="the state tree is of no root"):
+        root_after(1)

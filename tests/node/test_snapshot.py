@@ -10,7 +10,7 @@ import pytest
 from ledger.audit import BLOCK_ENTRIES_MAX
 from ledger.encoding import codec
 from ledger.entries import ClosingEntry, GenesisEntry, decode_entry
-from ledger.execute import ROOT_EVERY_MS
+from ledger.execute import ROOT_EVERY_MS, ROOT_LAG_MS, Cut, Head
 from ledger.ledger import Ledger
 from ledger.store.lmdb_store import LmdbStore
 from node import snapshot
@@ -80,11 +80,17 @@ def ended(path: Path, *blocks: tuple[tuple[bytes, ...], int]) -> Path:
     return path
 
 
+ROOT_DUE_MS = ROOT_EVERY_MS + ROOT_LAG_MS
 MINT = (builders.mint(("firm-a", 7)),)
 ENDS: dict[str, tuple[tuple[tuple[bytes, ...], int], ...]] = {
     "with a transaction": ((MINT, 1),),
-    "with a root and a transaction": ((MINT, ROOT_EVERY_MS),),
-    "with a root alone": ((MINT, 1), ((), ROOT_EVERY_MS)),
+    "with a root and a transaction": ((MINT, ROOT_DUE_MS),),
+    "with a root alone": ((MINT, 1), ((), ROOT_DUE_MS)),
+    "with the root of what was written while another was due": (
+        *((MINT, 1), ((builders.enrol("firm-b"),), ROOT_EVERY_MS)),
+        *(((), ROOT_LAG_MS), ((), ROOT_EVERY_MS)),
+    ),
+    "with two cuts open": ((MINT, 1), ((builders.enrol("firm-b"),), ROOT_EVERY_MS)),
     "with nothing": ((MINT, 1), ((), 1), ((), 1)),
     "after a pause": (((), 1), (MINT, 1)),
     "with one record written": (((builders.enrol("firm-b"),), 1),),
@@ -100,6 +106,14 @@ def test_wherever_a_ledger_ends_the_store_is_the_one_that_executed_it(
     expected, found = without_inner(path), rows_of(tmp_path / "made" / "store")
     for table in TABLES:
         assert found[table] == expected[table], table
+
+
+def test_a_root_is_of_a_height_that_had_none_before(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as changing:
+        cut = Cut(time_ms=0, height=9, log_size=1)
+        changing.setattr(Head, "due_cut", lambda head, _: cut if head.height == 0 else None)
+        path = ended(tmp_path / "executed", (MINT, 1))
+    assert "no root before is of 9" in refusal_of(tmp_path / "made", Mirror.of(path))
 
 
 def test_a_ledger_may_be_taken_through_an_earlier_height(tmp_path: Path) -> None:
