@@ -452,6 +452,8 @@ class _Replay:
                 # With two cuts open, whoever is killed between both files begins from nothing.
                 if self._executor is None or len(self._executor.head.cuts) < 2:
                     self._save()
+                elif self._store.is_full():
+                    self._store.settle()
             elif self._store.is_full():
                 self._store.settle()
         wanted = end.log_size if end is not None else counts.entries

@@ -59,9 +59,9 @@ class TreeBesideStore:
         self._waiting[-1].update(values)
         if self._waiting[0]:
             self._root = None
-        if len(self._waiting[0]) >= self._waiting_max:
+        while len(self._waiting[0]) >= self._waiting_max:
             self._fold(self._waiting_max)
-        elif self._waiting[0] and len(self._waiting) > 1:
+        if self._waiting[0] and len(self._waiting) > 1:
             self._fold(CLOSED_MAX)
 
     def carried(self) -> None:
